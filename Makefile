@@ -1,0 +1,121 @@
+# tp: pipeline-parallel training on one machine, one process per stage.
+#
+#   make run     install what is missing, build, train configs/resnet.ini
+#   make test    install what is missing, build, pass every test
+#
+# make help lists the rest. Objects go to $(BUILD); nothing else is written into the tree.
+
+BUILD  ?= build
+PREFIX ?= /usr/local
+CONFIG ?= configs/resnet.ini
+ARCH   ?= native
+OPT    ?= -O3
+CC     ?= cc
+
+PACKAGES := pkg-config libdnnl-dev libinih-dev libjansson-dev zlib1g-dev check dataset-fashion-mnist
+
+LIBRARIES := inih jansson zlib
+DIRS      := base model kernels kernels/reference kernels/onednn data schedule plan transport stages coordinator
+PROGRAMS  := tpcoord tpstage
+MAINS     := coordinator/main.c stages/main.c
+
+WARNINGS := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+            -Wcast-qual -Wwrite-strings -Wvla -Wformat=2 -Wundef -Wdouble-promotion -Wno-format-nonliteral
+SANITIZE ?=
+SANITIZE_FLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+
+# Contraction is off so that the same source gives the same bits wherever a kernel is inlined.
+CFLAGS   ?= $(OPT) -g -march=$(ARCH)
+CPPFLAGS += -D_GNU_SOURCE -I.
+ALL_CFLAGS = -std=c11 -ffp-contract=off -pthread $(WARNINGS) $(CFLAGS) $(SANITIZE_FLAGS)
+LDLIBS    = $(shell pkg-config --libs $(LIBRARIES)) -ldnnl -lm -lrt -pthread
+CPPFLAGS += $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
+
+SOURCES  := $(filter-out $(MAINS),$(wildcard $(addsuffix /*.c,$(DIRS))))
+OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)
+LIBRARY  := $(BUILD)/libtp.a
+TESTS    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
+SUPPORT  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
+BENCHES  := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
+BINARIES := $(PROGRAMS:%=$(BUILD)/%)
+
+.PHONY: all help deps run test bench install clean format lint asan ubsan tsan programs tests-built check-programs
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+all: deps
+	@$(MAKE) --no-print-directory programs
+
+help:
+	@sed -n 's/^#   //p' Makefile
+	@echo "make all | deps | bench | install [PREFIX=] | clean | format | lint | asan | ubsan | tsan"
+
+deps:
+	@./deps.sh $(PACKAGES)
+
+programs: $(BINARIES)
+
+run: all
+	@$(BUILD)/tpcoord $(CONFIG)
+
+test: deps
+	@$(MAKE) --no-print-directory check-programs
+
+tests-built: $(BINARIES) $(TESTS)
+check-programs: tests-built
+	@tests/run.sh $(BUILD) $(TESTS)
+
+bench: deps
+	@$(MAKE) --no-print-directory programs $(BENCHES)
+	@bench/run.sh $(BUILD)
+
+asan ubsan tsan: deps
+asan:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address OPT=-O1 check-programs
+ubsan:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/ubsan SANITIZE=undefined OPT=-O1 check-programs
+tsan:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread OPT=-O1 check-programs
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install $(BINARIES) $(DESTDIR)$(PREFIX)/bin
+
+FORMATTED = $(wildcard $(addsuffix /*.[ch],$(DIRS) tests tests/support bench))
+format:
+	clang-format -i $(FORMATTED)
+
+lint:
+	clang-format --dry-run --Werror $(FORMATTED)
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+		-I. -D_GNU_SOURCE $(DIRS)
+
+clean:
+	rm -rf $(BUILD)
+
+$(LIBRARY): $(OBJECTS)
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
+$(BUILD)/tpcoord: $(BUILD)/coordinator/main.o $(LIBRARY)
+$(BUILD)/tpstage: $(BUILD)/stages/main.o $(LIBRARY)
+$(BINARIES):
+	@echo "  link $@"
+	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(SUPPORT) $(LIBRARY)
+	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(LDLIBS)
+
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIBRARY)
+	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# The oracle's plain loops are the slowest thing in the suite and share nothing between threads.
+$(BUILD)/tests/support/oracle.o: SANITIZE_FLAGS =
+$(BUILD)/tests/support/oracle.o: CFLAGS = -O3 -g -march=$(ARCH)
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  cc   $<"
+	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

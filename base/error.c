@@ -1,0 +1,26 @@
+#include "base/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+int error_set(struct error *error, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(error->text, sizeof(error->text), format, arguments);
+    va_end(arguments);
+    return -1;
+}
+
+int error_prefix(struct error *error, const char *format, ...)
+{
+    struct error inner = *error;
+    char context[sizeof(error->text)];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(context, sizeof(context), format, arguments);
+    va_end(arguments);
+    return error_set(error, "%s: %s", context, inner.text);
+}

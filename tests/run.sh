@@ -1,0 +1,19 @@
+#!/bin/sh
+# Runs every test program given and counts: exit 0 passed, 77 skipped, anything else failed.
+# Usage: tests/run.sh BUILD PROGRAM...   (BUILD: where tpcoord and tpstage are)
+set -u
+TP_BUILD=$1
+export TP_BUILD
+shift
+passed=0 failed=0 skipped=0
+for program in "$@"; do
+    echo "== $(basename "$program")"
+    "$program"
+    case $? in
+    0) passed=$((passed + 1)) ;;
+    77) skipped=$((skipped + 1)) ;;
+    *) failed=$((failed + 1)) echo "FAILED: $program" ;;
+    esac
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
