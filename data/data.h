@@ -1,0 +1,68 @@
+/* Data sets, their order in an epoch, and batches of normalised images.
+ *
+ * A data set is immutable once open. Who needs only labels opens only labels. */
+#ifndef TP_DATA_DATA_H
+#define TP_DATA_DATA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "model/model.h"
+
+enum data_part { DATA_IMAGES = 1, DATA_LABELS = 2 };
+
+struct data_options {
+    const char *set;        /* "fashion-mnist", "idx" (four IDX files in `dir`), "synthetic" */
+    const char *dir;        /* where the IDX files lie; "" = where Debian's dataset-fashion-mnist puts them */
+    int limit;              /* use only the first `limit` training and limit/5 (at least 1) test images; 0 = all, or
+                             * 10000 and 2000 synthetic ones */
+    int classes;            /* 1 to 256; labels must be below */
+    struct shape synthetic; /* shape of synthetic images */
+    uint64_t seed;          /* of synthetic images */
+};
+
+/* One half of a data set. */
+struct samples {
+    int count;
+    struct shape shape; /* of an image, all 0 if images were not opened */
+    uint8_t *images;    /* [count][height][width][channels], NULL if not opened */
+    uint8_t *labels;    /* [count], NULL if not opened */
+};
+
+struct dataset {
+    struct samples train, test;
+    /* Of the training images' bytes / 255, over all channels; images are normalised with these. 0 and 1 if images were
+     * not opened. */
+    float mean, deviation;
+};
+
+/* Opens the parts named (DATA_IMAGES | DATA_LABELS). Reads each file to its end, so damage anywhere is found here. An
+ * error names the file, what is wrong, and what would be right. The caller owns the data set. */
+int dataset_open(struct dataset **out, const struct data_options *options, int parts, struct error *error);
+void dataset_close(struct dataset *dataset);
+
+/* The order in which an epoch visits the samples: a permutation of 0..count-1 by (seed, epoch). order[count]. */
+void data_order(uint64_t seed, int epoch, int count, int *order);
+
+struct augmentation {
+    bool enabled; /* random shift of up to 2 pixels with zero padding of the normalised image, and horizontal flip */
+    uint64_t seed;
+    int epoch;
+};
+
+/* Writes the normalised images samples->images[indices[r]] to out [rows][height][width][channels]. */
+void data_gather_images(const struct dataset *dataset, const struct samples *samples, const int *indices, int rows,
+                        const struct augmentation *augmentation, float *out);
+void data_gather_labels(const struct samples *samples, const int *indices, int rows, uint8_t *out);
+
+/* Rows of micro-batch j (0-based) of a mini-batch of `rows` samples in `microbatches` parts: first row; the next one's
+ * first row is its end. As even as can be, larger parts first; a small last mini-batch may leave parts empty. */
+static inline int microbatch_start(int rows, int microbatches, int j)
+{
+    int base = rows / microbatches, extra = rows % microbatches;
+    return j * base + (j < extra ? j : extra);
+}
+
+#endif

@@ -1,0 +1,202 @@
+/* The data sets that a config can name, a row each, and what every one of them must satisfy once read. */
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "data/data.h"
+#include "data/idx.h"
+#include "data/synthetic.h"
+
+enum { SYNTHETIC_TRAIN_COUNT = 10000, SYNTHETIC_TEST_COUNT = 2000, TEST_SHARE = 5, BYTE_VALUES = 256 };
+
+struct set {
+    const char *name, *default_dir, *if_missing;
+    int (*open)(struct dataset *dataset, const struct set *set, const struct data_options *options, int parts,
+                struct error *error);
+};
+
+static int open_idx(struct dataset *dataset, const struct set *set, const struct data_options *options, int parts,
+                    struct error *error);
+static int open_synthetic(struct dataset *dataset, const struct set *set, const struct data_options *options, int parts,
+                          struct error *error);
+
+static const struct set sets[] = {
+    {"fashion-mnist", "/usr/share/datasets/fashion-mnist",
+     "install the Debian package dataset-fashion-mnist, or set data.dir to where the files are", open_idx},
+    {"idx", NULL, "set data.dir to where the files are", open_idx},
+    {"synthetic", NULL, NULL, open_synthetic},
+};
+
+/* What follows "train-" or "t10k-" in a file's name, in the order in which the names are tried. */
+static const char *const image_files[] = {"images-idx3-ubyte", "images-idx3-ubyte.gz", "images-idx4-ubyte",
+                                          "images-idx4-ubyte.gz", NULL};
+static const char *const label_files[] = {"labels-idx1-ubyte", "labels-idx1-ubyte.gz", NULL};
+
+static int find_file(char path[PATH_MAX], const char *dir, const char *half, const char *const *files,
+                     const struct set *set, struct error *error)
+{
+    char tried[256] = "";
+
+    for (; *files; files++) {
+        if (snprintf(path, PATH_MAX, "%s/%s-%s", dir, half, *files) >= PATH_MAX)
+            return error_set(error, "data.dir is longer than a path can be: %.100s...", dir);
+        if (access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR))
+            return 0; /* if it cannot be read, the reader knows best why */
+        size_t used = strlen(tried);
+        snprintf(tried + used, sizeof(tried) - used, "%s%s-%s", used ? ", " : "", half, *files);
+    }
+    return error_set(error, "%s: holds none of %s; %s", dir, tried, set->if_missing);
+}
+
+static int read_half(struct samples *samples, const char *dir, const char *half, const struct set *set, int classes,
+                     int parts, struct error *error)
+{
+    char images_path[PATH_MAX], labels_path[PATH_MAX];
+
+    if ((parts & DATA_IMAGES) && (find_file(images_path, dir, half, image_files, set, error) != 0 ||
+                                  idx_read_images(samples, images_path, error) != 0))
+        return -1;
+    int images = samples->count;
+    if ((parts & DATA_LABELS) && (find_file(labels_path, dir, half, label_files, set, error) != 0 ||
+                                  idx_read_labels(samples, labels_path, classes, error) != 0))
+        return -1;
+    if (parts == (DATA_IMAGES | DATA_LABELS) && samples->count != images)
+        return error_set(error, "%s: holds %d labels, but %s holds %d images; they must be the same set's", labels_path,
+                         samples->count, images_path, images);
+    return 0;
+}
+
+static uint8_t *shrink(uint8_t *bytes, size_t size)
+{
+    uint8_t *smaller = bytes ? realloc(bytes, size) : NULL;
+
+    return smaller ? smaller : bytes;
+}
+
+/* Forgets all but the first `count` samples and gives their memory back. */
+static void keep_first(struct samples *samples, int count)
+{
+    if (count >= samples->count)
+        return;
+    samples->count = count;
+    samples->images = shrink(samples->images, (size_t)count * shape_size(samples->shape));
+    samples->labels = shrink(samples->labels, (size_t)count);
+}
+
+static int test_limit(int limit)
+{
+    return limit < TEST_SHARE ? 1 : limit / TEST_SHARE;
+}
+
+static int open_idx(struct dataset *dataset, const struct set *set, const struct data_options *options, int parts,
+                    struct error *error)
+{
+    const char *dir = options->dir && *options->dir ? options->dir : set->default_dir;
+    struct samples *train = &dataset->train, *test = &dataset->test;
+
+    if (!dir)
+        return error_set(error, "data.set = %s needs data.dir, the folder of the four IDX files", set->name);
+    if (read_half(train, dir, "train", set, options->classes, parts, error) != 0 ||
+        read_half(test, dir, "t10k", set, options->classes, parts, error) != 0)
+        return -1;
+    if (memcmp(&train->shape, &test->shape, sizeof(train->shape)) != 0)
+        return error_set(error,
+                         "%s: the training images are %d x %d x %d (height, width, channels) but the test images "
+                         "%d x %d x %d; they must be alike",
+                         dir, train->shape.height, train->shape.width, train->shape.channels, test->shape.height,
+                         test->shape.width, test->shape.channels);
+    if (options->limit > 0) {
+        keep_first(train, options->limit);
+        keep_first(test, test_limit(options->limit));
+    }
+    return 0;
+}
+
+static int make_half(struct samples *samples, enum synthetic_half half, int count, const struct data_options *options,
+                     int parts, struct error *error)
+{
+    samples->count = count;
+    if (parts & DATA_IMAGES) {
+        samples->shape = options->synthetic;
+        if (synthetic_images(samples, half, options->classes, options->seed, error) != 0)
+            return -1;
+    }
+    return parts & DATA_LABELS ? synthetic_labels(samples, options->classes, error) : 0;
+}
+
+static int open_synthetic(struct dataset *dataset, const struct set *set, const struct data_options *options, int parts,
+                          struct error *error)
+{
+    int limit = options->limit;
+
+    (void)set;
+    if (make_half(&dataset->train, SYNTHETIC_TRAIN, limit > 0 ? limit : SYNTHETIC_TRAIN_COUNT, options, parts, error))
+        return -1;
+    return make_half(&dataset->test, SYNTHETIC_TEST, limit > 0 ? test_limit(limit) : SYNTHETIC_TEST_COUNT, options,
+                     parts, error);
+}
+
+/* Mean and deviation of the training images, exact by way of a histogram. */
+static void measure(struct dataset *dataset)
+{
+    const struct samples *train = &dataset->train;
+    size_t histogram[BYTE_VALUES] = {0};
+    size_t count = train->images ? (size_t)train->count * shape_size(train->shape) : 0;
+    double sum = 0.0, squares = 0.0;
+
+    dataset->mean = 0.0f;
+    dataset->deviation = 1.0f;
+    if (count == 0)
+        return;
+    for (size_t i = 0; i < count; i++)
+        histogram[train->images[i]]++;
+    for (int value = 0; value < BYTE_VALUES; value++)
+        sum += (double)histogram[value] * value;
+    double mean = sum / (double)count;
+    for (int value = 0; value < BYTE_VALUES; value++)
+        squares += (double)histogram[value] * (value - mean) * (value - mean);
+    dataset->mean = (float)(mean / 255.0);
+    if (squares > 0.0) /* all pixels alike have no scale; leave them at 0 */
+        dataset->deviation = (float)(sqrt(squares / (double)count) / 255.0);
+}
+
+static const struct set *find_set(const char *name)
+{
+    for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
+        if (strcmp(sets[i].name, name) == 0)
+            return &sets[i];
+    return NULL;
+}
+
+int dataset_open(struct dataset **out, const struct data_options *options, int parts, struct error *error)
+{
+    const struct set *set = find_set(options->set);
+
+    if (!set)
+        return error_set(error, "unknown data set \"%s\"; there are: fashion-mnist, idx, synthetic", options->set);
+    struct dataset *dataset = calloc(1, sizeof(*dataset));
+    if (!dataset)
+        return error_set(error, "out of memory for a data set");
+    if (set->open(dataset, set, options, parts, error) != 0) {
+        dataset_close(dataset);
+        return -1;
+    }
+    measure(dataset);
+    *out = dataset;
+    return 0;
+}
+
+void dataset_close(struct dataset *dataset)
+{
+    if (!dataset)
+        return;
+    free(dataset->train.images);
+    free(dataset->train.labels);
+    free(dataset->test.images);
+    free(dataset->test.labels);
+    free(dataset);
+}

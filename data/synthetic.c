@@ -1,0 +1,104 @@
+#include "data/synthetic.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+
+/* Pattern and noise each take half of a byte's range, so their sum never needs clipping. */
+enum { GRID = 5, PATTERN_RANGE = 128, NOISE_SHIFT = 1 };
+
+/* Substreams of RANDOM_SYNTHETIC: the patterns, then one per half. */
+enum { PATTERNS, NOISE };
+
+static int label_of(int sample, int classes)
+{
+    return sample % classes;
+}
+
+/* The value at node (row, column) of the coarse grid behind a plane: one channel of one class. */
+static float grid_value(uint64_t seed, uint64_t plane, int row, int column)
+{
+    uint64_t node = (plane * GRID + (uint64_t)row) * GRID + (uint64_t)column;
+
+    return random_uniform(seed, RANDOM_SYNTHETIC, PATTERNS, node) * (float)PATTERN_RANGE;
+}
+
+/* Position i of `size` on the grid: the node before it, and how far it is to the next one. */
+static int grid_position(int i, int size, float *fraction)
+{
+    float position = (float)i * (float)(GRID - 1) / (float)size;
+    int node = (int)position;
+
+    *fraction = position - (float)node;
+    return node;
+}
+
+static uint8_t pattern_value(uint64_t seed, uint64_t plane, struct shape shape, int y, int x)
+{
+    float down, right;
+    int row = grid_position(y, shape.height, &down), column = grid_position(x, shape.width, &right);
+    float above =
+        grid_value(seed, plane, row, column) * (1.0f - right) + grid_value(seed, plane, row, column + 1) * right;
+    float below = grid_value(seed, plane, row + 1, column) * (1.0f - right) +
+                  grid_value(seed, plane, row + 1, column + 1) * right;
+
+    return (uint8_t)(above * (1.0f - down) + below * down);
+}
+
+/* patterns [classes][height][width][channels], values below PATTERN_RANGE. */
+static void draw_patterns(uint8_t *patterns, int classes, struct shape shape, uint64_t seed)
+{
+    for (int label = 0; label < classes; label++)
+        for (int y = 0; y < shape.height; y++)
+            for (int x = 0; x < shape.width; x++)
+                for (int c = 0; c < shape.channels; c++)
+                    *patterns++ = pattern_value(seed, (uint64_t)(label * shape.channels + c), shape, y, x);
+}
+
+static void draw_image(uint8_t *image, const uint8_t *pattern, size_t size, uint64_t seed, uint32_t substream,
+                       uint64_t sample)
+{
+    uint8_t noise[4 * sizeof(uint32_t)];
+    uint64_t block = sample * ((size + sizeof(noise) - 1) / sizeof(noise));
+
+    for (size_t i = 0; i < size; i++) {
+        if (i % sizeof(noise) == 0) {
+            uint32_t words[4];
+            random_block(seed, RANDOM_SYNTHETIC, substream, block++, words);
+            memcpy(noise, words, sizeof(noise));
+        }
+        image[i] = (uint8_t)(pattern[i] + (noise[i % sizeof(noise)] >> NOISE_SHIFT));
+    }
+}
+
+int synthetic_images(struct samples *samples, enum synthetic_half half, int classes, uint64_t seed, struct error *error)
+{
+    size_t count = (size_t)samples->count, size = shape_size(samples->shape);
+    uint8_t *patterns = calloc((size_t)classes, size);
+    uint8_t *images = calloc(count, size);
+
+    if (!patterns || !images) {
+        free(patterns);
+        free(images);
+        return error_set(error, "out of memory for %zu synthetic images of %zu bytes", count, size);
+    }
+    draw_patterns(patterns, classes, samples->shape, seed);
+    for (size_t i = 0; i < count; i++)
+        draw_image(images + i * size, patterns + (size_t)label_of((int)i, classes) * size, size, seed, NOISE + half, i);
+    free(patterns);
+    samples->images = images;
+    return 0;
+}
+
+int synthetic_labels(struct samples *samples, int classes, struct error *error)
+{
+    uint8_t *labels = malloc((size_t)samples->count);
+
+    if (!labels)
+        return error_set(error, "out of memory for %d synthetic labels", samples->count);
+    for (int i = 0; i < samples->count; i++)
+        labels[i] = (uint8_t)label_of(i, classes);
+    samples->labels = labels;
+    return 0;
+}

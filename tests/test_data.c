@@ -1,0 +1,403 @@
+/* data/: synthetic images, the order of an epoch, and batches of normalised and augmented images. */
+#include <check.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "data/data.h"
+
+#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
+
+enum { CLASSES = 10, BOTH = DATA_IMAGES | DATA_LABELS };
+
+static struct dataset *open_set(const struct data_options *options, int parts)
+{
+    struct dataset *dataset = NULL;
+    struct error error;
+
+    ck_assert_msg(dataset_open(&dataset, options, parts, &error) == 0, "%s", error.text);
+    return dataset;
+}
+
+static struct data_options synthetic(struct shape shape, int limit, uint64_t seed)
+{
+    return (struct data_options){
+        .set = "synthetic", .dir = "", .limit = limit, .classes = CLASSES, .synthetic = shape, .seed = seed};
+}
+
+START_TEST(synthetic_sets_repeat)
+{
+    const struct shape shape = {32, 28, 3};
+    const size_t size = shape_size(shape);
+    struct data_options options = synthetic(shape, 50, 1), more = synthetic(shape, 80, 1);
+    struct data_options other_seed = synthetic(shape, 50, 2);
+    struct dataset *a = open_set(&options, BOTH), *b = open_set(&more, BOTH), *c = open_set(&other_seed, BOTH);
+    struct dataset *labels = open_set(&options, DATA_LABELS);
+
+    ck_assert_int_eq(a->train.count, 50);
+    ck_assert_int_eq(a->test.count, 10);
+    ck_assert_int_eq(b->train.count, 80);
+    ck_assert_int_eq(b->test.count, 16);
+    ck_assert_mem_eq(a->train.images, b->train.images, 50 * size);
+    ck_assert_mem_eq(a->test.images, b->test.images, 10 * size);
+    ck_assert_mem_eq(a->train.labels, b->train.labels, 50);
+    ck_assert_mem_ne(a->train.images, c->train.images, size);
+    ck_assert_mem_ne(a->train.images, a->train.images + CLASSES * size, size); /* two samples of one class */
+    ck_assert_mem_ne(a->train.images, a->test.images, size);
+    ck_assert_mem_eq(a->train.labels, labels->train.labels, 50);
+    ck_assert_mem_eq(a->test.labels, labels->test.labels, 10);
+    ck_assert_ptr_null(labels->train.images);
+    ck_assert(labels->mean == 0.0f && labels->deviation == 1.0f);
+    dataset_close(a);
+    dataset_close(b);
+    dataset_close(c);
+    dataset_close(labels);
+}
+END_TEST
+
+START_TEST(synthetic_sets_have_a_default_size)
+{
+    struct data_options options = synthetic((struct shape){28, 28, 1}, 0, 1);
+    struct dataset *dataset = open_set(&options, DATA_LABELS);
+    int histogram[CLASSES] = {0};
+
+    ck_assert_int_eq(dataset->train.count, 10000);
+    ck_assert_int_eq(dataset->test.count, 2000);
+    for (int i = 0; i < dataset->train.count; i++)
+        histogram[dataset->train.labels[i]]++;
+    for (int label = 0; label < CLASSES; label++)
+        ck_assert_int_eq(histogram[label], 1000);
+    dataset_close(dataset);
+}
+END_TEST
+
+/* Classifies test images by the nearest mean of the training images. */
+START_TEST(synthetic_classes_can_be_told_apart)
+{
+    const struct shape shape = {28, 28, 1};
+    enum { SIZE = 28 * 28, SHARE = 100 };
+    struct data_options options = synthetic(shape, SHARE * CLASSES, (uint64_t)_i);
+    struct dataset *dataset = open_set(&options, BOTH);
+    static double means[CLASSES][SIZE];
+    int right = 0;
+
+    memset(means, 0, sizeof(means));
+    for (int i = 0; i < dataset->train.count; i++)
+        for (int p = 0; p < SIZE; p++)
+            means[dataset->train.labels[i]][p] += (double)dataset->train.images[i * SIZE + p] / SHARE;
+    for (int i = 0; i < dataset->test.count; i++) {
+        double distance[CLASSES] = {0};
+        int nearest = 0;
+        for (int label = 0; label < CLASSES; label++) {
+            for (int p = 0; p < SIZE; p++)
+                distance[label] += pow(dataset->test.images[i * SIZE + p] - means[label][p], 2.0);
+            nearest = distance[label] < distance[nearest] ? label : nearest;
+        }
+        right += nearest == dataset->test.labels[i];
+    }
+    ck_assert_msg(right >= dataset->test.count * 95 / 100, "seed %d: %d of %d are right", _i, right,
+                  dataset->test.count);
+    dataset_close(dataset);
+}
+END_TEST
+
+START_TEST(orders_are_permutations)
+{
+    static const int counts[] = {1, 2, 3, 17, 1000, 60000};
+
+    for (int c = 0; c < COUNT(counts); c++) {
+        int count = counts[c], *order = malloc((size_t)count * sizeof(*order));
+        bool *seen = calloc((size_t)count, sizeof(*seen));
+        int fixed = 0;
+        for (int i = 0; i < count; i++)
+            order[i] = -1;
+        data_order(3, _i, count, order);
+        for (int i = 0; i < count; i++) {
+            if (order[i] < 0 || order[i] >= count || seen[order[i]])
+                ck_abort_msg("epoch %d, %d samples: order[%d] = %d", _i, count, i, order[i]);
+            seen[order[i]] = true;
+            fixed += order[i] == i;
+        }
+        ck_assert_msg(count < 17 || fixed < 12, "epoch %d, %d samples: %d stay where they were", _i, count, fixed);
+        free(order);
+        free(seen);
+    }
+}
+END_TEST
+
+START_TEST(orders_depend_on_seed_and_epoch)
+{
+    int a[100], b[100];
+
+    data_order(1, 1, 100, a);
+    data_order(1, 1, 100, b);
+    ck_assert_mem_eq(a, b, sizeof(a));
+    data_order(1, 2, 100, b);
+    ck_assert_mem_ne(a, b, sizeof(a));
+    data_order(2, 1, 100, b);
+    ck_assert_mem_ne(a, b, sizeof(a));
+}
+END_TEST
+
+START_TEST(all_orders_are_as_likely)
+{
+    enum { PERMUTATIONS = 24, EPOCHS = 24000 };
+    int counts[256] = {0}, seen = 0;
+    double chi_squared = 0.0, expected = (double)EPOCHS / PERMUTATIONS;
+
+    for (int epoch = 0; epoch < EPOCHS; epoch++) {
+        int order[4];
+        data_order(9, epoch, 4, order);
+        counts[order[0] * 64 + order[1] * 16 + order[2] * 4 + order[3]]++;
+    }
+    for (int i = 0; i < 256; i++) {
+        seen += counts[i] > 0;
+        if (counts[i] > 0)
+            chi_squared += (counts[i] - expected) * (counts[i] - expected) / expected;
+    }
+    ck_assert_int_eq(seen, PERMUTATIONS);
+    ck_assert_msg(chi_squared < 58.6, "chi squared %g of 23 degrees of freedom (p = 0.0001 at 58.6)", chi_squared);
+}
+END_TEST
+
+/* Samples of random bytes, to be freed. */
+static struct dataset *random_set(struct shape shape, int count, uint64_t seed)
+{
+    struct dataset *dataset = calloc(1, sizeof(*dataset));
+    size_t bytes = (size_t)count * shape_size(shape);
+
+    *dataset = (struct dataset){.train = {.count = count, .shape = shape}, .mean = 0.3f, .deviation = 0.2f};
+    dataset->train.images = malloc(bytes);
+    dataset->train.labels = malloc((size_t)count);
+    for (size_t i = 0; i < bytes; i++)
+        dataset->train.images[i] = (uint8_t)random_below(seed, RANDOM_TEST, 7, i, 256);
+    for (int i = 0; i < count; i++)
+        dataset->train.labels[i] = (uint8_t)random_below(seed, RANDOM_TEST, 8, (uint64_t)i, CLASSES);
+    return dataset;
+}
+
+static const struct shape gather_shapes[] = {{28, 28, 1}, {32, 32, 3}, {7, 5, 3}, {5, 9, 1}};
+
+static double normalised(const struct dataset *dataset, uint8_t byte)
+{
+    return (byte / 255.0 - (double)dataset->mean) / (double)dataset->deviation;
+}
+
+static bool near(float value, double expected)
+{
+    return fabs((double)value - expected) <= 1e-5 * fmax(1.0, fabs(expected));
+}
+
+static float *poisoned(size_t count)
+{
+    float *values = malloc((count + 1) * sizeof(*values));
+
+    for (size_t i = 0; i <= count; i++)
+        values[i] = NAN;
+    return values;
+}
+
+START_TEST(gathered_images_are_normalised)
+{
+    static const int indices[] = {4, 0, 7, 7, 3};
+    struct shape shape = gather_shapes[_i];
+    struct dataset *dataset = random_set(shape, 8, (uint64_t)_i);
+    size_t size = shape_size(shape), count = COUNT(indices) * size;
+    struct augmentation off = {.enabled = false, .seed = 1, .epoch = 1};
+    float *out = poisoned(count), *again = poisoned(count);
+
+    data_gather_images(dataset, &dataset->train, indices, COUNT(indices), NULL, out);
+    data_gather_images(dataset, &dataset->train, indices, COUNT(indices), &off, again);
+    for (size_t i = 0; i < count; i++) {
+        double expected = normalised(dataset, dataset->train.images[(size_t)indices[i / size] * size + i % size]);
+        if (!near(out[i], expected))
+            ck_abort_msg("value %zu is %g, not %g", i, (double)out[i], expected);
+    }
+    ck_assert(isnan(out[count]));
+    ck_assert_mem_eq(out, again, count * sizeof(*out));
+    free(out);
+    free(again);
+    dataset_close(dataset);
+}
+END_TEST
+
+START_TEST(gathered_labels_are_the_samples)
+{
+    static const int indices[] = {4, 0, 7, 7, 3};
+    struct dataset *dataset = random_set((struct shape){5, 5, 1}, 8, 1);
+    uint8_t out[COUNT(indices) + 1];
+
+    memset(out, 0xee, sizeof(out));
+    data_gather_labels(&dataset->train, indices, COUNT(indices), out);
+    for (int r = 0; r < COUNT(indices); r++)
+        ck_assert_int_eq(out[r], dataset->train.labels[indices[r]]);
+    ck_assert_int_eq(out[COUNT(indices)], 0xee);
+    dataset_close(dataset);
+}
+END_TEST
+
+/* Is `out` the sample, mirrored first if asked and then moved down and right, zero where nothing is? */
+static bool is_moved(const struct dataset *dataset, int sample, int down, int right, bool mirrored, const float *out)
+{
+    struct shape shape = dataset->train.shape;
+    const uint8_t *image = dataset->train.images + (size_t)sample * shape_size(shape);
+
+    for (int y = 0; y < shape.height; y++) {
+        for (int x = 0; x < shape.width; x++) {
+            for (int c = 0; c < shape.channels; c++) {
+                int from_y = y - down, from_x = x - right;
+                bool inside = from_y >= 0 && from_y < shape.height && from_x >= 0 && from_x < shape.width;
+                int column = mirrored ? shape.width - 1 - from_x : from_x;
+                float value = out[(y * shape.width + x) * shape.channels + c];
+                if (!inside ? value != 0.0f
+                            : !near(value,
+                                    normalised(dataset, image[(from_y * shape.width + column) * shape.channels + c])))
+                    return false;
+            }
+        }
+    }
+    return true;
+}
+
+enum { SHIFTS = 5, MOVES = SHIFTS * SHIFTS * 2 };
+
+/* Which of the fifty moves made `out`; -1 if none or several did. */
+static int find_move(const struct dataset *dataset, int sample, const float *out)
+{
+    int found = -1;
+
+    for (int move = 0; move < MOVES; move++) {
+        if (is_moved(dataset, sample, move / 2 / SHIFTS - 2, move / 2 % SHIFTS - 2, move % 2, out)) {
+            if (found >= 0)
+                return -1;
+            found = move;
+        }
+    }
+    return found;
+}
+
+/* Each augmented image is exactly one of the fifty moves of its sample, and all moves are as likely. */
+START_TEST(augmentation_draws_every_move)
+{
+    enum { SAMPLES = 40, EPOCHS = 50 };
+    struct shape shape = gather_shapes[_i];
+    struct dataset *dataset = random_set(shape, SAMPLES, (uint64_t)_i);
+    size_t size = shape_size(shape);
+    float *out = poisoned(SAMPLES * size);
+    int indices[SAMPLES], counts[MOVES] = {0};
+    double chi_squared = 0.0, expected = (double)SAMPLES * EPOCHS / MOVES;
+
+    data_order(1, 1, SAMPLES, indices);
+    for (int epoch = 0; epoch < EPOCHS; epoch++) {
+        struct augmentation augmentation = {.enabled = true, .seed = 5, .epoch = epoch};
+        data_gather_images(dataset, &dataset->train, indices, SAMPLES, &augmentation, out);
+        for (int r = 0; r < SAMPLES; r++) {
+            int move = find_move(dataset, indices[r], out + (size_t)r * size);
+            if (move < 0)
+                ck_abort_msg("epoch %d, row %d is no move of sample %d", epoch, r, indices[r]);
+            counts[move]++;
+        }
+        ck_assert(isnan(out[SAMPLES * size]));
+    }
+    for (int move = 0; move < MOVES; move++)
+        chi_squared += (counts[move] - expected) * (counts[move] - expected) / expected;
+    ck_assert_msg(chi_squared < 97.1, "chi squared %g of 49 degrees of freedom (p = 0.0001 at 97.1)", chi_squared);
+    free(out);
+    dataset_close(dataset);
+}
+END_TEST
+
+/* The same sample comes out the same whoever gathers it, beside whatever; another epoch or seed changes it. */
+START_TEST(augmentation_depends_on_seed_epoch_and_sample)
+{
+    enum { SAMPLES = 64 };
+    struct shape shape = {28, 28, 1};
+    size_t size = shape_size(shape);
+    struct dataset *dataset = random_set(shape, SAMPLES, 1);
+    struct augmentation augmentation = {.enabled = true, .seed = 5, .epoch = 3};
+    struct augmentation other_epoch = {.enabled = true, .seed = 5, .epoch = 4};
+    struct augmentation other_seed = {.enabled = true, .seed = 6, .epoch = 3};
+    float *all = poisoned(SAMPLES * size), *one = poisoned(size);
+    int indices[SAMPLES], epochs_differ = 0, seeds_differ = 0;
+
+    data_order(1, 1, SAMPLES, indices);
+    data_gather_images(dataset, &dataset->train, indices, SAMPLES, &augmentation, all);
+    for (int r = 0; r < SAMPLES; r++) {
+        const float *row = all + (size_t)r * size;
+        data_gather_images(dataset, &dataset->train, &indices[r], 1, &augmentation, one);
+        ck_assert_mem_eq(one, row, size * sizeof(*one));
+        data_gather_images(dataset, &dataset->train, &indices[r], 1, &other_epoch, one);
+        epochs_differ += memcmp(one, row, size * sizeof(*one)) != 0;
+        data_gather_images(dataset, &dataset->train, &indices[r], 1, &other_seed, one);
+        seeds_differ += memcmp(one, row, size * sizeof(*one)) != 0;
+    }
+    ck_assert_int_ge(epochs_differ, SAMPLES * 8 / 10); /* 98 of 100 expected */
+    ck_assert_int_ge(seeds_differ, SAMPLES * 8 / 10);
+    free(all);
+    free(one);
+    dataset_close(dataset);
+}
+END_TEST
+
+START_TEST(shifts_beyond_tiny_images_leave_nothing)
+{
+    struct dataset *dataset = random_set((struct shape){1, 1, 1}, 50, 1);
+
+    for (int sample = 0; sample < 50; sample++) {
+        struct augmentation augmentation = {.enabled = true, .seed = 5, .epoch = 3};
+        float out[2] = {NAN, NAN};
+        data_gather_images(dataset, &dataset->train, &sample, 1, &augmentation, out);
+        ck_assert(out[0] == 0.0f || near(out[0], normalised(dataset, dataset->train.images[sample])));
+        ck_assert(isnan(out[1]));
+    }
+    dataset_close(dataset);
+}
+END_TEST
+
+START_TEST(microbatches_share_the_rows)
+{
+    for (int rows = 0; rows <= 40; rows++) {
+        for (int parts = 1; parts <= 12; parts++) {
+            ck_assert_int_eq(microbatch_start(rows, parts, 0), 0);
+            ck_assert_int_eq(microbatch_start(rows, parts, parts), rows);
+            int before = rows;
+            for (int j = 0; j < parts; j++) {
+                int share = microbatch_start(rows, parts, j + 1) - microbatch_start(rows, parts, j);
+                ck_assert_msg(share == rows / parts || share == (rows + parts - 1) / parts, "%d of %d in %d", share,
+                              rows, parts);
+                ck_assert_int_le(share, before);
+                before = share;
+            }
+        }
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("data");
+    TCase *tcase = tcase_create("data");
+
+    tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, synthetic_sets_repeat);
+    tcase_add_test(tcase, synthetic_sets_have_a_default_size);
+    tcase_add_loop_test(tcase, synthetic_classes_can_be_told_apart, 0, 5);
+    tcase_add_loop_test(tcase, orders_are_permutations, 0, 3);
+    tcase_add_test(tcase, orders_depend_on_seed_and_epoch);
+    tcase_add_test(tcase, all_orders_are_as_likely);
+    tcase_add_loop_test(tcase, gathered_images_are_normalised, 0, COUNT(gather_shapes));
+    tcase_add_test(tcase, gathered_labels_are_the_samples);
+    tcase_add_loop_test(tcase, augmentation_draws_every_move, 0, COUNT(gather_shapes));
+    tcase_add_test(tcase, augmentation_depends_on_seed_epoch_and_sample);
+    tcase_add_test(tcase, shifts_beyond_tiny_images_leave_nothing);
+    tcase_add_test(tcase, microbatches_share_the_rows);
+    suite_add_tcase(suite, tcase);
+
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
