@@ -1,0 +1,75 @@
+/* The published systems, each a row of rules: an order of work, which weight version a forward reads, which one a
+ * backward reads. docs/systems.md explains them; nothing else in the project knows their names. */
+#ifndef TP_SCHEDULE_SYSTEM_H
+#define TP_SCHEDULE_SYSTEM_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+/* How far forwards may run ahead of backwards at a stage. With a split backward W - s + 1 counts up to the input half,
+ * and a second limit, W at every stage, up to the weight half: see schedule_next. */
+enum in_flight_limit {
+    LIMIT_MINIBATCHES,  /* at most W - s + 1 mini-batches between their first forward and their backward (NOAM) */
+    LIMIT_MICROBATCHES, /* at most W - s + 1 micro-batches */
+    LIMIT_NONE          /* as many as the phase, or with a flush the mini-batch, has */
+};
+
+/* How a stage orders its work. In every order forwards and backwards each go by mini-batch, then micro-batch, and a
+ * backward that can run goes before a forward. A split backward needs the flush: without it stage 1 could finish an
+ * update before a later stage that has put its weight half off, and pin a version that does not exist there yet. */
+struct order {
+    const char *name;
+    const char *summary;
+    bool whole_backward; /* one backward covers all N micro-batches; otherwise each has its own */
+    bool fill_first;     /* a mini-batch's backwards start after all its forwards at this stage */
+    bool flush;          /* a mini-batch's forwards start after the update before it at this stage */
+    bool split_backward; /* input-gradient half now, weight-gradient half when nothing else can run (Zero Bubble) */
+    enum in_flight_limit limit;
+    int microbatches; /* the N it needs; 0 = any */
+};
+
+enum order_name {
+    ORDER_NF1B,
+    ORDER_1F1B,
+    ORDER_1F1B_NO_FLUSH,
+    ORDER_FILL_DRAIN,
+    ORDER_1F1B_FLUSH,
+    ORDER_ZB_H1,
+    ORDER_SEQUENTIAL,
+    ORDERS
+};
+extern const struct order orders[ORDERS];
+
+enum forward_rule {
+    FORWARD_LIVE,           /* the stage's newest version */
+    FORWARD_PINNED,         /* the version stage 1 had when the micro-batch entered (vertical synchronisation) */
+    FORWARD_DOUBLE_BUFFERED /* mini-batch i reads the phase's version max(0, i - 2) on every stage (PipeDream-2BW) */
+};
+
+enum backward_rule {
+    BACKWARD_LIVE,        /* the stage's newest version */
+    BACKWARD_FORWARD,     /* the version this micro-batch's forward used here (horizontal stash) */
+    BACKWARD_COMMITTED,   /* the newest version already applied on every stage when the backward starts at stage W */
+    BACKWARD_INTERMEDIATE /* a blend of BACKWARD_FORWARD's and BACKWARD_LIVE's */
+};
+
+struct system {
+    const char *name;
+    enum order_name order;
+    enum forward_rule forward;
+    enum backward_rule backward;
+    const char *update; /* for the reader: an update always follows a mini-batch's last backward at a stage */
+    const char *source; /* the paper */
+};
+
+extern const struct system systems[];
+extern const int system_count;
+
+/* NULL if there is no such system. */
+const struct system *system_find(const char *name);
+
+const char *forward_rule_name(enum forward_rule rule);
+const char *backward_rule_name(enum backward_rule rule);
+
+#endif

@@ -1,0 +1,556 @@
+/* Goal of this test: the schedule and the version tracker hold what they promise when ops take any time at all. Stages
+ * run here in continuous time with random durations, the smallest slots and every rule, in dynamic and in replayed
+ * order; afterwards, with the whole future known, an oracle says which version was read when, and what had to be
+ * kept. */
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "schedule/simulate.h"
+
+/* A check that costs nothing when it passes: Check's own write to a pipe each time. */
+#define require(condition, ...)                                                                                        \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            ck_abort_msg(__VA_ARGS__);                                                                                 \
+    } while (0)
+
+enum { STAGES_MAX = 8, MICROBATCHES_MAX = 8, MINIBATCHES_MAX = 20, TOTAL_MAX = MINIBATCHES_MAX * MICROBATCHES_MAX };
+
+/* An op began or ended. Sets of versions have bit k for version k. */
+struct event {
+    double time;
+    bool end;
+    struct op op;
+    uint32_t reads;  /* by the op, as the rules define it */
+    uint32_t needed; /* afterwards, as the tracker says */
+    int live;        /* afterwards */
+};
+
+struct stage_run {
+    struct progress progress;
+    struct version_tracker *tracker;
+    bool running;
+    double end;    /* of the op that runs */
+    uint32_t read; /* by it */
+    struct op op;
+    int updates;
+    int forward_reads[TOTAL_MAX];
+    int event_count;
+    struct event events[2 * 3 * TOTAL_MAX];
+};
+
+struct run {
+    struct schedule schedule;
+    int gradient_slots;
+    const struct simulation *replayed; /* NULL: dynamic order */
+    uint64_t seed;
+    double durations[OP_KINDS]; /* by kind; all 0: random */
+    double pace[STAGES_MAX];
+    uint64_t drawn;
+    double now, makespan; /* makespan: when the last op ended */
+    int pins[TOTAL_MAX];
+    int committed[MINIBATCHES_MAX];
+    struct stage_run stages[STAGES_MAX];
+    char name[256]; /* for messages */
+};
+
+static int min_int(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static int number_of(const struct run *run, const struct op *op)
+{
+    return (op->minibatch - 1) * run->schedule.microbatches + op->first - 1;
+}
+
+/* Between 1 and `most`, small numbers as likely as large ones. */
+static double draw_duration(struct run *run, double most)
+{
+    return pow(most, (double)random_uniform(run->seed, RANDOM_TEST, 1, run->drawn++));
+}
+
+static int draw_int(struct run *run, int low, int high)
+{
+    return low + (int)random_below(run->seed, RANDOM_TEST, 2, run->drawn++, (uint32_t)(high - low + 1));
+}
+
+static void name_run(struct run *run)
+{
+    const struct schedule *schedule = &run->schedule;
+
+    snprintf(run->name, sizeof(run->name), "seed %llu: order %s, %s forwards, %s backwards, W = %d, N = %d, K = %d",
+             (unsigned long long)run->seed, schedule->order.name, forward_rule_name(schedule->forward),
+             backward_rule_name(schedule->backward), schedule->stages, schedule->microbatches, schedule->minibatches);
+}
+
+/* A random sound schedule: a system, in half of the draws with other rules than its own. */
+static void draw_schedule(struct run *run, uint64_t seed)
+{
+    struct schedule *schedule = &run->schedule;
+    struct error error;
+
+    memset(run, 0, sizeof(*run));
+    run->seed = seed;
+    do {
+        const struct system *system = &systems[draw_int(run, 0, system_count - 1)];
+        const bool own_rules = draw_int(run, 0, 1);
+        schedule->order = orders[system->order];
+        schedule->forward = own_rules ? system->forward : (enum forward_rule)draw_int(run, 0, FORWARD_DOUBLE_BUFFERED);
+        schedule->backward = own_rules ? system->backward : (enum backward_rule)draw_int(run, 0, BACKWARD_INTERMEDIATE);
+        schedule->stages = draw_int(run, 1, STAGES_MAX);
+        schedule->microbatches = schedule->order.microbatches ? 1 : draw_int(run, 1, MICROBATCHES_MAX);
+        schedule->minibatches = draw_int(run, 1, MINIBATCHES_MAX);
+    } while (schedule_check(schedule, &error) != 0);
+    run->gradient_slots = draw_int(run, 1, 2);
+    for (int s = 0; s < schedule->stages; s++)
+        run->pace[s] = draw_duration(run, 30);
+    name_run(run);
+}
+
+static void look_around(struct run *run, int stage)
+{
+    const struct schedule *schedule = &run->schedule;
+    const int n = schedule->microbatches;
+    struct progress *own = &run->stages[stage - 1].progress;
+
+    own->activations_arrived = own->forward_room = own->backward_room = n * schedule->minibatches;
+    if (stage > 1) {
+        const struct progress *before = &run->stages[stage - 2].progress;
+        own->activations_arrived = before->forwards;
+        own->backward_room = (before->weight_backwards / n + run->gradient_slots) * n;
+    }
+    if (stage < schedule->stages) {
+        const struct progress *after = &run->stages[stage].progress;
+        const int done = min_int(own->weight_backwards, after->weight_backwards);
+        own->gradients_arrived = after->backwards;
+        own->forward_room = (done / n + schedule_activation_slots(schedule, stage)) * n;
+    }
+}
+
+static struct next decide(struct run *run, int stage)
+{
+    struct stage_run *own = &run->stages[stage - 1];
+
+    look_around(run, stage);
+    if (run->replayed == NULL)
+        return schedule_next(&run->schedule, stage, &own->progress);
+    if (own->event_count / 2 == run->replayed->stages[stage - 1].op_count)
+        return (struct next){.kind = NEXT_DONE};
+    return schedule_can_run(&run->schedule, stage, &own->progress,
+                            &run->replayed->stages[stage - 1].ops[own->event_count / 2]);
+}
+
+static void note_event(struct run *run, int stage, bool end)
+{
+    struct stage_run *own = &run->stages[stage - 1];
+    struct event *event = &own->events[own->event_count++];
+
+    *event = (struct event){.time = run->now, .end = end, .op = own->op, .reads = own->read, .live = own->updates};
+    for (int version = 0; version <= run->schedule.minibatches; version++)
+        event->needed |= (uint32_t)versions_needed(own->tracker, version) << version;
+    require(versions_count_needed(own->tracker) == __builtin_popcount(event->needed) &&
+                versions_oldest_needed(own->tracker) == __builtin_ctz(event->needed) &&
+                versions_live(own->tracker) == own->updates,
+            "%s: stage %d counts its versions wrongly", run->name, stage);
+}
+
+/* What the newest version on every stage is when mini-batch i's backward begins at stage W; a replayed order replays
+ * that too. */
+static int committed_now(const struct run *run, int minibatch)
+{
+    int everywhere = run->schedule.minibatches;
+
+    if (run->replayed != NULL)
+        return run->replayed->committed[minibatch - 1];
+    for (int s = 0; s < run->schedule.stages; s++)
+        everywhere = min_int(everywhere, run->stages[s].updates);
+    return everywhere;
+}
+
+static void begin_forward(struct run *run, int stage, const struct op *op)
+{
+    struct stage_run *own = &run->stages[stage - 1];
+    const int number = number_of(run, op);
+
+    if (stage == 1)
+        run->pins[number] = own->updates;
+    const int reads[] = {
+        [FORWARD_LIVE] = own->updates,
+        [FORWARD_PINNED] = run->pins[number],
+        [FORWARD_DOUBLE_BUFFERED] = op->minibatch > 2 ? op->minibatch - 2 : 0,
+    };
+    own->forward_reads[number] = reads[run->schedule.forward];
+    own->read = 1u << own->forward_reads[number];
+    require(versions_begin_forward(own->tracker, op, run->pins[number]) == own->forward_reads[number],
+            "%s: forward %d of stage %d does not read version %d", run->name, number, stage,
+            own->forward_reads[number]);
+}
+
+static void begin_backward(struct run *run, int stage, const struct op *op)
+{
+    struct stage_run *own = &run->stages[stage - 1];
+    int *committed = &run->committed[op->minibatch - 1];
+
+    if (stage == run->schedule.stages && op->first == 1 && op->kind != OP_BACKWARD_WEIGHTS)
+        *committed = committed_now(run, op->minibatch);
+    versions_begin_backward(own->tracker, op, *committed);
+    own->read = 0;
+    for (int j = op->first; j < op->first + op->count; j++) {
+        const struct backward_versions got = versions_of_backward(own->tracker, op->minibatch, j);
+        const int forward = own->forward_reads[number_of(run, op) + j - op->first];
+        const int reads[] = {
+            [BACKWARD_LIVE] = own->updates,
+            [BACKWARD_FORWARD] = forward,
+            [BACKWARD_COMMITTED] = *committed,
+            [BACKWARD_INTERMEDIATE] = -1,
+        };
+        const int read = reads[run->schedule.backward];
+        require(got.forward == forward && got.live == own->updates && got.read == read,
+                "%s: backward %d%c of stage %d reads %d (forward %d, live %d), not %d (%d, %d)", run->name,
+                op->minibatch, 'a' + j - 1, stage, got.read, got.forward, got.live, read, forward, own->updates);
+        if (op->kind != OP_BACKWARD_WEIGHTS)
+            own->read |= read >= 0 ? 1u << read : 1u << forward | 1u << own->updates;
+    }
+}
+
+static void begin_op(struct run *run, int stage, const struct op *op)
+{
+    struct stage_run *own = &run->stages[stage - 1];
+    const double fixed = run->durations[op->kind];
+
+    if (op->kind == OP_FORWARD)
+        begin_forward(run, stage, op);
+    else
+        begin_backward(run, stage, op);
+    own->running = true;
+    own->op = *op;
+    own->end = run->now + (fixed > 0 ? fixed : run->pace[stage - 1] * draw_duration(run, 100));
+    note_event(run, stage, false);
+}
+
+static void end_op(struct run *run, int stage)
+{
+    struct stage_run *own = &run->stages[stage - 1];
+
+    own->running = false;
+    own->read = 0;
+    progress_advance(&own->progress, &own->op);
+    versions_end(own->tracker, &own->op);
+    if (schedule_updates_after(&run->schedule, &own->op)) {
+        versions_update(own->tracker);
+        own->updates++;
+    }
+    note_event(run, stage, true);
+}
+
+/* Runs to the end; a stage begins an op as soon as it can. */
+static void run_all(struct run *run)
+{
+    for (int s = 1; s <= run->schedule.stages; s++) {
+        run->stages[s - 1].tracker = versions_create(&run->schedule, s, 0);
+        require(run->stages[s - 1].tracker != NULL, "out of memory");
+    }
+    while (isfinite(run->now)) {
+        double next_end = INFINITY;
+        for (int s = 1; s <= run->schedule.stages; s++)
+            if (run->stages[s - 1].running && run->stages[s - 1].end <= run->now)
+                end_op(run, s);
+        for (int s = 1; s <= run->schedule.stages; s++) {
+            struct stage_run *own = &run->stages[s - 1];
+            const struct next next = own->running ? (struct next){.kind = NEXT_WAIT} : decide(run, s);
+            if (next.kind == NEXT_RUN)
+                begin_op(run, s, &next.op);
+            if (own->running)
+                next_end = fmin(next_end, own->end);
+        }
+        if (isfinite(next_end))
+            run->makespan = next_end;
+        run->now = next_end;
+    }
+    for (int s = 1; s <= run->schedule.stages; s++) {
+        require(decide(run, s).kind == NEXT_DONE, "%s: deadlock, stage %d is not done", run->name, s);
+        versions_destroy(run->stages[s - 1].tracker);
+    }
+}
+
+/* When the op of this kind that covers a micro-batch ended at a stage; infinity if it never did. */
+static double end_of(const struct run *run, int stage, enum op_kind kind, int number)
+{
+    const struct stage_run *own = &run->stages[stage - 1];
+
+    for (int k = 0; k < own->event_count; k++) {
+        const struct event *event = &own->events[k];
+        const int first = number_of(run, &event->op);
+        if (event->end && event->op.kind == kind && first <= number && number < first + event->op.count)
+            return event->time;
+    }
+    return INFINITY;
+}
+
+/* When all that the op depends on had ended. */
+static double ready_at(const struct run *run, int stage, const struct op *op)
+{
+    const int number = number_of(run, op), last = number + op->count - 1;
+
+    switch (op->kind) {
+    case OP_FORWARD:
+        return stage > 1 ? end_of(run, stage - 1, OP_FORWARD, number) : 0;
+    case OP_BACKWARD:
+    case OP_BACKWARD_INPUT:
+        return fmax(end_of(run, stage, OP_FORWARD, last),
+                    stage < run->schedule.stages ? end_of(run, stage + 1, op->kind, last) : 0);
+    case OP_BACKWARD_WEIGHTS:
+        break;
+    }
+    return end_of(run, stage, OP_BACKWARD_INPUT, last);
+}
+
+/* Every op once, each kind in order, none before what it depends on. */
+static void check_work(const struct run *run, int stage)
+{
+    const struct stage_run *own = &run->stages[stage - 1];
+    const int total = run->schedule.microbatches * run->schedule.minibatches;
+    const bool split = run->schedule.order.split_backward;
+    int begun[OP_KINDS] = {0};
+
+    for (int k = 0; k < own->event_count; k++) {
+        const struct op *op = &own->events[k].op;
+        if (own->events[k].end)
+            continue;
+        require(number_of(run, op) == begun[op->kind], "%s: stage %d, event %d: number %d of kind %d after %d",
+                run->name, stage, k, number_of(run, op), op->kind, begun[op->kind]);
+        require(own->events[k].time >= ready_at(run, stage, op), "%s: stage %d, event %d begins too early", run->name,
+                stage, k);
+        begun[op->kind] += op->count;
+    }
+    require(begun[OP_FORWARD] == total && begun[OP_BACKWARD] == (split ? 0 : total) &&
+                begun[OP_BACKWARD_INPUT] == (split ? total : 0) && begun[OP_BACKWARD_WEIGHTS] == (split ? total : 0),
+            "%s: stage %d has not done all its work", run->name, stage);
+}
+
+/* Never more in flight than the order allows, no forward across a flush, no backward before the fill is done. */
+static void check_in_flight(const struct run *run, int stage)
+{
+    const struct stage_run *own = &run->stages[stage - 1];
+    const struct order *order = &run->schedule.order;
+    const int n = run->schedule.microbatches, w = run->schedule.stages, depth = w - stage + 1;
+    int forwards = 0, backwards = 0, finished = 0; /* begun, and done */
+
+    for (int k = 0; k < own->event_count; k++) {
+        const struct event *event = &own->events[k];
+        const int kind = event->op.kind, count = event->op.count;
+        int minibatches;
+
+        forwards += !event->end && kind == OP_FORWARD ? count : 0;
+        backwards += event->end && (kind == OP_BACKWARD || kind == OP_BACKWARD_INPUT) ? count : 0;
+        finished += event->end && (kind == OP_BACKWARD || kind == OP_BACKWARD_WEIGHTS) ? count : 0;
+        minibatches = (forwards + n - 1) / n - finished / n;
+        require(
+            minibatches <= schedule_in_flight_limit(&run->schedule, stage) &&
+                (order->limit != LIMIT_MINIBATCHES || minibatches <= depth) &&
+                (order->limit != LIMIT_MICROBATCHES || (forwards - backwards <= depth && forwards - finished <= w)) &&
+                (run->replayed == NULL || minibatches <= run->replayed->stages[stage - 1].minibatches_in_flight),
+            "%s: stage %d, event %d: %d mini-batches in flight, %d forwards begun, %d backwards done", run->name, stage,
+            k, minibatches, forwards, backwards);
+        if (!event->end && order->flush)
+            require(event->live == event->op.minibatch - 1, "%s: stage %d, event %d: mini-batch %d at version %d",
+                    run->name, stage, k, event->op.minibatch, event->live);
+        if (!event->end && order->fill_first && kind != OP_FORWARD)
+            require(forwards == event->op.minibatch * n, "%s: stage %d, event %d: backward before the fill is done",
+                    run->name, stage, k);
+    }
+}
+
+/* Backwards through the stage's events: what is read later was needed all along since it came to be. */
+static void check_versions(const struct run *run, int stage)
+{
+    const struct stage_run *own = &run->stages[stage - 1];
+    const int limit = run->replayed != NULL ? run->replayed->stages[stage - 1].weight_versions
+                                            : schedule_versions_limit(&run->schedule, stage);
+    uint32_t later = 0;
+
+    for (int k = own->event_count - 1; k >= 0; k--) {
+        const struct event *event = &own->events[k], *before = event - 1;
+        const uint32_t existing = (2u << event->live) - 1;
+        later |= event->reads;
+        require((event->reads & ~existing) == 0, "%s: stage %d reads %x, live is %d", run->name, stage, event->reads,
+                event->live);
+        require((later & existing & ~event->needed) == 0, "%s: stage %d, event %d: %x will be read, %x needed",
+                run->name, stage, k, later & existing, event->needed);
+        require(__builtin_popcount(event->needed) <= limit, "%s: stage %d, event %d: %x needed, limit %d", run->name,
+                stage, k, event->needed, limit);
+        /* Only an update makes a version needed: its own. */
+        if (k > 0)
+            require((event->needed & ~before->needed) == (event->live > before->live ? 1u << event->live : 0),
+                    "%s: stage %d, event %d: needed %x, then %x", run->name, stage, k, before->needed, event->needed);
+    }
+    require(own->updates == run->schedule.minibatches &&
+                own->events[own->event_count - 1].needed == 1u << run->schedule.minibatches,
+            "%s: stage %d has made %d updates and keeps %x in the end", run->name, stage, own->updates,
+            own->events[own->event_count - 1].needed);
+}
+
+/* What the tracker's reasoning rests on: pins and committed versions never fall, a mini-batch's committed version is
+ * no older than its last pin, and stage 1 holds a forward back until so many updates are done. */
+static void check_bounds(const struct run *run)
+{
+    const int n = run->schedule.microbatches;
+
+    for (int number = 0; number < n * run->schedule.minibatches; number++) {
+        const int pin = run->pins[number], committed = run->committed[number / n];
+        require(number == 0 || (pin >= run->pins[number - 1] && committed >= run->committed[(number - 1) / n]),
+                "%s: number %d is pinned to %d, committed to %d", run->name, number, pin, committed);
+        require(pin >= schedule_updates_before(&run->schedule, number), "%s: number %d is pinned to %d", run->name,
+                number, pin);
+        require(committed >= pin || !run->schedule.order.whole_backward,
+                "%s: number %d is pinned to %d, committed to "
+                "%d",
+                run->name, number, pin, committed);
+    }
+}
+
+static void check_run(struct run *run)
+{
+    run_all(run);
+    check_bounds(run);
+    for (int s = 1; s <= run->schedule.stages; s++) {
+        check_work(run, s);
+        check_in_flight(run, s);
+        check_versions(run, s);
+    }
+}
+
+enum { RUNS_PER_TEST = 200, RANDOM_TESTS = 10 };
+
+START_TEST(test_any_timing)
+{
+    struct run *run = malloc(sizeof(*run));
+
+    require(run != NULL, "out of memory");
+    for (int k = 0; k < RUNS_PER_TEST; k++) {
+        draw_schedule(run, (uint64_t)(_i * RUNS_PER_TEST + k));
+        check_run(run);
+    }
+    free(run);
+}
+END_TEST
+
+/* A replayed order is repeatable: whatever the timing, every op reads the same versions, within the room that the
+ * simulation predicts. */
+START_TEST(test_any_timing_of_a_replay)
+{
+    struct run *runs = malloc(2 * sizeof(*runs));
+
+    require(runs != NULL, "out of memory");
+    for (int k = 0; k < RUNS_PER_TEST; k++) {
+        struct simulation *simulation;
+        struct error error;
+
+        for (int r = 0; r < 2; r++) {
+            draw_schedule(&runs[r], (uint64_t)(_i * RUNS_PER_TEST + k));
+            if (r == 0)
+                require(simulate_slots(&runs[0].schedule, (struct link_slots){0, runs[0].gradient_slots}, &simulation,
+                                       &error) == 0,
+                        "%s: %s", runs[0].name, error.text);
+            runs[r].replayed = simulation;
+            runs[r].seed += (uint64_t)r << 32;
+            check_run(&runs[r]);
+        }
+        for (int s = 0; s < runs[0].schedule.stages; s++)
+            for (int e = 0; e < runs[0].stages[s].event_count; e++)
+                require(runs[0].stages[s].events[e].reads == runs[1].stages[s].events[e].reads,
+                        "%s: stage %d, event %d reads other versions under another timing", runs[0].name, s + 1, e);
+        simulation_destroy(simulation);
+    }
+    free(runs);
+}
+END_TEST
+
+/* An evaluation changes nothing: whatever the rules, every forward reads the one version there is. */
+START_TEST(test_forward_only)
+{
+    for (int y = 0; y < system_count; y++)
+        for (int stage = 1; stage <= 3; stage++) {
+            const struct schedule schedule = {.order = orders[systems[y].order],
+                                              .forward = systems[y].forward,
+                                              .backward = systems[y].backward,
+                                              .stages = 3,
+                                              .microbatches = 2,
+                                              .minibatches = 5,
+                                              .forward_only = true};
+            struct version_tracker *tracker = versions_create(&schedule, stage, 7);
+            for (int number = 0; number < 10; number++) {
+                const struct op op = {OP_FORWARD, number / 2 + 1, number % 2 + 1, 1};
+                ck_assert_int_eq(versions_begin_forward(tracker, &op, 7), 7);
+                versions_end(tracker, &op);
+                ck_assert_int_eq(versions_oldest_needed(tracker), 7);
+                ck_assert_int_eq(versions_count_needed(tracker), 1);
+            }
+            versions_destroy(tracker);
+        }
+}
+END_TEST
+
+/* The bubble of the synchronous systems when ops of a kind take equally long everywhere. Zero Bubble's closed form is a
+ * lower bound, and met when no half of the backward is shorter than a forward: a half that has begun is not
+ * interrupted. */
+static const struct {
+    const char *system;
+    bool split;
+} synchronous[] = {{"gpipe", false}, {"1f1b", false}, {"zb-h1", true}};
+
+START_TEST(test_bubble)
+{
+    const struct system *system = system_find(synchronous[_i].system);
+    const bool split = synchronous[_i].split;
+    struct run *run = malloc(sizeof(*run));
+
+    require(run != NULL, "out of memory");
+    for (uint64_t seed = 0; seed < 300; seed++) {
+        double *t = run->durations, work, bubble, expected;
+
+        draw_schedule(run, seed);
+        run->schedule.order = orders[system->order];
+        run->schedule.forward = system->forward;
+        run->schedule.backward = system->backward;
+        run->schedule.microbatches = draw_int(run, run->schedule.stages, MICROBATCHES_MAX);
+        for (int kind = OP_FORWARD; kind <= OP_BACKWARD_WEIGHTS; kind++)
+            t[kind] = draw_int(run, 1, 9);
+        work = t[OP_FORWARD] + (split ? t[OP_BACKWARD_INPUT] + t[OP_BACKWARD_WEIGHTS] : t[OP_BACKWARD]);
+        bubble = split ? t[OP_BACKWARD_INPUT] + fmax(0, t[OP_FORWARD] - t[OP_BACKWARD_WEIGHTS]) : work;
+        name_run(run);
+        expected =
+            run->schedule.minibatches * (run->schedule.microbatches * work + (run->schedule.stages - 1) * bubble);
+        run_all(run);
+        if (split && t[OP_FORWARD] > fmin(t[OP_BACKWARD_INPUT], t[OP_BACKWARD_WEIGHTS]))
+            require(run->makespan >= expected, "%s: %g, less than %g", run->name, run->makespan, expected);
+        else
+            require(run->makespan == expected, "%s: %g, not %g", run->name, run->makespan, expected);
+    }
+    free(run);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("versions");
+    TCase *tcase = tcase_create("any timing");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_set_timeout(tcase, 120);
+    tcase_add_loop_test(tcase, test_any_timing, 0, RANDOM_TESTS);
+    tcase_add_loop_test(tcase, test_any_timing_of_a_replay, 0, RANDOM_TESTS);
+    tcase_add_test(tcase, test_forward_only);
+    tcase_add_loop_test(tcase, test_bubble, 0, sizeof(synchronous) / sizeof(synchronous[0]));
+    suite_add_tcase(suite, tcase);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed > 0;
+}
