@@ -1,0 +1,128 @@
+/* What a user asked for: an ini file and --set overrides, read through one table of keys.
+ *
+ * Plain data of fixed size, so that it travels to the stages inside the plan. */
+#ifndef TP_PLAN_CONFIG_H
+#define TP_PLAN_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/error.h"
+
+enum { CONFIG_NAME_MAX = 64, CONFIG_PATH_MAX = 1024, MAX_STAGES = 64, MAX_MICROBATCHES = 64 };
+
+enum order_mode { RUN_DYNAMIC, RUN_STATIC };
+enum backward_activations { ACTIVATIONS_STORED, ACTIVATIONS_RECOMPUTE };
+enum rule_override { RULE_OF_SYSTEM = -1 }; /* else an enum forward_rule / backward_rule */
+enum learning_rate_schedule { RATE_CONSTANT, RATE_STEP, RATE_COSINE };
+enum significance { SIGNIFICANCE_EXPONENTIAL, SIGNIFICANCE_HYPERBOLIC, SIGNIFICANCE_CONSTANT };
+enum last_batch { LAST_BATCH_KEEP, LAST_BATCH_DROP };
+
+/* Numbers per stage or per link: one for all of them, or one for each. */
+struct config_reals {
+    int count; /* 0: none given */
+    double values[MAX_STAGES];
+};
+
+struct config {
+    struct {
+        char name[CONFIG_NAME_MAX]; /* "": the config file's name and the time */
+        int64_t seed;
+        int epochs;
+        char output[CONFIG_PATH_MAX]; /* the run folder's parent */
+    } run;
+    struct {
+        char system[CONFIG_NAME_MAX];
+        int stages;
+        int microbatches;
+        int partition[MAX_STAGES]; /* blocks per stage */
+        int partition_count;       /* 0: auto */
+        int order;                 /* enum order_mode */
+        bool vertical_sync;        /* live forwards become pinned ones */
+        int forward_weights;       /* RULE_OF_SYSTEM or enum forward_rule */
+        int backward_weights;      /* RULE_OF_SYSTEM or enum backward_rule */
+        int backward_activations;
+    } pipeline;
+    struct {
+        int significance; /* enum significance */
+        double decay;
+    } staleness;
+    struct {
+        char arch[CONFIG_NAME_MAX];
+        int classes;
+    } model;
+    struct {
+        char set[CONFIG_NAME_MAX];
+        char dir[CONFIG_PATH_MAX];
+        int batch;
+        int limit;
+        bool augment;
+        int last_batch;
+        int synthetic_size, synthetic_channels;
+    } data;
+    struct {
+        double lr;
+        int lr_schedule;
+        int lr_step_epochs; /* step: multiply by lr_step_factor every so many epochs */
+        double lr_step_factor;
+        double warmup_epochs; /* linear from 0 */
+        double momentum;
+        double weight_decay;
+        bool nesterov;
+    } train;
+    struct {
+        char backend[CONFIG_NAME_MAX];
+        int threads;
+    } device;
+    struct {
+        struct config_reals forward_ms, backward_ms, backward_input_ms, backward_weights_ms; /* one op, per stage */
+        struct config_reals update_ms;
+        struct config_reals link_mbit; /* Mbit/s, per link; 0: shared memory */
+        struct config_reals link_us;   /* latency */
+    } simulation;
+};
+
+enum { CONFIG_KEYS_MAX = 48, CONFIG_MISTAKES_MAX = 32, CONFIG_MISTAKE_LENGTH = 1536 };
+
+/* Every mistake found, one line each: "file:line: section.key: what is wrong and what would be right", or
+ * "--set section.key: ...". */
+struct config_mistakes {
+    int count; /* found; the first CONFIG_MISTAKES_MAX are kept */
+    char lines[CONFIG_MISTAKES_MAX][CONFIG_MISTAKE_LENGTH];
+    char path[CONFIG_PATH_MAX];  /* the config file's */
+    int places[CONFIG_KEYS_MAX]; /* where each key's value came from: its line, or one of config.c's marks */
+};
+void config_mistakes_print(const struct config_mistakes *mistakes, FILE *out);
+
+/* Fills `config` with defaults, then the file at `path`, then the overrides ("section.key=value"), and checks bounds.
+ * Initialises `mistakes`, which remembers where each value came from. 0, or -1 with at least one mistake (a file that
+ * cannot be read is one). */
+int config_load(struct config *config, const char *path, const char *const *overrides, int override_count,
+                struct config_mistakes *mistakes);
+
+/* Adds a mistake about `section_key`, at the place where its value came from (for checks that need more than the key
+ * itself: a partition that does not add up, more stages than blocks). */
+void config_mistake(struct config_mistakes *mistakes, const char *section_key, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* "5,3,3,3" or "auto". */
+void config_partition_format(const struct config *config, char *text, size_t size);
+
+/* One key's value, as a reader of JSON wants it. */
+struct config_value {
+    char section[CONFIG_NAME_MAX], key[CONFIG_NAME_MAX];
+    enum { CONFIG_INTEGER, CONFIG_REAL, CONFIG_BOOLEAN, CONFIG_TEXT } type;
+    int64_t integer;
+    double real;
+    bool boolean;
+    char text[CONFIG_PATH_MAX];
+};
+
+/* The key at `index` (0.., in the table's order, sections together). False behind the last one. */
+bool config_get(const struct config *config, int index, struct config_value *value);
+
+/* The table of keys for --help and the man page: name, default, bounds, unit, help. */
+void config_print_keys(FILE *out);
+
+#endif

@@ -1,0 +1,368 @@
+#include "plan/config_keys.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "schedule/system.h"
+
+static const char *choice_system(int index)
+{
+    return index < system_count ? systems[index].name : NULL;
+}
+
+static const char *choice_forward_rule(int index)
+{
+    if (index == 0)
+        return "system";
+    return index - 1 <= FORWARD_DOUBLE_BUFFERED ? forward_rule_name((enum forward_rule)(index - 1)) : NULL;
+}
+
+static const char *choice_backward_rule(int index)
+{
+    if (index == 0)
+        return "system";
+    return index - 1 <= BACKWARD_INTERMEDIATE ? backward_rule_name((enum backward_rule)(index - 1)) : NULL;
+}
+
+#define MEMBER(section, key)                                                                                           \
+#section "." #key, offsetof(struct config, section.key), sizeof(((struct config *)0)->section.key)
+#define CHOICES(...)                                                                                                   \
+    (const char *const[])                                                                                              \
+    {                                                                                                                  \
+        __VA_ARGS__, NULL                                                                                              \
+    }
+
+/* clang-format off */
+const struct config_key config_keys[] = {
+    {MEMBER(run, name), KEY_NAME, "",
+     .help = "name of the run's folder; none: the config file's name and the time"},
+    {MEMBER(run, seed), KEY_INTEGER, "1", 0, 9007199254740992.0,
+     .help = "of the initial weights, the order of samples and the augmentation"},
+    {MEMBER(run, epochs), KEY_INTEGER, "3", 1, 1000,
+     .help = "passes over the training set"},
+    {MEMBER(run, output), KEY_TEXT, "runs",
+     .help = "folder in which each run gets its own"},
+
+    {MEMBER(pipeline, system), KEY_CHOICE_NAME, "timeprest", .choice = choice_system,
+     .help = "order of work and weight versions; tpcoord systems explains them"},
+    {MEMBER(pipeline, stages), KEY_INTEGER, "4", 1, MAX_STAGES,
+     .help = "W: stages, each a process of its own"},
+    {MEMBER(pipeline, microbatches), KEY_INTEGER, "3", 1, MAX_MICROBATCHES,
+     .help = "N: micro-batches per mini-batch"},
+    {MEMBER(pipeline, partition), KEY_PARTITION, "auto",
+     .help = "blocks per stage, such as 5,2,2,2; auto balances measured time (order = dynamic) or flops (static)"},
+    {MEMBER(pipeline, order), KEY_CHOICE, "dynamic", .choices = CHOICES("dynamic", "static"),
+     .help = "dynamic: run what has arrived; static: replay the unit-time schedule, bit for bit repeatable"},
+    {MEMBER(pipeline, vertical_sync), KEY_BOOLEAN, "no",
+     .help = "yes: a system whose forwards read live weights pins them as its micro-batches enter (PipeDream's paper)"},
+    {MEMBER(pipeline, forward_weights), KEY_CHOICE, "system", .choice = choice_forward_rule,
+     .first_choice = RULE_OF_SYSTEM, .help = "weight version that forwards read, in place of the system's rule"},
+    {MEMBER(pipeline, backward_weights), KEY_CHOICE, "system", .choice = choice_backward_rule,
+     .first_choice = RULE_OF_SYSTEM, .help = "weight version that backwards read, in place of the system's rule"},
+    {MEMBER(pipeline, backward_activations), KEY_CHOICE, "stored", .choices = CHOICES("stored", "recompute"),
+     .help = "stored: the forward's; recompute: run the forward again at the backward's weights (less memory)"},
+
+    {MEMBER(staleness, significance), KEY_CHOICE, "exponential",
+     .choices = CHOICES("exponential", "hyperbolic", "constant"),
+     .help = "i-timeprest: what a weight d versions old still counts; exp(-decay d), 1 / (1 + decay d), or decay"},
+    {MEMBER(staleness, decay), KEY_REAL, "1.0", 0.0, 1000.0,
+     .help = "i-timeprest: how fast that falls; for constant, the value itself: 1 all stale, 0 all newest"},
+
+    {MEMBER(model, arch), KEY_NAME, "resnet20",
+     .help = "network: resnet8, resnet20, resnet32, resnet56, mlp"},
+    {MEMBER(model, classes), KEY_INTEGER, "10", 2, 256,
+     .help = "classes that the network tells apart; labels are below it"},
+
+    {MEMBER(data, set), KEY_CHOICE_NAME, "fashion-mnist", .choices = CHOICES("fashion-mnist", "idx", "synthetic"),
+     .help = "data set; idx: four files in MNIST's format in data.dir; synthetic: made up, for measuring"},
+    {MEMBER(data, dir), KEY_TEXT, "",
+     .help = "folder of the data set; none: where Debian's package dataset-fashion-mnist puts it"},
+    {MEMBER(data, batch), KEY_INTEGER, "64", 1, 65536, .unit = "images",
+     .help = "M: size of a mini-batch"},
+    {MEMBER(data, limit), KEY_INTEGER, "0", 0, 100000000, .unit = "images",
+     .help = "train on the first so many only, and test on a fifth as many; 0: all"},
+    {MEMBER(data, augment), KEY_BOOLEAN, "no",
+     .help = "shift training images by up to 2 pixels and flip half of them"},
+    {MEMBER(data, last_batch), KEY_CHOICE, "keep", .choices = CHOICES("keep", "drop"),
+     .help = "what to do with an epoch's last mini-batch if it is smaller than the others"},
+    {MEMBER(data, synthetic_size), KEY_INTEGER, "28", 28, 64, .unit = "pixels",
+     .help = "height and width of synthetic images"},
+    {MEMBER(data, synthetic_channels), KEY_INTEGER, "1", 1, 3,
+     .help = "channels of synthetic images: 1 or 3"},
+
+    {MEMBER(train, lr), KEY_REAL, "0.05", 0.0, 100.0,
+     .help = "learning rate, after the warm-up"},
+    {MEMBER(train, lr_schedule), KEY_CHOICE, "cosine", .choices = CHOICES("constant", "step", "cosine"),
+     .help = "how the learning rate changes; cosine: falls to 0 at the last mini-batch of the last epoch"},
+    {MEMBER(train, lr_step_epochs), KEY_INTEGER, "10", 1, 1000, .unit = "epochs",
+     .help = "step: multiply by lr_step_factor every so many epochs"},
+    {MEMBER(train, lr_step_factor), KEY_REAL, "0.1", 0.0, 1.0,
+     .help = "step: the factor"},
+    {MEMBER(train, warmup_epochs), KEY_REAL, "0.5", 0.0, 1000.0, .unit = "epochs",
+     .help = "the learning rate grows from 0 for so long"},
+    {MEMBER(train, momentum), KEY_REAL, "0.9", 0.0, 0.9999,
+     .help = "of SGD; 0 needs no memory for it"},
+    {MEMBER(train, weight_decay), KEY_REAL, "0.0005", 0.0, 1.0,
+     .help = "L2 penalty on all parameters"},
+    {MEMBER(train, nesterov), KEY_BOOLEAN, "no",
+     .help = "Nesterov's form of momentum"},
+
+    {MEMBER(device, backend), KEY_CHOICE_NAME, "auto", .choices = CHOICES("auto", "reference", "onednn"),
+     .help = "who computes; reference: plain C, slow; auto: the fastest that works here"},
+    {MEMBER(device, threads), KEY_INTEGER, "1", 1, 256,
+     .help = "threads per stage"},
+
+    {MEMBER(simulation, forward_ms), KEY_REALS, "measured", 0.0, 3600000.0, .choices = CHOICES("measured"),
+     .unit = "ms", .help = "plan --simulate: one micro-batch's forward; one for all stages, or one for each as in 4,3,3,5"},
+    {MEMBER(simulation, backward_ms), KEY_REALS, "measured", 0.0, 3600000.0, .choices = CHOICES("measured"),
+     .unit = "ms", .help = "plan --simulate: one backward: a mini-batch's, or a micro-batch's, as the system has it"},
+    {MEMBER(simulation, backward_input_ms), KEY_REALS, "measured", 0.0, 3600000.0, .choices = CHOICES("measured"),
+     .unit = "ms", .help = "plan --simulate: where backwards are split (zb-h1), the half that goes on"},
+    {MEMBER(simulation, backward_weights_ms), KEY_REALS, "measured", 0.0, 3600000.0, .choices = CHOICES("measured"),
+     .unit = "ms", .help = "plan --simulate: where backwards are split, the half that stays"},
+    {MEMBER(simulation, update_ms), KEY_REALS, "measured", 0.0, 3600000.0, .choices = CHOICES("measured"),
+     .unit = "ms", .help = "plan --simulate: one update of a stage's weights"},
+    {MEMBER(simulation, link_mbit), KEY_REALS, "0", 0.0, 1000000.0, .unit = "Mbit/s",
+     .help = "plan --simulate: bandwidth between stages, one for all links or one for each; 0: shared memory"},
+    {MEMBER(simulation, link_us), KEY_REALS, "0", 0.0, 60000000.0, .unit = "us",
+     .help = "plan --simulate: latency of a message between stages"},
+};
+/* clang-format on */
+
+const int config_key_count = (int)(sizeof(config_keys) / sizeof(config_keys[0]));
+
+_Static_assert(sizeof(config_keys) / sizeof(config_keys[0]) <= CONFIG_KEYS_MAX, "struct config_mistakes has no room");
+
+const struct config_key *config_key_find(const char *name)
+{
+    for (int i = 0; i < config_key_count; i++)
+        if (strcmp(config_keys[i].name, name) == 0)
+            return &config_keys[i];
+    return NULL;
+}
+
+const char *config_key_choice(const struct config_key *key, int index)
+{
+    return key->choice ? key->choice(index) : key->choices[index];
+}
+
+static int set_integer(const struct config_key *key, void *member, const char *text, struct error *error)
+{
+    int64_t value;
+
+    if (parse_int(&value, text, (int64_t)key->low, (int64_t)key->high, error))
+        return -1;
+    if (key->size == sizeof(int64_t))
+        *(int64_t *)member = value;
+    else
+        *(int *)member = (int)value;
+    return 0;
+}
+
+static int set_text(const struct config_key *key, void *member, const char *text, struct error *error)
+{
+    if (strlen(text) >= key->size)
+        return error_set(error, "\"%s\" is too long; use at most %zu characters", text, key->size - 1);
+    strcpy(member, text);
+    return 0;
+}
+
+static int set_name(const struct config_key *key, void *member, const char *text, struct error *error)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+
+    if (text[strspn(text, letters)] != '\0' || text[0] == '.')
+        return error_set(error, "\"%s\" is not a name; use letters, digits, \"-\", \"_\" and, but for the first, \".\"",
+                         text);
+    return set_text(key, member, text, error);
+}
+
+static int set_choice(const struct config_key *key, void *member, const char *text, struct error *error)
+{
+    char all[512] = "";
+    const char *choice;
+
+    for (int i = 0; (choice = config_key_choice(key, i)) != NULL; i++) {
+        if (strcmp(choice, text) == 0) {
+            if (key->type == KEY_CHOICE_NAME)
+                return set_text(key, member, text, error);
+            *(int *)member = key->first_choice + i;
+            return 0;
+        }
+        snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i > 0 ? ", " : "", choice);
+    }
+    return error_set(error, "\"%s\" is none of the choices: %s", text, all);
+}
+
+/* The next item of a comma-separated list, without the blanks around it. NULL behind the last. */
+static char *next_item(char **rest)
+{
+    char *item = strsep(rest, ",");
+
+    if (!item)
+        return NULL;
+    item += strspn(item, " \t");
+    item[strcspn(item, " \t")] = '\0';
+    return item;
+}
+
+static int set_reals(const struct config_key *key, struct config_reals *reals, const char *text, struct error *error)
+{
+    char copy[2048], *rest = copy, *item;
+
+    memset(reals, 0, sizeof(*reals));
+    if (key->choices && strcmp(text, key->choices[0]) == 0)
+        return 0;
+    if (snprintf(copy, sizeof(copy), "%s", text) >= (int)sizeof(copy))
+        return error_set(error, "the list is too long; there are at most %d stages", MAX_STAGES);
+    while ((item = next_item(&rest)) != NULL) {
+        if (reals->count == MAX_STAGES)
+            return error_set(error, "\"%s\" has more numbers than the %d stages there may be", text, MAX_STAGES);
+        if (parse_double(&reals->values[reals->count++], item, key->low, key->high, error))
+            return -1;
+    }
+    return 0;
+}
+
+static int set_partition(struct config *config, const char *text, struct error *error)
+{
+    char copy[1024], *rest = copy, *item;
+    int count = 0;
+
+    config->pipeline.partition_count = 0;
+    if (strcmp(text, "auto") == 0)
+        return 0;
+    if (snprintf(copy, sizeof(copy), "%s", text) >= (int)sizeof(copy))
+        return error_set(error, "the list is too long; there are at most %d stages", MAX_STAGES);
+    while ((item = next_item(&rest)) != NULL) {
+        int64_t blocks;
+
+        if (parse_int(&blocks, item, 1, 10000, error))
+            return error_set(error, "\"%s\" is not a partition; use auto, or blocks per stage such as 5,2,2,2", text);
+        if (count == MAX_STAGES)
+            return error_set(error, "\"%s\" has more parts than the %d stages there may be", text, MAX_STAGES);
+        config->pipeline.partition[count++] = (int)blocks;
+    }
+    config->pipeline.partition_count = count;
+    return 0;
+}
+
+int config_key_set(const struct config_key *key, struct config *config, const char *text, struct error *error)
+{
+    void *member = (char *)config + key->offset;
+
+    switch (key->type) {
+    case KEY_INTEGER:
+        return set_integer(key, member, text, error);
+    case KEY_REAL:
+        return parse_double(member, text, key->low, key->high, error);
+    case KEY_BOOLEAN:
+        return parse_bool(member, text, error);
+    case KEY_CHOICE:
+    case KEY_CHOICE_NAME:
+        return set_choice(key, member, text, error);
+    case KEY_NAME:
+        return set_name(key, member, text, error);
+    case KEY_TEXT:
+        return set_text(key, member, text, error);
+    case KEY_PARTITION:
+        return set_partition(config, text, error);
+    case KEY_REALS:
+        return set_reals(key, member, text, error);
+    }
+    return error_set(error, "a key of unknown type");
+}
+
+void config_partition_format(const struct config *config, char *text, size_t size)
+{
+    size_t used = 0;
+
+    if (config->pipeline.partition_count == 0)
+        snprintf(text, size, "auto");
+    for (int s = 0; s < config->pipeline.partition_count && used < size; s++)
+        used += (size_t)snprintf(text + used, size - used, "%s%d", s > 0 ? "," : "", config->pipeline.partition[s]);
+}
+
+static void format_reals(const struct config_key *key, const struct config_reals *reals, char *text, size_t size)
+{
+    size_t used = 0;
+
+    if (reals->count == 0)
+        snprintf(text, size, "%s", key->choices[0]);
+    /* Nine digits, so that the longest list has room. */
+    for (int i = 0; i < reals->count && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%.9g", i > 0 ? "," : "", reals->values[i]);
+}
+
+bool config_get(const struct config *config, int index, struct config_value *value)
+{
+    if (index < 0 || index >= config_key_count)
+        return false;
+
+    const struct config_key *key = &config_keys[index];
+    const void *member = (const char *)config + key->offset;
+    const char *dot = strchr(key->name, '.');
+    *value = (struct config_value){.type = CONFIG_TEXT};
+    snprintf(value->section, sizeof(value->section), "%.*s", (int)(dot - key->name), key->name);
+    snprintf(value->key, sizeof(value->key), "%s", dot + 1);
+    switch (key->type) {
+    case KEY_INTEGER:
+        value->type = CONFIG_INTEGER;
+        value->integer = key->size == sizeof(int64_t) ? *(const int64_t *)member : *(const int *)member;
+        break;
+    case KEY_REAL:
+        value->type = CONFIG_REAL;
+        value->real = *(const double *)member;
+        break;
+    case KEY_BOOLEAN:
+        value->type = CONFIG_BOOLEAN;
+        value->boolean = *(const bool *)member;
+        break;
+    case KEY_CHOICE:
+        snprintf(value->text, sizeof(value->text), "%s",
+                 config_key_choice(key, *(const int *)member - key->first_choice));
+        break;
+    case KEY_CHOICE_NAME:
+    case KEY_NAME:
+    case KEY_TEXT:
+        snprintf(value->text, sizeof(value->text), "%s", (const char *)member);
+        break;
+    case KEY_PARTITION:
+        config_partition_format(config, value->text, sizeof(value->text));
+        break;
+    case KEY_REALS:
+        format_reals(key, member, value->text, sizeof(value->text));
+        break;
+    }
+    return true;
+}
+
+static void print_values(const struct config_key *key, FILE *out)
+{
+    const char *choice;
+
+    if (key->type == KEY_INTEGER || key->type == KEY_REAL || key->type == KEY_REALS)
+        fprintf(out, "; %.16g to %.16g%s%s", key->low, key->high, key->unit ? " " : "", key->unit ? key->unit : "");
+    if (key->type == KEY_BOOLEAN)
+        fputs("; yes or no", out);
+    if (key->type != KEY_CHOICE && key->type != KEY_CHOICE_NAME)
+        return;
+    for (int i = 0; (choice = config_key_choice(key, i)) != NULL; i++)
+        fprintf(out, "%s%s", i > 0 ? ", " : "; ", choice);
+}
+
+void config_print_keys(FILE *out)
+{
+    for (int i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        int section = (int)strcspn(key->name, ".");
+
+        if (i == 0 || strncmp(key->name, config_keys[i - 1].name, (size_t)section + 1) != 0)
+            fprintf(out, "%s[%.*s]\n", i > 0 ? "\n" : "", section, key->name);
+        fprintf(out, "  %-21s %s\n  %-21s default %s", key->name + section + 1, key->help, "",
+                key->fallback[0] ? key->fallback : "none");
+        print_values(key, out);
+        fputc('\n', out);
+    }
+}

@@ -1,0 +1,48 @@
+/* The table of config keys: everything that is known about a key is in its row, and everything done with keys (defaults,
+ * parsing, bounds, help, JSON) reads it there. */
+#ifndef TP_PLAN_CONFIG_KEYS_H
+#define TP_PLAN_CONFIG_KEYS_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+#include "plan/config.h"
+
+enum key_type {
+    KEY_INTEGER,     /* int or int64_t, by size */
+    KEY_REAL,        /* double */
+    KEY_BOOLEAN,     /* bool */
+    KEY_CHOICE,      /* int: first_choice + index among the choices */
+    KEY_CHOICE_NAME, /* char[]: one of the choices' names */
+    KEY_NAME,        /* char[]: fit for a file's name */
+    KEY_TEXT,        /* char[] */
+    KEY_PARTITION,   /* int[MAX_STAGES], and pipeline.partition_count */
+    KEY_REALS        /* struct config_reals: numbers, or the only choice, if there is one, for none */
+};
+
+struct config_key {
+    const char *name;    /* "section.key" */
+    size_t offset, size; /* of the member of struct config */
+    enum key_type type;
+    const char *fallback;             /* the value where none is given; "" = empty */
+    double low, high;                 /* bounds of numbers */
+    const char *const *choices;       /* ends with NULL; or by function, where another module knows them: */
+    const char *(*choice)(int index); /* NULL behind the last */
+    int first_choice;
+    const char *unit; /* NULL if it has none */
+    const char *help;
+};
+
+extern const struct config_key config_keys[];
+extern const int config_key_count;
+
+/* NULL if there is no such key. `name` is "section.key". */
+const struct config_key *config_key_find(const char *name);
+
+/* Reads `text` into the key's member. -1 and what would be right if it does not fit. */
+int config_key_set(const struct config_key *key, struct config *config, const char *text, struct error *error);
+
+/* The index-th choice of a KEY_CHOICE or KEY_CHOICE_NAME; NULL behind the last. */
+const char *config_key_choice(const struct config_key *key, int index);
+
+#endif

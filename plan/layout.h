@@ -1,0 +1,63 @@
+/* Where a stage's tensors lie: the activations of one mini-batch in flight, and the scratch of one backward. The plan
+ * adds up bytes from it and the stage allocates from it, so that what is planned is what is used.
+ *
+ * Offsets are in floats and assume a full mini-batch of `rows` samples: tensor t of a mini-batch occupies
+ * [rows][tensor], and micro-batch j its rows within it, so that a batched backward sees one contiguous tensor. */
+#ifndef TP_PLAN_LAYOUT_H
+#define TP_PLAN_LAYOUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "model/model.h"
+
+/* Tensors that do not lie in the stage's own memory. */
+#define TENSOR_IN_LINK ((size_t)-1)
+
+struct layer_layout {
+    size_t output; /* in an activation set; TENSOR_IN_LINK: the slot of the stage after */
+    size_t saved;  /* in an activation set: [microbatches][saved_floats] */
+    size_t saved_floats;
+    size_t gradient;         /* of the output: in the gradient scratch; TENSOR_IN_LINK: the slot it arrived in */
+    bool gradient_in_set;    /* `gradient` is in the activation set instead: it waits there for the weight half */
+    bool add_input_gradient; /* somebody before it in the backward has already written the gradient of its input */
+    bool add_residual_gradient;
+    bool residual_gradient_in_place; /* the masked output gradient itself becomes the residual's gradient */
+};
+
+struct stage_layout {
+    int layer_count;
+    struct layer_layout *layers; /* [layer_count] */
+    size_t input_floats;    /* stage 1: the images of one mini-batch, kept for each one in flight; else 0, as the input
+                            lies in a link's slot */
+    size_t set_floats;      /* one activation set: one for each mini-batch in flight, or with recompute one in all */
+    size_t gradient_floats; /* the gradient scratch, one in all */
+    size_t recomputed_output; /* with recompute, where in the set the last layer's output goes the second time, if the
+                                 first time it went to a link's slot; else the layer's own `output` */
+};
+
+struct layout_options {
+    int rows;         /* M */
+    int microbatches; /* N */
+    bool first, last; /* stage 1, stage W */
+    bool recompute;
+    bool split_backward; /* gradients that the weight half reads stay until it is done: in the activation set */
+};
+
+/* saved_floats[network->layer_count]: per layer and micro-batch, from the backend. The caller destroys the layout. */
+int layout_create(struct stage_layout **out, const struct network *network, const struct slice *slice,
+                  const size_t *saved_floats, const struct layout_options *options, struct error *error);
+void layout_destroy(struct stage_layout *layout);
+
+/* Floats that `slots` mini-batches in flight take: images and activation sets. */
+size_t layout_activation_floats(const struct stage_layout *layout, const struct layout_options *options, int slots);
+
+/* What each part is aligned to, in floats (64 bytes: a cache line, an AVX-512 register). */
+enum { LAYOUT_ALIGNMENT = 16 };
+static inline size_t layout_align(size_t floats)
+{
+    return (floats + LAYOUT_ALIGNMENT - 1) / LAYOUT_ALIGNMENT * LAYOUT_ALIGNMENT;
+}
+
+#endif

@@ -1,0 +1,118 @@
+/* What follows from a config: the network's layers, their partition into stages, the schedule, the sizes of all that a
+ * stage holds. Plain data: the coordinator builds it, writes it into the run's shared segment, and every stage and
+ * monitor reads it there. */
+#ifndef TP_PLAN_PLAN_H
+#define TP_PLAN_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "data/data.h"
+#include "model/model.h"
+#include "plan/config.h"
+#include "plan/layout.h"
+#include "schedule/events.h"
+#include "schedule/schedule.h"
+#include "schedule/simulate.h"
+
+enum memory_category {
+    MEMORY_WEIGHTS,     /* the live version */
+    MEMORY_STASH,       /* older versions, and a blend's buffer */
+    MEMORY_GRADIENTS,   /* parameter gradients */
+    MEMORY_OPTIMIZER,   /* momentum */
+    MEMORY_ACTIVATIONS, /* kept from forward to backward in the stage's own memory */
+    MEMORY_LINKS,       /* this stage's input slots (activations from s - 1, gradients from s + 1), shared memory */
+    MEMORY_WORKSPACE,   /* scratch of one op: activation gradients, the backend's own */
+    MEMORY_CATEGORIES
+};
+const char *memory_category_name(enum memory_category category);
+
+/* What the coordinator learns about the data set before it plans. */
+struct data_facts {
+    int train_count, test_count;
+    struct shape shape;
+};
+
+/* What one layer costs on the chosen backend, for the row counts of the config; filled by a throw-away process. */
+struct layer_cost {
+    size_t saved_floats; /* per micro-batch */
+    size_t workspace_bytes;
+    double op_seconds[OP_KINDS]; /* one op of each kind, in a full mini-batch; all 0 if not measured */
+    double update_seconds;       /* its parameters' */
+};
+
+struct plan_stage {
+    struct slice slice;
+    struct shape input, output;
+    int weight_versions;        /* most at once on the unit-time schedule */
+    int weight_version_buffers; /* that the stage makes room for: the same with static order, else the limit */
+    int minibatches_in_flight;  /* most at once on the unit-time schedule */
+    int activation_sets;        /* mini-batches whose activations the stage makes room for */
+    int activation_slots;       /* and the link to the stage after, which may read its input a little longer */
+    struct stage_times times;   /* of all its layers, each measured by itself; all 0 if not measured */
+    double compute_share;       /* of the network's cost, in measured seconds or else in floating-point operations */
+    size_t memory[MEMORY_CATEGORIES]; /* bytes with all that room in use */
+};
+
+struct plan {
+    struct config config;
+    char backend[CONFIG_NAME_MAX]; /* never "auto" */
+    struct data_facts data;
+    struct schedule schedule; /* of one epoch's training; K = minibatches_per_epoch. Elsewhere than in the process that
+                                 planned, use plan_training: the row of the order holds pointers. */
+    int minibatches_per_epoch;
+    int last_minibatch_rows; /* rows of the epoch's last mini-batch */
+    int test_minibatches;
+    int last_test_minibatch_rows;
+    /* The closed forms hold for systems that run one backward per mini-batch and never flush; 0 for others. */
+    int version_difference_paper, version_difference_exact, version_difference_simulated;
+    double bubble_fraction; /* idle slots of the unit-time schedule */
+    bool costs_measured;    /* the partition, if auto, balances seconds instead of floating-point operations */
+    int gradient_slots;
+    int stage_count;
+    struct plan_stage stages[MAX_STAGES];
+};
+
+/* Row counts for which a stage's kernels must be prepared. Duplicates removed, ascending. */
+enum { PLAN_ROWS_MAX = 4 * MAX_MICROBATCHES };
+struct plan_rows {
+    int forward[PLAN_ROWS_MAX], forward_count;   /* micro-batches of training and test */
+    int backward[PLAN_ROWS_MAX], backward_count; /* calls of the backward: a mini-batch, a micro-batch, or a run of
+                                                    micro-batches that read the same weights, as the system has it */
+    int group[PLAN_ROWS_MAX], group_count;       /* micro-batches of training: what a batch norm's backward sees */
+};
+/* -1 if a list has no room; plan_begin has then refused the plan. */
+int plan_rows(const struct plan *plan, struct plan_rows *rows);
+
+/* Rows of mini-batch i (1..) of an epoch's training, or of the test set. */
+int plan_minibatch_rows(const struct plan *plan, int minibatch);
+int plan_test_minibatch_rows(const struct plan *plan, int minibatch);
+
+/* How to open the config's data set. The strings are the config's own. */
+struct data_options plan_data_options(const struct config *config);
+
+/* Schedules of the two phases of an epoch, for any process that has the plan. */
+struct schedule plan_training(const struct plan *plan);
+struct schedule plan_evaluation(const struct plan *plan);
+
+/* How a stage's tensors are laid out (plan/layout.h). */
+struct layout_options plan_layout_options(const struct plan *plan, int stage);
+
+/* Bytes of one slot of the link between stages l and l + 1 (1..W-1), activations or gradients: a full mini-batch. */
+size_t plan_slot_bytes(const struct plan *plan, int link);
+
+/* Whether layer_cost.op_seconds would change what a run does: a partition to balance, for stages that run as they can. */
+bool plan_wants_seconds(const struct plan *plan);
+
+/* First step: everything that needs no measuring. Checks what spans several keys (more stages than blocks, partition
+ * sums, N larger than the batch, rules that make no sense together); mistakes go to `mistakes`, which config_load has
+ * filled, with the file and line of the key. The network is the caller's. `plan->backend` stays the config's. */
+int plan_begin(struct plan *plan, const struct config *config, const struct data_facts *data, struct network **network,
+               struct config_mistakes *mistakes);
+
+/* Second step: partition and memory. costs[network->layer_count]. */
+int plan_finish(struct plan *plan, const struct network *network, const struct layer_cost *costs, struct error *error);
+
+#endif

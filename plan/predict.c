@@ -1,0 +1,146 @@
+#include "plan/predict.h"
+
+#include <math.h>
+
+/* The value for item `index` (0..) of a list that has one for all, or one for each. */
+static double value_of(const struct config_reals *reals, int index)
+{
+    return reals->values[reals->count > 1 ? index : 0];
+}
+
+static void check_count(const char *key, const struct config_reals *reals, int count, const char *items,
+                        struct config_mistakes *mistakes)
+{
+    if (reals->count > 1 && reals->count != count)
+        config_mistake(mistakes, key, "%d numbers, but there are %d %s; give one for all, or one for each",
+                       reals->count, count, items);
+}
+
+void predict_check(const struct config *config, struct config_mistakes *mistakes)
+{
+    const int stages = config->pipeline.stages;
+
+    check_count("simulation.forward_ms", &config->simulation.forward_ms, stages, "stages", mistakes);
+    check_count("simulation.backward_ms", &config->simulation.backward_ms, stages, "stages", mistakes);
+    check_count("simulation.backward_input_ms", &config->simulation.backward_input_ms, stages, "stages", mistakes);
+    check_count("simulation.backward_weights_ms", &config->simulation.backward_weights_ms, stages, "stages", mistakes);
+    check_count("simulation.update_ms", &config->simulation.update_ms, stages, "stages", mistakes);
+    check_count("simulation.link_mbit", &config->simulation.link_mbit, stages - 1, "links", mistakes);
+    check_count("simulation.link_us", &config->simulation.link_us, stages - 1, "links", mistakes);
+}
+
+bool predict_has(const struct schedule *schedule, enum op_kind kind)
+{
+    return kind == OP_FORWARD || (kind == OP_BACKWARD) != schedule->order.split_backward;
+}
+
+/* Puts what the config gives in place of what was measured. */
+static int choose_times(struct prediction *prediction, const struct plan *plan, struct error *error)
+{
+    const struct config *config = &plan->config;
+    const struct config_reals *const given[OP_KINDS] = {
+        [OP_FORWARD] = &config->simulation.forward_ms,
+        [OP_BACKWARD] = &config->simulation.backward_ms,
+        [OP_BACKWARD_INPUT] = &config->simulation.backward_input_ms,
+        [OP_BACKWARD_WEIGHTS] = &config->simulation.backward_weights_ms,
+    };
+    const struct config_reals *update = &config->simulation.update_ms;
+
+    prediction->update_given = update->count > 0;
+    for (int kind = 0; kind < OP_KINDS; kind++)
+        prediction->given[kind] = given[kind]->count > 0;
+    for (int s = 0; s < plan->stage_count; s++) {
+        struct stage_times *times = &prediction->times[s];
+
+        *times = plan->stages[s].times;
+        for (int kind = 0; kind < OP_KINDS; kind++) {
+            if (prediction->given[kind])
+                times->op[kind] = llround(1e6 * value_of(given[kind], s));
+            else if (times->op[kind] == 0 && predict_has(&plan->schedule, (enum op_kind)kind))
+                return error_set(error, "how long a %s of stage %d takes is neither measured nor given",
+                                 op_kind_name((enum op_kind)kind), s + 1);
+        }
+        if (prediction->update_given)
+            times->update = llround(1e6 * value_of(update, s));
+    }
+    return 0;
+}
+
+static void describe_links(struct prediction *prediction, const struct plan *plan)
+{
+    const struct config *config = &plan->config;
+    const int microbatches = plan->schedule.microbatches;
+    const int per_gradient = plan->schedule.order.whole_backward ? microbatches : 1;
+
+    prediction->shared_memory = true;
+    for (int l = 0; l < plan->stage_count - 1; l++) {
+        const double rows = (double)config->data.batch / microbatches;
+        const double bits = 8.0 * sizeof(float) * rows * (double)shape_size(plan->stages[l].output);
+        const double mbit = value_of(&config->simulation.link_mbit, l);
+        const double activation_ns = mbit > 0.0 ? 1e3 * bits / mbit : 0.0;
+
+        prediction->links[l] = (struct link_times){
+            .activation = llround(activation_ns),
+            .gradient = llround(per_gradient * activation_ns),
+            .latency = llround(1e3 * value_of(&config->simulation.link_us, l)),
+            .slots = {plan->stages[l].activation_slots, plan->gradient_slots},
+        };
+        if (activation_ns > 0.0 || prediction->links[l].latency > 0)
+            prediction->shared_memory = false;
+    }
+}
+
+static int simulate(struct prediction *prediction, const struct plan *plan, struct error *error)
+{
+    const bool whole_epoch = prediction->minibatches == plan->minibatches_per_epoch;
+    const int last_rows = whole_epoch ? plan->last_minibatch_rows : plan->config.data.batch;
+    struct schedule schedule = plan_training(plan);
+    const struct timing timing = {
+        .stages = prediction->times,
+        .links = prediction->links,
+        .last_minibatch = (double)last_rows / plan->config.data.batch,
+    };
+    struct simulation *replayed = NULL;
+    int result;
+
+    schedule.minibatches = prediction->minibatches;
+    if (schedule_check(&schedule, error))
+        return -1;
+    if (plan->config.pipeline.order == RUN_STATIC &&
+        simulate_slots(&schedule, (struct link_slots){.gradients = plan->gradient_slots}, &replayed, error))
+        return -1;
+    result = simulate_events(&schedule, &timing, replayed, &prediction->events, error);
+    simulation_destroy(replayed);
+    return result;
+}
+
+static void count_images(struct prediction *prediction, const struct plan *plan)
+{
+    const struct event_simulation *events = prediction->events;
+    const struct stage_events *last = &events->stages[events->stage_count - 1];
+    const double batch = plan->config.data.batch;
+    const double epoch_images = batch * (plan->minibatches_per_epoch - 1) + plan->last_minibatch_rows;
+    const double images =
+        prediction->minibatches == plan->minibatches_per_epoch ? epoch_images : batch * prediction->minibatches;
+    const double seconds = 1e-9 * (double)(last->ops[last->op_count - 1].end - last->ops[0].start);
+
+    prediction->images_per_second = images / seconds;
+    prediction->epoch_seconds = epoch_images * seconds / images;
+}
+
+int predict(struct prediction *prediction, const struct plan *plan, int minibatches, struct error *error)
+{
+    *prediction = (struct prediction){.minibatches = minibatches > 0 ? minibatches : plan->minibatches_per_epoch};
+    if (choose_times(prediction, plan, error))
+        return -1;
+    describe_links(prediction, plan);
+    if (simulate(prediction, plan, error))
+        return -1;
+    count_images(prediction, plan);
+    return 0;
+}
+
+void prediction_release(struct prediction *prediction)
+{
+    event_simulation_destroy(prediction->events);
+}

@@ -1,0 +1,30 @@
+/* What a run would take and how stale it would be: the plan's schedule in the event simulator, with the times that the
+ * config's [simulation] gives or, where it gives none, those that were measured layer by layer. */
+#ifndef TP_PLAN_PREDICT_H
+#define TP_PLAN_PREDICT_H
+
+#include "plan/plan.h"
+
+struct prediction {
+    int minibatches;                      /* of one epoch's training that were simulated */
+    bool given[OP_KINDS], update_given;   /* times that the config gives; the others are measured */
+    struct stage_times times[MAX_STAGES]; /* per stage */
+    struct link_times links[MAX_STAGES];  /* per link */
+    bool shared_memory;                   /* all links are free */
+    struct event_simulation *events;
+    double images_per_second; /* as a run's report counts them: while stage W trains */
+    double epoch_seconds;     /* of training, at this rate */
+};
+
+/* Mistakes in [simulation] that need more than the key itself: too many or too few numbers for the stages and links. */
+void predict_check(const struct config *config, struct config_mistakes *mistakes);
+
+/* Simulates `minibatches` mini-batches, or a whole epoch if 0, of a finished plan whose times are measured or given: -1
+ * if some are neither. The caller releases, also after a failure. */
+int predict(struct prediction *prediction, const struct plan *plan, int minibatches, struct error *error);
+void prediction_release(struct prediction *prediction);
+
+/* The kinds of op that a system's order has. */
+bool predict_has(const struct schedule *schedule, enum op_kind kind);
+
+#endif

@@ -1,0 +1,353 @@
+/* plan/config: every row of the table of keys, every kind of mistake with its place, all of them at once. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "model/model.h"
+#include "plan/config.h"
+#include "plan/config_keys.h"
+#include "schedule/system.h"
+
+static struct config config;
+static struct config_mistakes mistakes;
+static char path[] = "/tmp/tp-config-XXXXXX";
+
+static void make_file(void)
+{
+    strcpy(path, "/tmp/tp-config-XXXXXX");
+    int fd = mkstemp(path);
+
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+}
+
+static void remove_file(void)
+{
+    unlink(path);
+}
+
+static void write_bytes(const char *bytes, size_t size)
+{
+    FILE *file = fopen(path, "wb");
+
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(bytes, 1, size, file), size);
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+static int load(const char *text, const char *override)
+{
+    write_bytes(text, strlen(text));
+    return config_load(&config, path, &override, override ? 1 : 0, &mistakes);
+}
+
+/* "PATH:line: rest", or "PATH: rest" for line 0. */
+static void check_mistake(int index, int line, const char *rest)
+{
+    char expected[CONFIG_MISTAKE_LENGTH];
+
+    if (line > 0)
+        snprintf(expected, sizeof(expected), "%s:%d: %s", path, line, rest);
+    else
+        snprintf(expected, sizeof(expected), "%s: %s", path, rest);
+    ck_assert_int_lt(index, mistakes.count);
+    ck_assert_msg(strncmp(mistakes.lines[index], expected, strlen(expected)) == 0, "mistake %d is\n%s\nnot\n%s...",
+                  index, mistakes.lines[index], expected);
+}
+
+START_TEST(defaults_hold_without_a_file)
+{
+    ck_assert_int_eq(load("", NULL), 0);
+    ck_assert_str_eq(config.pipeline.system, "timeprest");
+    ck_assert_int_eq(config.pipeline.stages, 4);
+    ck_assert_int_eq(config.pipeline.partition_count, 0);
+    ck_assert_int_eq(config.pipeline.forward_weights, RULE_OF_SYSTEM);
+    ck_assert_int_eq(config.pipeline.backward_weights, RULE_OF_SYSTEM);
+    ck_assert_str_eq(config.data.dir, "");
+    ck_assert_int_eq(config.run.seed, 1);
+    ck_assert(config.train.lr > 0.0499 && config.train.lr < 0.0501);
+}
+END_TEST
+
+START_TEST(file_and_overrides_fill_every_type)
+{
+    const char *overrides[] = {"pipeline.stages=3", "data.dir=/a=b;c", "pipeline.stages=5", "run.name=n-1_a.b"};
+    static const char text[] = "\xEF\xBB\xBF[run]\r\nseed = 9007199254740991\r\n"
+                               "[pipeline] ; comment\nsystem: gpipe\n   stages = 2 # indented is no continuation\n"
+                               "\t\n; comment\n# comment\npartition = 5, 3,2 ,1\norder = static\n"
+                               "backward_weights = intermediate\nforward_weights=pinned\nvertical_sync = YES\n"
+                               "[train]\nlr = 2.5e-1\n[data]\ndir = /x#y\n[run]\nepochs=1000";
+
+    write_bytes(text, sizeof(text) - 1);
+    ck_assert_msg(config_load(&config, path, overrides, 4, &mistakes) == 0, "%s", mistakes.lines[0]);
+    ck_assert_int_eq(config.run.seed, 9007199254740991);
+    ck_assert_str_eq(config.pipeline.system, "gpipe");
+    ck_assert_int_eq(config.pipeline.stages, 5);
+    ck_assert_int_eq(config.pipeline.partition_count, 4);
+    ck_assert_int_eq(config.pipeline.partition[0], 5);
+    ck_assert_int_eq(config.pipeline.partition[2], 2);
+    ck_assert_int_eq(config.pipeline.order, RUN_STATIC);
+    ck_assert_int_eq(config.pipeline.backward_weights, BACKWARD_INTERMEDIATE);
+    ck_assert_int_eq(config.pipeline.forward_weights, FORWARD_PINNED);
+    ck_assert(config.pipeline.vertical_sync);
+    ck_assert(config.train.lr == 0.25);
+    ck_assert_int_eq(config.run.epochs, 1000);
+    ck_assert_str_eq(config.data.dir, "/a=b;c");
+    ck_assert_str_eq(config.run.name, "n-1_a.b");
+}
+END_TEST
+
+START_TEST(all_mistakes_are_found_each_with_its_line)
+{
+    ck_assert_int_eq(load("x = 1\n"
+                          "[pipeline\n"
+                          "skipped = 1\n"
+                          "[nope]\n"
+                          "skipped = 2\n"
+                          "[pipeline]\n"
+                          "stages = 0x4\n"
+                          "stages = 5\n"
+                          "\n"
+                          "just words\n"
+                          "system = timeprst\n"
+                          "order =\n"
+                          "microbatch = 3\n"
+                          "[train]\n"
+                          "lr = nan\n"
+                          "momentum = 1\n"
+                          "[data]\n"
+                          "augment = maybe\n",
+                          "pipeline.stages=65"),
+                     -1);
+    ck_assert_int_eq(mistakes.count, 13);
+    check_mistake(0, 1, "x: stands before any [section]");
+    check_mistake(1, 2, "a section's name ends with \"]\"");
+    check_mistake(2, 4, "unknown section [nope]; there are: run, pipeline, ");
+    check_mistake(3, 7, "pipeline.stages: \"0x4\" is not a whole number; use one from 1 to 64");
+    check_mistake(4, 8, "pipeline.stages: already given in line 7");
+    check_mistake(5, 10, "expected key = value");
+    check_mistake(6, 11, "pipeline.system: \"timeprst\" is none of the choices: timeprest, v-timeprest");
+    check_mistake(7, 12, "pipeline.order: has no value");
+    check_mistake(8, 13, "pipeline.microbatch: unknown key; [pipeline] has: system, stages, microbatches");
+    check_mistake(9, 15, "train.lr: \"nan\" is not a number");
+    check_mistake(10, 16, "train.momentum: 1 is out of bounds");
+    check_mistake(11, 18, "data.augment: \"maybe\" is neither yes nor no");
+    ck_assert_str_eq(mistakes.lines[12], "--set pipeline.stages: 65 is out of bounds; use a whole number from 1 to 64");
+}
+END_TEST
+
+START_TEST(overrides_have_a_place_of_their_own)
+{
+    static const struct {
+        const char *override, *mistake;
+    } cases[] = {
+        {"pipeline.stages=65", "--set pipeline.stages: 65 is out of bounds; use a whole number from 1 to 64"},
+        {"pipeline.stages=", "--set pipeline.stages: has no value"},
+        {"stages=4", "--set stages=4: expected section.key=value"},
+        {"pipeline.stages", "--set pipeline.stages: expected section.key=value"},
+        {"nope.stages=4", "--set nope.stages: unknown section [nope]; there are: run,"},
+        {"pipeline.nope=4", "--set pipeline.nope: unknown key; [pipeline] has: system,"},
+        {"pipeline.partition=5,,3", "--set pipeline.partition: \"5,,3\" is not a partition"},
+        {"pipeline.partition=5,0", "--set pipeline.partition: \"5,0\" is not a partition"},
+        {"run.name=../x", "--set run.name: \"../x\" is not a name"},
+        {"run.name=.x", "--set run.name: \".x\" is not a name"},
+        {"simulation.forward_ms=1,,2", "--set simulation.forward_ms: \"\" is not a number; use one from 0 to"},
+        {"simulation.link_us=1,-1", "--set simulation.link_us: -1 is out of bounds"},
+        {"simulation.link_mbit=measured", "--set simulation.link_mbit: \"measured\" is not a number"},
+    };
+    const char *override = cases[_i].override, *expected = cases[_i].mistake;
+
+    ck_assert_int_eq(load("", override), -1);
+    ck_assert_int_eq(mistakes.count, 1);
+    ck_assert_msg(strncmp(mistakes.lines[0], expected, strlen(expected)) == 0, "%s", mistakes.lines[0]);
+}
+END_TEST
+
+START_TEST(later_mistakes_are_placed_where_the_value_came_from)
+{
+    ck_assert_int_eq(load("[pipeline]\nmicrobatches = 2\nstages = 3\n", "pipeline.stages=4"), 0);
+    config_mistake(&mistakes, "pipeline.microbatches", "%d is wrong", 2);
+    config_mistake(&mistakes, "pipeline.stages", "%s", "wrong too");
+    config_mistake(&mistakes, "data.batch", "wrong by itself");
+    ck_assert_int_eq(mistakes.count, 3);
+    check_mistake(0, 2, "pipeline.microbatches: 2 is wrong");
+    ck_assert_str_eq(mistakes.lines[1], "--set pipeline.stages: wrong too");
+    check_mistake(2, 0, "data.batch (by default): wrong by itself");
+}
+END_TEST
+
+START_TEST(what_is_no_text_is_refused)
+{
+    char line[512];
+
+    ck_assert_int_eq(config_load(&config, "/nonexistent/x.ini", NULL, 0, &mistakes), -1);
+    ck_assert_str_eq(mistakes.lines[0], "/nonexistent/x.ini: cannot be opened: No such file or directory");
+    ck_assert_int_eq(config_load(&config, "/", NULL, 0, &mistakes), -1);
+    ck_assert_str_eq(mistakes.lines[0], "/: cannot be read: Is a directory");
+
+    write_bytes("[run]\nepochs = 1\0\nseed = 3\n", 27);
+    ck_assert_int_eq(config_load(&config, path, NULL, 0, &mistakes), -1);
+    ck_assert_int_eq(mistakes.count, 1);
+    check_mistake(0, 2, "not text");
+
+    memset(line, 'a', sizeof(line));
+    memcpy(line, "[run]\noutput = ", 15);
+    memcpy(line + 480, "\n[run]\nseed=-1\n", 16);
+    ck_assert_int_eq(load(line, NULL), -1);
+    ck_assert_int_eq(mistakes.count, 2);
+    check_mistake(0, 2, "longer than");
+    check_mistake(1, 4, "run.seed: -1 is out of bounds");
+}
+END_TEST
+
+START_TEST(a_flood_of_mistakes_is_counted)
+{
+    char text[4096] = "";
+    char *printed = NULL;
+    size_t size;
+
+    for (int i = 0; i < 100; i++)
+        strcat(text, "nonsense\n");
+    ck_assert_int_eq(load(text, NULL), -1);
+    ck_assert_int_eq(mistakes.count, 100);
+    FILE *stream = open_memstream(&printed, &size);
+    config_mistakes_print(&mistakes, stream);
+    fclose(stream);
+    ck_assert_ptr_nonnull(strstr(printed, ":32: "));
+    ck_assert_ptr_null(strstr(printed, ":33: "));
+    ck_assert_ptr_nonnull(strstr(printed, "and 68 more"));
+    free(printed);
+}
+END_TEST
+
+/* A key takes its bounds and refuses what is just outside; a choice is taken by each of its names. */
+START_TEST(each_row_keeps_its_own_word)
+{
+    const struct config_key *key = &config_keys[_i];
+    struct error error;
+    char text[64];
+    const char *choice;
+
+    ck_assert_ptr_eq(config_key_find(key->name), key);
+    ck_assert_ptr_nonnull(key->help);
+    ck_assert_uint_le(key->offset + key->size, sizeof(config));
+    memset(&config, 0, sizeof(config));
+    ck_assert_msg(config_key_set(key, &config, key->fallback, &error) == 0, "%s: %s", key->name, error.text);
+    switch (key->type) {
+    case KEY_INTEGER:
+    case KEY_REAL:
+    case KEY_REALS:
+        for (int side = 0; side < 2; side++) {
+            double bound = side ? key->high : key->low;
+
+            snprintf(text, sizeof(text), "%.17g", bound);
+            ck_assert_msg(config_key_set(key, &config, text, &error) == 0, "%s: %s", key->name, error.text);
+            snprintf(text, sizeof(text), "%.17g", side ? bound + 1 : bound - 1);
+            if (bound < 1e15)
+                ck_assert_msg(config_key_set(key, &config, text, &error) == -1, "%s takes %s", key->name, text);
+        }
+        break;
+    case KEY_CHOICE:
+    case KEY_CHOICE_NAME:
+        for (int i = 0; (choice = config_key_choice(key, i)) != NULL; i++) {
+            struct config_value value;
+
+            ck_assert_int_eq(config_key_set(key, &config, choice, &error), 0);
+            ck_assert(config_get(&config, _i, &value));
+            ck_assert_int_eq(value.type, CONFIG_TEXT);
+            ck_assert_str_eq(value.text, choice);
+        }
+        break;
+    case KEY_NAME:
+    case KEY_TEXT:
+        memset(text, 'x', sizeof(text) - 1);
+        text[sizeof(text) - 1] = '\0';
+        ck_assert_int_eq(config_key_set(key, &config, text, &error), 0);
+        ck_assert_str_eq((const char *)&config + key->offset, text);
+        break;
+    case KEY_BOOLEAN:
+    case KEY_PARTITION:
+        break;
+    }
+}
+END_TEST
+
+/* What config_get says, config_load takes: a config that has gone through JSON is the same config. */
+START_TEST(values_read_back_as_they_were_set)
+{
+    char text[8192] = "[run]\nname = x\nseed = 77\n[data]\ndir = /d\nlast_batch = drop\n[train]\nlr = 0.1\n"
+                      "[pipeline]\npartition = 1,2,3,4\nbackward_weights = live\n[simulation]\nforward_ms = 1.25, 3 "
+                      ",0.1\nlink_us=20\n";
+    struct config first;
+    struct config_value value;
+    int count = 0;
+
+    ck_assert_int_eq(load(text, NULL), 0);
+    ck_assert_int_eq(config.simulation.forward_ms.count, 3);
+    ck_assert(config.simulation.forward_ms.values[1] == 3.0);
+    ck_assert_int_eq(config.simulation.backward_ms.count, 0);
+    ck_assert_int_eq(config.simulation.link_mbit.count, 1);
+    memcpy(&first, &config, sizeof(first)); /* padding too */
+    text[0] = '\0';
+    for (; config_get(&first, count, &value); count++) {
+        size_t used = strlen(text);
+
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "[%s]\n%s = ", value.section, value.key);
+        if (value.type == CONFIG_INTEGER)
+            snprintf(text + used, sizeof(text) - used, "%lld\n", (long long)value.integer);
+        else if (value.type == CONFIG_REAL)
+            snprintf(text + used, sizeof(text) - used, "%.17g\n", value.real);
+        else
+            snprintf(text + used, sizeof(text) - used, "%s\n",
+                     value.type == CONFIG_TEXT ? value.text : (value.boolean ? "yes" : "no"));
+    }
+    ck_assert_int_eq(count, config_key_count);
+    ck_assert_msg(load(text, NULL) == 0, "%s", mistakes.lines[0]);
+    ck_assert_mem_eq(&first, &config, sizeof(config));
+}
+END_TEST
+
+START_TEST(keys_are_printed_with_their_bounds)
+{
+    char *printed = NULL;
+    size_t size;
+    FILE *stream = open_memstream(&printed, &size);
+
+    config_print_keys(stream);
+    fclose(stream);
+    for (int i = 0; i < config_key_count; i++)
+        ck_assert_msg(strstr(printed, strchr(config_keys[i].name, '.') + 1) != NULL, "%s", config_keys[i].name);
+    ck_assert_ptr_nonnull(strstr(printed, "default 4; 1 to 64\n"));
+    ck_assert_ptr_nonnull(strstr(printed, "default 64; 1 to 65536 images\n"));
+    ck_assert_ptr_nonnull(strstr(printed, "default dynamic; dynamic, static\n"));
+    ck_assert_msg(strstr(printed, network_architectures()) != NULL, "model.arch's help does not list all of: %s",
+                  network_architectures());
+    free(printed);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("config");
+    TCase *tcase = tcase_create("config");
+
+    tcase_add_checked_fixture(tcase, make_file, remove_file);
+    tcase_add_test(tcase, defaults_hold_without_a_file);
+    tcase_add_test(tcase, file_and_overrides_fill_every_type);
+    tcase_add_test(tcase, all_mistakes_are_found_each_with_its_line);
+    tcase_add_loop_test(tcase, overrides_have_a_place_of_their_own, 0, 13);
+    tcase_add_test(tcase, later_mistakes_are_placed_where_the_value_came_from);
+    tcase_add_test(tcase, what_is_no_text_is_refused);
+    tcase_add_test(tcase, a_flood_of_mistakes_is_counted);
+    tcase_add_loop_test(tcase, each_row_keeps_its_own_word, 0, config_key_count);
+    tcase_add_test(tcase, values_read_back_as_they_were_set);
+    tcase_add_test(tcase, keys_are_printed_with_their_bounds);
+    suite_add_tcase(suite, tcase);
+
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed > 0;
+}
