@@ -1,0 +1,211 @@
+/* Rings between two threads (run it under ThreadSanitizer too: it cannot see across processes), and segments: what is
+ * created can be attached, what is damaged or foreign is refused. */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/random.h"
+#include "transport/ring.h"
+
+/* Just enough of a plan for a segment: W stages, tensors of `floats` floats. */
+static struct plan small_plan(int stages, int microbatches, int slots, int floats)
+{
+    struct plan plan = {.stage_count = stages, .gradient_slots = slots};
+
+    plan.config.data.batch = 1;
+    plan.schedule.microbatches = microbatches;
+    for (int s = 0; s < stages; s++) {
+        plan.stages[s].activation_slots = slots;
+        plan.stages[s].input = plan.stages[s].output = (struct shape){1, 1, floats};
+    }
+    return plan;
+}
+
+enum { MINIBATCHES = 3000, FLOATS = 48 };
+
+struct exchange {
+    struct segment segment;
+    int microbatches;
+};
+
+static float stamp(int minibatch, int microbatch, int i)
+{
+    return (float)(minibatch * 31 + microbatch * 7 + i);
+}
+
+static void *produce(void *context)
+{
+    struct exchange *exchange = context;
+    struct ring_end end;
+
+    ring_end_open(&end, &exchange->segment, segment_ring_down(&exchange->segment, 1));
+    for (int i = 0; i < MINIBATCHES; i++) {
+        while (ring_room(&end) <= (uint64_t)i)
+            ;
+        for (int j = 0; j < exchange->microbatches; j++) {
+            int rows = FLOATS / exchange->microbatches;
+            float *slot = (float *)ring_slot(&end, (uint64_t)i) + j * rows;
+            struct message message = {.minibatch = i, .first = (int16_t)j, .count = 1, .version = i - j};
+
+            for (int k = 0; k < rows; k++)
+                slot[k] = stamp(i, j, k);
+            ring_publish(&end, &message);
+        }
+    }
+    return NULL;
+}
+
+/* The consumer keeps up to all slots before it lets one go, and checks what it read only then. */
+static int consume(struct exchange *exchange)
+{
+    struct ring_end end;
+    uint64_t slots = segment_ring_down(&exchange->segment, 1)->slots;
+    int rows = FLOATS / exchange->microbatches, wrong = 0;
+
+    ring_end_open(&end, &exchange->segment, segment_ring_down(&exchange->segment, 1));
+    for (int i = 0; i < MINIBATCHES; i++) {
+        uint64_t held = random_below(1, RANDOM_TEST, 0, (uint64_t)i, (uint32_t)slots);
+
+        for (int j = 0; j < exchange->microbatches; j++, end.messages++) {
+            const struct message *message;
+
+            while (ring_published(&end) <= end.messages)
+                ;
+            message = ring_message(&end, end.messages);
+            wrong += message->minibatch != i || message->first != j || message->version != i - j;
+        }
+        for (int j = 0; j < exchange->microbatches; j++)
+            for (int k = 0; k < rows; k++)
+                wrong += memcmp(&((float *)ring_slot(&end, (uint64_t)i))[j * rows + k], &(float){stamp(i, j, k)},
+                                sizeof(float)) != 0;
+        if ((uint64_t)i + 1 > held)
+            ring_release(&end, (uint64_t)i + 1 - held);
+    }
+    return wrong;
+}
+
+START_TEST(ring_carries_every_message_in_order)
+{
+    static const int shapes[][2] = {{1, 1}, {1, 3}, {2, 1}, {3, 4}, {5, 2}}; /* slots, micro-batches */
+    struct plan plan = small_plan(2, shapes[_i][1], shapes[_i][0], FLOATS);
+    struct exchange exchange = {.microbatches = shapes[_i][1]};
+    struct error error;
+    pthread_t producer;
+
+    ck_assert_msg(!segment_create_private(&exchange.segment, &plan, &error), "%s", error.text);
+    ck_assert_int_eq(pthread_create(&producer, NULL, produce, &exchange), 0);
+    ck_assert_int_eq(consume(&exchange), 0);
+    pthread_join(producer, NULL);
+    segment_close(&exchange.segment);
+}
+END_TEST
+
+/* Slots of all rings are disjoint, inside the segment and aligned. */
+START_TEST(slots_do_not_overlap)
+{
+    struct plan plan = small_plan(_i, 3, 2, 1000);
+    struct segment segment;
+    struct error error;
+    uint64_t end = 0;
+
+    ck_assert_msg(!segment_create_private(&segment, &plan, &error), "%s", error.text);
+    for (int r = 0; r < segment.header->ring_count; r++) {
+        const struct ring *ring = r % 2 ? segment_ring_up(&segment, r / 2 + 1) : segment_ring_down(&segment, r / 2 + 1);
+
+        ck_assert_uint_ge(ring->messages_offset, end);
+        ck_assert_uint_ge(ring->data_offset, ring->messages_offset + ring->message_capacity * sizeof(struct message));
+        ck_assert_uint_eq(ring->data_offset % CACHE_LINE + ring->slot_bytes % CACHE_LINE, 0);
+        ck_assert_uint_ge(ring->slot_bytes, 1000 * sizeof(float));
+        end = ring->data_offset + ring->slots * ring->slot_bytes;
+    }
+    ck_assert_uint_le(end, segment.size);
+    segment_close(&segment);
+}
+END_TEST
+
+START_TEST(a_run_is_private_to_its_user_and_leaves_no_name)
+{
+    struct plan plan = small_plan(3, 2, 2, 16);
+    struct segment segment, opened;
+    struct error error;
+    struct stat status;
+    char name[64];
+
+    ck_assert_msg(!segment_create(&segment, &plan, "/nowhere", &error), "%s", error.text);
+    ck_assert_int_eq(fstat(segment.fd, &status), 0);
+    ck_assert_int_eq(status.st_mode & 0777, 0600);
+    ck_assert_int_ge(status.st_blocks * 512, (off_t)segment.size);
+    strcpy(name, segment.name);
+    ck_assert_msg(!segment_open(&opened, name, &error), "%s", error.text);
+    ck_assert_int_eq(opened.header->stage_count, 3);
+    ck_assert_str_eq(opened.header->run_folder, "/nowhere");
+    segment_close(&opened);
+    segment_unlink(name);
+    ck_assert_int_eq(segment_open(&opened, name, &error), -1);
+    ck_assert_ptr_nonnull(strstr(error.text, strerror(ENOENT)));
+    segment_close(&segment);
+}
+END_TEST
+
+static void attach_fails(const void *bytes, size_t size, const char *expected)
+{
+    int fd = memfd_create("damaged", 0);
+    struct segment segment;
+    struct error error;
+
+    ck_assert_int_eq(write(fd, bytes, size), (ssize_t)size);
+    ck_assert_int_eq(segment_attach(&segment, fd, &error), -1);
+    ck_assert_msg(strstr(error.text, expected) != NULL, "'%s' instead of '%s'", error.text, expected);
+}
+
+START_TEST(damaged_segments_are_refused)
+{
+    struct plan plan = small_plan(3, 2, 2, 16);
+    struct segment_header *header;
+    struct segment segment;
+    struct error error;
+
+    ck_assert_msg(!segment_create_private(&segment, &plan, &error), "%s", error.text);
+    header = segment.header;
+    attach_fails(header, 100, "not a tp run");
+    attach_fails(header, segment.size - 4096, "sizes do not add up");
+    header->plan.stages[1].activation_slots = 1 << 20;
+    attach_fails(header, segment.size, "sizes do not add up");
+    header->plan.stages[1].activation_slots = 2;
+    header->stage_count = 64;
+    attach_fails(header, segment.size, "impossible plan");
+    header->plan.stage_count = header->stage_count = 1 << 30;
+    attach_fails(header, segment.size, "impossible plan");
+    header->version++;
+    attach_fails(header, segment.size, "another version");
+    header->magic++;
+    attach_fails(header, segment.size, "not a tp run");
+    segment_close(&segment);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("transport");
+    TCase *tcase = tcase_create("transport");
+    SRunner *runner;
+    int failed;
+
+    tcase_set_timeout(tcase, 120);
+    tcase_add_loop_test(tcase, ring_carries_every_message_in_order, 0, 5);
+    tcase_add_loop_test(tcase, slots_do_not_overlap, 1, 9);
+    tcase_add_test(tcase, a_run_is_private_to_its_user_and_leaves_no_name);
+    tcase_add_test(tcase, damaged_segments_are_refused);
+    suite_add_tcase(suite, tcase);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}

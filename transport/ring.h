@@ -1,0 +1,44 @@
+/* The two ends of one direction of a link (struct ring in transport/segment.h): named acquire and release operations,
+ * no waiting. A full or empty ring is answered with "not yet"; the caller sleeps on its doorbell.
+ *
+ * Memory order: what the producer writes into a slot and a message happens before ring_publish's release store of
+ * `published`, which ring_peek's acquire load reads. What the consumer reads from a slot happens before
+ * ring_release's release store of `released`, which ring_has_room's acquire load reads. */
+#ifndef TP_TRANSPORT_RING_H
+#define TP_TRANSPORT_RING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "transport/segment.h"
+
+/* One process's view of an end. `messages` and `minibatches` count what this end has published or taken, and what it
+ * has finished with, since the run began. */
+struct ring_end {
+    struct ring *ring;
+    struct message *messages_base;
+    unsigned char *data;
+    uint64_t messages;
+};
+
+/* Also used for NULL: the stage has no neighbour there. */
+void ring_end_open(struct ring_end *end, const struct segment *segment, struct ring *ring);
+
+/* Producer: how many mini-batches since the run began have a slot (a cursor value: mini-batch number n, 0-based, may be
+ * written when n < ring_room). */
+uint64_t ring_room(const struct ring_end *end);
+
+/* The slot of the n-th mini-batch (0-based, since the run began). */
+void *ring_slot(const struct ring_end *end, uint64_t n);
+
+/* Producer: everything written to the slot so far becomes visible with this message. */
+void ring_publish(struct ring_end *end, const struct message *message);
+
+/* Consumer: messages published so far; and the k-th of them (k counted since the run began, taken in order). */
+uint64_t ring_published(const struct ring_end *end);
+const struct message *ring_message(const struct ring_end *end, uint64_t k);
+
+/* Consumer: the slots of mini-batches 0..n-1 may be written again. */
+void ring_release(struct ring_end *end, uint64_t n);
+
+#endif

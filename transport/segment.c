@@ -1,0 +1,261 @@
+#include "transport/segment.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+/* Offsets of everything, computed one way for sizing, creating and checking. */
+struct placement {
+    size_t stages, rings, end;
+};
+
+static size_t align_up(size_t value, size_t alignment)
+{
+    return (value + alignment - 1) / alignment * alignment;
+}
+
+static int ring_count(const struct plan *plan)
+{
+    return 2 * (plan->stage_count - 1);
+}
+
+/* Ring r of link r / 2 + 1: even down, odd up. Fills all but the cursors and returns the offset after it. */
+static size_t place_ring(const struct plan *plan, int r, size_t offset, struct ring *ring)
+{
+    int link = r / 2 + 1;
+
+    ring->slots = (uint64_t)(r % 2 ? plan->gradient_slots : plan->stages[link - 1].activation_slots);
+    ring->slot_bytes = plan_slot_bytes(plan, link);
+    ring->message_capacity = ring->slots * (uint64_t)plan->schedule.microbatches;
+    ring->messages_offset = align_up(offset, CACHE_LINE);
+    ring->data_offset = align_up(ring->messages_offset + ring->message_capacity * sizeof(struct message), 4096);
+    return ring->data_offset + ring->slots * ring->slot_bytes;
+}
+
+static struct placement place(const struct plan *plan, struct ring *rings)
+{
+    struct placement placement;
+    struct ring unused;
+
+    placement.stages = align_up(sizeof(struct segment_header), CACHE_LINE);
+    placement.rings = placement.stages + (size_t)plan->stage_count * sizeof(struct stage_block);
+    placement.end = placement.rings + (size_t)ring_count(plan) * sizeof(struct ring);
+    for (int r = 0; r < ring_count(plan); r++)
+        placement.end = place_ring(plan, r, placement.end, rings ? &rings[r] : &unused);
+    placement.end = align_up(placement.end, 4096);
+    return placement;
+}
+
+size_t segment_size(const struct plan *plan)
+{
+    return place(plan, NULL).end;
+}
+
+static int initialise(struct segment *segment, const struct plan *plan, const char *run_folder, struct error *error)
+{
+    struct segment_header *header = segment->header;
+    struct placement placement = place(plan, NULL);
+
+    header->version = SEGMENT_VERSION;
+    header->header_bytes = sizeof(*header);
+    header->stage_block_bytes = sizeof(struct stage_block);
+    header->size = segment->size;
+    header->stages_offset = placement.stages;
+    header->rings_offset = placement.rings;
+    header->stage_count = plan->stage_count;
+    header->ring_count = ring_count(plan);
+    header->coordinator_pid = getpid();
+    header->start_ns = clock_now_ns();
+    header->start_time = time(NULL);
+    snprintf(header->name, sizeof(header->name), "%s", segment->name);
+    snprintf(header->run_folder, sizeof(header->run_folder), "%s", run_folder);
+    atomic_init(&header->stopped_at, UINT64_MAX);
+    header->plan = *plan;
+    place(plan, (struct ring *)((unsigned char *)header + placement.rings));
+    for (int s = 1; s <= plan->stage_count; s++)
+        if (sem_init(&segment_stage(segment, s)->doorbell, 1, 0))
+            return error_set(error, "cannot make a semaphore: %s", strerror(errno));
+    /* Pairs with check(): all of the above is written. */
+    atomic_store_explicit(&header->magic, SEGMENT_MAGIC, memory_order_release);
+    return 0;
+}
+
+static int map(struct segment *segment, size_t size, int protection, struct error *error)
+{
+    void *address = mmap(NULL, size, protection, MAP_SHARED | (segment->fd < 0 ? MAP_ANONYMOUS : 0), segment->fd, 0);
+
+    if (address == MAP_FAILED)
+        return error_set(error, "cannot map %zu MiB of shared memory: %s", size >> 20, strerror(errno));
+    segment->header = address;
+    segment->size = size;
+    return 0;
+}
+
+/* Takes every page now: a full /dev/shm must fail here and not as a SIGBUS in the middle of a run. */
+static int allocate(int fd, size_t size, struct error *error)
+{
+    struct statvfs space;
+    int reason;
+
+    do
+        reason = posix_fallocate(fd, 0, (off_t)size);
+    while (reason == EINTR);
+    if (reason == 0)
+        return 0;
+    if (reason != ENOSPC || fstatvfs(fd, &space))
+        return error_set(error, "cannot allocate %zu MiB of shared memory: %s", (size >> 20) + 1, strerror(reason));
+    return error_set(error,
+                     "/dev/shm is too small: this run needs %zu MiB there and %zu MiB are free; enlarge it (mount -o "
+                     "remount,size=... /dev/shm; docker run --shm-size=...) or lower data.batch",
+                     (size >> 20) + 1, (size_t)(space.f_bavail * space.f_frsize) >> 20);
+}
+
+int segment_create(struct segment *segment, const struct plan *plan, const char *run_folder, struct error *error)
+{
+    size_t size = segment_size(plan);
+    uint64_t nonce;
+
+    *segment = (struct segment){.fd = -1};
+    if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce))
+        return error_set(error, "cannot draw a random name: %s", strerror(errno));
+    snprintf(segment->name, sizeof(segment->name), "/tp-%u-%d-%016llx", getuid(), (int)getpid(),
+             (unsigned long long)nonce);
+    segment->fd = shm_open(segment->name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    if (segment->fd < 0)
+        return error_set(error, "cannot create shared memory %s: %s", segment->name, strerror(errno));
+    if (allocate(segment->fd, size, error) || map(segment, size, PROT_READ | PROT_WRITE, error) ||
+        initialise(segment, plan, run_folder, error)) {
+        segment_unlink(segment->name);
+        segment_close(segment);
+        return -1;
+    }
+    return 0;
+}
+
+int segment_create_private(struct segment *segment, const struct plan *plan, struct error *error)
+{
+    *segment = (struct segment){.fd = -1};
+    if (map(segment, segment_size(plan), PROT_READ | PROT_WRITE, error))
+        return -1;
+    if (initialise(segment, plan, "", error)) {
+        segment_close(segment);
+        return -1;
+    }
+    return 0;
+}
+
+/* What a segment claims of itself must agree with what its plan implies; then every offset is in range. */
+static int check(const struct segment *segment, struct error *error)
+{
+    const struct segment_header *header = segment->header;
+    const struct plan *plan = &header->plan;
+    struct placement placement;
+
+    if (atomic_load_explicit(&header->magic, memory_order_acquire) != SEGMENT_MAGIC)
+        return error_set(error, "this shared memory is not a tp run");
+    if (header->version != SEGMENT_VERSION || header->header_bytes != sizeof(*header) ||
+        header->stage_block_bytes != sizeof(struct stage_block))
+        return error_set(error, "the run was started by another version of tp");
+    if (plan->stage_count < 1 || plan->stage_count > MAX_STAGES || plan->schedule.microbatches < 1 ||
+        plan->schedule.microbatches > MAX_MICROBATCHES || header->stage_count != plan->stage_count ||
+        header->ring_count != ring_count(plan))
+        return error_set(error, "the run's shared memory is damaged: impossible plan");
+    placement = place(plan, NULL);
+    if (placement.end != segment->size || header->size != segment->size || header->stages_offset != placement.stages ||
+        header->rings_offset != placement.rings)
+        return error_set(error, "the run's shared memory is damaged: sizes do not add up");
+    return 0;
+}
+
+static int attach(struct segment *segment, int protection, struct error *error)
+{
+    struct stat status;
+
+    if (fstat(segment->fd, &status))
+        return error_set(error, "cannot read the shared memory's size: %s", strerror(errno));
+    if ((size_t)status.st_size < sizeof(struct segment_header))
+        return error_set(error, "this shared memory is not a tp run: it has only %zu bytes", (size_t)status.st_size);
+    if (map(segment, (size_t)status.st_size, protection, error))
+        return -1;
+    return check(segment, error);
+}
+
+int segment_attach(struct segment *segment, int fd, struct error *error)
+{
+    *segment = (struct segment){.fd = fd};
+    if (attach(segment, PROT_READ | PROT_WRITE, error)) {
+        segment_close(segment);
+        return -1;
+    }
+    return 0;
+}
+
+int segment_open(struct segment *segment, const char *name, struct error *error)
+{
+    *segment = (struct segment){.fd = shm_open(name, O_RDONLY, 0)};
+    if (segment->fd < 0)
+        return error_set(error, "cannot open shared memory %s: %s", name, strerror(errno));
+    if (attach(segment, PROT_READ, error)) {
+        segment_close(segment);
+        return error_prefix(error, "%s", name);
+    }
+    return 0;
+}
+
+void segment_unlink(const char *name)
+{
+    shm_unlink(name);
+}
+
+void segment_close(struct segment *segment)
+{
+    if (segment->header)
+        munmap(segment->header, segment->size);
+    if (segment->fd >= 0)
+        close(segment->fd);
+    *segment = (struct segment){.fd = -1};
+}
+
+struct stage_block *segment_stage(const struct segment *segment, int stage)
+{
+    return (struct stage_block *)((unsigned char *)segment->header + segment->header->stages_offset) + (stage - 1);
+}
+
+static struct ring *segment_ring(const struct segment *segment, int r)
+{
+    return (struct ring *)((unsigned char *)segment->header + segment->header->rings_offset) + r;
+}
+
+struct ring *segment_ring_down(const struct segment *segment, int link)
+{
+    return segment_ring(segment, 2 * (link - 1));
+}
+
+struct ring *segment_ring_up(const struct segment *segment, int link)
+{
+    return segment_ring(segment, 2 * (link - 1) + 1);
+}
+
+void segment_ring_doorbell(const struct segment *segment, int stage)
+{
+    sem_post(&segment_stage(segment, stage)->doorbell);
+}
+
+void segment_ring_all(const struct segment *segment)
+{
+    for (int s = 1; s <= segment->header->stage_count; s++)
+        segment_ring_doorbell(segment, s);
+}
+
+void segment_abort(const struct segment *segment)
+{
+    atomic_store(&segment->header->abort, 1);
+    segment_ring_all(segment);
+}

@@ -1,0 +1,177 @@
+/* The run's one shared-memory segment: the plan, one block per stage (state, counters, doorbell, telemetry ring), and
+ * the links between neighbours. The coordinator creates it, the stages inherit its descriptor, monitors open it by
+ * name, read-only.
+ *
+ * Everything in it is found through offsets that were checked when the segment was opened; no pointer is stored in it.
+ * Fields that two processes touch are atomic; what else is written is written before the release store that
+ * publishes it. */
+#ifndef TP_TRANSPORT_SEGMENT_H
+#define TP_TRANSPORT_SEGMENT_H
+
+#include <semaphore.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "plan/plan.h"
+#include "schedule/schedule.h"
+
+#define SEGMENT_MAGIC UINT64_C(0x0a6e75722d7074) /* "tp-run\n" */
+
+enum { SEGMENT_VERSION = 1, TELEMETRY_RECORDS = 8192, STAGE_ERROR_MAX = 1024, EPOCHS_MAX = 1000, CACHE_LINE = 64 };
+
+enum stage_state { STAGE_STARTING, STAGE_READY, STAGE_RUNNING, STAGE_DONE, STAGE_FAILED };
+enum run_state { RUN_STARTING, RUN_TRAINING, RUN_FINISHED, RUN_INTERRUPTED, RUN_FAILED };
+enum phase { PHASE_TRAIN, PHASE_EVALUATE };
+
+/* One op as it happened. */
+struct op_record {
+    uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC */
+    uint64_t wait_ns;          /* how long the stage had waited before it */
+    uint64_t bytes_sent;       /* to a neighbour */
+    int32_t epoch;             /* 1.. */
+    int32_t minibatch;         /* 1.., in its phase */
+    int16_t first, count;      /* micro-batches */
+    uint8_t kind;              /* enum op_kind */
+    uint8_t phase;             /* enum phase */
+    uint8_t wait_cause;        /* enum wait_cause */
+    uint8_t updated;           /* 1: the mini-batch's update followed; its time is within end_ns - start_ns */
+    int32_t version_read;      /* weights read; a blend: -1 */
+    int32_t version_forward;   /* a backward's micro-batches: version the first one's forward read */
+    int32_t version_live;      /* newest at the stage when the op began */
+    int32_t version_sent;      /* the pin or the committed version that went with the message */
+    uint64_t update_ns;        /* of end_ns - start_ns, the update */
+    float loss;                /* stage W, backward: mean loss of the mini-batch; else 0 */
+    uint32_t rows;
+};
+
+struct telemetry {
+    alignas(CACHE_LINE) _Atomic uint64_t head; /* records ever written; record n lies at n % TELEMETRY_RECORDS */
+    alignas(CACHE_LINE) struct op_record records[TELEMETRY_RECORDS];
+};
+
+enum { STALENESS_BUCKETS = 16, DIFFERENCE_BUCKETS = 64 };
+
+/* Running sums that a stage keeps, so that a report needs no record that a slow reader lost. Each is written by the
+ * stage alone (relaxed stores) and read by anyone. */
+struct counters {
+    _Atomic uint64_t ops;
+    _Atomic uint64_t busy_ns, update_ns;                  /* computing; of it, the updates */
+    _Atomic uint64_t op_count[OP_KINDS], op_ns[OP_KINDS]; /* training's ops by kind; without updates */
+    _Atomic uint64_t wait_ns[WAIT_CAUSES];                /* by cause */
+    _Atomic uint64_t messages_sent, bytes_sent;
+    _Atomic uint64_t memory[MEMORY_CATEGORIES]; /* bytes in use now */
+    _Atomic uint64_t memory_peak[MEMORY_CATEGORIES];
+    _Atomic int32_t versions, versions_peak;                 /* alive */
+    _Atomic int32_t in_flight, in_flight_peak;               /* mini-batches in training */
+    _Atomic uint64_t staleness_forward[STALENESS_BUCKETS];   /* backwards by live - forward version; last: and above */
+    _Atomic uint64_t staleness_backward[STALENESS_BUCKETS];  /* by live - version read */
+    _Atomic uint64_t version_difference[DIFFERENCE_BUCKETS]; /* stage W: mini-batches by i - committed */
+    _Atomic int32_t epoch, phase, minibatch;                 /* where the stage is */
+};
+
+/* Results of one epoch; stage W fills them, `epochs_done` publishes them. */
+struct epoch_result {
+    double train_loss, test_loss, test_top1, test_top5;
+    uint64_t start_ns, trained_ns, end_ns; /* first op at stage W; training drained there; evaluation done */
+    int32_t trained_samples, tested_samples;
+};
+
+struct stage_block {
+    alignas(CACHE_LINE) sem_t doorbell;        /* posted on whatever may make the stage runnable */
+    alignas(CACHE_LINE) _Atomic int32_t state; /* enum stage_state */
+    _Atomic int32_t pid;
+    _Atomic int32_t applied; /* updates applied at this stage since the run began: its live version */
+    _Atomic int32_t waiting; /* enum wait_cause, while it waits */
+    _Atomic uint64_t waiting_since_ns;
+    char error[STAGE_ERROR_MAX]; /* valid in STAGE_FAILED */
+    alignas(CACHE_LINE) struct counters counters;
+    struct telemetry telemetry;
+};
+
+/* A link's message: one micro-batch's activation, or the gradient of the micro-batches that one backward covered. */
+struct message {
+    int32_t minibatch; /* in its phase, 1.. */
+    int16_t first, count;
+    int32_t version; /* down: the pin; up: the committed version */
+    int32_t slot;
+};
+
+/* One direction of a link: single producer, single consumer; both cursors only grow. A slot holds one mini-batch,
+ * slot = mini-batches since the run began % slots, and is written row by row as micro-batches come. */
+struct ring {
+    alignas(CACHE_LINE) _Atomic uint64_t published; /* messages; written by the producer */
+    alignas(CACHE_LINE) _Atomic uint64_t released;  /* mini-batches whose slot the consumer has let go */
+    alignas(CACHE_LINE) uint64_t slots;             /* constant from here on */
+    uint64_t slot_bytes, messages_offset, message_capacity, data_offset;
+};
+
+struct segment_header {
+    _Atomic uint64_t magic; /* SEGMENT_MAGIC; stored last, so that nobody takes a half-written segment for a run */
+    uint32_t version;
+    uint32_t header_bytes, stage_block_bytes;
+    uint64_t size; /* of the whole segment */
+    uint64_t stages_offset, rings_offset;
+    int32_t stage_count, ring_count; /* rings: link l (stages l, l+1; l = 1..W-1): down 2(l-1), up 2(l-1)+1 */
+    int32_t coordinator_pid;
+    uint64_t start_ns;  /* CLOCK_MONOTONIC */
+    int64_t start_time; /* seconds since 1970 */
+    char name[64];      /* of the segment, so that a stage can unlink it when the coordinator is gone */
+    char run_folder[CONFIG_PATH_MAX];
+    alignas(CACHE_LINE) _Atomic int32_t run_state; /* enum run_state */
+    _Atomic int32_t go;                            /* stages may start */
+    _Atomic int32_t abort;                         /* everybody ends now */
+    _Atomic int32_t stop;                          /* stage 1 admits no further mini-batch */
+    _Atomic int32_t epochs_done;
+    _Atomic uint64_t stopped_at; /* set by stage 1 when it obeys `stop`: the last mini-batch it admitted, as
+                                    stop_point(); UINT64_MAX before */
+    struct epoch_result epochs[EPOCHS_MAX];
+    struct plan plan;
+};
+
+/* A place in a run that compares by time. `minibatch` 0: none of this phase. */
+static inline uint64_t stop_point(int epoch, enum phase phase, int minibatch)
+{
+    return (uint64_t)epoch << 33 | (uint64_t)phase << 32 | (uint32_t)minibatch;
+}
+
+/* A mapped segment. */
+struct segment {
+    struct segment_header *header;
+    size_t size;
+    int fd;
+    char name[64]; /* "" in those that did not create it by name */
+};
+
+/* Bytes that a plan's segment needs. */
+size_t segment_size(const struct plan *plan);
+
+/* Coordinator: creates "/tp-<uid>-<pid>-<random>", mode 0600, every page allocated (or the error says how much
+ * /dev/shm would need), with the plan in it. */
+int segment_create(struct segment *segment, const struct plan *plan, const char *run_folder, struct error *error);
+
+/* In memory of this process alone, for stages that are threads. */
+int segment_create_private(struct segment *segment, const struct plan *plan, struct error *error);
+
+/* Stage: maps an inherited descriptor. Monitor: opens by name, read-only. Both check all that later reads rely on. */
+int segment_attach(struct segment *segment, int fd, struct error *error);
+int segment_open(struct segment *segment, const char *name, struct error *error);
+
+void segment_unlink(const char *name);
+void segment_close(struct segment *segment);
+
+struct stage_block *segment_stage(const struct segment *segment, int stage); /* 1.. */
+struct ring *segment_ring_down(const struct segment *segment, int link);     /* link l: stage l -> l + 1 */
+struct ring *segment_ring_up(const struct segment *segment, int link);       /* link l: stage l + 1 -> l */
+
+/* Posts a stage's doorbell; and everybody's. */
+void segment_ring_doorbell(const struct segment *segment, int stage);
+void segment_ring_all(const struct segment *segment);
+
+/* Everybody ends now. */
+void segment_abort(const struct segment *segment);
+
+#endif
