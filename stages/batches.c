@@ -1,0 +1,115 @@
+#include "stages/batches.h"
+
+#include <stdlib.h>
+
+#include "data/data.h"
+
+struct batches {
+    const struct plan *plan;
+    struct dataset *dataset; /* NULL in between the first and the last stage */
+    enum phase phase;
+    int epoch;
+    int *order;      /* [train count] */
+    int *test_order; /* [test count]: 0, 1, 2, ... */
+    uint8_t *labels; /* [batch] */
+};
+
+int batches_create(struct batches **out, const struct plan *plan, int stage, struct error *error)
+{
+    const struct config *config = &plan->config;
+    int parts = (stage == 1 ? DATA_IMAGES : 0) | (stage == plan->stage_count ? DATA_LABELS : 0);
+    struct data_options options = plan_data_options(config);
+    struct batches *batches = calloc(1, sizeof(*batches));
+
+    *out = NULL;
+    if (!batches)
+        return error_set(error, "out of memory");
+    batches->plan = plan;
+    *out = batches;
+    if (!parts)
+        return 0;
+    if (dataset_open(&batches->dataset, &options, parts, error))
+        goto fail;
+    if (batches->dataset->train.count != plan->data.train_count ||
+        batches->dataset->test.count != plan->data.test_count) {
+        error_set(error, "the data set has changed since the run was planned");
+        goto fail;
+    }
+    batches->order = calloc((size_t)plan->data.train_count, sizeof(*batches->order));
+    batches->test_order = calloc((size_t)plan->data.test_count, sizeof(*batches->test_order));
+    batches->labels = calloc((size_t)config->data.batch, sizeof(*batches->labels));
+    if (!batches->order || !batches->test_order || !batches->labels) {
+        error_set(error, "out of memory for the order of %d samples", plan->data.train_count);
+        goto fail;
+    }
+    for (int i = 0; i < plan->data.test_count; i++)
+        batches->test_order[i] = i;
+    return 0;
+fail:
+    batches_destroy(batches);
+    *out = NULL;
+    return -1;
+}
+
+void batches_destroy(struct batches *batches)
+{
+    if (!batches)
+        return;
+    if (batches->dataset)
+        dataset_close(batches->dataset);
+    free(batches->order);
+    free(batches->test_order);
+    free(batches->labels);
+    free(batches);
+}
+
+void batches_begin(struct batches *batches, enum phase phase, int epoch)
+{
+    const struct plan *plan = batches->plan;
+
+    batches->phase = phase;
+    batches->epoch = epoch;
+    if (batches->dataset && phase == PHASE_TRAIN)
+        data_order((uint64_t)plan->config.run.seed, epoch, plan->data.train_count, batches->order);
+}
+
+int batches_rows(const struct batches *batches, int minibatch)
+{
+    return batches->phase == PHASE_TRAIN ? plan_minibatch_rows(batches->plan, minibatch)
+                                         : plan_test_minibatch_rows(batches->plan, minibatch);
+}
+
+static const int *indices(const struct batches *batches, int minibatch)
+{
+    const int *order = batches->phase == PHASE_TRAIN ? batches->order : batches->test_order;
+
+    return order + (size_t)(minibatch - 1) * (size_t)batches->plan->config.data.batch;
+}
+
+static const struct samples *samples(const struct batches *batches)
+{
+    return batches->phase == PHASE_TRAIN ? &batches->dataset->train : &batches->dataset->test;
+}
+
+void batches_images(struct batches *batches, int minibatch, int j, float *input)
+{
+    const struct config *config = &batches->plan->config;
+    int rows = batches_rows(batches, minibatch);
+    int start = microbatch_start(rows, config->pipeline.microbatches, j - 1);
+    int end = microbatch_start(rows, config->pipeline.microbatches, j);
+    struct augmentation augmentation = {
+        .enabled = config->data.augment && batches->phase == PHASE_TRAIN,
+        .seed = (uint64_t)config->run.seed,
+        .epoch = batches->epoch,
+    };
+
+    data_gather_images(batches->dataset, samples(batches), indices(batches, minibatch) + start, end - start,
+                       &augmentation, input + (size_t)start * shape_size(batches->plan->data.shape));
+}
+
+const uint8_t *batches_labels(struct batches *batches, int minibatch)
+{
+    data_gather_labels(samples(batches), indices(batches, minibatch), batches_rows(batches, minibatch),
+                       batches->labels);
+    return batches->labels;
+}

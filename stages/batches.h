@@ -1,0 +1,28 @@
+/* What a stage reads of the data set: stage 1 the images, stage W the labels, both in the order that the seed gives. */
+#ifndef TP_STAGES_BATCHES_H
+#define TP_STAGES_BATCHES_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "plan/plan.h"
+#include "transport/segment.h"
+
+struct batches; /* opaque */
+
+int batches_create(struct batches **out, const struct plan *plan, int stage, struct error *error);
+void batches_destroy(struct batches *batches);
+
+/* Training visits the samples in the epoch's order, evaluation in the file's. */
+void batches_begin(struct batches *batches, enum phase phase, int epoch);
+
+/* Rows of mini-batch i (1..) of the phase. */
+int batches_rows(const struct batches *batches, int minibatch);
+
+/* Writes micro-batch j's images to its rows of input [rows][image]. */
+void batches_images(struct batches *batches, int minibatch, int j, float *input);
+
+/* The mini-batch's labels [rows], valid until the next call. */
+const uint8_t *batches_labels(struct batches *batches, int minibatch);
+
+#endif

@@ -1,0 +1,285 @@
+#include "stages/compute.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "data/data.h"
+
+struct compute {
+    const struct plan *plan;
+    const struct backend *backend;
+    struct network *network;
+    struct slice slice;
+    struct layout_options options;
+    struct stage_layout *layout;
+    struct layer_kernel **kernels; /* [slice.layer_count] */
+    float *gradient_scratch;
+    float *workspace;
+};
+
+static int prepare(struct compute *compute, const struct layer *layer, struct layer_kernel **kernel,
+                   const struct plan_rows *rows, struct error *error)
+{
+    const struct backend *backend = compute->backend;
+    const int *backward;
+    int count;
+
+    if (backend->layer_create(kernel, layer, error))
+        return -1;
+    for (int i = 0; i < rows->forward_count; i++)
+        if (backend->prepare_forward(*kernel, rows->forward[i], error))
+            return -1;
+    /* Batch norm normalised each micro-batch by itself; everything else runs one backward over all rows. */
+    backward = layer->kind == LAYER_BATCH_NORM ? rows->group : rows->backward;
+    count = layer->kind == LAYER_BATCH_NORM ? rows->group_count : rows->backward_count;
+    for (int i = 0; i < count; i++)
+        if (backend->prepare_backward(*kernel, backward[i], error))
+            return -1;
+    return 0;
+}
+
+/* `saved_floats` [network->layer_count]: only the stage's own are looked at. */
+static int create_kernels(struct compute *compute, size_t *saved_floats, struct error *error)
+{
+    struct plan_rows rows;
+    size_t workspace = 0;
+
+    if (plan_rows(compute->plan, &rows))
+        return error_set(error, "the plan has too many sizes of micro-batch");
+    for (int l = 0; l < compute->slice.layer_count; l++) {
+        int global = compute->slice.first_layer + l;
+        const struct layer *layer = &compute->network->layers[global];
+        size_t bytes;
+
+        if (prepare(compute, layer, &compute->kernels[l], &rows, error))
+            return error_prefix(error, "%s on backend %s", layer->name, compute->backend->name);
+        saved_floats[global] = compute->backend->saved_floats(compute->kernels[l]);
+        bytes = compute->backend->workspace_bytes(compute->kernels[l]);
+        workspace = bytes > workspace ? bytes : workspace;
+    }
+    return memory_floats(&compute->workspace, workspace / sizeof(float) + 1, "the kernels' workspace", error);
+}
+
+int compute_create(struct compute **out, const struct plan *plan, int stage, struct error *error)
+{
+    const struct config *config = &plan->config;
+    struct compute *compute = calloc(1, sizeof(*compute));
+    size_t *saved_floats = NULL;
+
+    *out = NULL;
+    if (!compute)
+        return error_set(error, "out of memory");
+    compute->plan = plan;
+    compute->slice = plan->stages[stage - 1].slice;
+    compute->options = plan_layout_options(plan, stage);
+    compute->backend = backend_find(plan->backend);
+    if (!compute->backend) {
+        error_set(error, "backend %s is not built in", plan->backend);
+        goto fail;
+    }
+    if (compute->backend->set_threads(config->device.threads, error) ||
+        network_create(&compute->network, config->model.arch, plan->data.shape, config->model.classes, error))
+        goto fail;
+    saved_floats = calloc((size_t)compute->network->layer_count, sizeof(*saved_floats));
+    compute->kernels = calloc((size_t)compute->slice.layer_count, sizeof(*compute->kernels));
+    if (!saved_floats || !compute->kernels) {
+        error_set(error, "out of memory");
+        goto fail;
+    }
+    if (create_kernels(compute, saved_floats, error) ||
+        layout_create(&compute->layout, compute->network, &compute->slice, saved_floats, &compute->options, error) ||
+        memory_floats(&compute->gradient_scratch, compute->layout->gradient_floats, "activation gradients", error))
+        goto fail;
+    free(saved_floats);
+    *out = compute;
+    return 0;
+fail:
+    free(saved_floats);
+    compute_destroy(compute);
+    return -1;
+}
+
+void compute_destroy(struct compute *compute)
+{
+    if (!compute)
+        return;
+    if (compute->kernels)
+        for (int l = 0; l < compute->slice.layer_count; l++)
+            if (compute->kernels[l])
+                compute->backend->layer_destroy(compute->kernels[l]);
+    free(compute->kernels);
+    free(compute->gradient_scratch);
+    free(compute->workspace);
+    layout_destroy(compute->layout);
+    network_destroy(compute->network);
+    free(compute);
+}
+
+const struct network *compute_network(const struct compute *compute)
+{
+    return compute->network;
+}
+
+const struct backend *compute_backend(const struct compute *compute)
+{
+    return compute->backend;
+}
+
+const struct stage_layout *compute_layout(const struct compute *compute)
+{
+    return compute->layout;
+}
+
+const struct layout_options *compute_layout_options(const struct compute *compute)
+{
+    return &compute->options;
+}
+
+static const struct layer *layer_at(const struct compute *compute, int l)
+{
+    return &compute->network->layers[compute->slice.first_layer + l];
+}
+
+/* Output of global layer `global` (or the stage's input) at row `row`, as the pass in question sees it. */
+static float *tensor_at(const struct compute *compute, const struct minibatch_tensors *tensors, int global, int row,
+                        bool recomputed)
+{
+    int l = global - compute->slice.first_layer;
+    size_t offset;
+
+    if (l < 0)
+        /* Kernels take inputs as const; dropping the qualifier here keeps one function for inputs and outputs. */
+        return (float *)(uintptr_t)tensors->input + (size_t)row * shape_size(layer_at(compute, 0)->in);
+    offset = compute->layout->layers[l].output;
+    if (offset == TENSOR_IN_LINK && !recomputed)
+        return tensors->output + (size_t)row * shape_size(layer_at(compute, l)->out);
+    if (offset == TENSOR_IN_LINK)
+        offset = compute->layout->recomputed_output;
+    return tensors->set + offset + (size_t)row * shape_size(layer_at(compute, l)->out);
+}
+
+static int forward(struct compute *compute, const struct minibatch_tensors *tensors, int j, bool training,
+                   const float *weights, float *state, bool recompute, struct error *error)
+{
+    int microbatches = compute->options.microbatches;
+    int start = microbatch_start(tensors->rows, microbatches, j - 1);
+    int rows = microbatch_start(tensors->rows, microbatches, j) - start;
+
+    if (rows == 0)
+        return 0;
+    for (int l = 0; l < compute->slice.layer_count; l++) {
+        const struct layer *layer = layer_at(compute, l);
+        const struct layer_layout *own = &compute->layout->layers[l];
+        struct forward_call call = {
+            .rows = rows,
+            .training = training,
+            .input = tensor_at(compute, tensors, layer->input, start, recompute),
+            .residual =
+                layer->residual == NO_RESIDUAL ? NULL : tensor_at(compute, tensors, layer->residual, start, recompute),
+            .weights = weights + layer->parameter_offset - compute->slice.parameter_offset,
+            .output = tensor_at(compute, tensors, compute->slice.first_layer + l, start, recompute),
+            .saved = tensors->set + own->saved + (size_t)(j - 1) * own->saved_floats,
+            .state = state ? state + layer->state_offset - compute->slice.state_offset : NULL,
+            .workspace = compute->workspace,
+        };
+
+        if (compute->backend->forward(compute->kernels[l], &call, error))
+            return error_prefix(error, "forward of %s", layer->name);
+    }
+    return 0;
+}
+
+int compute_forward(struct compute *compute, const struct minibatch_tensors *tensors, int j, bool training,
+                    const float *weights, float *state, struct error *error)
+{
+    return forward(compute, tensors, j, training, weights, state, false, error);
+}
+
+int compute_recompute(struct compute *compute, const struct minibatch_tensors *tensors, int first, int count,
+                      const float *weights, struct error *error)
+{
+    for (int j = first; j < first + count; j++)
+        if (forward(compute, tensors, j, true, weights, NULL, true, error))
+            return -1;
+    return 0;
+}
+
+/* Gradient of global layer `global`'s output (or of the stage's input, NULL at stage 1) at row `row`. */
+static float *gradient_at(const struct compute *compute, const struct minibatch_tensors *tensors, int global, int row)
+{
+    int l = global - compute->slice.first_layer;
+    const struct layer_layout *own;
+    float *base;
+
+    if (l < 0)
+        return tensors->input_gradient ? tensors->input_gradient + (size_t)row * shape_size(layer_at(compute, 0)->in)
+                                       : NULL;
+    own = &compute->layout->layers[l];
+    if (own->gradient == TENSOR_IN_LINK)
+        base = tensors->output_gradient;
+    else
+        base = (own->gradient_in_set ? tensors->set : compute->gradient_scratch) + own->gradient;
+    return base + (size_t)row * shape_size(layer_at(compute, l)->out);
+}
+
+int compute_loss(struct compute *compute, const struct minibatch_tensors *tensors, int first, int count,
+                 const uint8_t *labels, bool differentiate, struct loss_result *result, struct error *error)
+{
+    int last = compute->slice.first_layer + compute->slice.layer_count - 1;
+    int start = microbatch_start(tensors->rows, compute->options.microbatches, first - 1);
+    int end = microbatch_start(tensors->rows, compute->options.microbatches, first - 1 + count);
+
+    return compute->backend->softmax_cross_entropy(
+        end - start, compute->network->classes, tensor_at(compute, tensors, last, start, true), labels + start,
+        1.0f / (float)tensors->rows, differentiate ? gradient_at(compute, tensors, last, start) : NULL, result, error);
+}
+
+static int backward_layer(struct compute *compute, const struct minibatch_tensors *tensors, int l, int first,
+                          const struct backward_call *rows, int halves, const float *weights, float *gradient,
+                          struct error *error)
+{
+    const struct layer *layer = layer_at(compute, l);
+    const struct layer_layout *own = &compute->layout->layers[l];
+    int global = compute->slice.first_layer + l;
+    int start = microbatch_start(tensors->rows, compute->options.microbatches, first - 1);
+    bool recompute = compute->options.recompute;
+    size_t parameter_offset = layer->parameter_offset - compute->slice.parameter_offset;
+    struct backward_call call = *rows;
+
+    call.input = tensor_at(compute, tensors, layer->input, start, recompute);
+    call.output = tensor_at(compute, tensors, global, start, recompute);
+    call.weights = weights + parameter_offset;
+    call.saved = tensors->set + own->saved + (size_t)(first - 1) * own->saved_floats;
+    call.output_gradient = gradient_at(compute, tensors, global, start);
+    call.input_gradient = gradient_at(compute, tensors, layer->input, start);
+    call.add_input_gradient = own->add_input_gradient;
+    if (layer->residual != NO_RESIDUAL) {
+        call.residual_gradient = gradient_at(compute, tensors, layer->residual, start);
+        call.add_residual_gradient = own->add_residual_gradient;
+    }
+    call.weight_gradient = gradient + parameter_offset;
+    call.workspace = compute->workspace;
+    if (halves & HALF_INPUT && compute->backend->backward_input(compute->kernels[l], &call, error))
+        return error_prefix(error, "backward (input gradient) of %s", layer->name);
+    if (halves & HALF_WEIGHTS && compute->backend->backward_weights(compute->kernels[l], &call, error))
+        return error_prefix(error, "backward (weight gradient) of %s", layer->name);
+    return 0;
+}
+
+int compute_backward(struct compute *compute, const struct minibatch_tensors *tensors, int first, int count, int halves,
+                     const float *weights, float *gradient, bool add, struct error *error)
+{
+    int group_start[MAX_MICROBATCHES + 1];
+    int start = microbatch_start(tensors->rows, compute->options.microbatches, first - 1);
+    struct backward_call rows = {.groups = count, .group_start = group_start, .add_weight_gradient = add};
+
+    for (int g = 0; g <= count; g++)
+        group_start[g] = microbatch_start(tensors->rows, compute->options.microbatches, first - 1 + g) - start;
+    if (group_start[count] == 0)
+        return 0;
+    for (int l = compute->slice.layer_count - 1; l >= 0; l--)
+        if (backward_layer(compute, tensors, l, first, &rows, halves, weights, gradient, error))
+            return -1;
+    return 0;
+}

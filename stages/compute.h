@@ -1,0 +1,51 @@
+/* A stage's layers on its backend: forward of one micro-batch, backward of one or several, in memory that the layout
+ * describes. Knows weights and tensors by address; nothing of versions, links or order. */
+#ifndef TP_STAGES_COMPUTE_H
+#define TP_STAGES_COMPUTE_H
+
+#include "base/error.h"
+#include "kernels/backend.h"
+#include "plan/layout.h"
+#include "plan/plan.h"
+
+struct compute; /* opaque */
+
+/* Builds the stage's network, prepares its kernels for every row count of the plan, allocates the scratch. */
+int compute_create(struct compute **out, const struct plan *plan, int stage, struct error *error);
+void compute_destroy(struct compute *compute);
+
+const struct network *compute_network(const struct compute *compute);
+const struct backend *compute_backend(const struct compute *compute);
+const struct stage_layout *compute_layout(const struct compute *compute);
+const struct layout_options *compute_layout_options(const struct compute *compute);
+
+/* One mini-batch's tensors, [rows][...], each from its row 0. */
+struct minibatch_tensors {
+    int rows;
+    const float *input;     /* images or the link's slot */
+    float *output;          /* the next stage's slot; unused at stage W */
+    float *set;             /* activation set */
+    float *output_gradient; /* the slot it arrived in; unused at stage W */
+    float *input_gradient;  /* the slot of the stage before; NULL at stage 1 */
+};
+
+/* Forward of micro-batch j (1..N). `state` may be NULL in training (recomputation leaves the running statistics). */
+int compute_forward(struct compute *compute, const struct minibatch_tensors *tensors, int j, bool training,
+                    const float *weights, float *state, struct error *error);
+
+/* The same again for micro-batches first..first+count-1 with other weights, its output kept from the link. */
+int compute_recompute(struct compute *compute, const struct minibatch_tensors *tensors, int first, int count,
+                      const float *weights, struct error *error);
+
+/* Stage W: adds the loss of the micro-batches' logits to *result, and with `differentiate` puts its gradient, divided
+ * by the mini-batch's rows, where the backward starts. labels [tensors->rows]. */
+int compute_loss(struct compute *compute, const struct minibatch_tensors *tensors, int first, int count,
+                 const uint8_t *labels, bool differentiate, struct loss_result *result, struct error *error);
+
+/* Backward of micro-batches first..first+count-1, both halves or one. Sums into `gradient` (slice parameters), after
+ * clearing it unless `add`. */
+enum backward_halves { HALF_INPUT = 1, HALF_WEIGHTS = 2 };
+int compute_backward(struct compute *compute, const struct minibatch_tensors *tensors, int first, int count, int halves,
+                     const float *weights, float *gradient, bool add, struct error *error);
+
+#endif

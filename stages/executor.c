@@ -1,0 +1,162 @@
+/* The loop that runs a stage: ask the schedule what is next, wait on the doorbell until it can run, run it, record it.
+ * Warm-up, steady state, drain and evaluation are all this loop; only the schedule differs. */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "stages/internal.h"
+
+/* Every wait ends by itself after this long, to look at the abort flag again. */
+enum { WAIT_BOUND_MS = 100 };
+
+static int microbatches_arrived(const struct ring_end *end, uint64_t before, int per_message, int total)
+{
+    uint64_t arrived = (ring_published(end) - before) * (uint64_t)per_message;
+
+    return arrived < (uint64_t)total ? (int)arrived : total;
+}
+
+static int room(const struct stage *stage, const struct ring_end *end)
+{
+    if (!end->ring)
+        return INT_MAX;
+    return (int)(ring_room(end) - stage->minibatches_before) * stage->phase.schedule.microbatches;
+}
+
+static void refresh_progress(struct stage *stage)
+{
+    const struct schedule *schedule = &stage->phase.schedule;
+    struct progress *progress = &stage->phase.progress;
+    int total = schedule->minibatches * schedule->microbatches;
+
+    progress->activations_arrived =
+        stage_is_first(stage) ? total
+                              : microbatches_arrived(&stage->down_in, stage->phase.activations_before, 1, total);
+    if (!stage_is_last(stage) && !schedule->forward_only)
+        progress->gradients_arrived =
+            microbatches_arrived(&stage->up_in, stage->phase.gradients_before,
+                                 schedule->order.whole_backward ? schedule->microbatches : 1, total);
+    progress->forward_room = room(stage, &stage->down_out);
+    progress->backward_room = room(stage, &stage->up_out);
+}
+
+/* A stop request shortens the phase: stage 1 says after which mini-batch, everybody ends there. */
+static void obey_stop(struct stage *stage)
+{
+    struct phase_run *phase = &stage->phase;
+    int microbatches = phase->schedule.microbatches;
+    uint64_t stopped_at = atomic_load_explicit(&stage->header->stopped_at, memory_order_acquire);
+
+    if (stage_is_first(stage) && stopped_at == UINT64_MAX && atomic_load(&stage->header->stop)) {
+        int admitted = (phase->progress.forwards + microbatches - 1) / microbatches;
+
+        stopped_at = stop_point(phase->epoch, phase->kind, admitted);
+        atomic_store_explicit(&stage->header->stopped_at, stopped_at, memory_order_release);
+        segment_ring_all(stage->segment);
+    }
+    if (stopped_at >> 32 == stop_point(phase->epoch, phase->kind, 0) >> 32) {
+        phase->schedule.minibatches = (int)(uint32_t)stopped_at;
+        if (phase->tracker)
+            versions_stop(phase->tracker, phase->schedule.minibatches);
+    }
+}
+
+static struct next next_static(struct stage *stage)
+{
+    struct phase_run *phase = &stage->phase;
+    const struct stage_order *order = &stage->simulation->stages[stage->index - 1];
+
+    while (phase->next_op < order->op_count && order->ops[phase->next_op].minibatch > phase->schedule.minibatches)
+        phase->next_op++;
+    if (phase->next_op == order->op_count)
+        return (struct next){.kind = NEXT_DONE};
+    return schedule_can_run(&phase->schedule, stage->index, &phase->progress, &order->ops[phase->next_op]);
+}
+
+static struct next next_op(struct stage *stage)
+{
+    obey_stop(stage);
+    refresh_progress(stage);
+    if (stage->simulation && stage->phase.kind == PHASE_TRAIN)
+        return next_static(stage);
+    return schedule_next(&stage->phase.schedule, stage->index, &stage->phase.progress);
+}
+
+static int wait_for_doorbell(struct stage *stage, enum wait_cause cause, struct error *error)
+{
+    uint64_t start = clock_now_ns(), deadline = start + WAIT_BOUND_MS * 1000000u;
+    struct timespec until = {.tv_sec = (time_t)(deadline / 1000000000u), .tv_nsec = (long)(deadline % 1000000000u)};
+
+    atomic_store_explicit(&stage->block->waiting_since_ns, start - stage->wait_ns, memory_order_relaxed);
+    atomic_store_explicit(&stage->block->waiting, cause, memory_order_relaxed);
+    while (sem_clockwait(&stage->block->doorbell, CLOCK_MONOTONIC, &until) && errno == EINTR)
+        ;
+    atomic_store_explicit(&stage->block->waiting, WAIT_NONE, memory_order_relaxed);
+    telemetry_waited(stage, cause, clock_now_ns() - start);
+    return atomic_load(&stage->header->abort) ? error_set(error, "the run was aborted") : 0;
+}
+
+static int run_op(struct stage *stage, const struct op *op, struct error *error)
+{
+    struct phase_run *phase = &stage->phase;
+    struct op_record record = {
+        .start_ns = clock_now_ns(),
+        .epoch = phase->epoch,
+        .minibatch = op->minibatch,
+        .first = (int16_t)op->first,
+        .count = (int16_t)op->count,
+        .kind = (uint8_t)op->kind,
+        .phase = (uint8_t)phase->kind,
+    };
+
+    if (phase->start_ns == 0)
+        phase->start_ns = record.start_ns;
+    if (passes_run(stage, op, &record, error))
+        return error_prefix(error, "mini-batch %d of epoch %d", op->minibatch, phase->epoch);
+    record.end_ns = clock_now_ns();
+    telemetry_op(stage, &record);
+    phase->next_op++;
+    return atomic_load(&stage->header->abort) ? error_set(error, "the run was aborted") : 0;
+}
+
+static int begin_phase(struct stage *stage, enum phase kind, int epoch, struct error *error)
+{
+    struct phase_run *phase = &stage->phase;
+
+    *phase = (struct phase_run){
+        .kind = kind,
+        .epoch = epoch,
+        .schedule = kind == PHASE_TRAIN ? plan_training(stage->plan) : plan_evaluation(stage->plan),
+        .first_version = atomic_load(&stage->block->applied),
+        .activations_before = stage->down_in.messages,
+        .gradients_before = stage->up_in.messages,
+    };
+    batches_begin(stage->batches, kind, epoch);
+    if (kind == PHASE_TRAIN) {
+        phase->tracker = versions_create(&phase->schedule, stage->index, phase->first_version);
+        if (!phase->tracker)
+            return error_set(error, "out of memory");
+    }
+    return 0;
+}
+
+int executor_run_phase(struct stage *stage, enum phase kind, int epoch, struct error *error)
+{
+    struct next next;
+
+    if (begin_phase(stage, kind, epoch, error))
+        return -1;
+    while ((next = next_op(stage)).kind != NEXT_DONE) {
+        int failed =
+            next.kind == NEXT_RUN ? run_op(stage, &next.op, error) : wait_for_doorbell(stage, next.cause, error);
+        if (failed) {
+            versions_destroy(stage->phase.tracker);
+            return -1;
+        }
+    }
+    versions_destroy(stage->phase.tracker);
+    stage->phase.tracker = NULL;
+    stage->minibatches_before += (uint64_t)stage->phase.schedule.minibatches;
+    return 0;
+}

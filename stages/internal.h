@@ -1,0 +1,82 @@
+/* What the files of stages/ share: the stage and the phase that it is in. */
+#ifndef TP_STAGES_INTERNAL_H
+#define TP_STAGES_INTERNAL_H
+
+#include "schedule/simulate.h"
+#include "schedule/versions.h"
+#include "stages/batches.h"
+#include "stages/compute.h"
+#include "stages/stage.h"
+#include "stages/weights.h"
+#include "transport/ring.h"
+
+/* Training or evaluation of one epoch. */
+struct phase_run {
+    enum phase kind;
+    int epoch;
+    struct schedule schedule; /* minibatches may shrink when the run is stopped */
+    struct progress progress;
+    struct version_tracker *tracker;               /* training only */
+    int first_version;                             /* live when the phase began */
+    uint64_t activations_before, gradients_before; /* messages taken from the links in earlier phases */
+    int next_op;                                   /* static order: index of the next op */
+    double loss_sum;                               /* stage W, over the phase; */
+    struct loss_result minibatch;                  /* stage W, of the mini-batch that is running */
+    int samples, top1, top5;                       /* stage W, over the phase */
+    uint64_t start_ns;
+};
+
+struct stage {
+    const struct segment *segment;
+    struct segment_header *header;
+    struct stage_block *block;
+    const struct plan *plan;
+    int index; /* s, 1..W */
+    struct compute *compute;
+    struct batches *batches;
+    struct weights *weights;
+    struct simulation *simulation; /* static order; NULL if dynamic */
+    float *state, *gradient, *momentum;
+    float *blended;                                   /* the intermediate weight; NULL unless a rule asks for it */
+    float *sets;                                      /* activation sets */
+    float *images;                                    /* stage 1, [mini-batches in flight] */
+    struct ring_end down_in, down_out, up_in, up_out; /* .ring NULL where there is no neighbour */
+    uint64_t minibatches_before;                      /* of earlier phases, since the run began */
+    struct phase_run phase;
+    uint64_t wait_ns; /* since the last op ended */
+    enum wait_cause wait_cause;
+};
+
+static inline bool stage_is_first(const struct stage *stage)
+{
+    return stage->index == 1;
+}
+
+static inline bool stage_is_last(const struct stage *stage)
+{
+    return stage->index == stage->plan->stage_count;
+}
+
+/* Number of the phase's mini-batch i since the run began, 0-based: its slot in every ring and set. */
+static inline uint64_t stage_sequence(const struct stage *stage, int minibatch)
+{
+    return stage->minibatches_before + (uint64_t)(minibatch - 1);
+}
+
+/* stages/executor.c: runs the phase to its end, or to where the run is stopped. */
+int executor_run_phase(struct stage *stage, enum phase kind, int epoch, struct error *error);
+
+/* stages/passes.c: executes one op that can run and fills the versions, loss and bytes of its record. */
+int passes_run(struct stage *stage, const struct op *op, struct op_record *record, struct error *error);
+
+/* stages/telemetry.c */
+void telemetry_start(struct stage *stage);
+void telemetry_account(struct stage *stage); /* versions, mini-batches in flight, bytes by category, and their peaks */
+void telemetry_waited(struct stage *stage, enum wait_cause cause, uint64_t nanoseconds);
+void telemetry_sent(struct stage *stage, uint64_t bytes);
+void telemetry_backward(struct stage *stage, const struct backward_versions *versions);
+void telemetry_version_difference(struct stage *stage, int difference);
+void telemetry_op(struct stage *stage, struct op_record *record);
+void telemetry_epoch(struct stage *stage, int epoch, const struct phase_run *trained, uint64_t trained_ns);
+
+#endif

@@ -1,0 +1,107 @@
+/* tpstage: the process of one stage. The coordinator starts it with the descriptor of the run's segment and the number
+ * of its stage; nobody else should. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/parse.h"
+#include "stages/stage.h"
+
+/* For the signal handler alone. */
+static struct segment run;
+
+/* The coordinator died. Everything here is async-signal-safe. */
+static void abort_run(int signal_number)
+{
+    int saved = errno;
+
+    (void)signal_number;
+    segment_abort(&run);
+    errno = saved;
+}
+
+static void set_signals(void)
+{
+    struct sigaction action = {.sa_handler = abort_run};
+
+    sigaction(SIGUSR1, &action, NULL);
+    /* Terminals and supervisors send these to the whole group; what they mean is the coordinator's to decide. */
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    prctl(PR_SET_PDEATHSIG, SIGUSR1);
+}
+
+static bool orphaned(void)
+{
+    return getppid() != run.header->coordinator_pid;
+}
+
+static int wait_for_go(struct stage_block *block, struct error *error)
+{
+    struct timespec until;
+
+    while (!atomic_load(&run.header->go)) {
+        if (atomic_load(&run.header->abort) || orphaned())
+            return error_set(error, "the run was aborted");
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_sec++;
+        sem_clockwait(&block->doorbell, CLOCK_MONOTONIC, &until);
+    }
+    return 0;
+}
+
+static int run_stage(int index, struct error *error)
+{
+    struct stage_block *block = segment_stage(&run, index);
+    struct stage *stage = NULL;
+    int failed;
+
+    failed = stage_create(&stage, &run, index, error);
+    if (!failed) {
+        atomic_store(&block->state, STAGE_READY);
+        failed = wait_for_go(block, error);
+    }
+    if (!failed) {
+        atomic_store(&block->state, STAGE_RUNNING);
+        failed = stage_run(stage, error);
+    }
+    stage_destroy(stage);
+    if (failed)
+        snprintf(block->error, sizeof(block->error), "%s", error->text);
+    /* Pairs with the coordinator's acquire load: the error's text is there. */
+    atomic_store(&block->state, failed ? STAGE_FAILED : STAGE_DONE);
+    return failed;
+}
+
+int main(int argc, char **argv)
+{
+    struct error error;
+    int64_t descriptor, stage;
+    int index, failed;
+
+    if (argc != 3 || parse_int(&descriptor, argv[1], 0, INT32_MAX, &error) ||
+        parse_int(&stage, argv[2], 1, MAX_STAGES, &error)) {
+        fprintf(stderr, "tpstage: started by tpcoord as `tpstage DESCRIPTOR STAGE`; run `tpcoord CONFIG` instead\n");
+        return 2;
+    }
+    index = (int)stage;
+    if (segment_attach(&run, (int)descriptor, &error)) {
+        fprintf(stderr, "tpstage %d: %s\n", index, error.text);
+        return 1;
+    }
+    if (index > run.header->stage_count) {
+        fprintf(stderr, "tpstage: the run has %d stages, there is no stage %d\n", run.header->stage_count, index);
+        return 2;
+    }
+    set_signals();
+    failed = run_stage(index, &error);
+    if (orphaned())
+        segment_unlink(run.header->name);
+    segment_close(&run);
+    return failed ? 1 : 0;
+}

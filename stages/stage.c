@@ -1,0 +1,171 @@
+#include "stages/stage.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "stages/checkpoint.h"
+#include "stages/internal.h"
+
+static const struct plan_stage *own_plan(const struct stage *stage)
+{
+    return &stage->plan->stages[stage->index - 1];
+}
+
+static void open_links(struct stage *stage)
+{
+    const struct segment *segment = stage->segment;
+    int s = stage->index;
+    bool first = stage_is_first(stage), last = stage_is_last(stage);
+
+    ring_end_open(&stage->down_in, segment, first ? NULL : segment_ring_down(segment, s - 1));
+    ring_end_open(&stage->up_out, segment, first ? NULL : segment_ring_up(segment, s - 1));
+    ring_end_open(&stage->down_out, segment, last ? NULL : segment_ring_down(segment, s));
+    ring_end_open(&stage->up_in, segment, last ? NULL : segment_ring_up(segment, s));
+}
+
+static int create_weights(struct stage *stage, struct error *error)
+{
+    const struct config *config = &stage->plan->config;
+    const struct slice *slice = &own_plan(stage)->slice;
+
+    if (weights_create(&stage->weights, slice->parameters, own_plan(stage)->weight_version_buffers, error) ||
+        memory_floats(&stage->state, slice->state, "running statistics", error) ||
+        memory_floats(&stage->gradient, slice->parameters, "weight gradients", error))
+        return -1;
+    network_initialise(compute_network(stage->compute), slice, (uint64_t)config->run.seed, weights_live(stage->weights),
+                       stage->state);
+    if (stage->plan->schedule.backward == BACKWARD_INTERMEDIATE &&
+        memory_floats(&stage->blended, slice->parameters, "the intermediate weight", error))
+        return -1;
+    if (config->train.momentum > 0) {
+        if (memory_floats(&stage->momentum, slice->parameters, "momentum", error))
+            return -1;
+        memset(stage->momentum, 0, slice->parameters * sizeof(float));
+    }
+    return 0;
+}
+
+static int create_activations(struct stage *stage, struct error *error)
+{
+    const struct stage_layout *layout = compute_layout(stage->compute);
+    size_t minibatches = (size_t)own_plan(stage)->activation_sets;
+    size_t sets = compute_layout_options(stage->compute)->recompute ? 1 : minibatches;
+
+    if (memory_floats(&stage->sets, sets * layout->set_floats, "activations", error))
+        return -1;
+    return stage_is_first(stage) ? memory_floats(&stage->images, minibatches * layout->input_floats, "images", error)
+                                 : 0;
+}
+
+static int simulate(struct stage *stage, struct error *error)
+{
+    struct schedule schedule = plan_training(stage->plan);
+
+    if (stage->plan->config.pipeline.order != RUN_STATIC)
+        return 0;
+    return simulate_slots(&schedule, (struct link_slots){.gradients = stage->plan->gradient_slots}, &stage->simulation,
+                          error);
+}
+
+int stage_create(struct stage **out, const struct segment *segment, int index, struct error *error)
+{
+    struct stage *stage = calloc(1, sizeof(*stage));
+
+    *out = NULL;
+    if (!stage)
+        return error_set(error, "out of memory");
+    stage->segment = segment;
+    stage->header = segment->header;
+    stage->block = segment_stage(segment, index);
+    stage->plan = &segment->header->plan;
+    stage->index = index;
+    open_links(stage);
+    if (compute_create(&stage->compute, stage->plan, index, error) ||
+        batches_create(&stage->batches, stage->plan, index, error) || create_weights(stage, error) ||
+        create_activations(stage, error) || simulate(stage, error)) {
+        stage_destroy(stage);
+        return -1;
+    }
+    telemetry_start(stage);
+    *out = stage;
+    return 0;
+}
+
+void stage_destroy(struct stage *stage)
+{
+    if (!stage)
+        return;
+    simulation_destroy(stage->simulation);
+    free(stage->sets);
+    free(stage->images);
+    free(stage->blended);
+    free(stage->momentum);
+    free(stage->gradient);
+    free(stage->state);
+    weights_destroy(stage->weights);
+    batches_destroy(stage->batches);
+    compute_destroy(stage->compute);
+    free(stage);
+}
+
+const float *stage_weights(const struct stage *stage)
+{
+    return weights_live(stage->weights);
+}
+
+const float *stage_state(const struct stage *stage)
+{
+    return stage->state;
+}
+
+static int save(const struct stage *stage, const char *name, struct error *error)
+{
+    if (!stage->header->run_folder[0])
+        return 0;
+    return checkpoint_write(stage->header->run_folder, name, stage->index, compute_network(stage->compute),
+                            &own_plan(stage)->slice, stage_weights(stage), stage->state, error);
+}
+
+/* Whether the run was stopped in the phase that has just ended. */
+static bool stopped_in(const struct stage *stage, enum phase kind, int epoch)
+{
+    uint64_t stopped_at = atomic_load_explicit(&stage->header->stopped_at, memory_order_acquire);
+
+    return stopped_at >> 32 == stop_point(epoch, kind, 0) >> 32;
+}
+
+static int run_epoch(struct stage *stage, int epoch, bool *stopped, struct error *error)
+{
+    struct phase_run trained;
+    uint64_t trained_ns;
+    char name[32];
+
+    if (executor_run_phase(stage, PHASE_TRAIN, epoch, error))
+        return -1;
+    trained = stage->phase;
+    trained_ns = clock_now_ns();
+    *stopped = stopped_in(stage, PHASE_TRAIN, epoch);
+    snprintf(name, sizeof(name), *stopped ? "interrupted" : "epoch-%d", epoch);
+    if (save(stage, name, error))
+        return -1;
+    if (*stopped)
+        return 0;
+    if (executor_run_phase(stage, PHASE_EVALUATE, epoch, error))
+        return -1;
+    *stopped = stopped_in(stage, PHASE_EVALUATE, epoch);
+    if (stage_is_last(stage) && !*stopped)
+        telemetry_epoch(stage, epoch, &trained, trained_ns);
+    return 0;
+}
+
+int stage_run(struct stage *stage, struct error *error)
+{
+    bool stopped = false;
+
+    for (int epoch = 1; epoch <= stage->plan->config.run.epochs && !stopped; epoch++)
+        if (run_epoch(stage, epoch, &stopped, error))
+            return -1;
+    return 0;
+}

@@ -1,0 +1,138 @@
+/* What a stage tells about itself: a ring of op records and running sums, both in its block of the shared segment.
+ * Readers never make it wait: a record is simply overwritten when the ring comes round. */
+#include "base/clock.h"
+#include "stages/internal.h"
+
+/* The stage is the only writer of its counters, so a relaxed load and store is an increment. */
+static void add(_Atomic uint64_t *counter, uint64_t value)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + value, memory_order_relaxed);
+}
+
+static void set_with_peak(_Atomic int32_t *counter, _Atomic int32_t *peak, int32_t value)
+{
+    atomic_store_explicit(counter, value, memory_order_relaxed);
+    if (value > atomic_load_explicit(peak, memory_order_relaxed))
+        atomic_store_explicit(peak, value, memory_order_relaxed);
+}
+
+static void set_memory(struct counters *counters, enum memory_category category, uint64_t bytes)
+{
+    atomic_store_explicit(&counters->memory[category], bytes, memory_order_relaxed);
+    if (bytes > atomic_load_explicit(&counters->memory_peak[category], memory_order_relaxed))
+        atomic_store_explicit(&counters->memory_peak[category], bytes, memory_order_relaxed);
+}
+
+void telemetry_start(struct stage *stage)
+{
+    static const enum memory_category constant[] = {MEMORY_WEIGHTS, MEMORY_GRADIENTS, MEMORY_OPTIMIZER, MEMORY_LINKS,
+                                                    MEMORY_WORKSPACE};
+    const struct plan_stage *plan = &stage->plan->stages[stage->index - 1];
+
+    for (size_t i = 0; i < sizeof(constant) / sizeof(constant[0]); i++)
+        set_memory(&stage->block->counters, constant[i], plan->memory[constant[i]]);
+    telemetry_account(stage);
+}
+
+/* Mini-batches between their first forward's begin and their last backward's end. */
+static int in_flight(const struct phase_run *phase)
+{
+    int microbatches = phase->schedule.microbatches;
+
+    if (!phase->tracker) /* not training */
+        return 0;
+    return (phase->progress.forwards + microbatches - 1) / microbatches -
+           phase->progress.weight_backwards / microbatches;
+}
+
+void telemetry_account(struct stage *stage)
+{
+    struct counters *counters = &stage->block->counters;
+    const struct stage_layout *layout = compute_layout(stage->compute);
+    const struct layout_options *options = compute_layout_options(stage->compute);
+    size_t parameters = stage->plan->stages[stage->index - 1].slice.parameters;
+    int versions = weights_count(stage->weights), minibatches = in_flight(&stage->phase);
+
+    set_with_peak(&counters->versions, &counters->versions_peak, versions);
+    set_with_peak(&counters->in_flight, &counters->in_flight_peak, minibatches);
+    set_memory(counters, MEMORY_STASH,
+               ((size_t)(versions - 1) + (stage->blended ? 1 : 0)) * parameters * sizeof(float));
+    set_memory(counters, MEMORY_ACTIVATIONS, layout_activation_floats(layout, options, minibatches) * sizeof(float));
+}
+
+void telemetry_waited(struct stage *stage, enum wait_cause cause, uint64_t nanoseconds)
+{
+    add(&stage->block->counters.wait_ns[cause], nanoseconds);
+    stage->wait_ns += nanoseconds;
+    stage->wait_cause = cause;
+}
+
+void telemetry_sent(struct stage *stage, uint64_t bytes)
+{
+    add(&stage->block->counters.messages_sent, 1);
+    add(&stage->block->counters.bytes_sent, bytes);
+}
+
+static int bucket(int value, int buckets)
+{
+    return value < 0 ? 0 : value >= buckets ? buckets - 1 : value;
+}
+
+void telemetry_backward(struct stage *stage, const struct backward_versions *versions)
+{
+    struct counters *counters = &stage->block->counters;
+    /* A blend lies between its two versions; its staleness is counted as that of the older. */
+    int read = versions->read < 0 ? versions->forward : versions->read;
+
+    add(&counters->staleness_forward[bucket(versions->live - versions->forward, STALENESS_BUCKETS)], 1);
+    add(&counters->staleness_backward[bucket(versions->live - read, STALENESS_BUCKETS)], 1);
+}
+
+void telemetry_version_difference(struct stage *stage, int difference)
+{
+    add(&stage->block->counters.version_difference[bucket(difference, DIFFERENCE_BUCKETS)], 1);
+}
+
+void telemetry_op(struct stage *stage, struct op_record *record)
+{
+    struct telemetry *telemetry = &stage->block->telemetry;
+    struct counters *counters = &stage->block->counters;
+    uint64_t head = atomic_load_explicit(&telemetry->head, memory_order_relaxed);
+
+    record->wait_ns = stage->wait_ns;
+    record->wait_cause = (uint8_t)stage->wait_cause;
+    stage->wait_ns = 0;
+    stage->wait_cause = WAIT_NONE;
+    telemetry->records[head % TELEMETRY_RECORDS] = *record;
+    /* Pairs with a reader's acquire load of head: the record is whole. */
+    atomic_store_explicit(&telemetry->head, head + 1, memory_order_release);
+
+    add(&counters->ops, 1);
+    add(&counters->busy_ns, record->end_ns - record->start_ns);
+    add(&counters->update_ns, record->update_ns);
+    if (record->phase == PHASE_TRAIN) {
+        add(&counters->op_count[record->kind], 1);
+        add(&counters->op_ns[record->kind], record->end_ns - record->start_ns - record->update_ns);
+    }
+    atomic_store_explicit(&counters->epoch, record->epoch, memory_order_relaxed);
+    atomic_store_explicit(&counters->phase, record->phase, memory_order_relaxed);
+    atomic_store_explicit(&counters->minibatch, record->minibatch, memory_order_relaxed);
+}
+
+void telemetry_epoch(struct stage *stage, int epoch, const struct phase_run *trained, uint64_t trained_ns)
+{
+    const struct phase_run *tested = &stage->phase;
+    struct epoch_result *result = &stage->header->epochs[epoch - 1];
+
+    result->start_ns = trained->start_ns;
+    result->trained_ns = trained_ns;
+    result->end_ns = clock_now_ns();
+    result->trained_samples = trained->samples;
+    result->tested_samples = tested->samples;
+    result->train_loss = trained->loss_sum / trained->samples;
+    result->test_loss = tested->loss_sum / tested->samples;
+    result->test_top1 = (double)tested->top1 / tested->samples;
+    result->test_top5 = (double)tested->top5 / tested->samples;
+    /* Pairs with the coordinator's acquire load. */
+    atomic_store_explicit(&stage->header->epochs_done, epoch, memory_order_release);
+}

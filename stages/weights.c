@@ -1,0 +1,105 @@
+#include "stages/weights.h"
+
+#include <stdlib.h>
+
+#include "base/memory.h"
+
+enum { FREE = -1 };
+
+struct buffer {
+    int version; /* or FREE */
+    float *floats;
+};
+
+struct weights {
+    size_t parameters;
+    int live;
+    int buffer_count;
+    struct buffer buffers[];
+};
+
+int weights_create(struct weights **out, size_t parameters, int buffers, struct error *error)
+{
+    struct weights *weights = calloc(1, sizeof(*weights) + (size_t)buffers * sizeof(weights->buffers[0]));
+
+    *out = NULL;
+    if (!weights)
+        return error_set(error, "out of memory for %d weight versions", buffers);
+    weights->parameters = parameters;
+    weights->buffer_count = buffers;
+    for (int i = 0; i < buffers; i++) {
+        weights->buffers[i].version = FREE;
+        if (memory_floats(&weights->buffers[i].floats, parameters, "a weight version", error)) {
+            weights_destroy(weights);
+            return -1;
+        }
+    }
+    weights->buffers[0].version = 0;
+    *out = weights;
+    return 0;
+}
+
+void weights_destroy(struct weights *weights)
+{
+    if (!weights)
+        return;
+    for (int i = 0; i < weights->buffer_count; i++)
+        free(weights->buffers[i].floats);
+    free(weights);
+}
+
+/* Index of the first buffer that holds `version`, or is FREE; -1 if there is none. */
+static int find(const struct weights *weights, int version)
+{
+    for (int i = 0; i < weights->buffer_count; i++)
+        if (weights->buffers[i].version == version)
+            return i;
+    return -1;
+}
+
+float *weights_live(struct weights *weights)
+{
+    return weights->buffers[find(weights, weights->live)].floats;
+}
+
+const float *weights_version(const struct weights *weights, int version)
+{
+    int i = version < 0 ? -1 : find(weights, version);
+
+    return i < 0 ? NULL : weights->buffers[i].floats;
+}
+
+int weights_count(const struct weights *weights)
+{
+    int count = 0;
+
+    for (int i = 0; i < weights->buffer_count; i++)
+        count += weights->buffers[i].version != FREE;
+    return count;
+}
+
+void weights_retire(struct weights *weights, const struct version_tracker *tracker)
+{
+    for (int i = 0; i < weights->buffer_count; i++) {
+        int version = weights->buffers[i].version;
+
+        if (version != FREE && version != weights->live && !versions_needed(tracker, version))
+            weights->buffers[i].version = FREE;
+    }
+}
+
+int weights_update(struct weights *weights, const struct version_tracker *tracker, const struct backend *backend,
+                   const struct sgd *sgd, const float *gradient, float *momentum, struct error *error)
+{
+    int from = find(weights, weights->live), to = from;
+
+    weights_retire(weights, tracker);
+    if (versions_needed(tracker, weights->live) && (to = find(weights, FREE)) < 0)
+        return error_set(error, "no room for weight version %d: all %d buffers are in use", versions_live(tracker),
+                         weights->buffer_count);
+    if (backend->sgd_update(sgd, weights->parameters, weights->buffers[from].floats, gradient, momentum,
+                            weights->buffers[to].floats, error))
+        return -1;
+    weights->buffers[to].version = weights->live = versions_live(tracker);
+    return 0;
+}

@@ -1,0 +1,33 @@
+/* A stage's weight versions: flat buffers, one per version that the version tracker still needs. */
+#ifndef TP_STAGES_WEIGHTS_H
+#define TP_STAGES_WEIGHTS_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+#include "kernels/backend.h"
+#include "schedule/versions.h"
+
+struct weights; /* opaque */
+
+/* Room for `buffers` versions of `parameters` floats; version 0 is live, its contents to be filled in by the caller. */
+int weights_create(struct weights **out, size_t parameters, int buffers, struct error *error);
+void weights_destroy(struct weights *weights);
+
+float *weights_live(struct weights *weights);
+
+/* The buffer of a version; NULL if it is no longer, or not yet, here. */
+const float *weights_version(const struct weights *weights, int version);
+
+/* Buffers in use. */
+int weights_count(const struct weights *weights);
+
+/* Forgets the versions that the tracker no longer needs. */
+void weights_retire(struct weights *weights, const struct version_tracker *tracker);
+
+/* Makes the tracker's live version (one above the store's) from the old one: in place if nobody needs the old one,
+ * else into a free buffer. Call after versions_update(). Fails if there are more versions than buffers. */
+int weights_update(struct weights *weights, const struct version_tracker *tracker, const struct backend *backend,
+                   const struct sgd *sgd, const float *gradient, float *momentum, struct error *error);
+
+#endif

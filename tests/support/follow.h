@@ -1,0 +1,16 @@
+/* Runs a pipeline and an oracle side by side. */
+#ifndef TP_TESTS_FOLLOW_H
+#define TP_TESTS_FOLLOW_H
+
+#include "tests/support/pipeline.h"
+#include "tests/support/settings.h"
+
+/* Trains one epoch; then the oracle trains at the weight versions that the stages recorded. Every mini-batch's loss and
+ * the final weights must agree, or the test fails. Returns how many passes of micro-batches had forward and backward
+ * read different versions. */
+int follow_oracle(struct settings *settings);
+
+/* Mean loss of training mini-batch i as stage W recorded it. */
+double follow_loss(const struct pipeline *pipeline, int minibatch);
+
+#endif

@@ -1,0 +1,399 @@
+#include "tests/support/layer_case.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/random.h"
+
+enum { GUARD = 16, ALIGNMENT = 64 };
+
+static const unsigned char GUARD_BYTE = 0xff; /* four of them are a NaN */
+
+int dice_between(struct dice *dice, int low, int high)
+{
+    return low + (int)random_below(dice->seed, RANDOM_TEST, 0, dice->drawn++, (uint32_t)(high - low + 1));
+}
+
+float dice_normal(struct dice *dice)
+{
+    return random_normal(dice->seed, RANDOM_TEST, 0, dice->drawn++);
+}
+
+struct guarded guarded_create(struct dice *dice, size_t count)
+{
+    const size_t before = (size_t)dice_between(dice, GUARD, 2 * GUARD - 1), floats = before + count + GUARD;
+    const size_t bytes = (floats * sizeof(float) / ALIGNMENT + 1) * ALIGNMENT;
+    float *memory = aligned_alloc(ALIGNMENT, bytes);
+
+    ck_assert_ptr_nonnull(memory);
+    memset(memory, GUARD_BYTE, bytes);
+    return (struct guarded){memory, memory + before, count};
+}
+
+struct guarded guarded_normal(struct dice *dice, size_t count, float scale)
+{
+    struct guarded tensor = guarded_create(dice, count);
+
+    for (size_t i = 0; i < count; i++)
+        tensor.values[i] = scale * dice_normal(dice);
+    return tensor;
+}
+
+struct guarded guarded_copy(struct dice *dice, const struct guarded *from)
+{
+    struct guarded tensor = guarded_create(dice, from->count);
+
+    memcpy(tensor.values, from->values, from->count * sizeof(float));
+    return tensor;
+}
+
+static bool untouched(const void *memory, size_t bytes)
+{
+    const unsigned char *byte = memory;
+
+    for (size_t i = 0; i < bytes; i++)
+        if (byte[i] != GUARD_BYTE)
+            return false;
+    return true;
+}
+
+void guarded_destroy(struct guarded *tensor)
+{
+    ck_assert_msg(untouched(tensor->values - GUARD, GUARD * sizeof(float)), "wrote before the start of a tensor");
+    ck_assert_msg(untouched(tensor->values + tensor->count, GUARD * sizeof(float)), "wrote past the end of a tensor");
+    free(tensor->memory);
+}
+
+static double *doubles(size_t count)
+{
+    double *values = calloc(count + 1, sizeof(double));
+
+    ck_assert_ptr_nonnull(values);
+    return values;
+}
+
+double *guarded_doubles(const struct guarded *tensor)
+{
+    double *values = doubles(tensor->count);
+
+    for (size_t i = 0; i < tensor->count; i++)
+        values[i] = (double)tensor->values[i];
+    return values;
+}
+
+static size_t saved_floats(const struct layer *layer)
+{
+    return layer->kind == LAYER_BATCH_NORM ? 2 * (size_t)layer->in.channels : 0;
+}
+
+/* Filters so small that outputs are about 1; gamma about 1. */
+static struct guarded random_weights(struct dice *dice, const struct layer *layer)
+{
+    const float inputs = (float)layer->parameters / (float)layer->out.channels;
+    struct guarded weights =
+        guarded_normal(dice, layer->parameters, layer->kind == LAYER_BATCH_NORM ? 0.3f : 1.0f / sqrtf(inputs + 1.0f));
+
+    for (int c = 0; layer->kind == LAYER_BATCH_NORM && c < layer->in.channels; c++)
+        weights.values[c] += 1.0f;
+    return weights;
+}
+
+void layer_case_create(struct layer_case *it, struct dice *dice, const struct layer *layer, int groups,
+                       const int *group_rows)
+{
+    *it = (struct layer_case){.layer = *layer, .groups = groups};
+    for (int group = 0; group < groups; group++)
+        it->group_start[group + 1] = it->group_start[group] + group_rows[group];
+
+    const size_t rows = (size_t)layer_case_rows(it), in = shape_size(layer->in), out = shape_size(layer->out);
+    const size_t residuals = layer->residual == NO_RESIDUAL ? 0 : rows * out;
+
+    snprintf(it->name, sizeof(it->name), "seed %llu, %s, %dx%dx%d to %dx%dx%d, %zu rows in %d groups",
+             (unsigned long long)dice->seed, layer->name, layer->in.height, layer->in.width, layer->in.channels,
+             layer->out.height, layer->out.width, layer->out.channels, rows, groups);
+    it->input = guarded_normal(dice, rows * in, 1.0f);
+    it->residual = guarded_normal(dice, residuals, 1.0f);
+    it->output_gradient = guarded_normal(dice, rows * out, 1.0f);
+    it->forward_weights = random_weights(dice, layer);
+    it->backward_weights =
+        dice_between(dice, 0, 1) ? random_weights(dice, layer) : guarded_copy(dice, &it->forward_weights);
+    it->state = guarded_normal(dice, layer->state, 1.0f);
+    for (size_t i = layer->state / 2; i < layer->state; i++)
+        it->state.values[i] = fabsf(it->state.values[i]) + 0.1f;
+
+    it->add_input_gradient = dice_between(dice, 0, 1);
+    it->add_residual_gradient = dice_between(dice, 0, 1);
+    it->add_weight_gradient = dice_between(dice, 0, 1);
+    it->input_gradient = guarded_normal(dice, layer->input == NETWORK_INPUT ? 0 : rows * in, 1.0f);
+    it->residual_gradient = guarded_normal(dice, residuals, 1.0f);
+    it->weight_gradient = guarded_normal(dice, layer->parameters, 1.0f);
+}
+
+void layer_case_destroy(struct layer_case *it)
+{
+    guarded_destroy(&it->input);
+    guarded_destroy(&it->residual);
+    guarded_destroy(&it->output_gradient);
+    guarded_destroy(&it->forward_weights);
+    guarded_destroy(&it->backward_weights);
+    guarded_destroy(&it->state);
+    guarded_destroy(&it->input_gradient);
+    guarded_destroy(&it->residual_gradient);
+    guarded_destroy(&it->weight_gradient);
+}
+
+/* Channels of every sort: one, few, odd, a vector's width, more than one vector. */
+static int random_channels(struct dice *dice)
+{
+    static const int channels[] = {1, 2, 3, 5, 8, 16, 16, 24, 32, 48, 64, 67, 80, 128};
+
+    return channels[dice_between(dice, 0, (int)(sizeof(channels) / sizeof(channels[0])) - 1)];
+}
+
+static struct layer random_convolution(struct dice *dice, struct layer layer)
+{
+    layer.out.channels = random_channels(dice);
+    layer.kernel = 2 * dice_between(dice, 0, 2) + 1;
+    layer.stride = dice_between(dice, 1, 2);
+    layer.padding = layer.kernel / 2;
+    layer.out.height = (layer.in.height + 2 * layer.padding - layer.kernel) / layer.stride + 1;
+    layer.out.width = (layer.in.width + 2 * layer.padding - layer.kernel) / layer.stride + 1;
+    layer.parameters = (size_t)layer.out.channels * (size_t)(layer.kernel * layer.kernel * layer.in.channels);
+    return layer;
+}
+
+static struct layer any_layer(struct dice *dice)
+{
+    static const char *const names[] = {[LAYER_CONVOLUTION] = "convolution",
+                                        [LAYER_BATCH_NORM] = "batch norm",
+                                        [LAYER_LINEAR] = "linear",
+                                        [LAYER_AVERAGE_POOL] = "average pool"};
+    struct layer layer = {.kind = (enum layer_kind)dice_between(dice, LAYER_CONVOLUTION, LAYER_AVERAGE_POOL),
+                          .input = dice_between(dice, 0, 4) ? 0 : NETWORK_INPUT,
+                          .residual = NO_RESIDUAL};
+
+    snprintf(layer.name, sizeof(layer.name), "%s", names[layer.kind]);
+    layer.in.height = dice_between(dice, 1, 9);
+    layer.in.width = dice_between(dice, 1, 9);
+    layer.in.channels = random_channels(dice);
+    switch (layer.kind) {
+    case LAYER_CONVOLUTION:
+        return random_convolution(dice, layer);
+    case LAYER_BATCH_NORM:
+        layer.out = layer.in;
+        layer.parameters = layer.state = 2 * (size_t)layer.in.channels;
+        layer.relu = dice_between(dice, 0, 1);
+        layer.residual = dice_between(dice, 0, 1) ? 0 : NO_RESIDUAL;
+        break;
+    case LAYER_LINEAR:
+        layer.out = (struct shape){1, 1, random_channels(dice)};
+        layer.parameters = (size_t)layer.out.channels * (shape_size(layer.in) + 1);
+        layer.relu = dice_between(dice, 0, 1);
+        break;
+    case LAYER_AVERAGE_POOL:
+        layer.out = (struct shape){1, 1, layer.in.channels};
+        break;
+    }
+    return layer;
+}
+
+struct layer layer_random(struct dice *dice, size_t limit)
+{
+    struct layer layer;
+
+    do {
+        layer = any_layer(dice);
+    } while (layer.parameters * (size_t)(layer.out.height * layer.out.width) > limit);
+    return layer;
+}
+
+int groups_random(struct dice *dice, int group_rows[CASE_GROUPS_MAX])
+{
+    const int groups = dice_between(dice, 1, CASE_GROUPS_MAX);
+
+    for (int group = 0; group < groups; group++)
+        group_rows[group] = dice_between(dice, 0, 4);
+    return groups;
+}
+
+static void check(const struct workbench *bench, const struct layer_case *it, int result, const struct error *error)
+{
+    ck_assert_msg(result == 0, "%s: %s: %s", bench->backend->name, it->name, error->text);
+}
+
+void workbench_create(struct workbench *bench, const struct backend *backend, int threads, const struct layer_case *it)
+{
+    struct error error;
+
+    *bench = (struct workbench){.backend = backend};
+    check(bench, it, backend->available(&error), &error);
+    check(bench, it, backend->set_threads(threads, &error), &error);
+    check(bench, it, backend->layer_create(&bench->kernel, &it->layer, &error), &error);
+    ck_assert_uint_eq(backend->saved_floats(bench->kernel), saved_floats(&it->layer));
+    for (int group = 0; group < it->groups; group++)
+        check(bench, it,
+              backend->prepare_forward(bench->kernel, it->group_start[group + 1] - it->group_start[group], &error),
+              &error);
+    check(bench, it, backend->prepare_backward(bench->kernel, layer_case_rows(it), &error), &error);
+
+    bench->workspace_bytes = backend->workspace_bytes(bench->kernel);
+    const size_t bytes = (bench->workspace_bytes / ALIGNMENT + 2) * ALIGNMENT;
+    bench->workspace = aligned_alloc(ALIGNMENT, bytes);
+    ck_assert_ptr_nonnull(bench->workspace);
+    memset(bench->workspace, GUARD_BYTE, bytes);
+}
+
+void workbench_destroy(struct workbench *bench)
+{
+    ck_assert_msg(untouched(bench->workspace + bench->workspace_bytes, ALIGNMENT), "%s: wrote past its workspace",
+                  bench->backend->name);
+    free(bench->workspace);
+    bench->backend->layer_destroy(bench->kernel);
+}
+
+void workbench_forward(const struct workbench *bench, const struct layer_case *it, struct dice *dice,
+                       struct outcome *outcome)
+{
+    const size_t in = shape_size(it->layer.in), out = shape_size(it->layer.out), saved = saved_floats(&it->layer);
+    struct error error;
+
+    outcome->output = guarded_create(dice, (size_t)layer_case_rows(it) * out);
+    outcome->saved = guarded_create(dice, (size_t)it->groups * saved);
+    outcome->state = guarded_copy(dice, &it->state);
+    for (int group = 0; group < it->groups; group++) {
+        const size_t first = (size_t)it->group_start[group];
+        const struct forward_call call = {
+            .rows = it->group_start[group + 1] - it->group_start[group],
+            .training = true,
+            .input = it->input.values + first * in,
+            .residual = it->residual.count > 0 ? it->residual.values + first * out : NULL,
+            .weights = it->forward_weights.values,
+            .output = outcome->output.values + first * out,
+            .saved = outcome->saved.values + (size_t)group * saved,
+            .state = outcome->state.values,
+            .workspace = bench->workspace,
+        };
+
+        check(bench, it, bench->backend->forward(bench->kernel, &call, &error), &error);
+    }
+}
+
+static struct guarded gradient(struct dice *dice, const struct guarded *before, bool add)
+{
+    return add ? guarded_copy(dice, before) : guarded_create(dice, before->count);
+}
+
+static struct backward_call backward_call(const struct workbench *bench, const struct layer_case *it,
+                                          struct outcome *outcome)
+{
+    return (struct backward_call){
+        .groups = it->groups,
+        .group_start = it->group_start,
+        .input = it->input.values,
+        .output = outcome->output.values,
+        .weights = it->backward_weights.values,
+        .saved = outcome->saved.values,
+        .output_gradient = outcome->output_gradient.values,
+        .input_gradient = it->layer.input == NETWORK_INPUT ? NULL : outcome->input_gradient.values,
+        .add_input_gradient = it->add_input_gradient,
+        .residual_gradient = it->layer.residual == NO_RESIDUAL ? NULL : outcome->residual_gradient.values,
+        .add_residual_gradient = it->add_residual_gradient,
+        .weight_gradient = outcome->weight_gradient.values,
+        .add_weight_gradient = it->add_weight_gradient,
+        .workspace = bench->workspace,
+    };
+}
+
+static void check_equal(const struct workbench *bench, const struct layer_case *it, const struct guarded *before,
+                        const struct guarded *after, const char *what)
+{
+    ck_assert_msg(memcmp(before->values, after->values, before->count * sizeof(float)) == 0, "%s: %s: %s",
+                  bench->backend->name, it->name, what);
+}
+
+void workbench_backward(const struct workbench *bench, const struct layer_case *it, struct dice *dice,
+                        struct outcome *outcome)
+{
+    struct guarded weights_before = gradient(dice, &it->weight_gradient, it->add_weight_gradient), input_before;
+    struct backward_call call;
+    struct error error;
+
+    outcome->output_gradient = guarded_copy(dice, &it->output_gradient);
+    outcome->input_gradient = gradient(dice, &it->input_gradient, it->add_input_gradient);
+    outcome->residual_gradient = gradient(dice, &it->residual_gradient, it->add_residual_gradient);
+    outcome->weight_gradient = guarded_copy(dice, &weights_before);
+    call = backward_call(bench, it, outcome);
+
+    check(bench, it, bench->backend->backward_input(bench->kernel, &call, &error), &error);
+    if (it->layer.kind != LAYER_BATCH_NORM)
+        check_equal(bench, it, &weights_before, &outcome->weight_gradient, "the input half wrote weight gradients");
+    input_before = guarded_copy(dice, &outcome->input_gradient);
+    check(bench, it, bench->backend->backward_weights(bench->kernel, &call, &error), &error);
+    check_equal(bench, it, &input_before, &outcome->input_gradient, "the weight half wrote input gradients");
+    guarded_destroy(&input_before);
+    guarded_destroy(&weights_before);
+}
+
+void outcome_destroy(struct outcome *outcome)
+{
+    guarded_destroy(&outcome->output);
+    guarded_destroy(&outcome->saved);
+    guarded_destroy(&outcome->state);
+    guarded_destroy(&outcome->output_gradient);
+    guarded_destroy(&outcome->input_gradient);
+    guarded_destroy(&outcome->residual_gradient);
+    guarded_destroy(&outcome->weight_gradient);
+}
+
+struct layer_oracle *case_oracle(const struct layer_case *it)
+{
+    const size_t in = (size_t)layer_case_rows(it) * shape_size(it->layer.in);
+    const size_t out = (size_t)layer_case_rows(it) * shape_size(it->layer.out);
+    struct layer_oracle *oracle = malloc(sizeof(*oracle));
+
+    ck_assert_ptr_nonnull(oracle);
+    *oracle = (struct layer_oracle){
+        .layer = &it->layer,
+        .groups = it->groups,
+        .group_start = it->group_start,
+        .input = guarded_doubles(&it->input),
+        .residual = it->layer.residual == NO_RESIDUAL ? NULL : guarded_doubles(&it->residual),
+        .forward_weights = guarded_doubles(&it->forward_weights),
+        .backward_weights = guarded_doubles(&it->backward_weights),
+        .output_gradient = guarded_doubles(&it->output_gradient),
+        .linear_output = doubles(out),
+        .output = doubles(out),
+        .saved = doubles((size_t)it->groups * saved_floats(&it->layer)),
+        .masked_gradient = doubles(out),
+        .input_gradient = doubles(in),
+        .weight_gradient = doubles(it->layer.parameters),
+    };
+    layer_oracle_forward(oracle);
+    return oracle;
+}
+
+void case_oracle_backward(struct layer_oracle *oracle, const struct guarded *output)
+{
+    for (size_t i = 0; i < output->count; i++)
+        oracle->output[i] = (double)output->values[i];
+    layer_oracle_backward(oracle);
+}
+
+void case_oracle_destroy(struct layer_oracle *oracle)
+{
+    free(oracle->input);
+    free(oracle->residual);
+    free(oracle->forward_weights);
+    free(oracle->backward_weights);
+    free(oracle->output_gradient);
+    free(oracle->linear_output);
+    free(oracle->output);
+    free(oracle->saved);
+    free(oracle->masked_gradient);
+    free(oracle->input_gradient);
+    free(oracle->weight_gradient);
+    free(oracle);
+}

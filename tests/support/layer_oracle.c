@@ -1,0 +1,238 @@
+#include "tests/support/layer_oracle.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels/backend.h"
+
+static size_t rows_of(const struct layer_oracle *oracle)
+{
+    return (size_t)oracle->group_start[oracle->groups];
+}
+
+/* A linear layer is a convolution of a 1 x 1 image that has all its input as channels. */
+static struct layer as_convolution(const struct layer *layer)
+{
+    struct layer convolution = *layer;
+
+    if (layer->kind == LAYER_LINEAR) {
+        convolution.in = (struct shape){1, 1, (int)shape_size(layer->in)};
+        convolution.kernel = convolution.stride = 1;
+        convolution.padding = 0;
+    }
+    return convolution;
+}
+
+/* One multiply-add: output[out] += input[in] * weights[weight], and the same term's share of both gradients. */
+struct term {
+    size_t out, in, weight;
+};
+
+typedef void visit(const struct layer_oracle *oracle, const struct term *term);
+
+static void forward_term(const struct layer_oracle *oracle, const struct term *term)
+{
+    oracle->linear_output[term->out] += oracle->input[term->in] * oracle->forward_weights[term->weight];
+}
+
+static void backward_term(const struct layer_oracle *oracle, const struct term *term)
+{
+    const double gradient = oracle->masked_gradient[term->out];
+
+    oracle->input_gradient[term->in] += gradient * oracle->backward_weights[term->weight];
+    oracle->weight_gradient[term->weight] += gradient * oracle->input[term->in];
+}
+
+/* The terms of output pixel (p, q) of a row: all that fall inside the image. */
+static inline void visit_pixel(const struct layer_oracle *oracle, const struct layer *layer, size_t row, int p, int q,
+                               visit *function)
+{
+    const struct shape in = layer->in, out = layer->out;
+    const int taps = layer->kernel * layer->kernel;
+
+    for (int tap = 0; tap < taps; tap++) {
+        const int h = p * layer->stride - layer->padding + tap / layer->kernel;
+        const int w = q * layer->stride - layer->padding + tap % layer->kernel;
+
+        if (h < 0 || h >= in.height || w < 0 || w >= in.width)
+            continue;
+        for (int k = 0; k < out.channels; k++) {
+            for (int c = 0; c < in.channels; c++) {
+                const struct term term = {
+                    row * shape_size(out) + (size_t)((p * out.width + q) * out.channels + k),
+                    row * shape_size(in) + (size_t)((h * in.width + w) * in.channels + c),
+                    (size_t)((k * taps + tap) * in.channels + c),
+                };
+
+                function(oracle, &term);
+            }
+        }
+    }
+}
+
+static inline void visit_terms(const struct layer_oracle *oracle, visit *function)
+{
+    const struct layer layer = as_convolution(oracle->layer);
+
+    for (size_t row = 0; row < rows_of(oracle); row++)
+        for (int p = 0; p < layer.out.height; p++)
+            for (int q = 0; q < layer.out.width; q++)
+                visit_pixel(oracle, &layer, row, p, q, function);
+}
+
+static void linear_forward(const struct layer_oracle *oracle)
+{
+    const size_t outputs = rows_of(oracle) * shape_size(oracle->layer->out);
+    const size_t weights = shape_size(oracle->layer->in) * shape_size(oracle->layer->out);
+
+    for (size_t i = 0; i < outputs; i++)
+        oracle->linear_output[i] = oracle->layer->kind == LAYER_LINEAR
+                                       ? oracle->forward_weights[weights + i % shape_size(oracle->layer->out)]
+                                       : 0.0;
+    visit_terms(oracle, forward_term);
+}
+
+static void linear_backward(const struct layer_oracle *oracle)
+{
+    const size_t outputs = rows_of(oracle) * shape_size(oracle->layer->out);
+    const size_t weights = shape_size(oracle->layer->in) * shape_size(oracle->layer->out);
+
+    memset(oracle->input_gradient, 0, rows_of(oracle) * shape_size(oracle->layer->in) * sizeof(double));
+    memset(oracle->weight_gradient, 0, oracle->layer->parameters * sizeof(double));
+    visit_terms(oracle, backward_term);
+    for (size_t i = 0; oracle->layer->kind == LAYER_LINEAR && i < outputs; i++)
+        oracle->weight_gradient[weights + i % shape_size(oracle->layer->out)] += oracle->masked_gradient[i];
+}
+
+static double inverse_deviation(double variance)
+{
+    return 1.0 / sqrt(variance + (double)BATCH_NORM_EPSILON);
+}
+
+/* The values of a group, channel by channel: first, first + C, ... before end. */
+struct group {
+    size_t first, end;
+    double *mean, *variance;
+};
+
+static struct group group_of(const struct layer_oracle *oracle, int index, int channel)
+{
+    const size_t image = shape_size(oracle->layer->in), channels = (size_t)oracle->layer->in.channels;
+    double *mean = oracle->saved + (size_t)index * 2 * channels + (size_t)channel;
+
+    return (struct group){(size_t)oracle->group_start[index] * image + (size_t)channel,
+                          (size_t)oracle->group_start[index + 1] * image, mean, mean + channels};
+}
+
+static void batch_norm_forward(const struct layer_oracle *oracle, int index, int channel)
+{
+    const int channels = oracle->layer->in.channels;
+    const struct group group = group_of(oracle, index, channel);
+    const double gamma = oracle->forward_weights[channel], beta = oracle->forward_weights[channels + channel];
+    double count = 0.0, sum = 0.0, squares = 0.0;
+
+    for (size_t i = group.first; i < group.end; i += (size_t)channels, count++)
+        sum += oracle->input[i];
+    *group.mean = count > 0.0 ? sum / count : 0.0;
+    for (size_t i = group.first; i < group.end; i += (size_t)channels)
+        squares += pow(oracle->input[i] - *group.mean, 2.0);
+    *group.variance = count > 0.0 ? squares / count : 0.0;
+    for (size_t i = group.first; i < group.end; i += (size_t)channels)
+        oracle->linear_output[i] = gamma * (oracle->input[i] - *group.mean) * inverse_deviation(*group.variance) +
+                                   beta + (oracle->residual ? oracle->residual[i] : 0.0);
+}
+
+static void batch_norm_backward(const struct layer_oracle *oracle, int index, int channel)
+{
+    const int channels = oracle->layer->in.channels;
+    const struct group group = group_of(oracle, index, channel);
+    const double scale = inverse_deviation(*group.variance);
+    double count = 0.0, sum = 0.0, product_sum = 0.0;
+
+    for (size_t i = group.first; i < group.end; i += (size_t)channels, count++) {
+        sum += oracle->masked_gradient[i];
+        product_sum += oracle->masked_gradient[i] * (oracle->input[i] - *group.mean) * scale;
+    }
+    oracle->weight_gradient[channel] += product_sum;
+    oracle->weight_gradient[channels + channel] += sum;
+    for (size_t i = group.first; i < group.end; i += (size_t)channels)
+        oracle->input_gradient[i] =
+            oracle->backward_weights[channel] * scale *
+            (oracle->masked_gradient[i] - sum / count - (oracle->input[i] - *group.mean) * scale * product_sum / count);
+}
+
+static void for_each_group(const struct layer_oracle *oracle, void (*function)(const struct layer_oracle *, int, int))
+{
+    for (int group = 0; group < oracle->groups; group++)
+        for (int channel = 0; channel < oracle->layer->in.channels; channel++)
+            function(oracle, group, channel);
+}
+
+static void pool_forward(const struct layer_oracle *oracle)
+{
+    const size_t image = shape_size(oracle->layer->in), channels = (size_t)oracle->layer->in.channels;
+
+    memset(oracle->linear_output, 0, rows_of(oracle) * channels * sizeof(double));
+    for (size_t i = 0; i < rows_of(oracle) * image; i++)
+        oracle->linear_output[i / image * channels + i % channels] +=
+            oracle->input[i] * (double)channels / (double)image;
+}
+
+static void pool_backward(const struct layer_oracle *oracle)
+{
+    const size_t image = shape_size(oracle->layer->in), channels = (size_t)oracle->layer->in.channels;
+
+    for (size_t i = 0; i < rows_of(oracle) * image; i++)
+        oracle->input_gradient[i] =
+            oracle->masked_gradient[i / image * channels + i % channels] * (double)channels / (double)image;
+}
+
+void layer_oracle_forward(const struct layer_oracle *oracle)
+{
+    const size_t outputs = rows_of(oracle) * shape_size(oracle->layer->out);
+
+    switch (oracle->layer->kind) {
+    case LAYER_BATCH_NORM:
+        for_each_group(oracle, batch_norm_forward);
+        break;
+    case LAYER_AVERAGE_POOL:
+        pool_forward(oracle);
+        break;
+    default:
+        linear_forward(oracle);
+    }
+    for (size_t i = 0; i < outputs; i++)
+        oracle->output[i] = oracle->layer->relu ? fmax(oracle->linear_output[i], 0.0) : oracle->linear_output[i];
+}
+
+void layer_oracle_backward(const struct layer_oracle *oracle)
+{
+    const size_t outputs = rows_of(oracle) * shape_size(oracle->layer->out);
+
+    for (size_t i = 0; i < outputs; i++)
+        oracle->masked_gradient[i] = oracle->layer->relu && oracle->output[i] <= 0.0 ? 0.0 : oracle->output_gradient[i];
+    switch (oracle->layer->kind) {
+    case LAYER_BATCH_NORM:
+        memset(oracle->weight_gradient, 0, oracle->layer->parameters * sizeof(double));
+        for_each_group(oracle, batch_norm_backward);
+        break;
+    case LAYER_AVERAGE_POOL:
+        pool_backward(oracle);
+        break;
+    default:
+        linear_backward(oracle);
+    }
+}
+
+double layer_oracle_amplification(const struct layer_oracle *oracle)
+{
+    const int channels = oracle->layer->in.channels;
+    double largest = 1.0;
+
+    for (int i = 0; oracle->layer->kind == LAYER_BATCH_NORM && i < oracle->groups * channels; i++) {
+        const double scale = inverse_deviation(*group_of(oracle, i / channels, i % channels).variance);
+
+        largest = fmax(largest, fabs(oracle->backward_weights[i % channels]) * scale);
+    }
+    return largest;
+}

@@ -1,0 +1,319 @@
+#include "tests/support/oracle.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double batch_norm_epsilon = 1e-5;
+
+/* What one micro-batch's forward leaves behind: every layer's output, and batch norm's statistics. */
+struct pass {
+    int rows;
+    double *input;
+    double **outputs; /* [layer] */
+    double **mean, **variance;
+};
+
+static void *allocate(size_t count, size_t size)
+{
+    void *memory = calloc(count ? count : 1, size);
+
+    if (!memory)
+        abort();
+    return memory;
+}
+
+void oracle_create(struct oracle *oracle, const struct network *network, const float *initial, int capacity)
+{
+    oracle->network = network;
+    oracle->updates = 0;
+    oracle->capacity = capacity;
+    oracle->weights = allocate((size_t)capacity, sizeof(*oracle->weights));
+    for (int k = 0; k < capacity; k++)
+        oracle->weights[k] = allocate(network->parameters, sizeof(double));
+    for (size_t p = 0; p < network->parameters; p++)
+        oracle->weights[0][p] = (double)initial[p];
+    oracle->velocity = allocate(network->parameters, sizeof(double));
+    oracle->gradient = allocate(network->parameters, sizeof(double));
+}
+
+void oracle_destroy(struct oracle *oracle)
+{
+    for (int k = 0; k < oracle->capacity; k++)
+        free(oracle->weights[k]);
+    free(oracle->weights);
+    free(oracle->velocity);
+    free(oracle->gradient);
+}
+
+static struct pass pass_create(const struct network *network, int rows)
+{
+    struct pass pass = {.rows = rows};
+    size_t layers = (size_t)network->layer_count;
+
+    pass.input = allocate((size_t)rows * shape_size(network->input), sizeof(double));
+    pass.outputs = allocate(layers, sizeof(double *));
+    pass.mean = allocate(layers, sizeof(double *));
+    pass.variance = allocate(layers, sizeof(double *));
+    for (size_t l = 0; l < layers; l++) {
+        pass.outputs[l] = allocate((size_t)rows * shape_size(network->layers[l].out), sizeof(double));
+        pass.mean[l] = allocate((size_t)network->layers[l].out.channels, sizeof(double));
+        pass.variance[l] = allocate((size_t)network->layers[l].out.channels, sizeof(double));
+    }
+    return pass;
+}
+
+static void pass_destroy(struct pass *pass, const struct network *network)
+{
+    for (int l = 0; l < network->layer_count; l++) {
+        free(pass->outputs[l]);
+        free(pass->mean[l]);
+        free(pass->variance[l]);
+    }
+    free(pass->outputs);
+    free(pass->mean);
+    free(pass->variance);
+    free(pass->input);
+}
+
+static double *output_of(const struct pass *pass, int layer)
+{
+    return layer < 0 ? pass->input : pass->outputs[layer];
+}
+
+/* Runs `body` for each product of a convolution: output element o, input element i, weight element k. */
+#define EACH_PRODUCT(layer, rows, body)                                                                                \
+    for (int r_ = 0; r_ < (rows); r_++)                                                                                \
+        for (int y_ = 0; y_ < (layer)->out.height; y_++)                                                               \
+            for (int x_ = 0; x_ < (layer)->out.width; x_++)                                                            \
+                for (int ky_ = 0; ky_ < (layer)->kernel; ky_++)                                                        \
+                    for (int kx_ = 0; kx_ < (layer)->kernel; kx_++) {                                                  \
+                        int iy_ = y_ * (layer)->stride + ky_ - (layer)->padding;                                       \
+                        int ix_ = x_ * (layer)->stride + kx_ - (layer)->padding;                                       \
+                        if (iy_ < 0 || ix_ < 0 || iy_ >= (layer)->in.height || ix_ >= (layer)->in.width)               \
+                            continue;                                                                                  \
+                        for (int k_ = 0; k_ < (layer)->out.channels; k_++) {                                           \
+                            int o =                                                                                    \
+                                ((r_ * (layer)->out.height + y_) * (layer)->out.width + x_) * (layer)->out.channels +  \
+                                k_;                                                                                    \
+                            for (int c_ = 0; c_ < (layer)->in.channels; c_++) {                                        \
+                                int i = ((r_ * (layer)->in.height + iy_) * (layer)->in.width + ix_) *                  \
+                                            (layer)->in.channels +                                                     \
+                                        c_;                                                                            \
+                                int k =                                                                                \
+                                    ((k_ * (layer)->kernel + ky_) * (layer)->kernel + kx_) * (layer)->in.channels +    \
+                                    c_;                                                                                \
+                                body;                                                                                  \
+                            }                                                                                          \
+                        }                                                                                              \
+                    }
+
+static void forward_layer(const struct layer *layer, int l, struct pass *pass, const double *weights)
+{
+    const double *x = output_of(pass, layer->input), *w = weights + layer->parameter_offset;
+    double *y = pass->outputs[l];
+    int channels = layer->out.channels, rows = pass->rows;
+    int points = rows * layer->out.height * layer->out.width;
+    int inputs = (int)shape_size(layer->in);
+
+    memset(y, 0, (size_t)points * (size_t)channels * sizeof(*y));
+    switch (layer->kind) {
+    case LAYER_CONVOLUTION:
+        EACH_PRODUCT(layer, rows, y[o] += x[i] * w[k])
+        break;
+    case LAYER_BATCH_NORM:
+        for (int c = 0; c < channels; c++) {
+            double mean = 0, variance = 0;
+
+            for (int p = 0; p < points; p++)
+                mean += x[p * channels + c] / points;
+            for (int p = 0; p < points; p++)
+                variance += pow(x[p * channels + c] - mean, 2) / points;
+            pass->mean[l][c] = mean;
+            pass->variance[l][c] = variance;
+            for (int p = 0; p < points; p++)
+                y[p * channels + c] =
+                    w[c] * (x[p * channels + c] - mean) / sqrt(variance + batch_norm_epsilon) + w[channels + c] +
+                    (layer->residual == NO_RESIDUAL ? 0 : output_of(pass, layer->residual)[p * channels + c]);
+        }
+        break;
+    case LAYER_LINEAR:
+        for (int r = 0; r < rows; r++)
+            for (int k = 0; k < channels; k++) {
+                y[r * channels + k] = w[channels * inputs + k];
+                for (int i = 0; i < inputs; i++)
+                    y[r * channels + k] += w[k * inputs + i] * x[r * inputs + i];
+            }
+        break;
+    case LAYER_AVERAGE_POOL:
+        for (int r = 0; r < rows; r++)
+            for (int i = 0; i < inputs; i++)
+                y[r * channels + i % channels] += x[r * inputs + i] / (inputs / channels);
+        break;
+    }
+    if (layer->relu)
+        for (int p = 0; p < points * channels; p++)
+            y[p] = y[p] > 0 ? y[p] : 0;
+}
+
+/* gradients[l + 1] is the gradient of layer l's output, gradients[0] that of the input. */
+static void backward_layer(const struct layer *layer, int l, const struct pass *pass, const double *weights,
+                           double **gradients, double *weight_gradient)
+{
+    const double *x = output_of(pass, layer->input), *w = weights + layer->parameter_offset;
+    double *dy = gradients[l + 1], *dx = gradients[layer->input + 1], *dw = weight_gradient + layer->parameter_offset;
+    int channels = layer->out.channels, rows = pass->rows;
+    int points = rows * layer->out.height * layer->out.width;
+    int inputs = (int)shape_size(layer->in);
+
+    if (layer->relu)
+        for (int p = 0; p < points * channels; p++)
+            dy[p] = pass->outputs[l][p] > 0 ? dy[p] : 0;
+    switch (layer->kind) {
+    case LAYER_CONVOLUTION:
+        EACH_PRODUCT(layer, rows, (dx[i] += dy[o] * w[k], dw[k] += dy[o] * x[i]))
+        break;
+    case LAYER_BATCH_NORM:
+        for (int c = 0; c < channels; c++) {
+            double inverse = 1 / sqrt(pass->variance[l][c] + batch_norm_epsilon), sum = 0, product = 0;
+
+            for (int p = 0; p < points; p++) {
+                sum += dy[p * channels + c];
+                product += dy[p * channels + c] * (x[p * channels + c] - pass->mean[l][c]) * inverse;
+            }
+            dw[c] += product;
+            dw[channels + c] += sum;
+            for (int p = 0; p < points; p++) {
+                double normalised = (x[p * channels + c] - pass->mean[l][c]) * inverse;
+
+                dx[p * channels + c] +=
+                    w[c] * inverse * (dy[p * channels + c] - sum / points - normalised * product / points);
+                if (layer->residual != NO_RESIDUAL)
+                    gradients[layer->residual + 1][p * channels + c] += dy[p * channels + c];
+            }
+        }
+        break;
+    case LAYER_LINEAR:
+        for (int r = 0; r < rows; r++)
+            for (int k = 0; k < channels; k++) {
+                dw[channels * inputs + k] += dy[r * channels + k];
+                for (int i = 0; i < inputs; i++) {
+                    dw[k * inputs + i] += dy[r * channels + k] * x[r * inputs + i];
+                    dx[r * inputs + i] += dy[r * channels + k] * w[k * inputs + i];
+                }
+            }
+        break;
+    case LAYER_AVERAGE_POOL:
+        for (int r = 0; r < rows; r++)
+            for (int i = 0; i < inputs; i++)
+                dx[r * inputs + i] += dy[r * channels + i % channels] / (inputs / channels);
+        break;
+    }
+}
+
+static void forward_slice(const struct oracle *oracle, int s, struct pass *pass, const double *weights)
+{
+    const struct slice *slice = &oracle->slices[s];
+
+    for (int l = slice->first_layer; l < slice->first_layer + slice->layer_count; l++)
+        forward_layer(&oracle->network->layers[l], l, pass, weights);
+}
+
+/* What stage s's backward of micro-batch j reads; `blend` has room for the network. */
+static const double *backward_weights(const struct oracle *oracle, const struct oracle_versions *versions, int s, int j,
+                                      double *blend)
+{
+    const double *live, *stale;
+
+    if (versions->backward[s][j] >= 0)
+        return oracle->weights[versions->backward[s][j]];
+    live = oracle->weights[versions->live[s][j]];
+    stale = oracle->weights[versions->forward[s][j]];
+    for (size_t p = 0; p < oracle->network->parameters; p++)
+        blend[p] = live[p] + versions->significance[s][j] * (stale[p] - live[p]);
+    return blend;
+}
+
+/* Sum of -log softmax[label], and its gradient divided by `divisor`. */
+static double loss(const double *logits, const uint8_t *labels, int rows, int classes, int divisor, double *gradient)
+{
+    double sum = 0;
+
+    for (int r = 0; r < rows; r++) {
+        const double *z = logits + r * classes;
+        double total = 0;
+
+        for (int c = 0; c < classes; c++)
+            total += exp(z[c]);
+        sum += log(total) - z[labels[r]];
+        for (int c = 0; c < classes; c++)
+            gradient[r * classes + c] = (exp(z[c]) / total - (c == labels[r])) / divisor;
+    }
+    return sum;
+}
+
+/* One micro-batch, there and back; adds to oracle->gradient. */
+static double train_microbatch(struct oracle *oracle, const float *images, const uint8_t *labels, int rows,
+                               int minibatch_rows, const struct oracle_versions *versions, int j)
+{
+    const struct network *network = oracle->network;
+    int layers = network->layer_count;
+    struct pass pass = pass_create(network, rows);
+    double **gradients = allocate((size_t)layers + 1, sizeof(*gradients));
+    double *blend = allocate(network->parameters, sizeof(*blend));
+    double sum = 0;
+
+    for (size_t i = 0; i < (size_t)rows * shape_size(network->input); i++)
+        pass.input[i] = (double)images[i];
+    for (int l = -1; l < layers; l++)
+        gradients[l + 1] =
+            allocate((size_t)rows * shape_size(l < 0 ? network->input : network->layers[l].out), sizeof(double));
+    for (int s = 0; s < oracle->stages; s++)
+        forward_slice(oracle, s, &pass, oracle->weights[versions->forward[s][j]]);
+    for (int s = oracle->stages - 1; s >= 0; s--) {
+        const struct slice *slice = &oracle->slices[s];
+        const double *weights = backward_weights(oracle, versions, s, j, blend);
+
+        /* Only this stage's own layers change: its input is what the forward gave it. */
+        if (oracle->recompute)
+            forward_slice(oracle, s, &pass, weights);
+        if (s == oracle->stages - 1)
+            sum = loss(pass.outputs[layers - 1], labels, rows, network->classes, minibatch_rows, gradients[layers]);
+        for (int l = slice->first_layer + slice->layer_count - 1; l >= slice->first_layer; l--)
+            backward_layer(&network->layers[l], l, &pass, weights, gradients, oracle->gradient);
+    }
+    for (int l = 0; l <= layers; l++)
+        free(gradients[l]);
+    free(gradients);
+    free(blend);
+    pass_destroy(&pass, network);
+    return sum;
+}
+
+double oracle_train(struct oracle *oracle, const float *images, const uint8_t *labels, int rows,
+                    const struct oracle_versions *versions)
+{
+    size_t parameters = oracle->network->parameters, image = shape_size(oracle->network->input);
+    const double *from = oracle->weights[oracle->updates];
+    double *to = oracle->weights[oracle->updates + 1];
+    double sum = 0;
+    int start = 0;
+
+    memset(oracle->gradient, 0, parameters * sizeof(double));
+    for (int j = 0; j < oracle->microbatches; j++) {
+        /* As even as can be, larger parts first. */
+        int count = rows / oracle->microbatches + (j < rows % oracle->microbatches);
+
+        if (count > 0)
+            sum += train_microbatch(oracle, images + (size_t)start * image, labels + start, count, rows, versions, j);
+        start += count;
+    }
+    for (size_t p = 0; p < parameters; p++) {
+        double step = oracle->gradient[p] + oracle->weight_decay * from[p];
+
+        oracle->velocity[p] = oracle->momentum * oracle->velocity[p] + step;
+        to[p] = from[p] - oracle->rate * oracle->velocity[p];
+    }
+    oracle->updates++;
+    return sum / rows;
+}
