@@ -1,0 +1,20 @@
+/* Reads what the stages record about their ops, without ever making them wait. A reader that is too slow loses the
+ * oldest records, and knows how many. */
+#ifndef TP_COORDINATOR_DRAIN_H
+#define TP_COORDINATOR_DRAIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "transport/segment.h"
+
+struct drain {
+    const struct segment *segment;
+    uint64_t next[MAX_STAGES]; /* per stage: the record to read next */
+    uint64_t lost;
+};
+
+/* The next record of a stage (1..), in order. False if there is none yet. */
+bool drain_take(struct drain *drain, int stage, struct op_record *record);
+
+#endif

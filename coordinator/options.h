@@ -1,0 +1,31 @@
+/* tpcoord's command line, read through one table of verbs and one of options. */
+#ifndef TP_COORDINATOR_OPTIONS_H
+#define TP_COORDINATOR_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/error.h"
+
+enum verb { VERB_RUN, VERB_PLAN, VERB_SYSTEMS, VERBS };
+
+struct options {
+    enum verb verb;
+    const char *config;     /* path of the config file */
+    const char **overrides; /* "section.key=value" */
+    int override_count;
+    char epochs[64];        /* the override that --epochs stands for */
+    const char *json;       /* path; "-" = standard output; NULL = none */
+    const char *trace;      /* path; NULL = none */
+    int slots, minibatches; /* 0 = not given */
+    bool quiet, grid, simulate, help, help_keys, version;
+};
+
+/* Reads the command line. -1 and the reason if it makes no sense. Strings are argv's or the options' own, which must
+ * not be copied. The caller releases. */
+int options_read(struct options *options, int argc, char **argv, struct error *error);
+void options_release(struct options *options);
+
+void options_print_help(FILE *out);
+
+#endif

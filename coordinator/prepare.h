@@ -1,0 +1,28 @@
+/* From a config file to a finished plan: read, check, count the data, probe the backend. */
+#ifndef TP_COORDINATOR_PREPARE_H
+#define TP_COORDINATOR_PREPARE_H
+
+#include "plan/plan.h"
+
+enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 3 };
+
+struct preparation {
+    const char *path; /* of the config file */
+    const char *const *overrides;
+    int override_count;
+    enum { PREPARE_SCHEDULE, PREPARE_PLAN, PREPARE_RUN } depth;
+    bool measured; /* time the layers even where the partition does not depend on it */
+};
+
+struct prepared {
+    struct plan plan; /* with PREPARE_SCHEDULE only what plan_begin fills */
+    struct network *network;
+    char folder[CONFIG_PATH_MAX]; /* PREPARE_RUN: the run's, made */
+};
+
+/* Says on stderr what is wrong: EXIT_USAGE if the user can mend it in the config, the data or the folders, EXIT_FAILED
+ * otherwise; then there is nothing to release. */
+enum exit_status prepare(struct prepared *prepared, const struct preparation *preparation);
+void prepared_release(struct prepared *prepared);
+
+#endif

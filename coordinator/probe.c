@@ -1,0 +1,323 @@
+#include "coordinator/probe.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "coordinator/process.h"
+#include "data/data.h"
+#include "kernels/backend.h"
+
+/* A mini-batch is run once to warm up and then timed so often. The shortest time counts: whatever disturbs a
+ * measurement makes it longer. */
+enum { TIMINGS = 3 };
+
+/* What the child leaves behind, in memory shared with the parent. */
+struct findings {
+    bool complete;
+    struct error error;
+    char backend[CONFIG_NAME_MAX];
+    struct layer_cost costs[];
+};
+
+/* One layer with everything its calls need, all for a full mini-batch. */
+struct bench {
+    const struct backend *backend;
+    const struct layer *layer;
+    struct layer_kernel *kernel;
+    size_t saved_floats;
+    float *input, *residual, *output, *output_gradient, *input_gradient, *residual_gradient;
+    float *weights, *weight_gradient, *momentum, *saved, *workspace;
+};
+
+/* Nanoseconds, in one mini-batch. */
+struct stopwatch {
+    uint64_t forward, backward_input, backward_weights, update;
+};
+
+static int prepare(struct bench *bench, const struct plan_rows *rows, struct error *error)
+{
+    const bool by_group = bench->layer->kind == LAYER_BATCH_NORM;
+    const int *backward = by_group ? rows->group : rows->backward;
+    const int backward_count = by_group ? rows->group_count : rows->backward_count;
+
+    if (bench->backend->layer_create(&bench->kernel, bench->layer, error))
+        return -1;
+    for (int i = 0; i < rows->forward_count; i++)
+        if (bench->backend->prepare_forward(bench->kernel, rows->forward[i], error))
+            return -1;
+    for (int i = 0; i < backward_count; i++)
+        if (bench->backend->prepare_backward(bench->kernel, backward[i], error))
+            return -1;
+    return 0;
+}
+
+static int allocate(float **out, size_t count, struct error *error)
+{
+    if (memory_floats(out, count, "measuring a layer", error))
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        (*out)[i] = 0.01f * (float)(i % 7);
+    return 0;
+}
+
+static int allocate_all(struct bench *bench, const struct plan *plan, size_t workspace_bytes, struct error *error)
+{
+    const struct layer *layer = bench->layer;
+    const size_t rows = (size_t)plan->config.data.batch;
+    const size_t in = rows * shape_size(layer->in), out = rows * shape_size(layer->out);
+    const struct {
+        float **array;
+        size_t count;
+    } arrays[] = {
+        {&bench->input, in},
+        {&bench->residual, out},
+        {&bench->output, out},
+        {&bench->output_gradient, out},
+        {&bench->input_gradient, in},
+        {&bench->residual_gradient, out},
+        {&bench->weights, layer->parameters},
+        {&bench->weight_gradient, layer->parameters},
+        {&bench->momentum, layer->parameters},
+        {&bench->saved, bench->saved_floats * (size_t)plan->schedule.microbatches},
+        {&bench->workspace, workspace_bytes / sizeof(float) + 1},
+    };
+
+    for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
+        if (allocate(arrays[i].array, arrays[i].count, error))
+            return -1;
+    return 0;
+}
+
+static void bench_destroy(struct bench *bench)
+{
+    float *arrays[] = {bench->input,           bench->residual,        bench->output,
+                       bench->output_gradient, bench->input_gradient,  bench->residual_gradient,
+                       bench->weights,         bench->weight_gradient, bench->momentum,
+                       bench->saved,           bench->workspace};
+
+    for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
+        free(arrays[i]);
+    if (bench->kernel)
+        bench->backend->layer_destroy(bench->kernel);
+}
+
+static int run_forward(struct bench *bench, int first, int rows, int microbatch, struct error *error)
+{
+    const size_t in = (size_t)first * shape_size(bench->layer->in), out = (size_t)first * shape_size(bench->layer->out);
+    const struct forward_call call = {
+        .rows = rows,
+        .training = true,
+        .input = bench->input + in,
+        .residual = bench->layer->residual == NO_RESIDUAL ? NULL : bench->residual + out,
+        .weights = bench->weights,
+        .output = bench->output + out,
+        .saved = bench->saved + (size_t)microbatch * bench->saved_floats,
+        .workspace = bench->workspace,
+    };
+
+    return bench->backend->forward(bench->kernel, &call, error);
+}
+
+/* Adds the time since *start, and starts anew. */
+static void lap(uint64_t *sum, uint64_t *start)
+{
+    const uint64_t now = clock_now_ns();
+
+    *sum += now - *start;
+    *start = now;
+}
+
+static int run_backward(struct bench *bench, int groups, const int *starts, int first_group,
+                        struct stopwatch *stopwatch, struct error *error)
+{
+    const struct layer *layer = bench->layer;
+    const size_t in = (size_t)starts[0] * shape_size(layer->in), out = (size_t)starts[0] * shape_size(layer->out);
+    int group_start[MAX_MICROBATCHES + 1];
+    const struct backward_call call = {
+        .groups = groups,
+        .group_start = group_start,
+        .input = bench->input + in,
+        .output = bench->output + out,
+        .weights = bench->weights,
+        .saved = bench->saved + (size_t)first_group * bench->saved_floats,
+        .output_gradient = bench->output_gradient + out,
+        .input_gradient = layer->input == NETWORK_INPUT ? NULL : bench->input_gradient + in,
+        .residual_gradient = layer->residual == NO_RESIDUAL ? NULL : bench->residual_gradient + out,
+        .weight_gradient = bench->weight_gradient,
+        .workspace = bench->workspace,
+    };
+
+    for (int g = 0; g <= groups; g++)
+        group_start[g] = starts[g] - starts[0];
+    uint64_t start = clock_now_ns();
+    if (bench->backend->backward_input(bench->kernel, &call, error))
+        return -1;
+    lap(&stopwatch->backward_input, &start);
+    if (bench->backend->backward_weights(bench->kernel, &call, error))
+        return -1;
+    lap(&stopwatch->backward_weights, &start);
+    return 0;
+}
+
+/* A rate of 0: the weights stay what they are, however often this is run. */
+static int run_update(struct bench *bench, const struct plan *plan, struct stopwatch *stopwatch, struct error *error)
+{
+    const struct sgd sgd = {.momentum = (float)plan->config.train.momentum,
+                            .weight_decay = (float)plan->config.train.weight_decay,
+                            .nesterov = plan->config.train.nesterov};
+    uint64_t start = clock_now_ns();
+
+    if (bench->backend->sgd_update(&sgd, bench->layer->parameters, bench->weights, bench->weight_gradient,
+                                   bench->momentum, bench->weights, error))
+        return -1;
+    lap(&stopwatch->update, &start);
+    return 0;
+}
+
+/* One mini-batch as a stage runs it: N forwards, then one backward or N, and an update. */
+static int run_minibatch(struct bench *bench, const struct plan *plan, struct stopwatch *stopwatch, struct error *error)
+{
+    const int microbatches = plan->schedule.microbatches;
+    const int groups = plan->schedule.order.whole_backward ? microbatches : 1;
+    int starts[MAX_MICROBATCHES + 1];
+
+    for (int j = 0; j <= microbatches; j++)
+        starts[j] = microbatch_start(plan->config.data.batch, microbatches, j);
+    uint64_t start = clock_now_ns();
+    for (int j = 0; j < microbatches; j++)
+        if (run_forward(bench, starts[j], starts[j + 1] - starts[j], j, error))
+            return -1;
+    lap(&stopwatch->forward, &start);
+    for (int j = 0; j < microbatches; j += groups)
+        if (run_backward(bench, groups, &starts[j], j, stopwatch, error))
+            return -1;
+    return run_update(bench, plan, stopwatch, error);
+}
+
+static void keep_shortest(uint64_t *shortest, uint64_t time)
+{
+    *shortest = time < *shortest ? time : *shortest;
+}
+
+static int measure(struct bench *bench, const struct plan *plan, struct layer_cost *cost, struct error *error)
+{
+    const int forwards = plan->schedule.microbatches;
+    const int backwards = plan->schedule.order.whole_backward ? 1 : forwards;
+    struct stopwatch shortest = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
+
+    for (int i = 0; i <= TIMINGS; i++) {
+        struct stopwatch time = {0};
+
+        if (run_minibatch(bench, plan, &time, error))
+            return -1;
+        if (i == 0)
+            continue;
+        keep_shortest(&shortest.forward, time.forward);
+        keep_shortest(&shortest.backward_input, time.backward_input);
+        keep_shortest(&shortest.backward_weights, time.backward_weights);
+        keep_shortest(&shortest.update, time.update);
+    }
+    cost->op_seconds[OP_FORWARD] = 1e-9 * (double)shortest.forward / forwards;
+    cost->op_seconds[OP_BACKWARD_INPUT] = 1e-9 * (double)shortest.backward_input / backwards;
+    cost->op_seconds[OP_BACKWARD_WEIGHTS] = 1e-9 * (double)shortest.backward_weights / backwards;
+    cost->op_seconds[OP_BACKWARD] = cost->op_seconds[OP_BACKWARD_INPUT] + cost->op_seconds[OP_BACKWARD_WEIGHTS];
+    cost->update_seconds = 1e-9 * (double)shortest.update;
+    return 0;
+}
+
+static int probe_layer(const struct backend *backend, const struct layer *layer, const struct plan *plan,
+                       const struct plan_rows *rows, bool measured, struct layer_cost *cost, struct error *error)
+{
+    struct bench bench = {.backend = backend, .layer = layer};
+    int result = -1;
+
+    if (prepare(&bench, rows, error))
+        goto out;
+    bench.saved_floats = cost->saved_floats = backend->saved_floats(bench.kernel);
+    cost->workspace_bytes = backend->workspace_bytes(bench.kernel);
+    if (measured && (allocate_all(&bench, plan, cost->workspace_bytes, error) || measure(&bench, plan, cost, error)))
+        goto out;
+    result = 0;
+out:
+    bench_destroy(&bench);
+    return result ? error_prefix(error, "%s on backend %s", layer->name, backend->name) : 0;
+}
+
+static int probe(const struct plan *plan, const struct network *network, bool measured, struct findings *findings)
+{
+    const struct backend *backend = backend_find(plan->backend);
+    struct error *error = &findings->error;
+    struct plan_rows rows;
+
+    if (!backend)
+        return error_set(error, "device.backend: %s is not built in", plan->backend);
+    if (backend->available(error))
+        return error_prefix(error, "device.backend: %s cannot run here", backend->name);
+    if (backend->set_threads(plan->config.device.threads, error))
+        return error_prefix(error, "device.threads");
+    memcpy(findings->backend, backend->name, strlen(backend->name) + 1);
+    plan_rows(plan, &rows);
+    for (int l = 0; l < network->layer_count; l++)
+        if (probe_layer(backend, &network->layers[l], plan, &rows, measured, &findings->costs[l], error))
+            return -1;
+    return 0;
+}
+
+/* Waits for the child and says what became of it. */
+static int collect(pid_t child, const struct findings *findings, struct error *error)
+{
+    char death[PROCESS_TEXT_MAX];
+    int status;
+    pid_t waited;
+
+    do
+        waited = waitpid(child, &status, 0);
+    while (waited < 0 && errno == EINTR);
+    if (waited < 0)
+        return error_set(error, "cannot wait for the probe: %s", strerror(errno));
+    if (findings->complete)
+        return 0;
+    if (findings->error.text[0] != '\0') {
+        *error = findings->error;
+        return -1;
+    }
+    process_describe_status(status, death);
+    return error_set(error, "the probe (pid %d), which tries every layer before the run, %s", (int)child, death);
+}
+
+int probe_costs(struct plan *plan, const struct network *network, bool measured, struct layer_cost *costs,
+                struct error *error)
+{
+    const size_t costs_size = (size_t)network->layer_count * sizeof(*costs);
+    const size_t size = sizeof(struct findings) + costs_size;
+    struct findings *findings = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int result;
+
+    if (findings == MAP_FAILED)
+        return error_set(error, "cannot map memory for the probe: %s", strerror(errno));
+    pid_t parent = getpid(), child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        findings->complete = getppid() == parent && probe(plan, network, measured, findings) == 0;
+        _exit(findings->complete ? 0 : 1);
+    }
+    if (child < 0) {
+        result = error_set(error, "cannot start the probe: %s", strerror(errno));
+    } else {
+        result = collect(child, findings, error);
+    }
+    if (result == 0) {
+        memcpy(costs, findings->costs, costs_size);
+        memcpy(plan->backend, findings->backend, sizeof(plan->backend));
+    }
+    munmap(findings, size);
+    return result;
+}

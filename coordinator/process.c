@@ -1,0 +1,111 @@
+#include "coordinator/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+void process_describe_status(int status, char text[PROCESS_TEXT_MAX])
+{
+    if (WIFSIGNALED(status))
+        snprintf(text, PROCESS_TEXT_MAX, "was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else
+        snprintf(text, PROCESS_TEXT_MAX, "ended with exit status %d", WEXITSTATUS(status));
+}
+
+static int find_program(char path[PATH_MAX], struct error *error)
+{
+    static const char name[] = "tpstage";
+    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - sizeof(name));
+
+    if (length < 0)
+        return error_set(error, "cannot find the folder of this program: %s", strerror(errno));
+    path[length] = '\0';
+    strcpy(strrchr(path, '/') + 1, name);
+    return 0;
+}
+
+/* OpenMP reads these as a stage starts. A stage that waits must leave its core to the others. */
+static int set_environment(const struct config *config, struct error *error)
+{
+    char threads[16];
+
+    snprintf(threads, sizeof(threads), "%d", config->device.threads);
+    if (setenv("OMP_NUM_THREADS", threads, 1) || setenv("OMP_WAIT_POLICY", "passive", 1))
+        return error_set(error, "cannot set the stages' environment: %s", strerror(errno));
+    return 0;
+}
+
+static int start(pid_t *pid, char *program, int stage, int descriptor, const posix_spawn_file_actions_t *actions,
+                 const posix_spawnattr_t *attributes, struct error *error)
+{
+    char descriptor_text[16], stage_text[16];
+    char *arguments[] = {program, descriptor_text, stage_text, NULL};
+
+    snprintf(descriptor_text, sizeof(descriptor_text), "%d", descriptor);
+    snprintf(stage_text, sizeof(stage_text), "%d", stage);
+    int reason = posix_spawn(pid, program, actions, attributes, arguments, environ);
+    return reason ? error_set(error, "cannot start %s: %s", program, strerror(reason)) : 0;
+}
+
+int processes_start(struct processes *processes, const struct segment *segment, const sigset_t *mask,
+                    struct error *error)
+{
+    const struct config *config = &segment->header->plan.config;
+    char program[PATH_MAX];
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t defaults;
+    int result = -1;
+
+    *processes = (struct processes){.count = segment->header->stage_count};
+    if (find_program(program, error) || set_environment(config, error))
+        return -1;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    sigemptyset(&defaults);
+    sigaddset(&defaults, SIGPIPE);
+    /* A dup2 onto itself leaves the descriptor open across the exec. */
+    if (posix_spawn_file_actions_adddup2(&actions, segment->fd, segment->fd) ||
+        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0) ||
+        posix_spawnattr_setsigmask(&attributes, mask) || posix_spawnattr_setsigdefault(&attributes, &defaults) ||
+        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)) {
+        error_set(error, "out of memory for the stages' start");
+        goto out;
+    }
+    for (int s = 1; s <= processes->count; s++) {
+        if (start(&processes->stage[s - 1].pid, program, s, segment->fd, &actions, &attributes, error))
+            goto out;
+        processes->stage[s - 1].running = true;
+        processes->running++;
+    }
+    result = 0;
+out:
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return result;
+}
+
+int processes_reap(struct processes *processes, int *status)
+{
+    for (int s = 1; s <= processes->count; s++) {
+        if (!processes->stage[s - 1].running || waitpid(processes->stage[s - 1].pid, status, WNOHANG) <= 0)
+            continue;
+        processes->stage[s - 1].running = false;
+        processes->running--;
+        return s;
+    }
+    return 0;
+}
+
+void processes_kill(const struct processes *processes)
+{
+    for (int s = 1; s <= processes->count; s++)
+        if (processes->stage[s - 1].running)
+            kill(processes->stage[s - 1].pid, SIGKILL);
+}

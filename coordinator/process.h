@@ -1,0 +1,36 @@
+/* The run's child processes: one tpstage per stage. */
+#ifndef TP_COORDINATOR_PROCESS_H
+#define TP_COORDINATOR_PROCESS_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "transport/segment.h"
+
+enum { PROCESS_TEXT_MAX = 96 };
+
+/* "was killed by signal 9 (Killed)" or "ended with exit status 1", from waitpid's status. */
+void process_describe_status(int status, char text[PROCESS_TEXT_MAX]);
+
+struct processes {
+    int count, running;
+    struct {
+        pid_t pid;
+        bool running;
+    } stage[MAX_STAGES]; /* stage s is stage[s - 1] */
+};
+
+/* Starts the tpstage that lies beside this program once per stage, each with the segment's descriptor and the signal
+ * mask given. On failure those already started go on running. */
+int processes_start(struct processes *processes, const struct segment *segment, const sigset_t *mask,
+                    struct error *error);
+
+/* Takes note of one stage that has ended: its number and waitpid's status. 0 if none has. Waits for no other child. */
+int processes_reap(struct processes *processes, int *status);
+
+/* SIGKILL to those that still run. */
+void processes_kill(const struct processes *processes);
+
+#endif

@@ -1,0 +1,55 @@
+/* How far a run has come: a line that is redrawn on a terminal, or a line now and then elsewhere, and one that stays
+ * for each epoch. */
+#ifndef TP_COORDINATOR_PROGRESS_H
+#define TP_COORDINATOR_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "transport/segment.h"
+
+enum { PROGRESS_LOSSES = 32, PROGRESS_MARKS = 16 };
+
+struct progress_line {
+    const struct plan *plan;
+    FILE *out;     /* NULL: stay silent */
+    bool terminal; /* redraw one line */
+    uint64_t start_ns, shown_ns;
+    int epoch; /* where the last stage is: 1.. */
+    enum phase phase;
+    int64_t trained, tested; /* images in this epoch */
+    int64_t all_trained;     /* in the run */
+    int epochs_shown;
+    float losses[PROGRESS_LOSSES]; /* of the newest mini-batches */
+    int loss_count;
+    struct {
+        uint64_t time_ns;
+        int64_t trained;
+    } marks[PROGRESS_MARKS]; /* the last looks, for a sliding rate */
+    int mark_count;
+    double rate; /* images a second in training; 0 = not known yet */
+};
+
+/* `out` NULL: silent. */
+void progress_begin(struct progress_line *line, const struct plan *plan, FILE *out);
+
+/* Takes account of an op of the last stage. */
+void progress_op(struct progress_line *line, const struct op_record *record);
+
+/* Draws, if it is time. Call a few times a second. */
+void progress_draw(struct progress_line *line, uint64_t now_ns);
+
+/* Lines that stay, for the epochs that have finished. */
+void progress_epochs(struct progress_line *line, const struct segment_header *header);
+
+/* Takes the redrawn line off the terminal, before something else is printed. */
+void progress_clear(const struct progress_line *line);
+
+/* One epoch's results as a table: its head, and a row. */
+void epoch_print_head(FILE *out);
+void epoch_print(FILE *out, int epoch, int epochs, const struct epoch_result *result);
+
+double epoch_images_per_second(const struct epoch_result *result);
+
+#endif

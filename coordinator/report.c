@@ -1,0 +1,330 @@
+#include "coordinator/report.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "coordinator/progress.h"
+#include "coordinator/show_plan.h"
+
+/* Of a histogram of small integers, values 0.. */
+struct distribution {
+    uint64_t count;
+    int low, median, high;
+    double mean;
+};
+
+static struct distribution distribution_of(const _Atomic uint64_t *histogram, int buckets)
+{
+    struct distribution distribution = {.low = -1};
+    uint64_t below = 0;
+    double sum = 0.0;
+
+    for (int i = 0; i < buckets; i++) {
+        uint64_t count = atomic_load_explicit(&histogram[i], memory_order_relaxed);
+
+        if (count == 0)
+            continue;
+        if (distribution.low < 0)
+            distribution.low = i;
+        distribution.high = i;
+        distribution.count += count;
+        sum += (double)count * i;
+    }
+    for (int i = 0; i < buckets && 2 * below < distribution.count; i++) {
+        below += atomic_load_explicit(&histogram[i], memory_order_relaxed);
+        distribution.median = i;
+    }
+    if (distribution.count > 0)
+        distribution.mean = sum / (double)distribution.count;
+    return distribution;
+}
+
+static struct distribution version_difference(const struct segment *segment)
+{
+    const struct counters *counters = &segment_stage(segment, segment->header->stage_count)->counters;
+
+    return distribution_of(counters->version_difference, DIFFERENCE_BUCKETS);
+}
+
+static uint64_t load(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void memory_peak(const struct counters *counters, size_t memory[MEMORY_CATEGORIES])
+{
+    for (int c = 0; c < MEMORY_CATEGORIES; c++)
+        memory[c] = load(&counters->memory_peak[c]);
+}
+
+static double wall_seconds(const struct outcome *outcome)
+{
+    return 1e-9 * (double)(outcome->end_ns - outcome->start_ns);
+}
+
+/* Over the epochs that were finished, without their tests; NaN if there is none. */
+static double images_per_second(const struct segment_header *header)
+{
+    double images = 0.0, seconds = 0.0;
+
+    for (int e = 0; e < atomic_load(&header->epochs_done); e++) {
+        images += header->epochs[e].trained_samples;
+        seconds += 1e-9 * (double)(header->epochs[e].trained_ns - header->epochs[e].start_ns);
+    }
+    return images / seconds;
+}
+
+static double percent_of(uint64_t nanoseconds, const struct outcome *outcome)
+{
+    return 100.0 * (double)nanoseconds / (double)(outcome->end_ns - outcome->start_ns);
+}
+
+static void print_time(FILE *out, const struct segment *segment, const struct outcome *outcome)
+{
+    fprintf(out, "stage    busy  of it updates  waiting for activation  gradient    slot   staleness mean  most\n");
+    for (int s = 1; s <= segment->header->stage_count; s++) {
+        const struct counters *counters = &segment_stage(segment, s)->counters;
+        struct distribution staleness = distribution_of(counters->staleness_backward, STALENESS_BUCKETS);
+
+        fprintf(out, "%5d %6.1f%% %13.1f%% %22.1f%% %8.1f%% %6.1f%% %16.2f %5d\n", s,
+                percent_of(load(&counters->busy_ns), outcome), percent_of(load(&counters->update_ns), outcome),
+                percent_of(load(&counters->wait_ns[WAIT_ACTIVATION]), outcome),
+                percent_of(load(&counters->wait_ns[WAIT_GRADIENT]), outcome),
+                percent_of(load(&counters->wait_ns[WAIT_SLOT]), outcome), staleness.mean, staleness.high);
+    }
+    fprintf(out, "staleness: updates between a backward's weights and the newest ones\n\n");
+}
+
+static void print_memory(FILE *out, const struct segment *segment)
+{
+    const struct plan *plan = &segment->header->plan;
+
+    fprintf(out, "stage  versions  in flight   memory at its peak  planned\n");
+    for (int s = 1; s <= plan->stage_count; s++) {
+        const struct counters *counters = &segment_stage(segment, s)->counters;
+        const struct plan_stage *stage = &plan->stages[s - 1];
+        size_t memory[MEMORY_CATEGORIES];
+        char versions[32], in_flight[32];
+
+        memory_peak(counters, memory);
+        snprintf(versions, sizeof(versions), "%d of %d", atomic_load(&counters->versions_peak),
+                 stage->weight_version_buffers);
+        snprintf(in_flight, sizeof(in_flight), "%d of %d", atomic_load(&counters->in_flight_peak),
+                 stage->activation_sets);
+        fprintf(out, "%5d %9s %10s %16.2f MiB %8.2f MiB\n", s, versions, in_flight,
+                (double)memory_total(memory) / (1 << 20), (double)memory_total(stage->memory) / (1 << 20));
+    }
+    fputc('\n', out);
+}
+
+static void print_version_difference(FILE *out, const struct segment *segment)
+{
+    const struct plan *plan = &segment->header->plan;
+    struct distribution measured = version_difference(segment);
+
+    if (measured.count == 0)
+        return;
+    fprintf(out, "version difference v: ");
+    if (plan->version_difference_exact > 0)
+        fprintf(out, "papers %d, exact %d, ", plan->version_difference_paper, plan->version_difference_exact);
+    fprintf(out, "simulated %d; measured %d (median; %d to %d)\n", plan->version_difference_simulated, measured.median,
+            measured.low, measured.high);
+}
+
+static void print_traffic(FILE *out, const struct segment *segment, const struct outcome *outcome)
+{
+    uint64_t messages = 0, bytes = 0;
+
+    for (int s = 1; s <= segment->header->stage_count; s++) {
+        messages += load(&segment_stage(segment, s)->counters.messages_sent);
+        bytes += load(&segment_stage(segment, s)->counters.bytes_sent);
+    }
+    fprintf(out, "sent between stages: %llu messages, %.1f MiB\n", (unsigned long long)messages,
+            (double)bytes / (1 << 20));
+    if (outcome->records_lost > 0)
+        fprintf(out, "%llu ops came too fast to be followed, and are not in a trace\n",
+                (unsigned long long)outcome->records_lost);
+}
+
+static const char *state_name(enum run_state state)
+{
+    return state == RUN_FINISHED ? "finished" : state == RUN_INTERRUPTED ? "interrupted" : "failed";
+}
+
+static void print_ending(FILE *out, const struct segment *segment, const struct outcome *outcome)
+{
+    const struct segment_header *header = segment->header;
+    int epochs = atomic_load(&header->epochs_done);
+
+    fprintf(out, "%s after %d of %d epochs, %.1f s", state_name(outcome->state), epochs, header->plan.config.run.epochs,
+            wall_seconds(outcome));
+    if (epochs > 0)
+        fprintf(out, "; %.0f images/s in training; test top-1 %.2f%%", images_per_second(header),
+                100.0 * header->epochs[epochs - 1].test_top1);
+    fprintf(out, "\nreport: %s/report.json\n", outcome->folder);
+}
+
+void report_print(FILE *out, const struct segment *segment, const struct outcome *outcome)
+{
+    if (outcome->end_ns > outcome->start_ns) {
+        fputc('\n', out);
+        print_time(out, segment, outcome);
+        print_memory(out, segment);
+        print_version_difference(out, segment);
+        print_traffic(out, segment, outcome);
+    }
+    print_ending(out, segment, outcome);
+}
+
+void report_print_essentials(FILE *out, const struct segment *segment, const struct outcome *outcome)
+{
+    const struct segment_header *header = segment->header;
+    int epochs = atomic_load(&header->epochs_done);
+
+    if (epochs > 0)
+        epoch_print_head(out);
+    for (int e = 1; e <= epochs; e++)
+        epoch_print(out, e, header->plan.config.run.epochs, &header->epochs[e - 1]);
+    print_ending(out, segment, outcome);
+}
+
+/* JSON knows neither infinity nor NaN, to which a loss may well run. */
+static json_t *real_json(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *epochs_json(const struct segment_header *header)
+{
+    json_t *epochs = json_array();
+
+    for (int e = 0; e < atomic_load(&header->epochs_done); e++) {
+        const struct epoch_result *result = &header->epochs[e];
+
+        json_array_append_new(epochs, json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "epoch", e + 1, "seconds",
+                                                real_json(1e-9 * (double)(result->end_ns - result->start_ns)),
+                                                "images_per_second", real_json(epoch_images_per_second(result)),
+                                                "train_loss", real_json(result->train_loss), "test_loss",
+                                                real_json(result->test_loss), "test_top1", real_json(result->test_top1),
+                                                "test_top5", real_json(result->test_top5)));
+    }
+    return epochs;
+}
+
+/* Up to the last bucket that holds anything. */
+static json_t *histogram_json(const _Atomic uint64_t *histogram, int buckets)
+{
+    json_t *array = json_array();
+    int used = buckets;
+
+    while (used > 0 && load(&histogram[used - 1]) == 0)
+        used--;
+    for (int i = 0; i < used; i++)
+        json_array_append_new(array, json_integer((json_int_t)load(&histogram[i])));
+    return array;
+}
+
+static json_t *waits_json(const struct counters *counters)
+{
+    json_t *waits = json_object();
+
+    for (int cause = WAIT_NONE + 1; cause < WAIT_CAUSES; cause++)
+        json_object_set_new(waits, wait_cause_name((enum wait_cause)cause),
+                            json_real(1e-9 * (double)load(&counters->wait_ns[cause])));
+    return waits;
+}
+
+/* Mean milliseconds of each kind of op that was run in training, and of an update: what plan --simulate asks for. */
+static json_t *op_ms_json(const struct stage_block *block)
+{
+    const struct counters *counters = &block->counters;
+    const int updates = atomic_load(&block->applied);
+    json_t *object = json_object();
+
+    for (int kind = 0; kind < OP_KINDS; kind++) {
+        const uint64_t count = load(&counters->op_count[kind]);
+
+        if (count > 0)
+            json_object_set_new(object, op_kind_name((enum op_kind)kind),
+                                json_real(1e-6 * (double)load(&counters->op_ns[kind]) / (double)count));
+    }
+    if (updates > 0)
+        json_object_set_new(object, "update", json_real(1e-6 * (double)load(&counters->update_ns) / updates));
+    return object;
+}
+
+static int add_stage_json(json_t *stage, const struct stage_block *block, const struct outcome *outcome)
+{
+    const struct counters *counters = &block->counters;
+    double wall = wall_seconds(outcome);
+    size_t memory[MEMORY_CATEGORIES];
+
+    memory_peak(counters, memory);
+    /* clang-format off */
+    json_t *members = json_pack("{s:i, s:I, s:o, s:o, s:f, s:f, s:o, s:i, s:i, s:o, s:I, s:I, s:{s:o, s:o}}",
+                                "pid", (int)atomic_load(&block->pid),
+                                "ops", (json_int_t)load(&counters->ops),
+                                "op_ms", op_ms_json(block),
+                                "busy_fraction", real_json(1e-9 * (double)load(&counters->busy_ns) / wall),
+                                "busy_seconds", 1e-9 * (double)load(&counters->busy_ns),
+                                "update_seconds", 1e-9 * (double)load(&counters->update_ns),
+                                "wait_seconds", waits_json(counters),
+                                "weight_versions_peak", (int)atomic_load(&counters->versions_peak),
+                                "minibatches_in_flight_peak", (int)atomic_load(&counters->in_flight_peak),
+                                "memory_peak_bytes", memory_json(memory),
+                                "messages_sent", (json_int_t)load(&counters->messages_sent),
+                                "bytes_sent", (json_int_t)load(&counters->bytes_sent),
+                                "staleness",
+                                "histogram", histogram_json(counters->staleness_backward, STALENESS_BUCKETS),
+                                "forward_histogram", histogram_json(counters->staleness_forward, STALENESS_BUCKETS));
+    /* clang-format on */
+    int result = members ? json_object_update(stage, members) : -1;
+
+    json_decref(members);
+    return result;
+}
+
+static json_t *measured_json(const struct segment *segment)
+{
+    struct distribution measured = version_difference(segment);
+
+    if (measured.count == 0)
+        return json_null();
+    return json_pack("{s:i, s:i, s:i}", "min", measured.low, "median", measured.median, "max", measured.high);
+}
+
+void report_add_failure(json_t *plan, const struct error *error)
+{
+    json_object_set_new(plan, "result", json_string(state_name(RUN_FAILED)));
+    json_object_set_new(plan, "error", text_json(error->text));
+}
+
+int report_add_json(json_t *plan, const struct segment *segment, const struct outcome *outcome)
+{
+    const struct segment_header *header = segment->header;
+    json_t *stage;
+    size_t index;
+
+    /* clang-format off */
+    json_t *members = json_pack("{s:s, s:o, s:o, s:I, s:f, s:o, s:I, s:o}",
+                                "result", state_name(outcome->state),
+                                "error", outcome->state == RUN_FAILED ? text_json(outcome->error.text) : json_null(),
+                                "run_folder", text_json(outcome->folder),
+                                "start_time", (json_int_t)header->start_time,
+                                "seconds", wall_seconds(outcome),
+                                "images_per_second", real_json(images_per_second(header)),
+                                "telemetry_records_lost", (json_int_t)outcome->records_lost,
+                                "epochs", epochs_json(header));
+    /* clang-format on */
+    int result = members ? json_object_update(plan, members) : -1;
+
+    json_decref(members);
+    if (json_object_set_new(json_object_get(plan, "version_difference"), "measured", measured_json(segment)))
+        result = -1;
+    json_array_foreach(json_object_get(plan, "stage"), index, stage)
+    {
+        if (add_stage_json(stage, segment_stage(segment, (int)index + 1), outcome))
+            result = -1;
+    }
+    return result;
+}

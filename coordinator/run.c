@@ -1,0 +1,276 @@
+#include "coordinator/run.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "coordinator/drain.h"
+#include "coordinator/process.h"
+#include "coordinator/progress.h"
+#include "coordinator/report.h"
+#include "coordinator/show_plan.h"
+#include "coordinator/trace.h"
+
+/* How often the supervisor looks around of itself: seldom while stages train, more often for a trace, which should lack
+ * no op, and while they start, as nothing but their state says that they are ready. */
+enum { LOOK_MS = 200, LOOK_TRACING_MS = 20, LOOK_STARTING_MS = 5 };
+
+/* What a stage that was told to end now may take before it is killed. */
+enum { GRACE_SECONDS = 3 };
+
+struct run {
+    const struct run_request *request;
+    struct segment segment;
+    struct processes processes;
+    sigset_t mask_before;
+    int signals; /* signalfd */
+    int interruptions;
+    bool going;
+    bool aborted;
+    bool killed;
+    uint64_t kill_at_ns;
+    struct outcome outcome;
+    struct drain drain;
+    struct trace trace;
+    struct progress_line progress;
+};
+
+/* From here on signals arrive in order, and between no two steps: a run that has begun is always cleaned up. */
+static int take_signals(struct run *run, struct error *error)
+{
+    static const int taken[] = {SIGCHLD, SIGINT, SIGTERM, SIGHUP};
+    sigset_t mask;
+
+    sigemptyset(&mask);
+    for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+        sigaddset(&mask, taken[i]);
+    if (sigprocmask(SIG_BLOCK, &mask, &run->mask_before))
+        return error_set(error, "cannot block signals: %s", strerror(errno));
+    signal(SIGPIPE, SIG_IGN); /* a reader of our output that goes away is no reason to leave shared memory behind */
+    run->signals = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
+    return run->signals < 0 ? error_set(error, "cannot take signals: %s", strerror(errno)) : 0;
+}
+
+static void abort_stages(struct run *run)
+{
+    if (run->aborted)
+        return;
+    run->aborted = true;
+    run->kill_at_ns = clock_now_ns() + GRACE_SECONDS * 1000000000ull;
+    segment_abort(&run->segment);
+}
+
+/* The first failure is the run's; what follows are its consequences. */
+__attribute__((format(printf, 2, 3))) static void fail(struct run *run, const char *format, ...)
+{
+    va_list arguments;
+
+    if (run->outcome.state == RUN_FAILED)
+        return;
+    run->outcome.state = RUN_FAILED;
+    va_start(arguments, format);
+    vsnprintf(run->outcome.error.text, sizeof(run->outcome.error.text), format, arguments);
+    va_end(arguments);
+}
+
+/* First time: the mini-batches in flight are finished. Second time: at once. */
+static void interrupt(struct run *run)
+{
+    if (run->aborted)
+        return;
+    run->interruptions++;
+    progress_clear(&run->progress);
+    if (run->interruptions == 1 && run->going) {
+        fprintf(stderr, "tpcoord: stopping after the mini-batches in flight; once more to end at once\n");
+        atomic_store(&run->segment.header->stop, 1);
+        segment_ring_all(&run->segment);
+    } else if (run->interruptions == 1) {
+        run->outcome.state = RUN_INTERRUPTED;
+        abort_stages(run);
+    } else {
+        fail(run, "ended at once, as asked; the mini-batches in flight are lost");
+        abort_stages(run);
+    }
+}
+
+static void read_signals(struct run *run)
+{
+    struct signalfd_siginfo info;
+
+    while (read(run->signals, &info, sizeof(info)) == sizeof(info))
+        if (info.ssi_signo != SIGCHLD)
+            interrupt(run);
+}
+
+static void judge_end(struct run *run, int stage, int status)
+{
+    const struct stage_block *block = segment_stage(&run->segment, stage);
+    int state = atomic_load(&block->state), pid = (int)run->processes.stage[stage - 1].pid;
+    char death[PROCESS_TEXT_MAX];
+
+    if (run->aborted || (state == STAGE_DONE && status == 0))
+        return;
+    if (state == STAGE_FAILED) {
+        fail(run, "stage %d (pid %d): %.*s", stage, pid, STAGE_ERROR_MAX - 1, block->error);
+    } else {
+        process_describe_status(status, death);
+        fail(run, "stage %d (pid %d) %s", stage, pid, death);
+    }
+    abort_stages(run);
+}
+
+static void reap(struct run *run)
+{
+    int stage, status;
+
+    while ((stage = processes_reap(&run->processes, &status)) != 0)
+        judge_end(run, stage, status);
+    if (run->aborted && !run->killed && clock_now_ns() > run->kill_at_ns) {
+        processes_kill(&run->processes);
+        run->killed = true;
+    }
+}
+
+static bool all_ready(const struct run *run)
+{
+    for (int s = 1; s <= run->processes.count; s++)
+        if (atomic_load(&segment_stage(&run->segment, s)->state) != STAGE_READY)
+            return false;
+    return true;
+}
+
+static void go(struct run *run)
+{
+    run->going = true;
+    run->outcome.start_ns = clock_now_ns();
+    progress_begin(&run->progress, run->request->plan, run->request->quiet ? NULL : run->request->out);
+    atomic_store(&run->segment.header->run_state, RUN_TRAINING);
+    atomic_store(&run->segment.header->go, 1);
+    segment_ring_all(&run->segment);
+}
+
+static void follow(struct run *run)
+{
+    struct op_record record;
+
+    for (int s = 1; s <= run->processes.count; s++) {
+        while (drain_take(&run->drain, s, &record)) {
+            if (run->request->trace)
+                trace_op(&run->trace, s, &record);
+            if (s == run->processes.count)
+                progress_op(&run->progress, &record);
+        }
+    }
+    progress_epochs(&run->progress, run->segment.header);
+}
+
+static void supervise(struct run *run)
+{
+    struct pollfd signals = {.fd = run->signals, .events = POLLIN};
+
+    while (run->processes.running > 0) {
+        poll(&signals, 1, !run->going ? LOOK_STARTING_MS : run->request->trace ? LOOK_TRACING_MS : LOOK_MS);
+        read_signals(run);
+        reap(run);
+        if (!run->going && !run->aborted && all_ready(run))
+            go(run);
+        if (run->going) {
+            follow(run);
+            progress_draw(&run->progress, clock_now_ns());
+        }
+    }
+    run->outcome.end_ns = run->going ? clock_now_ns() : 0;
+    if (run->going)
+        follow(run);
+    run->outcome.records_lost = run->drain.lost;
+    progress_clear(&run->progress);
+}
+
+/* A stop that came when everything was done already stopped nothing. */
+static void judge_run(struct run *run)
+{
+    const struct segment_header *header = run->segment.header;
+
+    if (run->outcome.state == RUN_STARTING)
+        run->outcome.state =
+            atomic_load(&header->epochs_done) == header->plan.config.run.epochs ? RUN_FINISHED : RUN_INTERRUPTED;
+    atomic_store(&run->segment.header->run_state, run->outcome.state);
+}
+
+static void start(struct run *run)
+{
+    struct error error;
+
+    if (processes_start(&run->processes, &run->segment, &run->mask_before, &error)) {
+        fail(run, "%s", error.text);
+        abort_stages(run);
+    }
+    for (int s = 1; s <= run->processes.count; s++)
+        atomic_store(&segment_stage(&run->segment, s)->pid, (int32_t)run->processes.stage[s - 1].pid);
+}
+
+static int write_report(const struct run *run, const json_t *json, struct error *error)
+{
+    char path[CONFIG_PATH_MAX + 16];
+    int result;
+
+    snprintf(path, sizeof(path), "%s/report.json", run->request->folder);
+    FILE *file = fopen(path, "we");
+    if (!file)
+        return error_set(error, "%s cannot be written: %s", path, strerror(errno));
+    result = json_print(file, path, json, error);
+    fclose(file);
+    return result;
+}
+
+static enum exit_status report(struct run *run, json_t *json)
+{
+    const struct run_request *request = run->request;
+    struct error error;
+
+    if (request->trace && trace_end(&run->trace))
+        fail(run, "the trace could not be written to its end");
+    if (report_add_json(json, &run->segment, &run->outcome))
+        fail(run, "out of memory for the report");
+    if (write_report(run, json, &error))
+        fail(run, "%s", error.text);
+    if (run->outcome.state == RUN_FAILED) {
+        fprintf(stderr, "tpcoord: %s\n", run->outcome.error.text);
+        return EXIT_FAILED;
+    }
+    if (request->quiet)
+        report_print_essentials(request->out, &run->segment, &run->outcome);
+    else
+        report_print(request->out, &run->segment, &run->outcome);
+    return run->outcome.state == RUN_FINISHED ? EXIT_DONE : EXIT_INTERRUPTED;
+}
+
+enum exit_status run_execute(const struct run_request *request, json_t *json)
+{
+    struct run run = {.request = request, .signals = -1, .outcome = {.folder = request->folder}};
+    enum exit_status status = EXIT_FAILED;
+    struct error error;
+
+    if (take_signals(&run, &error) || segment_create(&run.segment, request->plan, request->folder, &error)) {
+        fprintf(stderr, "tpcoord: %s\n", error.text);
+        report_add_failure(json, &error);
+        goto out;
+    }
+    run.drain.segment = &run.segment;
+    if (request->trace)
+        trace_begin(&run.trace, request->trace, &run.segment);
+    start(&run);
+    supervise(&run);
+    judge_run(&run);
+    status = report(&run, json);
+    segment_unlink(run.segment.name);
+    segment_close(&run.segment);
+out:
+    if (run.signals >= 0)
+        close(run.signals);
+    return status;
+}

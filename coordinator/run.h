@@ -1,0 +1,22 @@
+/* Carries out a plan: starts the stages, watches over them, shows progress, reports. */
+#ifndef TP_COORDINATOR_RUN_H
+#define TP_COORDINATOR_RUN_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "coordinator/prepare.h"
+
+struct run_request {
+    const struct plan *plan;
+    const char *folder; /* of the run; it exists */
+    FILE *out;          /* progress and report */
+    FILE *trace;        /* or NULL */
+    bool quiet;
+};
+
+/* Returns when every stage has ended and nothing of the run is left but its folder. `report` is the plan's JSON, to
+ * which the run's members are added, if the run came so far as to have any. Says on stderr why a run failed. */
+enum exit_status run_execute(const struct run_request *request, json_t *report);
+
+#endif

@@ -1,0 +1,32 @@
+/* The plan for the eye (tables, the slot grid) and for scripts (JSON). */
+#ifndef TP_COORDINATOR_SHOW_PLAN_H
+#define TP_COORDINATOR_SHOW_PLAN_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "plan/plan.h"
+
+void plan_print(FILE *out, const struct plan *plan, const struct network *network);
+
+/* One line per stage for the first `slots` slots of an epoch of `minibatches` mini-batches on the unit-time schedule.
+ * 0 slots: until stage 1 is done with three mini-batches; 0 mini-batches: as many as the plan has. */
+int plan_print_grid(FILE *out, const struct plan *plan, int slots, int minibatches, struct error *error);
+
+/* The report of a run adds its own members to this object. NULL if out of memory; the caller drops the reference. */
+json_t *plan_json(const struct plan *plan, const struct network *network);
+
+/* Null for what is not UTF-8, which JSON cannot hold: a path may be anything. */
+json_t *text_json(const char *text);
+
+/* The sum of bytes by category. */
+size_t memory_total(const size_t memory[MEMORY_CATEGORIES]);
+
+/* {"weights": .., "total": ..} from bytes by category. */
+json_t *memory_json(const size_t memory[MEMORY_CATEGORIES]);
+
+/* Writes the object and a newline. */
+int json_print(FILE *out, const char *name, const json_t *object, struct error *error);
+
+#endif

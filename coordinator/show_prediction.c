@@ -1,0 +1,177 @@
+#include "coordinator/show_prediction.h"
+
+#include <math.h>
+
+static double milliseconds(int64_t nanoseconds)
+{
+    return 1e-6 * (double)nanoseconds;
+}
+
+static double percent_of(int64_t part, int64_t whole)
+{
+    return whole > 0 ? 100.0 * (double)part / (double)whole : 0.0;
+}
+
+/* "forward measured, backward given, ..." */
+static void print_sources(FILE *out, const struct prediction *prediction, const struct plan *plan)
+{
+    for (int kind = 0; kind < OP_KINDS; kind++)
+        if (predict_has(&plan->schedule, (enum op_kind)kind))
+            fprintf(out, "%s %s, ", op_kind_name((enum op_kind)kind), prediction->given[kind] ? "given" : "measured");
+    fprintf(out, "update %s", prediction->update_given ? "given" : "measured");
+}
+
+static void print_links(FILE *out, const struct prediction *prediction, const struct plan *plan)
+{
+    if (prediction->shared_memory)
+        return;
+    fprintf(out, "\nlink   activation ms  gradient ms  latency ms\n");
+    for (int l = 1; l < plan->stage_count; l++) {
+        const struct link_times *link = &prediction->links[l - 1];
+        char stages[16];
+
+        snprintf(stages, sizeof(stages), "%d-%d", l, l + 1);
+        fprintf(out, "%5s %14.3f %12.3f %11.3f\n", stages, milliseconds(link->activation), milliseconds(link->gradient),
+                milliseconds(link->latency));
+    }
+}
+
+static void print_stage(FILE *out, const struct prediction *prediction, const struct plan *plan, int s)
+{
+    const struct stage_events *events = &prediction->events->stages[s - 1];
+    const struct stage_times *times = &prediction->times[s - 1];
+    const int64_t all = prediction->events->duration;
+    const bool split = plan->schedule.order.split_backward;
+
+    fprintf(out, "%5d %11.3f %12.3f", s, milliseconds(times->op[OP_FORWARD]),
+            milliseconds(times->op[split ? OP_BACKWARD_INPUT : OP_BACKWARD]));
+    if (split)
+        fprintf(out, " %11.3f", milliseconds(times->op[OP_BACKWARD_WEIGHTS]));
+    fprintf(out, " %10.3f %6.1f%% %22.1f%% %8.1f%% %5.1f%% %9d %10d\n", milliseconds(times->update),
+            percent_of(events->busy, all), percent_of(events->waits[WAIT_ACTIVATION], all),
+            percent_of(events->waits[WAIT_GRADIENT], all), percent_of(events->waits[WAIT_SLOT], all),
+            events->weight_versions, events->minibatches_in_flight);
+}
+
+static void print_stages(FILE *out, const struct prediction *prediction, const struct plan *plan)
+{
+    const bool split = plan->schedule.order.split_backward;
+
+    fprintf(out,
+            "stage  forward ms  %s  update ms    busy  waiting for activation  gradient   slot  versions  in flight\n",
+            split ? "  input half  weight half" : "backward ms");
+    for (int s = 1; s <= plan->stage_count; s++)
+        print_stage(out, prediction, plan, s);
+}
+
+static void print_version_difference(FILE *out, const struct prediction *prediction, const struct plan *plan)
+{
+    const struct event_simulation *events = prediction->events;
+
+    fprintf(out, "version difference v: ");
+    if (plan->version_difference_exact > 0)
+        fprintf(out, "papers %d, exact %d, ", plan->version_difference_paper, plan->version_difference_exact);
+    fprintf(out, "unit-time %d; here %d (median; %d to %d)\n", plan->version_difference_simulated,
+            events->version_difference_median, events->version_difference_min, events->version_difference_max);
+}
+
+void prediction_print(FILE *out, const struct prediction *prediction, const struct plan *plan)
+{
+    const struct event_simulation *events = prediction->events;
+
+    fprintf(out, "\nsimulation of %d mini-batches, %s order: ", prediction->minibatches,
+            plan->config.pipeline.order == RUN_STATIC ? "static" : "dynamic");
+    print_sources(out, prediction, plan);
+    fprintf(out, "%s\n", prediction->shared_memory ? "; links in shared memory" : "");
+    print_stages(out, prediction, plan);
+    print_links(out, prediction, plan);
+    fprintf(out, "\n%.3f ms per mini-batch, %.0f images/s, %.2f s per epoch of training\n",
+            1e-6 * events->minibatch_duration, prediction->images_per_second, prediction->epoch_seconds);
+    print_version_difference(out, prediction, plan);
+    fprintf(out, "bubble: %.1f%%; on the unit-time schedule %.1f%%\n", 100.0 * events->bubble_fraction,
+            100.0 * plan->bubble_fraction);
+}
+
+/* Milliseconds of each kind of op that the order has, and of an update. */
+static json_t *times_json(const struct stage_times *times, const struct schedule *schedule)
+{
+    json_t *object = json_object();
+
+    for (int kind = 0; kind < OP_KINDS; kind++)
+        if (predict_has(schedule, (enum op_kind)kind))
+            json_object_set_new(object, op_kind_name((enum op_kind)kind), json_real(milliseconds(times->op[kind])));
+    json_object_set_new(object, "update", json_real(milliseconds(times->update)));
+    return object;
+}
+
+static json_t *waits_json(const struct stage_events *events)
+{
+    json_t *object = json_object();
+
+    for (int cause = WAIT_NONE + 1; cause < WAIT_CAUSES; cause++)
+        json_object_set_new(object, wait_cause_name((enum wait_cause)cause),
+                            json_real(1e-9 * (double)events->waits[cause]));
+    return object;
+}
+
+static json_t *stage_json(const struct prediction *prediction, const struct plan *plan, int s)
+{
+    const struct stage_events *events = &prediction->events->stages[s - 1];
+
+    /* clang-format off */
+    return json_pack("{s:i, s:o, s:f, s:o, s:f, s:i, s:i, s:i}",
+                     "stage", s,
+                     "op_ms", times_json(&prediction->times[s - 1], &plan->schedule),
+                     "busy_fraction", 0.01 * percent_of(events->busy, prediction->events->duration),
+                     "wait_seconds", waits_json(events),
+                     "drained_seconds", 1e-9 * (double)events->waits[WAIT_NONE],
+                     "weight_versions", events->weight_versions,
+                     "minibatches_in_flight", events->minibatches_in_flight,
+                     "microbatches_in_flight", events->microbatches_in_flight);
+    /* clang-format on */
+}
+
+static json_t *link_json(const struct link_times *link)
+{
+    return json_pack("{s:f, s:f, s:f}", "activation_ms", milliseconds(link->activation), "gradient_ms",
+                     milliseconds(link->gradient), "latency_ms", milliseconds(link->latency));
+}
+
+static json_t *version_difference_json(const struct event_simulation *events)
+{
+    json_t *histogram = json_array();
+
+    for (int v = 0; v <= events->version_difference_max; v++)
+        json_array_append_new(histogram, json_integer(events->version_differences[v]));
+    return json_pack("{s:i, s:i, s:i, s:o}", "min", events->version_difference_min, "median",
+                     events->version_difference_median, "max", events->version_difference_max, "histogram", histogram);
+}
+
+/* Where nothing takes any time there is no rate. */
+static json_t *real_json(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_t *prediction_json(const struct prediction *prediction, const struct plan *plan)
+{
+    const struct event_simulation *events = prediction->events;
+    json_t *stages = json_array(), *links = json_array();
+
+    for (int s = 1; s <= plan->stage_count; s++)
+        json_array_append_new(stages, stage_json(prediction, plan, s));
+    for (int l = 0; l < plan->stage_count - 1; l++)
+        json_array_append_new(links, link_json(&prediction->links[l]));
+    /* clang-format off */
+    return json_pack("{s:i, s:f, s:f, s:o, s:o, s:f, s:o, s:o, s:o}",
+                     "minibatches", prediction->minibatches,
+                     "seconds", 1e-9 * (double)events->duration,
+                     "minibatch_seconds", 1e-9 * events->minibatch_duration,
+                     "images_per_second", real_json(prediction->images_per_second),
+                     "epoch_seconds", real_json(prediction->epoch_seconds),
+                     "bubble_fraction", events->bubble_fraction,
+                     "version_difference", version_difference_json(events),
+                     "stage", stages,
+                     "link", links);
+    /* clang-format on */
+}

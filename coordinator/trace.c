@@ -1,0 +1,62 @@
+#include "coordinator/trace.h"
+
+#include <math.h>
+
+void trace_begin(struct trace *trace, FILE *file, const struct segment *segment)
+{
+    const struct segment_header *header = segment->header;
+
+    *trace = (struct trace){.file = file, .schedule = plan_training(&header->plan), .start_ns = header->start_ns};
+    fprintf(file, "[\n{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":1,\"args\":{\"name\":\"%s on %s\"}}",
+            header->plan.config.model.arch, header->plan.config.pipeline.system);
+    for (int s = 1; s <= header->stage_count; s++)
+        fprintf(file,
+                ",\n{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":1,\"tid\":%d,\"args\":{\"name\":\"stage %d\"}}", s,
+                s);
+}
+
+static double microseconds(uint64_t nanoseconds)
+{
+    return 1e-3 * (double)nanoseconds;
+}
+
+/* A complete event, but for its arguments. */
+static void begin_event(const struct trace *trace, int stage, const char *name, const char *category, uint64_t start_ns,
+                        uint64_t duration_ns)
+{
+    fprintf(trace->file,
+            ",\n{\"ph\":\"X\",\"name\":\"%s\",\"cat\":\"%s\",\"pid\":1,\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f", name,
+            category, stage, microseconds(start_ns - trace->start_ns), microseconds(duration_ns));
+}
+
+void trace_op(struct trace *trace, int stage, const struct op_record *record)
+{
+    const struct op op = {(enum op_kind)record->kind, record->minibatch, record->first, record->count};
+    char name[OP_TEXT_SIZE];
+
+    op_format(&op, &trace->schedule, name);
+    begin_event(trace, stage, name, record->phase == PHASE_TRAIN ? op_kind_name(op.kind) : "evaluate", record->start_ns,
+                record->end_ns - record->start_ns);
+    fprintf(trace->file,
+            ",\"args\":{\"epoch\":%d,\"minibatch\":%d,\"rows\":%u,\"version_read\":%d,\"version_live\":%d,"
+            "\"version_sent\":%d,\"waited_ms\":%.3f,\"waited_for\":\"%s\",\"bytes_sent\":%llu",
+            record->epoch, record->minibatch, record->rows, record->version_read, record->version_live,
+            record->version_sent, 1e-6 * (double)record->wait_ns, wait_cause_name((enum wait_cause)record->wait_cause),
+            (unsigned long long)record->bytes_sent);
+    if (record->phase == PHASE_TRAIN && record->kind != OP_FORWARD)
+        fprintf(trace->file, ",\"version_forward\":%d,\"staleness\":%d", record->version_forward,
+                record->version_live - record->version_forward);
+    if (record->updated && stage == trace->schedule.stages && isfinite(record->loss))
+        fprintf(trace->file, ",\"loss\":%g", (double)record->loss);
+    fputs("}}", trace->file);
+    if (!record->updated)
+        return;
+    begin_event(trace, stage, "update", "update", record->end_ns - record->update_ns, record->update_ns);
+    fprintf(trace->file, ",\"args\":{\"version\":%d}}", record->version_live + 1);
+}
+
+int trace_end(struct trace *trace)
+{
+    fputs("\n]\n", trace->file);
+    return fflush(trace->file) || ferror(trace->file) ? -1 : 0;
+}
