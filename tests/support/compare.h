@@ -1,5 +1,5 @@
-/* The one way that tests compare tensors of floats: the tolerance is scaled by magnitude, NaN and infinity fail whatever
- * is expected, and a failure names the first bad index. */
+/* The one way that tests compare tensors of floats: the tolerance is scaled by magnitude, NaN and infinity fail
+ * whatever is expected, and a failure names the first bad index. */
 #ifndef TP_TESTS_COMPARE_H
 #define TP_TESTS_COMPARE_H
 
@@ -9,9 +9,9 @@
 
 enum { COMPARE_MESSAGE_MAX = 256 };
 
-/* True if every |actual - expected| is at most tolerance * (|expected| + magnitude); else `message` says where not, with
- * `what` in front. `magnitude` is what the terms that were summed may measure: rounding errors are relative to them, not
- * to what is left of them. */
+/* True if every |actual - expected| is at most tolerance * (|expected| + magnitude); else `message` says where not,
+ * with `what` in front. `magnitude` is what the terms that were summed may measure: rounding errors are relative to
+ * them, not to what is left of them. */
 bool compare_close(const char *what, const float *actual, const double *expected, size_t count, double tolerance,
                    double magnitude, char message[COMPARE_MESSAGE_MAX]);
 

@@ -7,8 +7,8 @@
 
 #include "model/model.h"
 
-/* A forward over micro-batches that lie side by side, and one backward over them all with weights of its own. Groups and
- * shapes as in kernels/backend.h. The caller owns the arrays; gradients are written, never added to. */
+/* A forward over micro-batches that lie side by side, and one backward over them all with weights of its own. Groups
+ * and shapes as in kernels/backend.h. The caller owns the arrays; gradients are written, never added to. */
 struct layer_oracle {
     const struct layer *layer;
     int groups;

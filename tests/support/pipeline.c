@@ -65,10 +65,11 @@ void pipeline_create(struct pipeline *pipeline, const char *const *overrides)
     ck_assert_msg(!plan_begin(&pipeline->plan, &config, &facts, &pipeline->network, &mistakes), "%s",
                   mistakes.count ? mistakes.lines[0] : "?");
     costs = calloc((size_t)pipeline->network->layer_count, sizeof(*costs));
-    ck_assert_msg(!probe_costs(&pipeline->plan, pipeline->network, costs, &error) &&
-                      !plan_finish(&pipeline->plan, pipeline->network, costs, &error) &&
-                      !segment_create_private(&pipeline->segment, &pipeline->plan, &error),
-                  "%s", error.text);
+    ck_assert_msg(
+        !probe_costs(&pipeline->plan, pipeline->network, plan_wants_seconds(&pipeline->plan), costs, &error) &&
+            !plan_finish(&pipeline->plan, pipeline->network, costs, &error) &&
+            !segment_create_private(&pipeline->segment, &pipeline->plan, &error),
+        "%s", error.text);
     free(costs);
     for (int s = 1; s <= pipeline->plan.stage_count; s++)
         ck_assert_msg(!stage_create(&pipeline->stages[s - 1], &pipeline->segment, s, &error), "%s", error.text);

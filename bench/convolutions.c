@@ -1,0 +1,461 @@
+/* How fast a network could train on one core if convolutions were all there is, and how fast its layers do.
+ *
+ *   convolutions [ARCH] [MINI-BATCH] [MICRO-BATCHES] [BACKEND]
+ *
+ * The limit is oneDNN's own time for each convolution in whichever layout and algorithm it is fastest: forward with the
+ * rows of a micro-batch, both backward halves with those of a mini-batch. Below it, whole training steps of the network
+ * through a backend, in one process, by kind of layer. Each time is the best of several, in microseconds per sample. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/parse.h"
+#include "base/random.h"
+#include "kernels/backend.h"
+#include "kernels/onednn/descriptors.h"
+
+enum { CLASSES = 10, STEPS = 25, ROWS_MAX = 4096, LIBRARY_NS = 40 * 1000 * 1000 };
+
+struct settings {
+    const char *arch;
+    int minibatch, microbatches;
+    const struct backend *backend;
+};
+
+/* Errors end the program here, and only here. */
+static void check(int result, const struct error *error)
+{
+    if (result == 0)
+        return;
+    fprintf(stderr, "convolutions: %s\n", error->text);
+    exit(1);
+}
+
+static float *floats(size_t count)
+{
+    float *values;
+    struct error error;
+
+    check(memory_floats(&values, count, "benchmark", &error), &error);
+    for (size_t i = 0; i < count; i++)
+        values[i] = random_normal(1, RANDOM_TEST, 0, i % 4096);
+    return values;
+}
+
+/* The first micro-batches have one row more where N does not divide M. */
+static int first_row(const struct settings *settings, int microbatch)
+{
+    const int rows = settings->minibatch / settings->microbatches, more = settings->minibatch % settings->microbatches;
+
+    return microbatch * rows + (microbatch < more ? microbatch : more);
+}
+
+/* --- the library by itself --- */
+
+static const int arguments[DIRECTION_COUNT][3] = {
+    [DIRECTION_FORWARD] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
+    [DIRECTION_BACKWARD_INPUT] = {DNNL_ARG_DIFF_DST, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_SRC},
+    [DIRECTION_BACKWARD_WEIGHTS] = {DNNL_ARG_SRC, DNNL_ARG_DIFF_DST, DNNL_ARG_DIFF_WEIGHTS},
+};
+
+static void check_status(dnnl_status_t status)
+{
+    struct error error;
+
+    if (status != dnnl_success)
+        check(error_set(&error, "oneDNN failed with status %d", (int)status), &error);
+}
+
+static void create_argument(dnnl_exec_arg_t *out, float **values, dnnl_primitive_desc_t descriptor, int argument,
+                            dnnl_engine_t engine)
+{
+    const layout_view layout = dnnl_primitive_desc_query_md(descriptor, dnnl_query_exec_arg_md, argument);
+
+    *values = floats(dnnl_memory_desc_get_size(layout) / sizeof(float));
+    out->arg = argument;
+    check_status(dnnl_memory_create(&out->memory, layout, engine, *values));
+}
+
+static uint64_t time_primitive(dnnl_primitive_desc_t descriptor, enum direction direction, dnnl_engine_t engine,
+                               dnnl_stream_t stream)
+{
+    const uint64_t start = clock_now_ns();
+    dnnl_exec_arg_t execution[4];
+    dnnl_primitive_t primitive;
+    uint64_t best = UINT64_MAX;
+    float *values[4];
+
+    check_status(dnnl_primitive_create(&primitive, descriptor));
+    for (int i = 0; i < 4; i++)
+        create_argument(&execution[i], &values[i], descriptor, i < 3 ? arguments[direction][i] : DNNL_ARG_SCRATCHPAD,
+                        engine);
+    for (int run = 0; run < 3 || clock_now_ns() - start < LIBRARY_NS; run++) {
+        const uint64_t before = clock_now_ns();
+
+        check_status(dnnl_primitive_execute(primitive, stream, 4, execution));
+        const uint64_t taken = clock_now_ns() - before;
+        best = taken < best ? taken : best;
+    }
+    for (int i = 0; i < 4; i++) {
+        dnnl_memory_destroy(execution[i].memory);
+        free(values[i]);
+    }
+    dnnl_primitive_destroy(primitive);
+    return best;
+}
+
+static struct tensor images(int rows, struct shape shape, dnnl_format_tag_t tag)
+{
+    return (struct tensor){.sizes = {rows, shape.channels, shape.height, shape.width}, .tag = tag};
+}
+
+/* Microseconds per row, in the best layout and algorithm that there is. */
+static double library_time(const struct layer *layer, enum direction direction, int rows)
+{
+    static const dnnl_alg_kind_t algorithms[] = {dnnl_convolution_direct, dnnl_convolution_winograd};
+    static const dnnl_format_tag_t tags[] = {dnnl_format_tag_any, dnnl_nhwc, dnnl_nChw16c};
+    uint64_t best = UINT64_MAX;
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+
+    check_status(dnnl_engine_create(&engine, dnnl_cpu, 0));
+    check_status(dnnl_stream_create(&stream, engine, dnnl_stream_default_flags));
+    for (int i = 0; i < 6; i++) {
+        const struct convolution_shape shape = {
+            .source = images(rows, layer->in, tags[i % 3]),
+            .weights = {.sizes = {layer->out.channels, layer->in.channels, layer->kernel, layer->kernel},
+                        .tag = dnnl_format_tag_any},
+            .destination = images(rows, layer->out, tags[i % 3]),
+            .stride = layer->stride,
+            .padding = layer->padding,
+        };
+        dnnl_primitive_desc_t descriptor;
+        uint64_t taken;
+
+        if (convolution_descriptor(&descriptor, direction, algorithms[i / 3], &shape, engine) != dnnl_success)
+            continue;
+        taken = time_primitive(descriptor, direction, engine, stream);
+        best = taken < best ? taken : best;
+        dnnl_primitive_desc_destroy(descriptor);
+    }
+    dnnl_stream_destroy(stream);
+    dnnl_engine_destroy(engine);
+    if (best == UINT64_MAX)
+        check_status(dnnl_unimplemented);
+    return (double)best / 1e3 / rows;
+}
+
+static bool same_shape(const struct layer *a, const struct layer *b)
+{
+    return memcmp(&a->in, &b->in, sizeof(a->in)) == 0 && memcmp(&a->out, &b->out, sizeof(a->out)) == 0 &&
+           a->kernel == b->kernel && a->stride == b->stride && (a->input < 0) == (b->input < 0);
+}
+
+/* Microseconds per sample of each direction. The network's input needs no gradient. */
+static void measure_layer(const struct layer *layer, const struct settings *settings, double times[DIRECTION_COUNT])
+{
+    times[DIRECTION_FORWARD] = library_time(layer, DIRECTION_FORWARD, first_row(settings, 1));
+    times[DIRECTION_BACKWARD_WEIGHTS] = library_time(layer, DIRECTION_BACKWARD_WEIGHTS, settings->minibatch);
+    times[DIRECTION_BACKWARD_INPUT] =
+        layer->input == NETWORK_INPUT ? 0.0 : library_time(layer, DIRECTION_BACKWARD_INPUT, settings->minibatch);
+}
+
+/* Prints the convolutions, each shape once; returns microseconds per sample of them all. */
+static double library_limit(const struct network *network, const struct settings *settings)
+{
+    double total = 0.0;
+
+    printf("oneDNN's convolutions, us/sample       forward    backward: input   weights\n");
+    for (int i = 0; i < network->layer_count; i++) {
+        const struct layer *layer = &network->layers[i];
+        double times[DIRECTION_COUNT];
+        int earlier = 0, count = 0;
+
+        for (int j = 0; j < network->layer_count; j++) {
+            const bool same = network->layers[j].kind == LAYER_CONVOLUTION && same_shape(layer, &network->layers[j]);
+
+            earlier += same && j < i;
+            count += same;
+        }
+        if (layer->kind != LAYER_CONVOLUTION || earlier > 0)
+            continue;
+        measure_layer(layer, settings, times);
+        printf("  %-18s %d x %3d to %3d %11.1f %18.1f %9.1f\n", layer->name, count, layer->in.channels,
+               layer->out.channels, times[DIRECTION_FORWARD], times[DIRECTION_BACKWARD_INPUT],
+               times[DIRECTION_BACKWARD_WEIGHTS]);
+        for (int direction = 0; direction < DIRECTION_COUNT; direction++)
+            total += count * times[direction];
+    }
+    return total;
+}
+
+/* --- the network through a backend --- */
+
+enum phase { PHASE_FORWARD, PHASE_BACKWARD_INPUT, PHASE_BACKWARD_WEIGHTS, PHASE_COUNT };
+
+struct node {
+    const struct layer *layer;
+    struct layer_kernel *kernel;
+    float *output, *gradient, *saved;
+    bool gradient_written;
+    uint64_t now[PHASE_COUNT], best[PHASE_COUNT]; /* nanoseconds of a mini-batch: of this step, of the fastest */
+};
+
+struct training {
+    const struct network *network;
+    const struct settings *settings;
+    struct node *nodes;
+    int *group_start;
+    float *input, *weights, *weight_gradient, *momentum, *state;
+    uint8_t *labels;
+    void *workspace;
+    uint64_t best_loss, best_update;
+};
+
+static void training_create(struct training *training, const struct network *network, const struct settings *settings)
+{
+    const struct backend *backend = settings->backend;
+    const size_t rows = (size_t)settings->minibatch;
+    size_t workspace = 0;
+    struct error error;
+
+    *training = (struct training){.network = network, .settings = settings};
+    training->best_loss = training->best_update = UINT64_MAX;
+    training->nodes = calloc((size_t)network->layer_count, sizeof(struct node));
+    training->group_start = calloc((size_t)settings->microbatches + 1, sizeof(int));
+    training->labels = calloc(rows, 1);
+    if (!training->nodes || !training->group_start || !training->labels)
+        check(error_set(&error, "out of memory"), &error);
+    for (int j = 0; j <= settings->microbatches; j++)
+        training->group_start[j] = first_row(settings, j);
+    training->input = floats(rows * shape_size(network->input));
+    training->weights = floats(network->parameters);
+    training->weight_gradient = floats(network->parameters);
+    training->momentum = floats(network->parameters);
+    training->state = floats(network->state);
+    for (int i = 0; i < network->layer_count; i++) {
+        struct node *node = &training->nodes[i];
+
+        node->layer = &network->layers[i];
+        check(backend->layer_create(&node->kernel, node->layer, &error), &error);
+        for (int j = 0; j < settings->microbatches; j++)
+            check(backend->prepare_forward(node->kernel, first_row(settings, j + 1) - first_row(settings, j), &error),
+                  &error);
+        check(backend->prepare_backward(node->kernel, settings->minibatch, &error), &error);
+        node->output = floats(rows * shape_size(node->layer->out));
+        node->gradient = floats(rows * shape_size(node->layer->out));
+        node->saved = floats((size_t)settings->microbatches * backend->saved_floats(node->kernel));
+        memset(node->best, 0xff, sizeof(node->best));
+        if (backend->workspace_bytes(node->kernel) > workspace)
+            workspace = backend->workspace_bytes(node->kernel);
+    }
+    training->workspace = floats(workspace / sizeof(float) + 1);
+}
+
+static void training_destroy(struct training *training)
+{
+    for (int i = 0; i < training->network->layer_count; i++) {
+        training->settings->backend->layer_destroy(training->nodes[i].kernel);
+        free(training->nodes[i].output);
+        free(training->nodes[i].gradient);
+        free(training->nodes[i].saved);
+    }
+    free(training->nodes);
+    free(training->group_start);
+    free(training->labels);
+    free(training->input);
+    free(training->weights);
+    free(training->weight_gradient);
+    free(training->momentum);
+    free(training->state);
+    free(training->workspace);
+}
+
+static void forward(struct training *training, int index, int microbatch)
+{
+    const struct backend *backend = training->settings->backend;
+    struct node *node = &training->nodes[index];
+    const struct layer *layer = node->layer;
+    const size_t first = (size_t)training->group_start[microbatch];
+    const float *input = layer->input == NETWORK_INPUT ? training->input : training->nodes[layer->input].output;
+    const float *residual = layer->residual == NO_RESIDUAL ? NULL : training->nodes[layer->residual].output;
+    const struct forward_call call = {
+        .rows = training->group_start[microbatch + 1] - training->group_start[microbatch],
+        .training = true,
+        .input = input + first * shape_size(layer->in),
+        .residual = residual ? residual + first * shape_size(layer->out) : NULL,
+        .weights = training->weights + layer->parameter_offset,
+        .output = node->output + first * shape_size(layer->out),
+        .saved = node->saved + (size_t)microbatch * backend->saved_floats(node->kernel),
+        .state = training->state + layer->state_offset,
+        .workspace = training->workspace,
+    };
+    const uint64_t start = clock_now_ns();
+    struct error error;
+
+    check(backend->forward(node->kernel, &call, &error), &error);
+    node->now[PHASE_FORWARD] += clock_now_ns() - start;
+}
+
+/* The gradient of layer `index`, and whether to add to it; NULL for the network's input. */
+static float *gradient_of(struct training *training, int index, bool *add)
+{
+    if (index < 0)
+        return NULL;
+    *add = training->nodes[index].gradient_written;
+    training->nodes[index].gradient_written = true;
+    return training->nodes[index].gradient;
+}
+
+static void backward(struct training *training, int index)
+{
+    const struct backend *backend = training->settings->backend;
+    struct node *node = &training->nodes[index];
+    const struct layer *layer = node->layer;
+    struct backward_call call = {
+        .groups = training->settings->microbatches,
+        .group_start = training->group_start,
+        .input = layer->input == NETWORK_INPUT ? training->input : training->nodes[layer->input].output,
+        .output = node->output,
+        .weights = training->weights + layer->parameter_offset,
+        .saved = node->saved,
+        .output_gradient = node->gradient,
+        .weight_gradient = training->weight_gradient + layer->parameter_offset,
+        .workspace = training->workspace,
+    };
+    struct error error;
+    uint64_t start, middle;
+
+    call.residual_gradient = gradient_of(training, layer->residual, &call.add_residual_gradient);
+    call.input_gradient = gradient_of(training, layer->input, &call.add_input_gradient);
+    start = clock_now_ns();
+    check(backend->backward_input(node->kernel, &call, &error), &error);
+    middle = clock_now_ns();
+    check(backend->backward_weights(node->kernel, &call, &error), &error);
+    node->now[PHASE_BACKWARD_INPUT] += middle - start;
+    node->now[PHASE_BACKWARD_WEIGHTS] += clock_now_ns() - middle;
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* One mini-batch: forwards, loss, backward, update. Remembers what took less time than in earlier steps. */
+static void step(struct training *training)
+{
+    const struct network *network = training->network;
+    const struct backend *backend = training->settings->backend;
+    const struct sgd sgd = {.rate = 1e-3f, .momentum = 0.9f};
+    const int rows = training->settings->minibatch;
+    struct node *last = &training->nodes[network->layer_count - 1];
+    struct loss_result result = {0};
+    struct error error;
+    uint64_t start;
+
+    for (int i = 0; i < network->layer_count; i++) {
+        training->nodes[i].gradient_written = false;
+        memset(training->nodes[i].now, 0, sizeof(training->nodes[i].now));
+    }
+    for (int j = 0; j < training->settings->microbatches; j++)
+        for (int i = 0; i < network->layer_count; i++)
+            forward(training, i, j);
+
+    start = clock_now_ns();
+    check(backend->softmax_cross_entropy(rows, CLASSES, last->output, training->labels, 1.0f / (float)rows,
+                                         last->gradient, &result, &error),
+          &error);
+    training->best_loss = smaller(training->best_loss, clock_now_ns() - start);
+    for (int i = network->layer_count - 1; i >= 0; i--)
+        backward(training, i);
+
+    start = clock_now_ns();
+    check(backend->sgd_update(&sgd, network->parameters, training->weights, training->weight_gradient,
+                              training->momentum, training->weights, &error),
+          &error);
+    training->best_update = smaller(training->best_update, clock_now_ns() - start);
+    for (int i = 0; i < network->layer_count; i++)
+        for (int phase = 0; phase < PHASE_COUNT; phase++)
+            training->nodes[i].best[phase] = smaller(training->nodes[i].best[phase], training->nodes[i].now[phase]);
+}
+
+/* Prints a line per kind; returns microseconds per sample of all. */
+static double print_training(const struct training *training)
+{
+    static const char *const kinds[] = {[LAYER_CONVOLUTION] = "convolution",
+                                        [LAYER_BATCH_NORM] = "batch norm",
+                                        [LAYER_LINEAR] = "linear",
+                                        [LAYER_AVERAGE_POOL] = "average pool"};
+    const double samples = 1e3 * training->settings->minibatch;
+    const double loss = (double)training->best_loss / samples, update = (double)training->best_update / samples;
+    double total = loss + update;
+
+    printf("\nbackend %s, us/sample        forward    backward: input   weights     total\n",
+           training->settings->backend->name);
+    for (int kind = LAYER_CONVOLUTION; kind <= LAYER_AVERAGE_POOL; kind++) {
+        double sums[PHASE_COUNT] = {0.0}, sum = 0.0;
+
+        for (int i = 0; i < training->network->layer_count; i++)
+            for (int phase = 0; training->nodes[i].layer->kind == (enum layer_kind)kind && phase < PHASE_COUNT; phase++)
+                sums[phase] += (double)training->nodes[i].best[phase] / samples;
+        for (int phase = 0; phase < PHASE_COUNT; phase++)
+            sum += sums[phase];
+        printf("  %-22s %12.1f %18.1f %9.1f %9.1f\n", kinds[kind], sums[PHASE_FORWARD], sums[PHASE_BACKWARD_INPUT],
+               sums[PHASE_BACKWARD_WEIGHTS], sum);
+        total += sum;
+    }
+    printf("  %-22s %51.1f\n  %-22s %51.1f\n", "loss", loss, "update", update);
+    return total;
+}
+
+static double training_time(const struct network *network, const struct settings *settings)
+{
+    struct training training;
+    double total;
+
+    training_create(&training, network, settings);
+    for (int i = 0; i < STEPS; i++)
+        step(&training);
+    total = print_training(&training);
+    training_destroy(&training);
+    return total;
+}
+
+static int count_of(const char *text, int64_t high)
+{
+    struct error error;
+    int64_t count;
+
+    check(parse_int(&count, text, 1, high, &error), &error);
+    return (int)count;
+}
+
+int main(int argc, char **argv)
+{
+    struct settings settings = {.arch = argc > 1 ? argv[1] : "resnet20"};
+    struct network *network;
+    struct error error;
+    double limit, total;
+
+    settings.minibatch = count_of(argc > 2 ? argv[2] : "64", ROWS_MAX);
+    settings.microbatches = count_of(argc > 3 ? argv[3] : "3", settings.minibatch);
+    settings.backend = backend_find(argc > 4 ? argv[4] : "auto");
+    if (!settings.backend)
+        check(error_set(&error, "there is no backend \"%s\"", argv[4]), &error);
+    check(settings.backend->available(&error), &error);
+    check(backend_onednn.set_threads(1, &error), &error);
+    check(settings.backend->set_threads(1, &error), &error);
+    check(network_create(&network, settings.arch, (struct shape){28, 28, 1}, CLASSES, &error), &error);
+
+    printf("%s, 28 x 28 x 1, mini-batches of %d in %d micro-batches, one thread\n\n", settings.arch, settings.minibatch,
+           settings.microbatches);
+    limit = library_limit(network, &settings);
+    total = training_time(network, &settings);
+    printf("\nconvolutions alone     %8.1f us/sample   %7.0f images/s\n", limit, limit > 0.0 ? 1e6 / limit : 0.0);
+    printf("the whole network      %8.1f us/sample   %7.0f images/s   %.0f%% of it\n", total, 1e6 / total,
+           100.0 * limit / total);
+    network_destroy(network);
+    return 0;
+}

@@ -1,0 +1,130 @@
+/* The interface that every compute backend fills: one layer's forward and backward, the loss, the update.
+ *
+ * A backend is a table of functions; a layer kernel is one layer prepared on it. Pointers are plain addresses in memory
+ * that the backend can reach, aligned to their floats and no more, the workspace excepted. All tensors are float,
+ * channels-last, and contiguous over rows (samples), laid out as model/model.h says. No call allocates tensors: what it
+ * needs beside its operands lies in the workspace. Calls with no rows touch nothing, but a weight gradient that is
+ * written and not added to becomes 0, the sum over no rows. */
+#ifndef TP_KERNELS_BACKEND_H
+#define TP_KERNELS_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "model/model.h"
+
+/* As PyTorch's defaults. */
+#define BATCH_NORM_EPSILON  1e-5f
+#define BATCH_NORM_MOMENTUM 0.1f
+
+struct layer_kernel; /* opaque, one per backend */
+
+struct forward_call {
+    int rows;
+    bool training;         /* batch norm: statistics of these rows (true), or the running ones (false) */
+    const float *input;    /* [rows][in] */
+    const float *residual; /* [rows][out], or NULL where the layer has none */
+    const float *weights;  /* the layer's parameters */
+    float *output;         /* [rows][out] */
+
+    /* [saved_floats()], written in training: batch norm's mean [C] and biased variance [C] of these rows. */
+    float *saved;
+
+    /* Running mean [C] and variance [C]. Read when not training; in training moved towards these rows' (with the
+     * unbiased variance, as PyTorch does), or left alone if NULL. */
+    float *state;
+
+    void *workspace; /* workspace_bytes(), 64-byte aligned, contents lost */
+};
+
+/* One backward over the rows of several micro-batches that lie side by side. `group_start` has groups + 1 entries, the
+ * first 0, the last the number of rows: micro-batch g covers rows group_start[g] .. group_start[g + 1] - 1. Only batch
+ * norm looks at the borders: it normalised each group by itself. Empty groups are allowed. */
+struct backward_call {
+    int groups;
+    const int *group_start;
+    const float *input;   /* [rows][in], as the forward read it */
+    const float *output;  /* [rows][out], as the forward wrote it: ReLU's mask is output > 0 */
+    const float *weights; /* the version that this backward reads */
+    const float *saved;   /* [groups][saved_floats()] from the forward */
+
+    /* [rows][out]. The input half may overwrite it (with ReLU's mask), and the weight half must then be given what the
+     * input half left. */
+    float *output_gradient;
+
+    /* Each is written, or added to if its flag says so. */
+    float *input_gradient;    /* [rows][in], or NULL when nobody needs it */
+    float *residual_gradient; /* [rows][out], or NULL */
+    float *weight_gradient;   /* the layer's parameters; sums over rows */
+    bool add_input_gradient, add_residual_gradient, add_weight_gradient;
+
+    void *workspace;
+};
+
+/* Plain SGD as PyTorch's: d = g + weight_decay * w; m = momentum * m + d; d = nesterov ? d + momentum * m : m;
+ * w_new = w - rate * d. With momentum 0, `momentum_buffer` may be NULL. */
+struct sgd {
+    float rate, momentum, weight_decay;
+    bool nesterov;
+};
+
+struct loss_result {
+    double loss_sum; /* sum over rows of -log softmax[label] */
+    int top1, top5;  /* rows whose label is the first, or among the first five, by logit (ties: lower class first) */
+};
+
+struct backend {
+    const char *name;
+
+    /* 0 if this machine can run it, else -1 and why. Side-effect free enough for any process to call. */
+    int (*available)(struct error *error);
+
+    /* Threads (at least 1) that each later call in this process may use. Called once, before the first layer. */
+    int (*set_threads)(int threads, struct error *error);
+
+    /* `layer` is copied. */
+    int (*layer_create)(struct layer_kernel **out, const struct layer *layer, struct error *error);
+    void (*layer_destroy)(struct layer_kernel *kernel);
+
+    /* Makes calls with `rows` rows (of all groups together) ready: forward, or backward; of a layer that reads the
+     * network's input, only the weight half. May be repeated with other row counts. A call with rows that were not
+     * prepared prepares them, which takes time, and fails if the prepared ones' workspace is too small for them. */
+    int (*prepare_forward)(struct layer_kernel *kernel, int rows, struct error *error);
+    int (*prepare_backward)(struct layer_kernel *kernel, int rows, struct error *error);
+
+    /* Floats kept per forward call beside input and output (batch norm: 2C; others 0). */
+    size_t (*saved_floats)(const struct layer_kernel *kernel);
+
+    /* Scratch bytes that the prepared calls need at most. One workspace serves all layers, one call at a time. */
+    size_t (*workspace_bytes)(const struct layer_kernel *kernel);
+
+    int (*forward)(struct layer_kernel *kernel, const struct forward_call *call, struct error *error);
+
+    /* The input half computes input_gradient and residual_gradient, and for batch norm also weight_gradient, which
+     * falls out of the same sums. The weight half computes weight_gradient of convolutions and linear layers and does
+     * nothing for others. A whole backward is the input half, then the weight half. */
+    int (*backward_input)(struct layer_kernel *kernel, const struct backward_call *call, struct error *error);
+    int (*backward_weights)(struct layer_kernel *kernel, const struct backward_call *call, struct error *error);
+
+    /* logits [rows][classes]; gradient [rows][classes] = (softmax - onehot) * scale, or NULL. Adds to *result. */
+    int (*softmax_cross_entropy)(int rows, int classes, const float *logits, const uint8_t *labels, float scale,
+                                 float *gradient, struct loss_result *result, struct error *error);
+
+    /* new_weights may be weights (in place). */
+    int (*sgd_update)(const struct sgd *sgd, size_t count, const float *weights, const float *gradient,
+                      float *momentum_buffer, float *new_weights, struct error *error);
+
+    /* blended = live + significance * (stale - live): I-TiMePReSt's intermediate weight. */
+    int (*blend)(size_t count, const float *live, const float *stale, float significance, float *blended,
+                 struct error *error);
+};
+
+extern const struct backend backend_reference;
+extern const struct backend backend_onednn;
+
+/* The backend of that name; NULL if it is not built in. "auto" is the fastest that is available here. */
+const struct backend *backend_find(const char *name);
+
+#endif

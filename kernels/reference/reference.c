@@ -1,0 +1,118 @@
+/* The reference backend's table: which function serves which layer. */
+#include "kernels/reference/reference.h"
+
+#include <stdlib.h>
+
+struct layer_kernel {
+    struct layer layer;
+};
+
+/* NULL: nothing to do, nothing needed. */
+struct kind {
+    size_t (*workspace_bytes)(const struct layer *layer);
+    void (*forward)(const struct layer *layer, const struct forward_call *call);
+    void (*backward_input)(const struct layer *layer, const struct backward_call *call);
+    void (*backward_weights)(const struct layer *layer, const struct backward_call *call);
+};
+
+static const struct kind kinds[] = {
+    [LAYER_CONVOLUTION] = {reference_convolution_workspace_bytes, reference_convolution_forward,
+                           reference_convolution_backward_input, reference_convolution_backward_weights},
+    [LAYER_BATCH_NORM] = {reference_batch_norm_workspace_bytes, reference_batch_norm_forward,
+                          reference_batch_norm_backward, NULL},
+    [LAYER_LINEAR] = {NULL, reference_linear_forward, reference_linear_backward_input,
+                      reference_linear_backward_weights},
+    [LAYER_AVERAGE_POOL] = {NULL, reference_average_pool_forward, reference_average_pool_backward, NULL},
+};
+
+static int available(struct error *error)
+{
+    (void)error;
+    return 0;
+}
+
+/* Plain loops run on the caller's thread, whatever the number. */
+static int set_threads(int threads, struct error *error)
+{
+    (void)threads;
+    (void)error;
+    return 0;
+}
+
+static int layer_create(struct layer_kernel **out, const struct layer *layer, struct error *error)
+{
+    struct layer_kernel *kernel = malloc(sizeof(*kernel));
+
+    if (!kernel)
+        return error_set(error, "%s: out of memory", layer->name);
+    kernel->layer = *layer;
+    *out = kernel;
+    return 0;
+}
+
+static void layer_destroy(struct layer_kernel *kernel)
+{
+    free(kernel);
+}
+
+static int prepare(struct layer_kernel *kernel, int rows, struct error *error)
+{
+    (void)kernel;
+    (void)rows;
+    (void)error;
+    return 0;
+}
+
+static size_t saved_floats(const struct layer_kernel *kernel)
+{
+    return kernel->layer.kind == LAYER_BATCH_NORM ? 2 * (size_t)kernel->layer.in.channels : 0;
+}
+
+static size_t workspace_bytes(const struct layer_kernel *kernel)
+{
+    const struct kind *kind = &kinds[kernel->layer.kind];
+
+    return kind->workspace_bytes ? kind->workspace_bytes(&kernel->layer) : 0;
+}
+
+static int forward(struct layer_kernel *kernel, const struct forward_call *call, struct error *error)
+{
+    (void)error;
+    kinds[kernel->layer.kind].forward(&kernel->layer, call);
+    return 0;
+}
+
+static int backward_input(struct layer_kernel *kernel, const struct backward_call *call, struct error *error)
+{
+    (void)error;
+    kinds[kernel->layer.kind].backward_input(&kernel->layer, call);
+    return 0;
+}
+
+static int backward_weights(struct layer_kernel *kernel, const struct backward_call *call, struct error *error)
+{
+    const struct kind *kind = &kinds[kernel->layer.kind];
+
+    (void)error;
+    if (kind->backward_weights)
+        kind->backward_weights(&kernel->layer, call);
+    return 0;
+}
+
+const struct backend backend_reference = {
+    .name = "reference",
+    .available = available,
+    .set_threads = set_threads,
+    .layer_create = layer_create,
+    .layer_destroy = layer_destroy,
+    .prepare_forward = prepare,
+    .prepare_backward = prepare,
+    .saved_floats = saved_floats,
+    .workspace_bytes = workspace_bytes,
+    .forward = forward,
+    .backward_input = backward_input,
+    .backward_weights = backward_weights,
+    .softmax_cross_entropy = reference_softmax_cross_entropy,
+    .sgd_update = reference_sgd_update,
+    .blend = reference_blend,
+};

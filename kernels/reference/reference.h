@@ -1,0 +1,37 @@
+/* The reference backend's layers, one file each. They read like their formulas and are the oracle for faster backends;
+ * a CPU backend may also borrow those that a library could not speed up. Calls are those of kernels/backend.h. */
+#ifndef TP_KERNELS_REFERENCE_H
+#define TP_KERNELS_REFERENCE_H
+
+#include "kernels/backend.h"
+
+size_t reference_convolution_workspace_bytes(const struct layer *layer);
+void reference_convolution_forward(const struct layer *layer, const struct forward_call *call);
+void reference_convolution_backward_input(const struct layer *layer, const struct backward_call *call);
+void reference_convolution_backward_weights(const struct layer *layer, const struct backward_call *call);
+
+size_t reference_batch_norm_workspace_bytes(const struct layer *layer);
+void reference_batch_norm_forward(const struct layer *layer, const struct forward_call *call);
+void reference_batch_norm_backward(const struct layer *layer, const struct backward_call *call);
+
+/* Mixes a call's statistics into the running mean [C] and variance [C]. */
+void reference_batch_norm_update_state(const struct layer *layer, int rows, const float *saved, float *state);
+
+void reference_linear_forward(const struct layer *layer, const struct forward_call *call);
+void reference_linear_backward_input(const struct layer *layer, const struct backward_call *call);
+void reference_linear_backward_weights(const struct layer *layer, const struct backward_call *call);
+
+void reference_average_pool_forward(const struct layer *layer, const struct forward_call *call);
+void reference_average_pool_backward(const struct layer *layer, const struct backward_call *call);
+
+/* ReLU's backward in place: gradient[i] becomes 0 where output[i] is not positive. */
+void reference_relu_backward(size_t count, const float *output, float *gradient);
+
+int reference_softmax_cross_entropy(int rows, int classes, const float *logits, const uint8_t *labels, float scale,
+                                    float *gradient, struct loss_result *result, struct error *error);
+int reference_sgd_update(const struct sgd *sgd, size_t count, const float *weights, const float *gradient,
+                         float *momentum_buffer, float *new_weights, struct error *error);
+int reference_blend(size_t count, const float *live, const float *stale, float significance, float *blended,
+                    struct error *error);
+
+#endif
