@@ -2,11 +2,14 @@
 #include <errno.h>
 #include <string.h>
 
+#include "coordinator/compare.h"
 #include "coordinator/options.h"
 #include "coordinator/prepare.h"
 #include "coordinator/run.h"
+#include "coordinator/show_comparison.h"
 #include "coordinator/show_plan.h"
 #include "coordinator/show_prediction.h"
+#include "coordinator/trace.h"
 
 static const char version[] = "0.1.0";
 
@@ -64,35 +67,36 @@ static enum exit_status write_json(FILE *out, const char *name, const json_t *ob
     return out && json_print(out, name, object, &error) ? fail(EXIT_FAILED, &error) : EXIT_DONE;
 }
 
-/* Adds what the event simulator says, for the eye and for scripts. */
-static int show_prediction(FILE *out, json_t *object, const struct plan *plan, int minibatches)
+/* Adds what the event simulator predicts to what is printed, to the JSON object and to the trace. */
+static int show_prediction(FILE *table, json_t *object, FILE *trace_file, const struct plan *plan, int minibatches)
 {
     struct prediction prediction;
     struct error error;
     int result = predict(&prediction, plan, minibatches, &error);
 
-    if (result) {
-        fprintf(stderr, "tpcoord: %s\n", error.text);
-    } else {
-        if (out)
-            prediction_print(out, &prediction, plan);
+    if (result == 0) {
+        if (table)
+            prediction_print(table, &prediction, plan);
         json_object_set_new(object, "simulation", prediction_json(&prediction, plan));
+        if (trace_file && trace_prediction(trace_file, plan, &prediction))
+            result = error_set(&error, "the trace could not be written to its end");
     }
+    if (result)
+        fprintf(stderr, "tpcoord: %s\n", error.text);
     prediction_release(&prediction);
     return result;
 }
 
-static enum exit_status show_plan(const struct options *options, const struct prepared *prepared, FILE *json_file)
+static enum exit_status show_plan(const struct options *options, const struct prepared *prepared, FILE *json_file,
+                                  FILE *trace_file)
 {
-    FILE *table = json_file == stdout ? NULL : stdout;
+    FILE *table = json_file == stdout || trace_file == stdout ? NULL : stdout;
     json_t *object = plan_json(&prepared->plan, prepared->network);
-    enum exit_status status = EXIT_DONE;
+    enum exit_status status = EXIT_FAILED;
 
     if (table)
         plan_print(table, &prepared->plan, prepared->network);
-    if (options->simulate && show_prediction(table, object, &prepared->plan, options->minibatches))
-        status = EXIT_FAILED;
-    else
+    if (!options->simulate || show_prediction(table, object, trace_file, &prepared->plan, options->minibatches) == 0)
         status = write_json(json_file, options->json, object);
     json_decref(object);
     return status;
@@ -102,15 +106,19 @@ static enum exit_status do_plan(const struct options *options)
 {
     struct preparation preparation = preparation_of(options);
     struct prepared prepared;
-    FILE *json_file;
+    FILE *json_file, *trace_file = NULL;
 
     preparation.depth = PREPARE_PLAN;
     preparation.measured = options->simulate;
     enum exit_status status = prepare(&prepared, &preparation);
     if (status != EXIT_DONE)
         return status;
-    status = open_output(&json_file, "--json", options->json) ? EXIT_USAGE : show_plan(options, &prepared, json_file);
+    if (open_output(&json_file, "--json", options->json) || open_output(&trace_file, "--trace", options->trace))
+        status = EXIT_USAGE;
+    else
+        status = show_plan(options, &prepared, json_file, trace_file);
     close_output(json_file);
+    close_output(trace_file);
     prepared_release(&prepared);
     return status;
 }
@@ -118,15 +126,20 @@ static enum exit_status do_plan(const struct options *options)
 static enum exit_status run_prepared(const struct options *options, struct prepared *prepared, FILE *json_file,
                                      FILE *trace_file)
 {
+    struct signals signals;
+    struct error error;
     const struct run_request request = {
         .plan = &prepared->plan,
         .folder = prepared->folder,
+        .signals = &signals,
         .out = json_file == stdout || trace_file == stdout ? stderr : stdout,
         .trace = trace_file,
         .quiet = options->quiet,
     };
-    json_t *report = plan_json(&prepared->plan, prepared->network);
 
+    if (signals_take(&signals, &error))
+        return fail(EXIT_FAILED, &error);
+    json_t *report = plan_json(&prepared->plan, prepared->network);
     if (!options->quiet) {
         plan_print(request.out, &prepared->plan, prepared->network);
         fputc('\n', request.out);
@@ -135,6 +148,7 @@ static enum exit_status run_prepared(const struct options *options, struct prepa
     enum exit_status status = run_execute(&request, report);
     enum exit_status written = write_json(json_file, options->json, report);
     json_decref(report);
+    signals_release(&signals);
     return status != EXIT_DONE ? status : written;
 }
 
@@ -155,6 +169,57 @@ static enum exit_status do_run(const struct options *options)
     close_output(json_file);
     close_output(trace_file);
     prepared_release(&prepared);
+    return status;
+}
+
+static enum exit_status write_csv(FILE *out, const char *name, const json_t *summaries)
+{
+    struct error error;
+
+    return out && comparison_print_csv(out, name, summaries, &error) ? fail(EXIT_FAILED, &error) : EXIT_DONE;
+}
+
+static enum exit_status compare_prepared(const struct options *options, struct comparison *comparison, FILE *json_file,
+                                         FILE *csv_file)
+{
+    json_t *summaries;
+    FILE *out = json_file == stdout || csv_file == stdout ? stderr : stdout;
+    enum exit_status status = comparison_run(comparison, out, options->quiet, &summaries);
+
+    if (summaries) {
+        enum exit_status written[] = {write_json(json_file, options->json, summaries),
+                                      write_csv(csv_file, options->csv, summaries)};
+
+        for (int i = 0; i < 2 && status == EXIT_DONE; i++)
+            status = written[i];
+    }
+    json_decref(summaries);
+    return status;
+}
+
+static enum exit_status do_compare(const struct options *options)
+{
+    const struct comparison_request request = {
+        .config = options->config,
+        .overrides = options->overrides,
+        .override_count = options->override_count,
+        .systems = options->systems,
+        .seeds = options->seeds,
+        .target = options->target,
+    };
+    struct comparison *comparison;
+    FILE *json_file, *csv_file = NULL;
+
+    enum exit_status status = comparison_prepare(&comparison, &request);
+    if (status != EXIT_DONE)
+        return status;
+    if (open_output(&json_file, "--json", options->json) || open_output(&csv_file, "--csv", options->csv))
+        status = EXIT_USAGE;
+    else
+        status = compare_prepared(options, comparison, json_file, csv_file);
+    close_output(json_file);
+    close_output(csv_file);
+    comparison_destroy(comparison);
     return status;
 }
 
@@ -186,6 +251,8 @@ static enum exit_status dispatch(const struct options *options)
         return do_systems();
     else if (options->verb == VERB_PLAN)
         return options->grid ? do_grid(options) : do_plan(options);
+    else if (options->verb == VERB_COMPARE)
+        return do_compare(options);
     else
         return do_run(options);
     return EXIT_DONE;

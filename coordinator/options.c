@@ -13,6 +13,7 @@ static const struct verb_row {
 } verbs[VERBS] = {
     [VERB_RUN] = {"run", "[run] CONFIG", "train", true},
     [VERB_PLAN] = {"plan", "plan CONFIG", "print what would happen: stages, weight versions, memory", true},
+    [VERB_COMPARE] = {"compare", "compare CONFIG", "train with several systems in turn, and compare them", true},
     [VERB_SYSTEMS] = {"systems", "systems", "list the systems that pipeline.system can name", false},
 };
 
@@ -24,7 +25,13 @@ enum option_type {
     OPTION_EPOCHS    /* an override in short */
 };
 
-enum { WITH_RUN = 1 << VERB_RUN, WITH_PLAN = 1 << VERB_PLAN, WITH_ANY = (1 << VERBS) - 1 };
+enum {
+    WITH_RUN = 1 << VERB_RUN,
+    WITH_PLAN = 1 << VERB_PLAN,
+    WITH_COMPARE = 1 << VERB_COMPARE,
+    WITH_CONFIG = WITH_RUN | WITH_PLAN | WITH_COMPARE,
+    WITH_ANY = (1 << VERBS) - 1
+};
 
 /* clang-format off */
 static const struct option_row {
@@ -34,15 +41,15 @@ static const struct option_row {
     int verbs;     /* WITH_... */
     const char *help;
 } rows[] = {
-    {"set", "SECTION.KEY=VALUE", OPTION_OVERRIDE, 0, WITH_RUN | WITH_PLAN,
+    {"set", "SECTION.KEY=VALUE", OPTION_OVERRIDE, 0, WITH_CONFIG,
      "override a key of the config; may be repeated"},
-    {"epochs", "N", OPTION_EPOCHS, 0, WITH_RUN | WITH_PLAN, "short for --set run.epochs=N"},
-    {"json", "FILE", OPTION_TEXT, offsetof(struct options, json), WITH_RUN | WITH_PLAN,
-     "write the plan, or the run's report, as JSON; -: to standard output"},
-    {"trace", "FILE", OPTION_TEXT, offsetof(struct options, trace), WITH_RUN,
-     "write every op as a Chrome trace, to be opened in ui.perfetto.dev"},
-    {"quiet", NULL, OPTION_FLAG, offsetof(struct options, quiet), WITH_RUN,
-     "no progress, and only the report's essentials"},
+    {"epochs", "N", OPTION_EPOCHS, 0, WITH_CONFIG, "short for --set run.epochs=N"},
+    {"json", "FILE", OPTION_TEXT, offsetof(struct options, json), WITH_CONFIG,
+     "write the plan, the run's report or the comparison as JSON; -: to standard output"},
+    {"trace", "FILE", OPTION_TEXT, offsetof(struct options, trace), WITH_RUN | WITH_PLAN,
+     "write every op, run or simulated, as a Chrome trace for ui.perfetto.dev"},
+    {"quiet", NULL, OPTION_FLAG, offsetof(struct options, quiet), WITH_RUN | WITH_COMPARE,
+     "no progress, and only the report's essentials, or the comparison"},
     {"grid", NULL, OPTION_FLAG, offsetof(struct options, grid), WITH_PLAN,
      "print only the unit-time schedule, one line per stage"},
     {"slots", "K", OPTION_COUNT, offsetof(struct options, slots), WITH_PLAN,
@@ -51,6 +58,14 @@ static const struct option_row {
      "predict time, waits and staleness, from measured times or those in [simulation]"},
     {"minibatches", "K", OPTION_COUNT, offsetof(struct options, minibatches), WITH_PLAN,
      "that --grid or --simulate simulates; default: an epoch's"},
+    {"systems", "A,B,C", OPTION_TEXT, offsetof(struct options, systems), WITH_COMPARE,
+     "compare these; default: all that tpcoord systems lists"},
+    {"seeds", "1,2,3", OPTION_TEXT, offsetof(struct options, seeds), WITH_COMPARE,
+     "run each system with each seed, for means and deviations"},
+    {"target", "TOP1", OPTION_TEXT, offsetof(struct options, target), WITH_COMPARE,
+     "count the epochs to this test top-1, such as 0.85 or 85%"},
+    {"csv", "FILE", OPTION_TEXT, offsetof(struct options, csv), WITH_COMPARE,
+     "write the comparison as CSV; -: to standard output"},
     {"help-keys", NULL, OPTION_FLAG, offsetof(struct options, help_keys), WITH_ANY, "list the config's keys"},
     {"help", NULL, OPTION_FLAG, offsetof(struct options, help), WITH_ANY, "print this"},
     {"version", NULL, OPTION_FLAG, offsetof(struct options, version), WITH_ANY, "print the version"},
@@ -154,10 +169,14 @@ static int check_combination(const struct options *options, int given, struct er
         return error_set(error, "--slots goes with --grid");
     if (!options->grid && !options->simulate && options->minibatches)
         return error_set(error, "--minibatches goes with --grid or --simulate");
+    if (options->verb == VERB_PLAN && !options->simulate && options->trace)
+        return error_set(error, "--trace goes with --simulate, or with tpcoord run");
     if (options->grid && options->simulate)
         return error_set(error, "--grid and --simulate do not go together");
     if (options->json && options->trace && strcmp(options->json, "-") == 0 && strcmp(options->trace, "-") == 0)
         return error_set(error, "--json and --trace cannot both have standard output");
+    if (options->json && options->csv && strcmp(options->json, "-") == 0 && strcmp(options->csv, "-") == 0)
+        return error_set(error, "--json and --csv cannot both have standard output");
     if (options->grid && options->json)
         return error_set(error, "--grid and --json do not go together");
     return 0;

@@ -7,17 +7,18 @@
 
 #include "base/error.h"
 
-enum verb { VERB_RUN, VERB_PLAN, VERB_SYSTEMS, VERBS };
+enum verb { VERB_RUN, VERB_PLAN, VERB_COMPARE, VERB_SYSTEMS, VERBS };
 
 struct options {
     enum verb verb;
     const char *config;     /* path of the config file */
     const char **overrides; /* "section.key=value" */
     int override_count;
-    char epochs[64];        /* the override that --epochs stands for */
-    const char *json;       /* path; "-" = standard output; NULL = none */
-    const char *trace;      /* path; NULL = none */
-    int slots, minibatches; /* 0 = not given */
+    char epochs[64];                      /* the override that --epochs stands for */
+    const char *json, *csv;               /* path; "-" = standard output; NULL = none */
+    const char *trace;                    /* path; NULL = none */
+    int slots, minibatches;               /* 0 = not given */
+    const char *systems, *seeds, *target; /* of a comparison; NULL = not given */
     bool quiet, grid, simulate, help, help_keys, version;
 };
 

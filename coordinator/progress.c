@@ -15,14 +15,14 @@ enum { COLUMNS_WITHOUT_TERMINAL = 80 };
 /* A forward costs about half of a backward, so testing an image about a third of training one. */
 enum { TRAIN_COST = 3, TEST_COST = 1 };
 
-void progress_begin(struct progress_line *line, const struct plan *plan, FILE *out)
+void progress_begin(struct progress_line *line, const struct plan *plan, FILE *out, const char *label)
 {
     const char *terminal = getenv("TERM");
 
-    *line = (struct progress_line){.plan = plan, .out = out, .epoch = 1, .start_ns = clock_now_ns()};
+    *line = (struct progress_line){.plan = plan, .out = out, .label = label, .epoch = 1, .start_ns = clock_now_ns()};
     line->shown_ns = line->start_ns;
     line->terminal = out && isatty(fileno(out)) && terminal && strcmp(terminal, "dumb") != 0;
-    if (out)
+    if (out && !label)
         epoch_print_head(out);
 }
 
@@ -119,11 +119,18 @@ static int terminal_columns(FILE *out)
     return size.ws_col;
 }
 
+/* "epoch 1/4 ", with the label before it. */
+static int format_head(const struct progress_line *line, char text[96])
+{
+    return snprintf(text, 96, "%.64s%sepoch %d/%d ", line->label ? line->label : "", line->label ? ": " : "",
+                    line->epoch, line->plan->config.run.epochs);
+}
+
 /* "epoch 1/4 [#####     ]  52%  ...": the bar takes what room is left. */
 static void draw_bar(const struct progress_line *line, double share, const char *facts)
 {
-    char head[48], bar[41];
-    int head_length = snprintf(head, sizeof(head), "epoch %d/%d ", line->epoch, line->plan->config.run.epochs);
+    char head[96], bar[41];
+    int head_length = format_head(line, head);
     int columns = terminal_columns(line->out), room = columns - head_length - (int)strlen(facts) - 4;
 
     if (room > (int)sizeof(bar) - 1)
@@ -144,7 +151,7 @@ void progress_draw(struct progress_line *line, uint64_t now_ns)
 {
     double share = epoch_work(line, line->trained, line->tested);
     uint64_t pause_ns = 1000000ull * (line->terminal ? REDRAW_MS : PLAIN_MS);
-    char facts[128];
+    char head[96], facts[128];
 
     update_rate(line, now_ns);
     if (!line->out || now_ns - line->shown_ns < pause_ns)
@@ -154,7 +161,8 @@ void progress_draw(struct progress_line *line, uint64_t now_ns)
     if (line->terminal) {
         draw_bar(line, share, facts);
     } else {
-        fprintf(line->out, "epoch %d/%d %s\n", line->epoch, line->plan->config.run.epochs, facts);
+        format_head(line, head);
+        fprintf(line->out, "%s%s\n", head, facts);
         fflush(line->out);
     }
 }
@@ -169,7 +177,7 @@ void progress_epochs(struct progress_line *line, const struct segment_header *he
     progress_clear(line);
     while (line->epochs_shown < done) {
         line->epochs_shown++;
-        if (line->out)
+        if (line->out && !line->label)
             epoch_print(line->out, line->epochs_shown, line->plan->config.run.epochs,
                         &header->epochs[line->epochs_shown - 1]);
     }

@@ -13,8 +13,9 @@ enum { PROGRESS_LOSSES = 32, PROGRESS_MARKS = 16 };
 
 struct progress_line {
     const struct plan *plan;
-    FILE *out;     /* NULL: stay silent */
-    bool terminal; /* redraw one line */
+    FILE *out;         /* NULL: stay silent */
+    const char *label; /* stands before each line, and there is no table of epochs; NULL: there is */
+    bool terminal;     /* redraw one line */
     uint64_t start_ns, shown_ns;
     int epoch; /* where the last stage is: 1.. */
     enum phase phase;
@@ -31,8 +32,8 @@ struct progress_line {
     double rate; /* images a second in training; 0 = not known yet */
 };
 
-/* `out` NULL: silent. */
-void progress_begin(struct progress_line *line, const struct plan *plan, FILE *out);
+/* `out` NULL: silent. `label` NULL: none. */
+void progress_begin(struct progress_line *line, const struct plan *plan, FILE *out, const char *label);
 
 /* Takes account of an op of the last stage. */
 void progress_op(struct progress_line *line, const struct op_record *record);

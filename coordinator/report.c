@@ -109,8 +109,7 @@ static void print_memory(FILE *out, const struct segment *segment)
         memory_peak(counters, memory);
         snprintf(versions, sizeof(versions), "%d of %d", atomic_load(&counters->versions_peak),
                  stage->weight_version_buffers);
-        snprintf(in_flight, sizeof(in_flight), "%d of %d", atomic_load(&counters->in_flight_peak),
-                 stage->activation_sets);
+        snprintf(in_flight, sizeof(in_flight), "%d of %d", atomic_load(&counters->slots_peak), stage->activation_sets);
         fprintf(out, "%5d %9s %10s %16.2f MiB %8.2f MiB\n", s, versions, in_flight,
                 (double)memory_total(memory) / (1 << 20), (double)memory_total(stage->memory) / (1 << 20));
     }
@@ -131,16 +130,77 @@ static void print_version_difference(FILE *out, const struct segment *segment)
             measured.low, measured.high);
 }
 
-static void print_traffic(FILE *out, const struct segment *segment, const struct outcome *outcome)
+/* Sent between stages. */
+struct traffic {
+    double messages, bytes;
+};
+
+static struct traffic all_traffic(const struct segment *segment)
 {
-    uint64_t messages = 0, bytes = 0;
+    struct traffic traffic = {0, 0};
 
     for (int s = 1; s <= segment->header->stage_count; s++) {
-        messages += load(&segment_stage(segment, s)->counters.messages_sent);
-        bytes += load(&segment_stage(segment, s)->counters.bytes_sent);
+        traffic.messages += (double)load(&segment_stage(segment, s)->counters.messages_sent);
+        traffic.bytes += (double)load(&segment_stage(segment, s)->counters.bytes_sent);
     }
-    fprintf(out, "sent between stages: %llu messages, %.1f MiB\n", (unsigned long long)messages,
-            (double)bytes / (1 << 20));
+    return traffic;
+}
+
+/* What one evaluation of the test set sends: the output of every forward but the last stage's. */
+static struct traffic evaluation_traffic(const struct plan *plan)
+{
+    struct traffic traffic = {0, 0};
+
+    for (int link = 1; link < plan->stage_count; link++) {
+        traffic.messages += (double)plan->test_minibatches * plan->schedule.microbatches;
+        traffic.bytes +=
+            (double)plan->data.test_count * (double)(shape_size(plan->stages[link - 1].output) * sizeof(float));
+    }
+    return traffic;
+}
+
+/* Per mini-batch of training. The counters do not tell training from evaluation, so a run that ended in the middle of
+ * an evaluation, or failed, has none: NaN. */
+static struct traffic training_traffic(const struct segment *segment, const struct outcome *outcome)
+{
+    const struct segment_header *header = segment->header;
+    const uint64_t stopped_at = atomic_load(&header->stopped_at);
+    const double evaluations = atomic_load(&header->epochs_done);
+    const double minibatches = atomic_load(&segment_stage(segment, 1)->applied);
+    const struct traffic all = all_traffic(segment), one = evaluation_traffic(&header->plan);
+
+    if (outcome->state == RUN_FAILED || minibatches < 1 ||
+        (stopped_at != UINT64_MAX && (stopped_at >> 32 & 1) == PHASE_EVALUATE))
+        return (struct traffic){NAN, NAN};
+    return (struct traffic){(all.messages - evaluations * one.messages) / minibatches,
+                            (all.bytes - evaluations * one.bytes) / minibatches};
+}
+
+/* The papers' counts per mini-batch: N activations up each link, and one gradient down it, or one per micro-batch. */
+static int messages_whole_backward(const struct plan *plan)
+{
+    return (plan->stage_count - 1) * (plan->schedule.microbatches + 1);
+}
+
+static int messages_microbatch_backward(const struct plan *plan)
+{
+    return 2 * (plan->stage_count - 1) * plan->schedule.microbatches;
+}
+
+static void print_traffic(FILE *out, const struct segment *segment, const struct outcome *outcome)
+{
+    const struct plan *plan = &segment->header->plan;
+    struct traffic all = all_traffic(segment), training = training_traffic(segment, outcome);
+
+    fprintf(out, "sent between stages: %.0f messages, %.1f MiB", all.messages, all.bytes / (1 << 20));
+    if (isfinite(training.messages))
+        fprintf(out,
+                "; in training %.1f messages, %.2f MiB per mini-batch\n"
+                "  papers: (W-1)(N+1) = %d messages with one backward per mini-batch, 2(W-1)N = %d with one per "
+                "micro-batch",
+                training.messages, training.bytes / (1 << 20), messages_whole_backward(plan),
+                messages_microbatch_backward(plan));
+    fputc('\n', out);
     if (outcome->records_lost > 0)
         fprintf(out, "%llu ops came too fast to be followed, and are not in a trace\n",
                 (unsigned long long)outcome->records_lost);
@@ -186,12 +246,6 @@ void report_print_essentials(FILE *out, const struct segment *segment, const str
     for (int e = 1; e <= epochs; e++)
         epoch_print(out, e, header->plan.config.run.epochs, &header->epochs[e - 1]);
     print_ending(out, segment, outcome);
-}
-
-/* JSON knows neither infinity nor NaN, to which a loss may well run. */
-static json_t *real_json(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
 }
 
 static json_t *epochs_json(const struct segment_header *header)
@@ -286,11 +340,30 @@ static int add_stage_json(json_t *stage, const struct stage_block *block, const 
 
 static json_t *measured_json(const struct segment *segment)
 {
+    const struct counters *counters = &segment_stage(segment, segment->header->stage_count)->counters;
     struct distribution measured = version_difference(segment);
 
     if (measured.count == 0)
         return json_null();
-    return json_pack("{s:i, s:i, s:i}", "min", measured.low, "median", measured.median, "max", measured.high);
+    return json_pack("{s:i, s:i, s:i, s:o}", "min", measured.low, "median", measured.median, "max", measured.high,
+                     "histogram", histogram_json(counters->version_difference, DIFFERENCE_BUCKETS));
+}
+
+static json_t *communication_json(const struct segment *segment, const struct outcome *outcome)
+{
+    const struct plan *plan = &segment->header->plan;
+    struct traffic all = all_traffic(segment), training = training_traffic(segment, outcome);
+
+    /* clang-format off */
+    return json_pack("{s:I, s:I, s:{s:o, s:o, s:i, s:i}}",
+                     "messages", (json_int_t)all.messages,
+                     "bytes", (json_int_t)all.bytes,
+                     "training_minibatch",
+                     "messages", real_json(training.messages),
+                     "bytes", real_json(training.bytes),
+                     "paper_messages_whole_backward", messages_whole_backward(plan),
+                     "paper_messages_microbatch_backward", messages_microbatch_backward(plan));
+    /* clang-format on */
 }
 
 void report_add_failure(json_t *plan, const struct error *error)
@@ -306,7 +379,7 @@ int report_add_json(json_t *plan, const struct segment *segment, const struct ou
     size_t index;
 
     /* clang-format off */
-    json_t *members = json_pack("{s:s, s:o, s:o, s:I, s:f, s:o, s:I, s:o}",
+    json_t *members = json_pack("{s:s, s:o, s:o, s:I, s:f, s:o, s:I, s:o, s:o}",
                                 "result", state_name(outcome->state),
                                 "error", outcome->state == RUN_FAILED ? text_json(outcome->error.text) : json_null(),
                                 "run_folder", text_json(outcome->folder),
@@ -314,6 +387,7 @@ int report_add_json(json_t *plan, const struct segment *segment, const struct ou
                                 "seconds", wall_seconds(outcome),
                                 "images_per_second", real_json(images_per_second(header)),
                                 "telemetry_records_lost", (json_int_t)outcome->records_lost,
+                                "communication", communication_json(segment, outcome),
                                 "epochs", epochs_json(header));
     /* clang-format on */
     int result = members ? json_object_update(plan, members) : -1;

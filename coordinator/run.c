@@ -4,8 +4,6 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "coordinator/drain.h"
@@ -26,9 +24,7 @@ struct run {
     const struct run_request *request;
     struct segment segment;
     struct processes processes;
-    sigset_t mask_before;
-    int signals; /* signalfd */
-    int interruptions;
+    int interruptions; /* of this run */
     bool going;
     bool aborted;
     bool killed;
@@ -38,22 +34,6 @@ struct run {
     struct trace trace;
     struct progress_line progress;
 };
-
-/* From here on signals arrive in order, and between no two steps: a run that has begun is always cleaned up. */
-static int take_signals(struct run *run, struct error *error)
-{
-    static const int taken[] = {SIGCHLD, SIGINT, SIGTERM, SIGHUP};
-    sigset_t mask;
-
-    sigemptyset(&mask);
-    for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
-        sigaddset(&mask, taken[i]);
-    if (sigprocmask(SIG_BLOCK, &mask, &run->mask_before))
-        return error_set(error, "cannot block signals: %s", strerror(errno));
-    signal(SIGPIPE, SIG_IGN); /* a reader of our output that goes away is no reason to leave shared memory behind */
-    run->signals = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
-    return run->signals < 0 ? error_set(error, "cannot take signals: %s", strerror(errno)) : 0;
-}
 
 static void abort_stages(struct run *run)
 {
@@ -99,11 +79,8 @@ static void interrupt(struct run *run)
 
 static void read_signals(struct run *run)
 {
-    struct signalfd_siginfo info;
-
-    while (read(run->signals, &info, sizeof(info)) == sizeof(info))
-        if (info.ssi_signo != SIGCHLD)
-            interrupt(run);
+    for (int come = signals_read(run->request->signals); come > 0; come--)
+        interrupt(run);
 }
 
 static void judge_end(struct run *run, int stage, int status)
@@ -147,7 +124,8 @@ static void go(struct run *run)
 {
     run->going = true;
     run->outcome.start_ns = clock_now_ns();
-    progress_begin(&run->progress, run->request->plan, run->request->quiet ? NULL : run->request->out);
+    progress_begin(&run->progress, run->request->plan, run->request->quiet ? NULL : run->request->out,
+                   run->request->label);
     atomic_store(&run->segment.header->run_state, RUN_TRAINING);
     atomic_store(&run->segment.header->go, 1);
     segment_ring_all(&run->segment);
@@ -170,7 +148,7 @@ static void follow(struct run *run)
 
 static void supervise(struct run *run)
 {
-    struct pollfd signals = {.fd = run->signals, .events = POLLIN};
+    struct pollfd signals = {.fd = run->request->signals->descriptor, .events = POLLIN};
 
     while (run->processes.running > 0) {
         poll(&signals, 1, !run->going ? LOOK_STARTING_MS : run->request->trace ? LOOK_TRACING_MS : LOOK_MS);
@@ -205,7 +183,7 @@ static void start(struct run *run)
 {
     struct error error;
 
-    if (processes_start(&run->processes, &run->segment, &run->mask_before, &error)) {
+    if (processes_start(&run->processes, &run->segment, &run->request->signals->before, &error)) {
         fail(run, "%s", error.text);
         abort_stages(run);
     }
@@ -227,6 +205,11 @@ static int write_report(const struct run *run, const json_t *json, struct error 
     return result;
 }
 
+static void say_failed(const struct run_request *request, const struct error *error)
+{
+    fprintf(stderr, "tpcoord: %s%s%s\n", request->label ? request->label : "", request->label ? ": " : "", error->text);
+}
+
 static enum exit_status report(struct run *run, json_t *json)
 {
     const struct run_request *request = run->request;
@@ -239,38 +222,33 @@ static enum exit_status report(struct run *run, json_t *json)
     if (write_report(run, json, &error))
         fail(run, "%s", error.text);
     if (run->outcome.state == RUN_FAILED) {
-        fprintf(stderr, "tpcoord: %s\n", run->outcome.error.text);
+        say_failed(request, &run->outcome.error);
         return EXIT_FAILED;
     }
-    if (request->quiet)
-        report_print_essentials(request->out, &run->segment, &run->outcome);
-    else
-        report_print(request->out, &run->segment, &run->outcome);
+    if (!request->label) /* who runs several says what they did */
+        (request->quiet ? report_print_essentials : report_print)(request->out, &run->segment, &run->outcome);
     return run->outcome.state == RUN_FINISHED ? EXIT_DONE : EXIT_INTERRUPTED;
 }
 
 enum exit_status run_execute(const struct run_request *request, json_t *json)
 {
-    struct run run = {.request = request, .signals = -1, .outcome = {.folder = request->folder}};
-    enum exit_status status = EXIT_FAILED;
+    struct run run = {.request = request, .outcome = {.folder = request->folder}};
+    enum exit_status status;
     struct error error;
 
-    if (take_signals(&run, &error) || segment_create(&run.segment, request->plan, request->folder, &error)) {
-        fprintf(stderr, "tpcoord: %s\n", error.text);
+    if (segment_create(&run.segment, request->plan, request->folder, &error)) {
+        say_failed(request, &error);
         report_add_failure(json, &error);
-        goto out;
+        return EXIT_FAILED;
     }
     run.drain.segment = &run.segment;
     if (request->trace)
-        trace_begin(&run.trace, request->trace, &run.segment);
+        trace_begin(&run.trace, request->trace, request->plan, run.segment.header->start_ns);
     start(&run);
     supervise(&run);
     judge_run(&run);
     status = report(&run, json);
     segment_unlink(run.segment.name);
     segment_close(&run.segment);
-out:
-    if (run.signals >= 0)
-        close(run.signals);
     return status;
 }

@@ -6,13 +6,17 @@
 #include <stdio.h>
 
 #include "coordinator/prepare.h"
+#include "coordinator/signals.h"
 
 struct run_request {
     const struct plan *plan;
-    const char *folder; /* of the run; it exists */
-    FILE *out;          /* progress and report */
-    FILE *trace;        /* or NULL */
+    const char *folder;      /* of the run; it exists */
+    struct signals *signals; /* taken */
+    FILE *out;               /* progress and report */
+    FILE *trace;             /* or NULL */
     bool quiet;
+    const char *label; /* the run is one of several: this stands before its messages, and its progress is one line; or
+                          NULL */
 };
 
 /* Returns when every stage has ended and nothing of the run is left but its folder. `report` is the plan's JSON, to

@@ -1,6 +1,7 @@
 #include "coordinator/show_plan.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,10 +102,10 @@ static void print_stages(FILE *out, const struct plan *plan)
         fprintf(out, "%5d %8s %7d %11s %13s %7.1f%% %9s %10s\n", s, blocks, stage->slice.layer_count,
                 with_commas(stage->slice.parameters, parameters), input, 100.0 * stage->compute_share,
                 peak_of_room(stage->weight_versions, stage->weight_version_buffers, versions),
-                peak_of_room(stage->minibatches_in_flight, stage->activation_sets, in_flight));
+                peak_of_room(stage->slots_in_flight, stage->activation_sets, in_flight));
     }
-    fprintf(out,
-            "versions, in flight: most at once on the unit-time schedule (of the room made for other timings)\n\n");
+    fprintf(out, "versions, %s in flight: most at once on the unit-time schedule (of the room made)\n\n",
+            plan->schedule.order.whole_backward ? "mini-batches" : "micro-batches");
 }
 
 static void print_memory_row(FILE *out, const char *label, const size_t memory[MEMORY_CATEGORIES])
@@ -186,6 +187,11 @@ json_t *text_json(const char *text)
     return string ? string : json_null();
 }
 
+json_t *real_json(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
 json_t *memory_json(const size_t memory[MEMORY_CATEGORIES])
 {
     json_t *object = json_object();
@@ -224,6 +230,7 @@ static json_t *stage_json(const struct plan *plan, const struct network *network
                      "weight_versions", stage->weight_versions,
                      "weight_version_buffers", stage->weight_version_buffers,
                      "minibatches_in_flight", stage->minibatches_in_flight,
+                     "slots_in_flight", stage->slots_in_flight,
                      "activation_sets", stage->activation_sets,
                      "memory_bytes", memory_json(stage->memory));
     /* clang-format on */

@@ -20,6 +20,9 @@ json_t *plan_json(const struct plan *plan, const struct network *network);
 /* Null for what is not UTF-8, which JSON cannot hold: a path may be anything. */
 json_t *text_json(const char *text);
 
+/* Null for what JSON does not know, infinity and NaN, to which a loss may well run. */
+json_t *real_json(double value);
+
 /* The sum of bytes by category. */
 size_t memory_total(const size_t memory[MEMORY_CATEGORIES]);
 

@@ -1,6 +1,6 @@
 #include "coordinator/show_prediction.h"
 
-#include <math.h>
+#include "coordinator/show_plan.h"
 
 static double milliseconds(int64_t nanoseconds)
 {
@@ -12,13 +12,13 @@ static double percent_of(int64_t part, int64_t whole)
     return whole > 0 ? 100.0 * (double)part / (double)whole : 0.0;
 }
 
-/* "forward measured, backward given, ..." */
 static void print_sources(FILE *out, const struct prediction *prediction, const struct plan *plan)
 {
+    fprintf(out, "in milliseconds, ");
     for (int kind = 0; kind < OP_KINDS; kind++)
         if (predict_has(&plan->schedule, (enum op_kind)kind))
             fprintf(out, "%s %s, ", op_kind_name((enum op_kind)kind), prediction->given[kind] ? "given" : "measured");
-    fprintf(out, "update %s", prediction->update_given ? "given" : "measured");
+    fprintf(out, "update %s:\n", prediction->update_given ? "given" : "measured");
 }
 
 static void print_links(FILE *out, const struct prediction *prediction, const struct plan *plan)
@@ -28,7 +28,7 @@ static void print_links(FILE *out, const struct prediction *prediction, const st
     fprintf(out, "\nlink   activation ms  gradient ms  latency ms\n");
     for (int l = 1; l < plan->stage_count; l++) {
         const struct link_times *link = &prediction->links[l - 1];
-        char stages[16];
+        char stages[32];
 
         snprintf(stages, sizeof(stages), "%d-%d", l, l + 1);
         fprintf(out, "%5s %14.3f %12.3f %11.3f\n", stages, milliseconds(link->activation), milliseconds(link->gradient),
@@ -41,13 +41,12 @@ static void print_stage(FILE *out, const struct prediction *prediction, const st
     const struct stage_events *events = &prediction->events->stages[s - 1];
     const struct stage_times *times = &prediction->times[s - 1];
     const int64_t all = prediction->events->duration;
-    const bool split = plan->schedule.order.split_backward;
 
-    fprintf(out, "%5d %11.3f %12.3f", s, milliseconds(times->op[OP_FORWARD]),
-            milliseconds(times->op[split ? OP_BACKWARD_INPUT : OP_BACKWARD]));
-    if (split)
-        fprintf(out, " %11.3f", milliseconds(times->op[OP_BACKWARD_WEIGHTS]));
-    fprintf(out, " %10.3f %6.1f%% %22.1f%% %8.1f%% %5.1f%% %9d %10d\n", milliseconds(times->update),
+    fprintf(out, "%5d", s);
+    for (int kind = 0; kind < OP_KINDS; kind++)
+        if (predict_has(&plan->schedule, (enum op_kind)kind))
+            fprintf(out, " %10.3f", milliseconds(times->op[kind]));
+    fprintf(out, " %7.3f %6.1f%% %19.1f%% %8.1f%% %6.1f%% %9d %10d\n", milliseconds(times->update),
             percent_of(events->busy, all), percent_of(events->waits[WAIT_ACTIVATION], all),
             percent_of(events->waits[WAIT_GRADIENT], all), percent_of(events->waits[WAIT_SLOT], all),
             events->weight_versions, events->minibatches_in_flight);
@@ -55,11 +54,18 @@ static void print_stage(FILE *out, const struct prediction *prediction, const st
 
 static void print_stages(FILE *out, const struct prediction *prediction, const struct plan *plan)
 {
-    const bool split = plan->schedule.order.split_backward;
+    static const char *const heads[OP_KINDS] = {
+        [OP_FORWARD] = "forward",
+        [OP_BACKWARD] = "backward",
+        [OP_BACKWARD_INPUT] = "input half",
+        [OP_BACKWARD_WEIGHTS] = "weights",
+    };
 
-    fprintf(out,
-            "stage  forward ms  %s  update ms    busy  waiting for activation  gradient   slot  versions  in flight\n",
-            split ? "  input half  weight half" : "backward ms");
+    fprintf(out, "stage");
+    for (int kind = 0; kind < OP_KINDS; kind++)
+        if (predict_has(&plan->schedule, (enum op_kind)kind))
+            fprintf(out, " %10s", heads[kind]);
+    fprintf(out, "  update    busy  waits: activation  gradient    slot  versions  in flight\n");
     for (int s = 1; s <= plan->stage_count; s++)
         print_stage(out, prediction, plan, s);
 }
@@ -71,7 +77,7 @@ static void print_version_difference(FILE *out, const struct prediction *predict
     fprintf(out, "version difference v: ");
     if (plan->version_difference_exact > 0)
         fprintf(out, "papers %d, exact %d, ", plan->version_difference_paper, plan->version_difference_exact);
-    fprintf(out, "unit-time %d; here %d (median; %d to %d)\n", plan->version_difference_simulated,
+    fprintf(out, "unit-time %d; with these times %d (median; %d to %d)\n", plan->version_difference_simulated,
             events->version_difference_median, events->version_difference_min, events->version_difference_max);
 }
 
@@ -79,10 +85,10 @@ void prediction_print(FILE *out, const struct prediction *prediction, const stru
 {
     const struct event_simulation *events = prediction->events;
 
-    fprintf(out, "\nsimulation of %d mini-batches, %s order: ", prediction->minibatches,
-            plan->config.pipeline.order == RUN_STATIC ? "static" : "dynamic");
+    fprintf(out, "\nsimulation of %d mini-batches in %s order%s\n", prediction->minibatches,
+            plan->config.pipeline.order == RUN_STATIC ? "static" : "dynamic",
+            prediction->shared_memory ? ", links in shared memory" : "");
     print_sources(out, prediction, plan);
-    fprintf(out, "%s\n", prediction->shared_memory ? "; links in shared memory" : "");
     print_stages(out, prediction, plan);
     print_links(out, prediction, plan);
     fprintf(out, "\n%.3f ms per mini-batch, %.0f images/s, %.2f s per epoch of training\n",
@@ -147,12 +153,6 @@ static json_t *version_difference_json(const struct event_simulation *events)
                      events->version_difference_median, "max", events->version_difference_max, "histogram", histogram);
 }
 
-/* Where nothing takes any time there is no rate. */
-static json_t *real_json(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
 json_t *prediction_json(const struct prediction *prediction, const struct plan *plan)
 {
     const struct event_simulation *events = prediction->events;
@@ -162,6 +162,7 @@ json_t *prediction_json(const struct prediction *prediction, const struct plan *
         json_array_append_new(stages, stage_json(prediction, plan, s));
     for (int l = 0; l < plan->stage_count - 1; l++)
         json_array_append_new(links, link_json(&prediction->links[l]));
+    /* No rate where nothing takes any time. */
     /* clang-format off */
     return json_pack("{s:i, s:f, s:f, s:o, s:o, s:f, s:o, s:o, s:o}",
                      "minibatches", prediction->minibatches,

@@ -2,14 +2,12 @@
 
 #include <math.h>
 
-void trace_begin(struct trace *trace, FILE *file, const struct segment *segment)
+void trace_begin(struct trace *trace, FILE *file, const struct plan *plan, uint64_t start_ns)
 {
-    const struct segment_header *header = segment->header;
-
-    *trace = (struct trace){.file = file, .schedule = plan_training(&header->plan), .start_ns = header->start_ns};
+    *trace = (struct trace){.file = file, .schedule = plan_training(plan), .start_ns = start_ns};
     fprintf(file, "[\n{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":1,\"args\":{\"name\":\"%s on %s\"}}",
-            header->plan.config.model.arch, header->plan.config.pipeline.system);
-    for (int s = 1; s <= header->stage_count; s++)
+            plan->config.model.arch, plan->config.pipeline.system);
+    for (int s = 1; s <= plan->stage_count; s++)
         fprintf(file,
                 ",\n{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":1,\"tid\":%d,\"args\":{\"name\":\"stage %d\"}}", s,
                 s);
@@ -59,4 +57,32 @@ int trace_end(struct trace *trace)
 {
     fputs("\n]\n", trace->file);
     return fflush(trace->file) || ferror(trace->file) ? -1 : 0;
+}
+
+static void trace_predicted_op(const struct trace *trace, int stage, const struct timed_op *timed, int64_t update)
+{
+    const uint64_t start = (uint64_t)timed->start, end = (uint64_t)timed->end;
+    char name[OP_TEXT_SIZE];
+
+    op_format(&timed->op, &trace->schedule, name);
+    begin_event(trace, stage, name, op_kind_name(timed->op.kind), start, end - start);
+    fputc('}', trace->file);
+    if (!schedule_updates_after(&trace->schedule, &timed->op))
+        return;
+    begin_event(trace, stage, "update", "update", end - (uint64_t)update, (uint64_t)update);
+    fputc('}', trace->file);
+}
+
+int trace_prediction(FILE *file, const struct plan *plan, const struct prediction *prediction)
+{
+    struct trace trace;
+
+    trace_begin(&trace, file, plan, 0);
+    for (int s = 1; s <= plan->stage_count; s++) {
+        const struct stage_events *events = &prediction->events->stages[s - 1];
+
+        for (int k = 0; k < events->op_count; k++)
+            trace_predicted_op(&trace, s, &events->ops[k], prediction->times[s - 1].update);
+    }
+    return trace_end(&trace);
 }

@@ -200,9 +200,14 @@ void layout_destroy(struct stage_layout *layout)
     free(layout);
 }
 
+int layout_set_count(const struct layout_options *options, int slots)
+{
+    return options->recompute && !options->split_backward ? 1 : slots;
+}
+
 size_t layout_activation_floats(const struct stage_layout *layout, const struct layout_options *options, int slots)
 {
-    size_t sets = options->recompute ? 1 : (size_t)slots;
+    size_t sets = (size_t)layout_set_count(options, slots);
 
     return sets * layout->set_floats + (size_t)slots * layout->input_floats;
 }

@@ -1,8 +1,9 @@
-/* Where a stage's tensors lie: the activations of one mini-batch in flight, and the scratch of one backward. The plan
- * adds up bytes from it and the stage allocates from it, so that what is planned is what is used.
+/* Where a stage's tensors lie: the activations of one slot (what one backward covers: a mini-batch or a micro-batch) in
+ * flight, and the scratch of one backward. The plan adds up bytes from it and the stage allocates from it, so that what
+ * is planned is what is used.
  *
- * Offsets are in floats and assume a full mini-batch of `rows` samples: tensor t of a mini-batch occupies
- * [rows][tensor], and micro-batch j its rows within it, so that a batched backward sees one contiguous tensor. */
+ * Offsets are in floats: tensor t of a slot occupies [rows][tensor], and each micro-batch its rows within it, so that a
+ * batched backward sees one contiguous tensor. */
 #ifndef TP_PLAN_LAYOUT_H
 #define TP_PLAN_LAYOUT_H
 
@@ -29,17 +30,17 @@ struct layer_layout {
 struct stage_layout {
     int layer_count;
     struct layer_layout *layers; /* [layer_count] */
-    size_t input_floats;    /* stage 1: the images of one mini-batch, kept for each one in flight; else 0, as the input
-                            lies in a link's slot */
-    size_t set_floats;      /* one activation set: one for each mini-batch in flight, or with recompute one in all */
-    size_t gradient_floats; /* the gradient scratch, one in all */
+    size_t input_floats;      /* stage 1: the images of one slot, kept for each one in flight; else 0, as the input lies
+                               in a link's slot */
+    size_t set_floats;        /* one activation set, see layout_set_count */
+    size_t gradient_floats;   /* the gradient scratch, one in all */
     size_t recomputed_output; /* with recompute, where in the set the last layer's output goes the second time, if the
                                  first time it went to a link's slot; else the layer's own `output` */
 };
 
 struct layout_options {
-    int rows;         /* M */
-    int microbatches; /* N */
+    int rows;         /* that a slot holds at most */
+    int microbatches; /* that a slot holds */
     bool first, last; /* stage 1, stage W */
     bool recompute;
     bool split_backward; /* gradients that the weight half reads stay until it is done: in the activation set */
@@ -50,7 +51,11 @@ int layout_create(struct stage_layout **out, const struct network *network, cons
                   const size_t *saved_floats, const struct layout_options *options, struct error *error);
 void layout_destroy(struct stage_layout *layout);
 
-/* Floats that `slots` mini-batches in flight take: images and activation sets. */
+/* Activation sets for `slots` slots in flight: one each; or one in all with recompute, unless a weight half is still to
+ * read what was recomputed. */
+int layout_set_count(const struct layout_options *options, int slots);
+
+/* Floats that `slots` slots in flight take: images and activation sets. */
 size_t layout_activation_floats(const struct stage_layout *layout, const struct layout_options *options, int slots);
 
 /* What each part is aligned to, in floats (64 bytes: a cache line, an AVX-512 register). */

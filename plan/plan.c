@@ -65,11 +65,17 @@ struct schedule plan_evaluation(const struct plan *plan)
     return schedule;
 }
 
+/* Of a full mini-batch, whose first micro-batches are the largest. */
+int plan_slot_rows(const struct plan *plan)
+{
+    return microbatch_start(plan->config.data.batch, plan->schedule.microbatches, schedule_slot_size(&plan->schedule));
+}
+
 struct layout_options plan_layout_options(const struct plan *plan, int stage)
 {
     return (struct layout_options){
-        .rows = plan->config.data.batch,
-        .microbatches = plan->schedule.microbatches,
+        .rows = plan_slot_rows(plan),
+        .microbatches = schedule_slot_size(&plan->schedule),
         .first = stage == 1,
         .last = stage == plan->stage_count,
         .recompute = plan->config.pipeline.backward_activations == ACTIVATIONS_RECOMPUTE,
@@ -79,7 +85,7 @@ struct layout_options plan_layout_options(const struct plan *plan, int stage)
 
 size_t plan_slot_bytes(const struct plan *plan, int link)
 {
-    return layout_align((size_t)plan->config.data.batch * shape_size(plan->stages[link - 1].output)) * sizeof(float);
+    return layout_align((size_t)plan_slot_rows(plan) * shape_size(plan->stages[link - 1].output)) * sizeof(float);
 }
 
 bool plan_wants_seconds(const struct plan *plan)
@@ -247,12 +253,14 @@ static void make_room(struct plan *plan, const struct simulation *simulation)
     for (int s = 1; s <= plan->stage_count; s++) {
         struct plan_stage *stage = &plan->stages[s - 1];
         const struct stage_order *order = &simulation->stages[s - 1];
-        int sets = schedule_in_flight_limit(schedule, s), slots = schedule_activation_slots(schedule, s);
+        int sets = schedule_slots_limit(schedule, s), slots = schedule_activation_slots(schedule, s);
 
         stage->weight_versions = order->weight_versions;
         stage->minibatches_in_flight = order->minibatches_in_flight;
         stage->weight_version_buffers = replayed ? order->weight_versions : schedule_versions_limit(schedule, s);
-        stage->activation_sets = replayed ? min_int(order->minibatches_in_flight, sets) : sets;
+        stage->slots_in_flight =
+            schedule->order.whole_backward ? order->minibatches_in_flight : order->microbatches_in_flight;
+        stage->activation_sets = replayed ? min_int(stage->slots_in_flight, sets) : sets;
         stage->activation_slots = stage->activation_sets + slots - sets;
     }
 }
@@ -263,7 +271,7 @@ static int simulate(struct plan *plan, struct config_mistakes *mistakes)
     struct simulation *simulation;
     struct error error;
 
-    plan->gradient_slots = min_int(2, plan->minibatches_per_epoch);
+    plan->gradient_slots = schedule_gradient_slots(schedule);
     if (simulate_slots(schedule, (struct link_slots){.gradients = plan->gradient_slots}, &simulation, &error)) {
         config_mistake(mistakes, "pipeline.system", "%s", error.text);
         return -1;

@@ -49,7 +49,8 @@ struct plan_stage {
     int weight_versions;        /* most at once on the unit-time schedule */
     int weight_version_buffers; /* that the stage makes room for: the same with static order, else the limit */
     int minibatches_in_flight;  /* most at once on the unit-time schedule */
-    int activation_sets;        /* mini-batches whose activations the stage makes room for */
+    int slots_in_flight;        /* likewise in slots (schedule_slot_size): mini-batches, or micro-batches */
+    int activation_sets;        /* slots whose activations the stage makes room for */
     int activation_slots;       /* and the link to the stage after, which may read its input a little longer */
     struct stage_times times;   /* of all its layers, each measured by itself; all 0 if not measured */
     double compute_share;       /* of the network's cost, in measured seconds or else in floating-point operations */
@@ -97,10 +98,13 @@ struct data_options plan_data_options(const struct config *config);
 struct schedule plan_training(const struct plan *plan);
 struct schedule plan_evaluation(const struct plan *plan);
 
+/* Rows that a slot of memory holds (schedule_slot_size). */
+int plan_slot_rows(const struct plan *plan);
+
 /* How a stage's tensors are laid out (plan/layout.h). */
 struct layout_options plan_layout_options(const struct plan *plan, int stage);
 
-/* Bytes of one slot of the link between stages l and l + 1 (1..W-1), activations or gradients: a full mini-batch. */
+/* Bytes of one slot of the link between stages l and l + 1 (1..W-1), activations or gradients. */
 size_t plan_slot_bytes(const struct plan *plan, int link);
 
 /* Whether layer_cost.op_seconds would change what a run does: a partition to balance, for stages that run as they can. */

@@ -90,15 +90,19 @@ static void describe_links(struct prediction *prediction, const struct plan *pla
     }
 }
 
+/* Rows of the last mini-batch that is simulated: a smaller one ends an epoch. */
+static int last_rows(const struct prediction *prediction, const struct plan *plan)
+{
+    return prediction->minibatches == plan->minibatches_per_epoch ? plan->last_minibatch_rows : plan->config.data.batch;
+}
+
 static int simulate(struct prediction *prediction, const struct plan *plan, struct error *error)
 {
-    const bool whole_epoch = prediction->minibatches == plan->minibatches_per_epoch;
-    const int last_rows = whole_epoch ? plan->last_minibatch_rows : plan->config.data.batch;
     struct schedule schedule = plan_training(plan);
     const struct timing timing = {
         .stages = prediction->times,
         .links = prediction->links,
-        .last_minibatch = (double)last_rows / plan->config.data.batch,
+        .last_minibatch = (double)last_rows(prediction, plan) / plan->config.data.batch,
     };
     struct simulation *replayed = NULL;
     int result;
@@ -119,9 +123,8 @@ static void count_images(struct prediction *prediction, const struct plan *plan)
     const struct event_simulation *events = prediction->events;
     const struct stage_events *last = &events->stages[events->stage_count - 1];
     const double batch = plan->config.data.batch;
+    const double images = batch * (prediction->minibatches - 1) + last_rows(prediction, plan);
     const double epoch_images = batch * (plan->minibatches_per_epoch - 1) + plan->last_minibatch_rows;
-    const double images =
-        prediction->minibatches == plan->minibatches_per_epoch ? epoch_images : batch * prediction->minibatches;
     const double seconds = 1e-9 * (double)(last->ops[last->op_count - 1].end - last->ops[0].start);
 
     prediction->images_per_second = images / seconds;

@@ -320,13 +320,47 @@ int schedule_in_flight_limit(const struct schedule *schedule, int stage)
     return minibatches_within(schedule, schedule->stages - stage + 1);
 }
 
+int schedule_slot_size(const struct schedule *schedule)
+{
+    return schedule->order.whole_backward ? schedule->microbatches : 1;
+}
+
+static int total_slots(const struct schedule *schedule)
+{
+    return total_microbatches(schedule) / schedule_slot_size(schedule);
+}
+
+int schedule_slots_limit(const struct schedule *schedule, int stage)
+{
+    const struct order *order = &schedule->order;
+    /* A split backward holds its slot until the weight half: weight_backwards_before. */
+    const int depth = order->split_backward ? schedule->stages : schedule->stages - stage + 1;
+    const int flushed = order->flush ? schedule->microbatches : total_slots(schedule);
+
+    if (schedule->forward_only)
+        return 1;
+    if (order->whole_backward)
+        return schedule_in_flight_limit(schedule, stage);
+    return min_int(order->limit == LIMIT_MICROBATCHES ? depth : flushed, flushed);
+}
+
 int schedule_activation_slots(const struct schedule *schedule, int stage)
 {
-    /* With a split backward this stage can be done with a mini-batch, and start the next, before the later stage has
-     * done its weight halves; without backward, before the later stage has done its forwards. */
-    const int late = schedule->order.split_backward || schedule->forward_only ? 1 : 0;
+    const int slots = schedule_slots_limit(schedule, stage);
+    int late = 0;
 
-    return min_int(schedule_in_flight_limit(schedule, stage) + late, schedule->minibatches);
+    /* The later stage may be so far behind: with a split backward it has done the input half of whatever has come back
+     * here, but may owe W weight halves; without backward, one slot's forwards. */
+    if (schedule->forward_only)
+        late = 1;
+    else if (schedule->order.split_backward)
+        late = schedule->stages;
+    return min_int(slots + late, total_slots(schedule));
+}
+
+int schedule_gradient_slots(const struct schedule *schedule)
+{
+    return min_int(schedule->order.split_backward ? schedule->stages + 1 : 2, total_slots(schedule));
 }
 
 int schedule_versions_limit(const struct schedule *schedule, int stage)

@@ -80,14 +80,25 @@ bool schedule_updates_after(const struct schedule *schedule, const struct op *op
 int schedule_op_count(const struct schedule *schedule);
 
 /* Mini-batches that stage `stage` may have in flight at once under any timing, from the first forward's begin to the
- * last backward's (weight half's) end: what its buffers must hold. */
+ * last backward's (weight half's) end. */
 int schedule_in_flight_limit(const struct schedule *schedule, int stage);
 
-/* Slots, in mini-batches, with which the link from `stage` to the stage after never holds up what the in-flight limit
- * allows. A slot is taken by the first forward here and given back when both stages have done their last backward
- * (weight half) of the mini-batch: the later stage reads its input from it, this stage may read its output in it. With
- * forward_only it is given back after the later stage's last forward, and two slots keep both stages busy. */
+/* Memory for activations is given out in slots. A slot holds what one backward covers: a mini-batch, or one micro-batch
+ * where each has a backward of its own. Returns its size in micro-batches. */
+int schedule_slot_size(const struct schedule *schedule);
+
+/* Slots that stage `stage` may have in flight at once under any timing: what its own buffers must hold. */
+int schedule_slots_limit(const struct schedule *schedule, int stage);
+
+/* Slots with which the link from `stage` to the stage after never holds up what the in-flight limit allows. A slot is
+ * taken by its first forward here and given back when both stages have done its backward (weight half): the later stage
+ * reads its input from it, this stage may read its output in it. With forward_only it is given back after the later
+ * stage's last forward, and two slots keep both stages busy. */
 int schedule_activation_slots(const struct schedule *schedule, int stage);
+
+/* Slots for the gradients on a link: one to be read while the next is written; with a split backward a gradient may wait
+ * in its slot for the weight half. */
+int schedule_gradient_slots(const struct schedule *schedule);
 
 /* Weight versions that stage `stage` may have to hold at once under any timing. */
 int schedule_versions_limit(const struct schedule *schedule, int stage);

@@ -103,12 +103,13 @@ static const struct progress *progress_of(const struct simulator *simulator, int
     return &simulator->stages[stage - 1].progress;
 }
 
-/* Micro-batches that fit into a link when those of the first `done` have left it, a mini-batch at a time. */
+/* Micro-batches that fit into a link when those of the first `done` have left it, a slot at a time. */
 static int room(const struct schedule *schedule, int done, int asked)
 {
-    const int slots = asked > 0 ? min_int(asked, schedule->minibatches) : schedule->minibatches;
+    const int size = schedule_slot_size(schedule), total = schedule->minibatches * schedule->microbatches / size;
+    const int slots = asked > 0 ? min_int(asked, total) : total;
 
-    return (done / schedule->microbatches + slots) * schedule->microbatches;
+    return (done / size + slots) * size;
 }
 
 /* What has come from the neighbours, and what room they have, by the end of the slot before. */

@@ -91,10 +91,11 @@ static const struct samples *samples(const struct batches *batches)
     return batches->phase == PHASE_TRAIN ? &batches->dataset->train : &batches->dataset->test;
 }
 
-void batches_images(struct batches *batches, int minibatch, int j, float *input)
+void batches_images(struct batches *batches, int minibatch, int first, int j, float *input)
 {
     const struct config *config = &batches->plan->config;
     int rows = batches_rows(batches, minibatch);
+    int origin = microbatch_start(rows, config->pipeline.microbatches, first - 1);
     int start = microbatch_start(rows, config->pipeline.microbatches, j - 1);
     int end = microbatch_start(rows, config->pipeline.microbatches, j);
     struct augmentation augmentation = {
@@ -104,7 +105,7 @@ void batches_images(struct batches *batches, int minibatch, int j, float *input)
     };
 
     data_gather_images(batches->dataset, samples(batches), indices(batches, minibatch) + start, end - start,
-                       &augmentation, input + (size_t)start * shape_size(batches->plan->data.shape));
+                       &augmentation, input + (size_t)(start - origin) * shape_size(batches->plan->data.shape));
 }
 
 const uint8_t *batches_labels(struct batches *batches, int minibatch)

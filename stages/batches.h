@@ -19,8 +19,8 @@ void batches_begin(struct batches *batches, enum phase phase, int epoch);
 /* Rows of mini-batch i (1..) of the phase. */
 int batches_rows(const struct batches *batches, int minibatch);
 
-/* Writes micro-batch j's images to its rows of input [rows][image]. */
-void batches_images(struct batches *batches, int minibatch, int j, float *input);
+/* Writes micro-batch j's images to its rows of `input`, which begins with the rows of micro-batch `first`. */
+void batches_images(struct batches *batches, int minibatch, int first, int j, float *input);
 
 /* The mini-batch's labels [rows], valid until the next call. */
 const uint8_t *batches_labels(struct batches *batches, int minibatch);

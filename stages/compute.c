@@ -136,13 +136,22 @@ const struct layout_options *compute_layout_options(const struct compute *comput
     return &compute->options;
 }
 
+/* Row of the slot with which micro-batch j (1.., N + 1 for the end) begins. */
+static int first_row(const struct compute *compute, const struct slot_tensors *tensors, int j)
+{
+    int microbatches = compute->plan->config.pipeline.microbatches;
+
+    return microbatch_start(tensors->rows, microbatches, j - 1) -
+           microbatch_start(tensors->rows, microbatches, tensors->first_microbatch - 1);
+}
+
 static const struct layer *layer_at(const struct compute *compute, int l)
 {
     return &compute->network->layers[compute->slice.first_layer + l];
 }
 
 /* Output of global layer `global` (or the stage's input) at row `row`, as the pass in question sees it. */
-static float *tensor_at(const struct compute *compute, const struct minibatch_tensors *tensors, int global, int row,
+static float *tensor_at(const struct compute *compute, const struct slot_tensors *tensors, int global, int row,
                         bool recomputed)
 {
     int l = global - compute->slice.first_layer;
@@ -159,12 +168,11 @@ static float *tensor_at(const struct compute *compute, const struct minibatch_te
     return tensors->set + offset + (size_t)row * shape_size(layer_at(compute, l)->out);
 }
 
-static int forward(struct compute *compute, const struct minibatch_tensors *tensors, int j, bool training,
+static int forward(struct compute *compute, const struct slot_tensors *tensors, int j, bool training,
                    const float *weights, float *state, bool recompute, struct error *error)
 {
-    int microbatches = compute->options.microbatches;
-    int start = microbatch_start(tensors->rows, microbatches, j - 1);
-    int rows = microbatch_start(tensors->rows, microbatches, j) - start;
+    int start = first_row(compute, tensors, j);
+    int rows = first_row(compute, tensors, j + 1) - start;
 
     if (rows == 0)
         return 0;
@@ -179,7 +187,7 @@ static int forward(struct compute *compute, const struct minibatch_tensors *tens
                 layer->residual == NO_RESIDUAL ? NULL : tensor_at(compute, tensors, layer->residual, start, recompute),
             .weights = weights + layer->parameter_offset - compute->slice.parameter_offset,
             .output = tensor_at(compute, tensors, compute->slice.first_layer + l, start, recompute),
-            .saved = tensors->set + own->saved + (size_t)(j - 1) * own->saved_floats,
+            .saved = tensors->set + own->saved + (size_t)(j - tensors->first_microbatch) * own->saved_floats,
             .state = state ? state + layer->state_offset - compute->slice.state_offset : NULL,
             .workspace = compute->workspace,
         };
@@ -190,13 +198,13 @@ static int forward(struct compute *compute, const struct minibatch_tensors *tens
     return 0;
 }
 
-int compute_forward(struct compute *compute, const struct minibatch_tensors *tensors, int j, bool training,
+int compute_forward(struct compute *compute, const struct slot_tensors *tensors, int j, bool training,
                     const float *weights, float *state, struct error *error)
 {
     return forward(compute, tensors, j, training, weights, state, false, error);
 }
 
-int compute_recompute(struct compute *compute, const struct minibatch_tensors *tensors, int first, int count,
+int compute_recompute(struct compute *compute, const struct slot_tensors *tensors, int first, int count,
                       const float *weights, struct error *error)
 {
     for (int j = first; j < first + count; j++)
@@ -206,7 +214,7 @@ int compute_recompute(struct compute *compute, const struct minibatch_tensors *t
 }
 
 /* Gradient of global layer `global`'s output (or of the stage's input, NULL at stage 1) at row `row`. */
-static float *gradient_at(const struct compute *compute, const struct minibatch_tensors *tensors, int global, int row)
+static float *gradient_at(const struct compute *compute, const struct slot_tensors *tensors, int global, int row)
 {
     int l = global - compute->slice.first_layer;
     const struct layer_layout *own;
@@ -223,26 +231,27 @@ static float *gradient_at(const struct compute *compute, const struct minibatch_
     return base + (size_t)row * shape_size(layer_at(compute, l)->out);
 }
 
-int compute_loss(struct compute *compute, const struct minibatch_tensors *tensors, int first, int count,
+int compute_loss(struct compute *compute, const struct slot_tensors *tensors, int first, int count,
                  const uint8_t *labels, bool differentiate, struct loss_result *result, struct error *error)
 {
     int last = compute->slice.first_layer + compute->slice.layer_count - 1;
-    int start = microbatch_start(tensors->rows, compute->options.microbatches, first - 1);
-    int end = microbatch_start(tensors->rows, compute->options.microbatches, first - 1 + count);
+    int start = first_row(compute, tensors, first);
+    int end = first_row(compute, tensors, first + count);
 
     return compute->backend->softmax_cross_entropy(
-        end - start, compute->network->classes, tensor_at(compute, tensors, last, start, true), labels + start,
+        end - start, compute->network->classes, tensor_at(compute, tensors, last, start, true),
+        labels + microbatch_start(tensors->rows, compute->plan->config.pipeline.microbatches, first - 1),
         1.0f / (float)tensors->rows, differentiate ? gradient_at(compute, tensors, last, start) : NULL, result, error);
 }
 
-static int backward_layer(struct compute *compute, const struct minibatch_tensors *tensors, int l, int first,
+static int backward_layer(struct compute *compute, const struct slot_tensors *tensors, int l, int first,
                           const struct backward_call *rows, int halves, const float *weights, float *gradient,
                           struct error *error)
 {
     const struct layer *layer = layer_at(compute, l);
     const struct layer_layout *own = &compute->layout->layers[l];
     int global = compute->slice.first_layer + l;
-    int start = microbatch_start(tensors->rows, compute->options.microbatches, first - 1);
+    int start = first_row(compute, tensors, first);
     bool recompute = compute->options.recompute;
     size_t parameter_offset = layer->parameter_offset - compute->slice.parameter_offset;
     struct backward_call call = *rows;
@@ -250,7 +259,7 @@ static int backward_layer(struct compute *compute, const struct minibatch_tensor
     call.input = tensor_at(compute, tensors, layer->input, start, recompute);
     call.output = tensor_at(compute, tensors, global, start, recompute);
     call.weights = weights + parameter_offset;
-    call.saved = tensors->set + own->saved + (size_t)(first - 1) * own->saved_floats;
+    call.saved = tensors->set + own->saved + (size_t)(first - tensors->first_microbatch) * own->saved_floats;
     call.output_gradient = gradient_at(compute, tensors, global, start);
     call.input_gradient = gradient_at(compute, tensors, layer->input, start);
     call.add_input_gradient = own->add_input_gradient;
@@ -267,15 +276,15 @@ static int backward_layer(struct compute *compute, const struct minibatch_tensor
     return 0;
 }
 
-int compute_backward(struct compute *compute, const struct minibatch_tensors *tensors, int first, int count, int halves,
+int compute_backward(struct compute *compute, const struct slot_tensors *tensors, int first, int count, int halves,
                      const float *weights, float *gradient, bool add, struct error *error)
 {
     int group_start[MAX_MICROBATCHES + 1];
-    int start = microbatch_start(tensors->rows, compute->options.microbatches, first - 1);
+    int start = first_row(compute, tensors, first);
     struct backward_call rows = {.groups = count, .group_start = group_start, .add_weight_gradient = add};
 
     for (int g = 0; g <= count; g++)
-        group_start[g] = microbatch_start(tensors->rows, compute->options.microbatches, first - 1 + g) - start;
+        group_start[g] = first_row(compute, tensors, first + g) - start;
     if (group_start[count] == 0)
         return 0;
     for (int l = compute->slice.layer_count - 1; l >= 0; l--)

@@ -19,9 +19,11 @@ const struct backend *compute_backend(const struct compute *compute);
 const struct stage_layout *compute_layout(const struct compute *compute);
 const struct layout_options *compute_layout_options(const struct compute *compute);
 
-/* One mini-batch's tensors, [rows][...], each from its row 0. */
-struct minibatch_tensors {
-    int rows;
+/* The tensors of one slot: a mini-batch, or one of its micro-batches. Each begins with the row of the slot's first
+ * micro-batch. */
+struct slot_tensors {
+    int rows;               /* of the whole mini-batch */
+    int first_microbatch;   /* of the slot, 1..N */
     const float *input;     /* images or the link's slot */
     float *output;          /* the next stage's slot; unused at stage W */
     float *set;             /* activation set */
@@ -30,22 +32,22 @@ struct minibatch_tensors {
 };
 
 /* Forward of micro-batch j (1..N). `state` may be NULL in training (recomputation leaves the running statistics). */
-int compute_forward(struct compute *compute, const struct minibatch_tensors *tensors, int j, bool training,
+int compute_forward(struct compute *compute, const struct slot_tensors *tensors, int j, bool training,
                     const float *weights, float *state, struct error *error);
 
 /* The same again for micro-batches first..first+count-1 with other weights, its output kept from the link. */
-int compute_recompute(struct compute *compute, const struct minibatch_tensors *tensors, int first, int count,
+int compute_recompute(struct compute *compute, const struct slot_tensors *tensors, int first, int count,
                       const float *weights, struct error *error);
 
 /* Stage W: adds the loss of the micro-batches' logits to *result, and with `differentiate` puts its gradient, divided
  * by the mini-batch's rows, where the backward starts. labels [tensors->rows]. */
-int compute_loss(struct compute *compute, const struct minibatch_tensors *tensors, int first, int count,
+int compute_loss(struct compute *compute, const struct slot_tensors *tensors, int first, int count,
                  const uint8_t *labels, bool differentiate, struct loss_result *result, struct error *error);
 
 /* Backward of micro-batches first..first+count-1, both halves or one. Sums into `gradient` (slice parameters), after
  * clearing it unless `add`. */
 enum backward_halves { HALF_INPUT = 1, HALF_WEIGHTS = 2 };
-int compute_backward(struct compute *compute, const struct minibatch_tensors *tensors, int first, int count, int halves,
+int compute_backward(struct compute *compute, const struct slot_tensors *tensors, int first, int count, int halves,
                      const float *weights, float *gradient, bool add, struct error *error);
 
 #endif

@@ -21,7 +21,7 @@ static int room(const struct stage *stage, const struct ring_end *end)
 {
     if (!end->ring)
         return INT_MAX;
-    return (int)(ring_room(end) - stage->minibatches_before) * stage->phase.schedule.microbatches;
+    return (int)(ring_room(end) - stage->slots_before) * schedule_slot_size(&stage->phase.schedule);
 }
 
 static void refresh_progress(struct stage *stage)
@@ -157,6 +157,7 @@ int executor_run_phase(struct stage *stage, enum phase kind, int epoch, struct e
     }
     versions_destroy(stage->phase.tracker);
     stage->phase.tracker = NULL;
-    stage->minibatches_before += (uint64_t)stage->phase.schedule.minibatches;
+    stage->slots_before += (uint64_t)(stage->phase.schedule.minibatches * stage->phase.schedule.microbatches /
+                                      schedule_slot_size(&stage->phase.schedule));
     return 0;
 }

@@ -37,11 +37,12 @@ struct stage {
     struct weights *weights;
     struct simulation *simulation; /* static order; NULL if dynamic */
     float *state, *gradient, *momentum;
-    float *blended;                                   /* the intermediate weight; NULL unless a rule asks for it */
-    float *sets;                                      /* activation sets */
-    float *images;                                    /* stage 1, [mini-batches in flight] */
+    float *blended; /* the intermediate weight; NULL unless a rule asks for it */
+    int set_count;
+    float *sets;                                      /* activation sets [set_count] */
+    float *images;                                    /* stage 1, [slots in flight] */
     struct ring_end down_in, down_out, up_in, up_out; /* .ring NULL where there is no neighbour */
-    uint64_t minibatches_before;                      /* of earlier phases, since the run began */
+    uint64_t slots_before;                            /* of earlier phases, since the run began */
     struct phase_run phase;
     uint64_t wait_ns; /* since the last op ended */
     enum wait_cause wait_cause;
@@ -57,10 +58,13 @@ static inline bool stage_is_last(const struct stage *stage)
     return stage->index == stage->plan->stage_count;
 }
 
-/* Number of the phase's mini-batch i since the run began, 0-based: its slot in every ring and set. */
-static inline uint64_t stage_sequence(const struct stage *stage, int minibatch)
+/* How many slots came before the op's since the run began: its place in every ring and set. */
+static inline uint64_t stage_sequence(const struct stage *stage, const struct op *op)
 {
-    return stage->minibatches_before + (uint64_t)(minibatch - 1);
+    int microbatches = stage->phase.schedule.microbatches;
+
+    return stage->slots_before + (uint64_t)(((op->minibatch - 1) * microbatches + op->first - 1) /
+                                            schedule_slot_size(&stage->phase.schedule));
 }
 
 /* stages/executor.c: runs the phase to its end, or to where the run is stopped. */

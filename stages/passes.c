@@ -5,18 +5,19 @@
 #include "plan/staleness.h"
 #include "stages/internal.h"
 
-static struct minibatch_tensors tensors_of(struct stage *stage, int minibatch)
+static struct slot_tensors tensors_of(struct stage *stage, const struct op *op)
 {
     const struct stage_layout *layout = compute_layout(stage->compute);
-    uint64_t n = stage_sequence(stage, minibatch);
-    size_t set = n % (uint64_t)stage->plan->stages[stage->index - 1].activation_sets;
-    bool recompute = compute_layout_options(stage->compute)->recompute;
+    int size = schedule_slot_size(&stage->phase.schedule);
+    uint64_t n = stage_sequence(stage, op);
+    size_t slot = n % (uint64_t)stage->plan->stages[stage->index - 1].activation_sets;
 
-    return (struct minibatch_tensors){
-        .rows = batches_rows(stage->batches, minibatch),
-        .input = stage_is_first(stage) ? stage->images + set * layout->input_floats : ring_slot(&stage->down_in, n),
+    return (struct slot_tensors){
+        .rows = batches_rows(stage->batches, op->minibatch),
+        .first_microbatch = (op->first - 1) / size * size + 1,
+        .input = stage_is_first(stage) ? stage->images + slot * layout->input_floats : ring_slot(&stage->down_in, n),
         .output = stage_is_last(stage) ? NULL : ring_slot(&stage->down_out, n),
-        .set = stage->sets + (recompute ? 0 : set) * layout->set_floats,
+        .set = stage->sets + n % (uint64_t)stage->set_count * layout->set_floats,
         .output_gradient = stage_is_last(stage) ? NULL : ring_slot(&stage->up_in, n),
         .input_gradient = stage_is_first(stage) ? NULL : ring_slot(&stage->up_out, n),
     };
@@ -57,10 +58,10 @@ static void publish(struct stage *stage, struct ring_end *end, int neighbour, co
     record->version_sent = version;
 }
 
-/* The mini-batch is over at this stage: its slots may be written again. */
-static void release_slots(struct stage *stage, int minibatch)
+/* The op was the last of its slot at this stage: others may write there again. */
+static void release_slot(struct stage *stage, const struct op *op)
 {
-    uint64_t done = stage_sequence(stage, minibatch) + 1;
+    uint64_t done = stage_sequence(stage, op) + 1;
 
     if (!stage_is_first(stage)) {
         ring_release(&stage->down_in, done);
@@ -81,7 +82,7 @@ static void count_loss(struct phase_run *phase, const struct loss_result *result
 }
 
 /* Evaluation: newest weights, running statistics, nothing kept. */
-static int evaluate(struct stage *stage, const struct op *op, const struct minibatch_tensors *tensors,
+static int evaluate(struct stage *stage, const struct op *op, const struct slot_tensors *tensors,
                     struct op_record *record, struct error *error)
 {
     struct loss_result result = {0};
@@ -100,7 +101,7 @@ static int evaluate(struct stage *stage, const struct op *op, const struct minib
 static int run_forward(struct stage *stage, const struct op *op, struct op_record *record, struct error *error)
 {
     struct phase_run *phase = &stage->phase;
-    struct minibatch_tensors tensors = tensors_of(stage, op->minibatch);
+    struct slot_tensors tensors = tensors_of(stage, op);
     const struct message *message = NULL;
     const float *weights;
     int pinned = phase->first_version;
@@ -110,7 +111,8 @@ static int run_forward(struct stage *stage, const struct op *op, struct op_recor
             return -1;
         pinned = message->version;
     } else {
-        batches_images(stage->batches, op->minibatch, op->first, (float *)(uintptr_t)tensors.input);
+        batches_images(stage->batches, op->minibatch, tensors.first_microbatch, op->first,
+                       (float *)(uintptr_t)tensors.input);
     }
     if (phase->kind == PHASE_EVALUATE) {
         if (evaluate(stage, op, &tensors, record, error))
@@ -133,8 +135,8 @@ static int run_forward(struct stage *stage, const struct op *op, struct op_recor
         publish(stage, &stage->down_out, stage->index + 1, op, pinned, stage->plan->stages[stage->index - 1].output,
                 record);
     progress_advance(&phase->progress, op);
-    if (phase->kind == PHASE_EVALUATE && op->first == phase->schedule.microbatches)
-        release_slots(stage, op->minibatch);
+    if (phase->kind == PHASE_EVALUATE && op->first % schedule_slot_size(&phase->schedule) == 0)
+        release_slot(stage, op);
     return 0;
 }
 
@@ -178,7 +180,7 @@ static const float *backward_weights(struct stage *stage, struct backward_versio
 
 /* One batched backward over the micro-batches of the op that read the same weights. */
 static int backward_group(struct stage *stage, const struct op *op, int first, int count,
-                          const struct minibatch_tensors *tensors, const float *weights, struct error *error)
+                          const struct slot_tensors *tensors, const float *weights, struct error *error)
 {
     static const int halves[] = {
         [OP_BACKWARD] = HALF_INPUT | HALF_WEIGHTS,
@@ -199,7 +201,7 @@ static int backward_group(struct stage *stage, const struct op *op, int first, i
                             first > 1, error);
 }
 
-static int backward_groups(struct stage *stage, const struct op *op, const struct minibatch_tensors *tensors,
+static int backward_groups(struct stage *stage, const struct op *op, const struct slot_tensors *tensors,
                            struct error *error)
 {
     int end = op->first + op->count;
@@ -247,7 +249,7 @@ static int update(struct stage *stage, struct op_record *record, struct error *e
     return 0;
 }
 
-static void finish_loss(struct stage *stage, const struct minibatch_tensors *tensors, struct op_record *record)
+static void finish_loss(struct stage *stage, const struct slot_tensors *tensors, struct op_record *record)
 {
     struct phase_run *phase = &stage->phase;
 
@@ -259,7 +261,7 @@ static void finish_loss(struct stage *stage, const struct minibatch_tensors *ten
 static int run_backward(struct stage *stage, const struct op *op, struct op_record *record, struct error *error)
 {
     struct phase_run *phase = &stage->phase;
-    struct minibatch_tensors tensors = tensors_of(stage, op->minibatch);
+    struct slot_tensors tensors = tensors_of(stage, op);
     const struct message *message = NULL;
     struct backward_versions versions;
     int committed = 0;
@@ -284,11 +286,12 @@ static int run_backward(struct stage *stage, const struct op *op, struct op_reco
         publish(stage, &stage->up_out, stage->index - 1, op, committed, stage->plan->stages[stage->index - 1].input,
                 record);
     progress_advance(&phase->progress, op);
+    if (op->kind != OP_BACKWARD_INPUT)
+        release_slot(stage, op);
     if (!schedule_updates_after(&phase->schedule, op))
         return 0;
     if (stage_is_last(stage))
         finish_loss(stage, &tensors, record);
-    release_slots(stage, op->minibatch);
     return update(stage, record, error);
 }
 

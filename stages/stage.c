@@ -50,13 +50,12 @@ static int create_weights(struct stage *stage, struct error *error)
 static int create_activations(struct stage *stage, struct error *error)
 {
     const struct stage_layout *layout = compute_layout(stage->compute);
-    size_t minibatches = (size_t)own_plan(stage)->activation_sets;
-    size_t sets = compute_layout_options(stage->compute)->recompute ? 1 : minibatches;
+    size_t slots = (size_t)own_plan(stage)->activation_sets;
 
-    if (memory_floats(&stage->sets, sets * layout->set_floats, "activations", error))
+    stage->set_count = layout_set_count(compute_layout_options(stage->compute), own_plan(stage)->activation_sets);
+    if (memory_floats(&stage->sets, (size_t)stage->set_count * layout->set_floats, "activations", error))
         return -1;
-    return stage_is_first(stage) ? memory_floats(&stage->images, minibatches * layout->input_floats, "images", error)
-                                 : 0;
+    return stage_is_first(stage) ? memory_floats(&stage->images, slots * layout->input_floats, "images", error) : 0;
 }
 
 static int simulate(struct stage *stage, struct error *error)

@@ -34,15 +34,12 @@ void telemetry_start(struct stage *stage)
     telemetry_account(stage);
 }
 
-/* Mini-batches between their first forward's begin and their last backward's end. */
-static int in_flight(const struct phase_run *phase)
+/* Runs of `size` micro-batches between their first forward's begin and their last backward's end. */
+static int in_flight(const struct phase_run *phase, int size)
 {
-    int microbatches = phase->schedule.microbatches;
-
     if (!phase->tracker) /* not training */
         return 0;
-    return (phase->progress.forwards + microbatches - 1) / microbatches -
-           phase->progress.weight_backwards / microbatches;
+    return (phase->progress.forwards + size - 1) / size - phase->progress.weight_backwards / size;
 }
 
 void telemetry_account(struct stage *stage)
@@ -51,13 +48,16 @@ void telemetry_account(struct stage *stage)
     const struct stage_layout *layout = compute_layout(stage->compute);
     const struct layout_options *options = compute_layout_options(stage->compute);
     size_t parameters = stage->plan->stages[stage->index - 1].slice.parameters;
-    int versions = weights_count(stage->weights), minibatches = in_flight(&stage->phase);
+    int versions = weights_count(stage->weights), slot_size = schedule_slot_size(&stage->plan->schedule);
+    int slots = in_flight(&stage->phase, slot_size);
 
     set_with_peak(&counters->versions, &counters->versions_peak, versions);
-    set_with_peak(&counters->in_flight, &counters->in_flight_peak, minibatches);
+    set_with_peak(&counters->in_flight, &counters->in_flight_peak,
+                  in_flight(&stage->phase, stage->plan->schedule.microbatches));
+    set_with_peak(&counters->slots, &counters->slots_peak, slots);
     set_memory(counters, MEMORY_STASH,
                ((size_t)(versions - 1) + (stage->blended ? 1 : 0)) * parameters * sizeof(float));
-    set_memory(counters, MEMORY_ACTIVATIONS, layout_activation_floats(layout, options, minibatches) * sizeof(float));
+    set_memory(counters, MEMORY_ACTIVATIONS, layout_activation_floats(layout, options, slots) * sizeof(float));
 }
 
 void telemetry_waited(struct stage *stage, enum wait_cause cause, uint64_t nanoseconds)

@@ -192,8 +192,12 @@ START_TEST(wrong_input_is_one_line_and_exit_status_2)
         {"-n @", "unknown option -n"},
         {"@ --set", "--set needs a value"},
         {"@ --grid", "--grid does not go with tpcoord run"},
-        {"plan @ --trace x", "--trace does not go with tpcoord plan"},
+        {"systems --trace x", "--trace does not go with tpcoord systems"},
+        {"plan @ --trace x", "--trace goes with --simulate, or with tpcoord run"},
         {"plan @ --slots 3", "--slots goes with --grid"},
+        {"plan @ --minibatches 3", "--minibatches goes with --grid or --simulate"},
+        {"plan @ --grid --simulate", "--grid and --simulate do not go together"},
+        {"plan @ --simulate --set simulation.forward_ms=1,2", "2 numbers, but there are 3 stages"},
         {"@ --json - --trace -", "--json and --trace cannot both have standard output"},
         {"plan @ --grid --slots 0", "--slots: 0 is out of bounds; use a whole number from 1"},
         {"/nonexistent.ini", "/nonexistent.ini: cannot be opened: No such file or directory"},
@@ -219,7 +223,7 @@ START_TEST(wrong_input_is_one_line_and_exit_status_2)
     ck_assert(rmdir(runs) == 0 || errno == ENOENT);
 }
 END_TEST
-enum { WRONG_INPUTS = 25 };
+enum { WRONG_INPUTS = 29 };
 
 START_TEST(all_mistakes_of_a_file_come_at_once)
 {
@@ -358,6 +362,57 @@ START_TEST(the_plan_is_table_and_json)
     ck_assert(json_equal(plan, again));
     json_decref(plan);
     json_decref(again);
+}
+END_TEST
+
+static void check_prediction(const json_t *plan)
+{
+    const json_t *simulation = json_object_get(plan, "simulation"), *stage;
+    const double seconds = json_real_value(json_object_get(simulation, "seconds"));
+    size_t index;
+
+    ck_assert(seconds > 0.0);
+    ck_assert_int_eq(json_integer_value(json_object_get(simulation, "minibatches")), 50);
+    ck_assert(json_real_value(json_object_get(simulation, "epoch_seconds")) > 0.0);
+    ck_assert_uint_eq(json_array_size(json_object_get(simulation, "link")), 2);
+    ck_assert_uint_eq(json_array_size(json_object_get(simulation, "stage")), 3);
+    json_array_foreach(json_object_get(simulation, "stage"), index, stage)
+    {
+        double all = json_real_value(json_object_get(stage, "busy_fraction")) * seconds +
+                     json_real_value(json_object_get(stage, "drained_seconds"));
+        const json_t *wait;
+        const char *cause;
+
+        json_object_foreach(json_object_get(stage, "wait_seconds"), cause, wait) all += json_real_value(wait);
+        ck_assert_double_eq_tol(all, seconds, 1e-9 * seconds);
+        ck_assert(json_real_value(json_object_get(json_object_get(stage, "op_ms"), "forward")) > 0.0);
+        ck_assert(json_real_value(json_object_get(json_object_get(stage, "op_ms"), "backward")) > 0.0);
+    }
+}
+
+START_TEST(a_simulation_is_table_json_and_trace)
+{
+    char words[256];
+
+    snprintf(words, sizeof(words), "plan @ --simulate --minibatches 50 --json %s/plan.json --trace %s/trace.json",
+             folder, folder);
+    ck_assert_int_eq(run(words), 0);
+    const char *table = read_file("out");
+    ck_assert_ptr_nonnull(strstr(table, "simulation of 50 mini-batches in dynamic order, links in shared memory\n"));
+    ck_assert_ptr_nonnull(strstr(table, "v: papers 1, exact 1, unit-time 1; with these times "));
+    for (const char *line = table; *line; line += strcspn(line, "\n") + 1)
+        ck_assert_msg(strcspn(line, "\n") <= 110, "a long line: %.*s", (int)strcspn(line, "\n"), line);
+    json_t *plan = parse(read_file("plan.json")), *trace = parse(read_file("trace.json"));
+    check_plan(plan);
+    check_prediction(plan);
+    /* A name for each of stages and pipeline; three forwards, a backward and an update per mini-batch and stage. */
+    ck_assert_uint_eq(json_array_size(trace), 4 + 3 * 50 * 5);
+    json_decref(plan);
+    json_decref(trace);
+
+    ck_assert_int_eq(run("plan @ --simulate --set simulation.link_mbit=1000 --set pipeline.system=zb-h1"), 0);
+    ck_assert_ptr_nonnull(strstr(read_file("out"), "input half"));
+    ck_assert_ptr_nonnull(strstr(read_file("out"), "link   activation ms  gradient ms  latency ms\n"));
 }
 END_TEST
 
@@ -637,6 +692,7 @@ int main(void)
     tcase_add_test(tcase, damaged_data_is_found_before_anything_starts);
     tcase_add_test(tcase, too_little_shared_memory_is_said_before_anything_starts);
     tcase_add_test(tcase, the_plan_is_table_and_json);
+    tcase_add_test(tcase, a_simulation_is_table_json_and_trace);
     tcase_add_test(tcase, a_run_reports_what_it_did);
     tcase_add_test(tcase, json_on_standard_output_is_alone_there);
     tcase_add_loop_test(tcase, every_system_runs, 0, system_count);

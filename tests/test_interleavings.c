@@ -155,18 +155,18 @@ static struct progress progress_at(const struct explorer *explorer, const struct
 {
     const struct schedule *schedule = &explorer->schedule;
     const struct stage_state *own = &state->stages[stage - 1];
-    const int n = schedule->microbatches, total = n * schedule->minibatches;
+    const int size = schedule_slot_size(schedule), total = schedule->microbatches * schedule->minibatches;
     struct progress progress = {own->forwards, own->backwards, own->weight_backwards, total, 0, total, total};
 
     if (stage > 1) {
         progress.activations_arrived = own[-1].forwards;
         if (explorer->gradient_slots > 0)
-            progress.backward_room = (own[-1].weight_backwards / n + explorer->gradient_slots) * n;
+            progress.backward_room = (own[-1].weight_backwards / size + explorer->gradient_slots) * size;
     }
     if (stage < schedule->stages) {
         const int done = min_int(own->weight_backwards, own[1].weight_backwards);
         progress.gradients_arrived = own[1].backwards;
-        progress.forward_room = (done / n + schedule_activation_slots(schedule, stage)) * n;
+        progress.forward_room = (done / size + schedule_activation_slots(schedule, stage)) * size;
     }
     return progress;
 }

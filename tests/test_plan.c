@@ -71,7 +71,7 @@ START_TEST(mistakes_name_the_key_and_what_would_be_right)
         {"model.arch=vgg", "--set model.arch: unknown architecture \"vgg\"; there are: "},
         {"train.nesterov=yes train.momentum=0", "--set train.nesterov: needs train.momentum above 0"},
         {"pipeline.system=pipedream", "/dev/null: pipeline.microbatches (by default): order 1F1B takes whole"},
-        {"pipeline.system=pipedream-2bw", "--set pipeline.system: double-buffered weights need as many micro-batches"},
+        {"pipeline.system=pipedream-2bw", "--set pipeline.system: double-buffered forwards need as many micro-batches"},
         {"pipeline.system=gpipe pipeline.backward_weights=committed", "--set pipeline.system: order fill-drain"},
         {"pipeline.system=v-timeprest pipeline.forward_weights=live pipeline.vertical_sync=yes",
          "--set pipeline.vertical_sync: yes pins the forwards' weights, but forward_weights says live; use no"},
@@ -327,11 +327,14 @@ START_TEST(known_systems_keep_known_versions)
 END_TEST
 
 /* First slot that an op of the mini-batch takes at the stage, and the slot behind its last. */
-static void span(const struct stage_order *order, int minibatch, int *first, int *end)
+/* From a slot's first op to its last, in time slots of the schedule. `size`: micro-batches that it holds. */
+static void span(const struct stage_order *order, int microbatches, int size, int slot, int *first, int *end)
 {
     *first = -1;
     for (int k = 0; k < order->op_count; k++) {
-        if (order->ops[k].minibatch != minibatch)
+        const struct op *op = &order->ops[k];
+
+        if (((op->minibatch - 1) * microbatches + op->first - 1) / size != slot)
             continue;
         if (*first < 0)
             *first = order->slots[k];
@@ -339,17 +342,18 @@ static void span(const struct stage_order *order, int minibatch, int *first, int
     }
 }
 
-/* Mini-batches between their first op at stage s and their last op at stages s and s + 1, counted slot by slot. */
-static int slots_in_use(const struct simulation *simulation, int s)
+/* Slots of memory between their first op at stage s and their last op at stages s and s + 1, one unit of time by one. */
+static int slots_in_use(const struct simulation *simulation, const struct schedule *schedule, int s)
 {
+    const int n = schedule->microbatches, size = schedule->order.whole_backward ? n : 1;
     int *use = calloc((size_t)simulation->slot_count + 1, sizeof(*use)), most = 0;
 
-    for (int i = 1; i <= simulation->minibatch_count; i++) {
+    for (int i = 0; i < simulation->minibatch_count * n / size; i++) {
         int first, end = 0, first_after, end_after = 0;
 
-        span(&simulation->stages[s - 1], i, &first, &end);
+        span(&simulation->stages[s - 1], n, size, i, &first, &end);
         if (s < simulation->stage_count)
-            span(&simulation->stages[s], i, &first_after, &end_after);
+            span(&simulation->stages[s], n, size, i, &first_after, &end_after);
         for (int slot = first; slot < (end > end_after ? end : end_after); slot++)
             use[slot]++;
     }
@@ -384,12 +388,13 @@ START_TEST(room_is_enough_for_the_schedule)
                 for (int s = 1; s <= w; s++) {
                     const struct plan_stage *stage = &plan.stages[s - 1];
 
-                    ck_assert_msg(stage->activation_slots >= slots_in_use(simulation, s),
+                    ck_assert_msg(stage->activation_slots >= slots_in_use(simulation, &schedule, s),
                                   "%s: %d slots at stage %d, %d needed", settings, stage->activation_slots, s,
-                                  slots_in_use(simulation, s));
+                                  slots_in_use(simulation, &schedule, s));
                     ck_assert_int_ge(stage->weight_version_buffers, stage->weight_versions);
                     ck_assert_int_le(stage->weight_version_buffers, plan.minibatches_per_epoch + 1);
-                    ck_assert_int_le(stage->activation_slots, plan.minibatches_per_epoch);
+                    ck_assert_int_le(stage->activation_slots * schedule_slot_size(&schedule),
+                                     plan.minibatches_per_epoch * schedule.microbatches);
                     if (replayed)
                         ck_assert_int_eq(stage->weight_version_buffers, stage->weight_versions);
                 }

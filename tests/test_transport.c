@@ -20,6 +20,7 @@ static struct plan small_plan(int stages, int microbatches, int slots, int float
 
     plan.config.data.batch = 1;
     plan.schedule.microbatches = microbatches;
+    plan.schedule.order.whole_backward = true;
     for (int s = 0; s < stages; s++) {
         plan.stages[s].activation_slots = slots;
         plan.stages[s].input = plan.stages[s].output = (struct shape){1, 1, floats};

@@ -106,7 +106,7 @@ static void draw_schedule(struct run *run, uint64_t seed)
         schedule->microbatches = schedule->order.microbatches ? 1 : draw_int(run, 1, MICROBATCHES_MAX);
         schedule->minibatches = draw_int(run, 1, MINIBATCHES_MAX);
     } while (schedule_check(schedule, &error) != 0);
-    run->gradient_slots = draw_int(run, 1, 2);
+    run->gradient_slots = schedule->order.whole_backward ? draw_int(run, 1, 2) : schedule_gradient_slots(schedule);
     for (int s = 0; s < schedule->stages; s++)
         run->pace[s] = draw_duration(run, 30);
     name_run(run);
@@ -115,20 +115,20 @@ static void draw_schedule(struct run *run, uint64_t seed)
 static void look_around(struct run *run, int stage)
 {
     const struct schedule *schedule = &run->schedule;
-    const int n = schedule->microbatches;
+    const int n = schedule->microbatches, size = schedule_slot_size(schedule);
     struct progress *own = &run->stages[stage - 1].progress;
 
     own->activations_arrived = own->forward_room = own->backward_room = n * schedule->minibatches;
     if (stage > 1) {
         const struct progress *before = &run->stages[stage - 2].progress;
         own->activations_arrived = before->forwards;
-        own->backward_room = (before->weight_backwards / n + run->gradient_slots) * n;
+        own->backward_room = (before->weight_backwards / size + run->gradient_slots) * size;
     }
     if (stage < schedule->stages) {
         const struct progress *after = &run->stages[stage].progress;
         const int done = min_int(own->weight_backwards, after->weight_backwards);
         own->gradients_arrived = after->backwards;
-        own->forward_room = (done / n + schedule_activation_slots(schedule, stage)) * n;
+        own->forward_room = (done / size + schedule_activation_slots(schedule, stage)) * size;
     }
 }
 
@@ -519,6 +519,7 @@ START_TEST(test_bubble)
         run->schedule.forward = system->forward;
         run->schedule.backward = system->backward;
         run->schedule.microbatches = draw_int(run, run->schedule.stages, MICROBATCHES_MAX);
+        run->gradient_slots = schedule_gradient_slots(&run->schedule);
         for (int kind = OP_FORWARD; kind <= OP_BACKWARD_WEIGHTS; kind++)
             t[kind] = draw_int(run, 1, 9);
         work = t[OP_FORWARD] + (split ? t[OP_BACKWARD_INPUT] + t[OP_BACKWARD_WEIGHTS] : t[OP_BACKWARD]);

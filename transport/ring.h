@@ -3,7 +3,7 @@
  *
  * Memory order: what the producer writes into a slot and a message happens before ring_publish's release store of
  * `published`, which ring_peek's acquire load reads. What the consumer reads from a slot happens before
- * ring_release's release store of `released`, which ring_has_room's acquire load reads. */
+ * ring_release's release store of `released`, which ring_room's acquire load reads. */
 #ifndef TP_TRANSPORT_RING_H
 #define TP_TRANSPORT_RING_H
 
@@ -12,23 +12,21 @@
 
 #include "transport/segment.h"
 
-/* One process's view of an end. `messages` and `minibatches` count what this end has published or taken, and what it
- * has finished with, since the run began. */
+/* One process's view of an end. */
 struct ring_end {
-    struct ring *ring;
+    struct ring *ring; /* NULL: the stage has no neighbour there */
     struct message *messages_base;
     unsigned char *data;
-    uint64_t messages;
+    uint64_t messages; /* that this end has published, or taken, since the run began */
 };
 
-/* Also used for NULL: the stage has no neighbour there. */
+/* `ring` may be NULL; no other operation is then allowed. */
 void ring_end_open(struct ring_end *end, const struct segment *segment, struct ring *ring);
 
-/* Producer: how many mini-batches since the run began have a slot (a cursor value: mini-batch number n, 0-based, may be
- * written when n < ring_room). */
+/* Producer: the n-th slot's worth of data since the run began (0-based) may be written when n < ring_room. */
 uint64_t ring_room(const struct ring_end *end);
 
-/* The slot of the n-th mini-batch (0-based, since the run began). */
+/* The memory of the n-th. */
 void *ring_slot(const struct ring_end *end, uint64_t n);
 
 /* Producer: everything written to the slot so far becomes visible with this message. */
@@ -38,7 +36,7 @@ void ring_publish(struct ring_end *end, const struct message *message);
 uint64_t ring_published(const struct ring_end *end);
 const struct message *ring_message(const struct ring_end *end, uint64_t k);
 
-/* Consumer: the slots of mini-batches 0..n-1 may be written again. */
+/* Consumer: the memory of the first n may be written again. */
 void ring_release(struct ring_end *end, uint64_t n);
 
 #endif

@@ -33,7 +33,7 @@ static size_t place_ring(const struct plan *plan, int r, size_t offset, struct r
 
     ring->slots = (uint64_t)(r % 2 ? plan->gradient_slots : plan->stages[link - 1].activation_slots);
     ring->slot_bytes = plan_slot_bytes(plan, link);
-    ring->message_capacity = ring->slots * (uint64_t)plan->schedule.microbatches;
+    ring->message_capacity = ring->slots * (uint64_t)schedule_slot_size(&plan->schedule);
     ring->messages_offset = align_up(offset, CACHE_LINE);
     ring->data_offset = align_up(ring->messages_offset + ring->message_capacity * sizeof(struct message), 4096);
     return ring->data_offset + ring->slots * ring->slot_bytes;

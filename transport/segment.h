@@ -67,6 +67,7 @@ struct counters {
     _Atomic uint64_t memory_peak[MEMORY_CATEGORIES];
     _Atomic int32_t versions, versions_peak;                 /* alive */
     _Atomic int32_t in_flight, in_flight_peak;               /* mini-batches in training */
+    _Atomic int32_t slots, slots_peak;                       /* the same in slots of memory (schedule_slot_size) */
     _Atomic uint64_t staleness_forward[STALENESS_BUCKETS];   /* backwards by live - forward version; last: and above */
     _Atomic uint64_t staleness_backward[STALENESS_BUCKETS];  /* by live - version read */
     _Atomic uint64_t version_difference[DIFFERENCE_BUCKETS]; /* stage W: mini-batches by i - committed */
@@ -97,14 +98,14 @@ struct message {
     int32_t minibatch; /* in its phase, 1.. */
     int16_t first, count;
     int32_t version; /* down: the pin; up: the committed version */
-    int32_t slot;
 };
 
-/* One direction of a link: single producer, single consumer; both cursors only grow. A slot holds one mini-batch,
- * slot = mini-batches since the run began % slots, and is written row by row as micro-batches come. */
+/* One direction of a link: single producer, single consumer; both cursors only grow. A slot holds what one backward
+ * covers (schedule_slot_size), slot = how many came before since the run began % slots, and is written row by row as
+ * micro-batches come. */
 struct ring {
     alignas(CACHE_LINE) _Atomic uint64_t published; /* messages; written by the producer */
-    alignas(CACHE_LINE) _Atomic uint64_t released;  /* mini-batches whose slot the consumer has let go */
+    alignas(CACHE_LINE) _Atomic uint64_t released;  /* slots that the consumer has let go */
     alignas(CACHE_LINE) uint64_t slots;             /* constant from here on */
     uint64_t slot_bytes, messages_offset, message_capacity, data_offset;
 };

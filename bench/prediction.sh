@@ -1,0 +1,83 @@
+#!/bin/sh
+# How well does tpcoord plan --simulate know what a run will do? Trains each system for one short epoch in two stages,
+# gives the simulation the mean times of the ops that this very run measured, and compares seconds per epoch and version
+# differences. What is left over is what the simulation leaves out: that times vary, and what lies between ops.
+#
+# The last column uses the times of the layers as measured one by one, all that is known before a run. They miss what
+# stages do to each other when they share caches, memory and cores.
+#
+# Usage: bench/prediction.sh BUILD   (BUILD: where tpcoord and tpstage are)
+#   SYSTEMS="timeprest pipedream gpipe"
+#   STAGES=2
+#   IMAGES=6400      to train on in each
+set -eu
+export LC_ALL=C
+
+if [ $# -ne 1 ]; then
+    echo "usage: bench/prediction.sh BUILD" >&2
+    exit 2
+fi
+build=$(cd "$1" && pwd)
+root=$(cd "$(dirname "$0")/.." && pwd)
+systems=${SYSTEMS:-timeprest pipedream gpipe}
+stages=${STAGES:-2}
+images=${IMAGES:-6400}
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 1' HUP INT TERM
+
+# VERB JSON OPTION...: runs tpcoord on the system at hand.
+tpcoord() {
+    verb=$1 json=$2
+    shift 2
+    "$build/tpcoord" "$verb" "$root/configs/resnet.ini" --json "$json" --epochs 1 --set "run.output=$scratch" \
+        --set "pipeline.system=$system" --set "pipeline.stages=$stages" --set "pipeline.microbatches=$microbatches" \
+        --set "data.limit=$images" "$@" >"$scratch/output" 2>&1 || {
+        cat "$scratch/output" >&2
+        exit 1
+    }
+}
+
+# KIND: the mean milliseconds of this kind of op, per stage, in the run's report.
+op_ms() {
+    awk -v kind="\"$1\":" '
+        $1 == "\"op_ms\":" { inside = 1 }
+        inside && $1 == kind { sub(/,$/, "", $2); list = list (list == "" ? "" : ",") $2 }
+        /}/ { inside = 0 }
+        END { print list }' "$scratch/run"
+}
+
+# FILE NAME: the first member of that name.
+member() {
+    sed -n "s/^ *\"$2\": \([-0-9.e]*\),*\$/\1/p" "$scratch/$1" | head -n 1
+}
+
+# FILE NAME: "median (min to max)" of the first object of that name that has these.
+differences() {
+    awk -v name="\"$2\":" '
+        $1 == name { inside = 1 }
+        inside && /"(min|median|max)":/ { key = $1; gsub(/[^a-z]/, "", key); sub(/,$/, "", $2); value[key] = $2 }
+        inside && /}/ { if ("median" in value) exit; inside = 0 }
+        END { printf "%s (%s to %s)", value["median"], value["min"], value["max"] }' "$scratch/$1"
+}
+
+printf '%-14s %2s %2s  %9s %10s %6s   %-14s %-14s  %s\n' system W N "s/epoch" predicted ratio \
+    "v measured" "v predicted" "ratio by layers"
+for system in $systems; do
+    case $system in pipedream | naive) microbatches=1 ;; *) microbatches=3 ;; esac
+    tpcoord run "$scratch/run" --quiet
+    set --
+    for kind in forward backward backward_input backward_weights update; do
+        times=$(op_ms "$kind")
+        [ -z "$times" ] || set -- "$@" --set "simulation.${kind}_ms=$times"
+    done
+    tpcoord plan "$scratch/plan" --simulate "$@"
+    tpcoord plan "$scratch/layers" --simulate
+    seconds=$(awk -v images="$images" -v rate="$(member run images_per_second)" 'BEGIN { print images / rate }')
+    printf '%-14s %2d %2d  %9.3f %10.3f %6.3f   %-14s %-14s  %.3f\n' "$system" "$stages" "$microbatches" "$seconds" \
+        "$(member plan epoch_seconds)" \
+        "$(awk -v p="$(member plan epoch_seconds)" -v m="$seconds" 'BEGIN { print p / m }')" \
+        "$(differences run measured)" "$(differences plan version_difference)" \
+        "$(awk -v p="$(member layers epoch_seconds)" -v m="$seconds" 'BEGIN { print p / m }')"
+done

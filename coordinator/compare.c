@@ -1,0 +1,406 @@
+#include "coordinator/compare.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "coordinator/run.h"
+#include "coordinator/run_folder.h"
+#include "coordinator/show_comparison.h"
+#include "coordinator/show_plan.h"
+#include "coordinator/summary.h"
+#include "plan/config_keys.h"
+
+struct contender {
+    const struct system *system;
+    bool planned;
+    struct prepared prepared;         /* if planned; with the config's seed */
+    char (*folders)[CONFIG_PATH_MAX]; /* [seed_count], of its runs; "" until it is made */
+    json_t *runs;                     /* reports, of the seeds that were begun */
+};
+
+struct comparison {
+    struct config config;                /* what all share: the partition too, once it is decided */
+    const struct system *partition_from; /* the system whose plan decided it; NULL: the user */
+    char folder[CONFIG_PATH_MAX];        /* above those of the runs; "" until it is made */
+    int64_t seeds[SUMMARY_RUNS_MAX];
+    int seed_count;
+    double target; /* NaN: none */
+    int count;
+    struct contender contenders[]; /* [count], with room for every system */
+};
+
+static int add_system(struct comparison *comparison, const char *name, struct error *error)
+{
+    struct config scratch;
+
+    if (config_key_set(config_key_find("pipeline.system"), &scratch, name, error))
+        return -1;
+    for (int c = 0; c < comparison->count; c++)
+        if (strcmp(comparison->contenders[c].system->name, name) == 0)
+            return error_set(error, "%s is there twice", name);
+    comparison->contenders[comparison->count++].system = system_find(name);
+    return 0;
+}
+
+static int add_seed(struct comparison *comparison, const char *text, struct error *error)
+{
+    struct config scratch;
+
+    if (config_key_set(config_key_find("run.seed"), &scratch, text, error))
+        return -1;
+    for (int i = 0; i < comparison->seed_count; i++)
+        if (comparison->seeds[i] == scratch.run.seed)
+            return error_set(error, "%s is there twice", text);
+    if (comparison->seed_count == SUMMARY_RUNS_MAX)
+        return error_set(error, "there are more than %d", SUMMARY_RUNS_MAX);
+    comparison->seeds[comparison->seed_count++] = scratch.run.seed;
+    return 0;
+}
+
+/* Gives each part of "a,b,c" to `add`. */
+static int read_list(struct comparison *comparison, const char *option, const char *list,
+                     int (*add)(struct comparison *, const char *, struct error *), struct error *error)
+{
+    char *copy = strdup(list), *rest = copy, *part;
+    int result = copy ? 0 : error_set(error, "out of memory");
+
+    while (result == 0 && (part = strsep(&rest, ",")) != NULL)
+        result = add(comparison, part, error);
+    free(copy);
+    return result ? error_prefix(error, "%s", option) : 0;
+}
+
+/* "0.85" or "85%". */
+static int read_target(double *target, const char *text, struct error *error)
+{
+    size_t length = strlen(text);
+    bool percent = length > 0 && text[length - 1] == '%';
+    char number[32];
+
+    snprintf(number, sizeof(number), "%.*s", (int)(length - percent), text);
+    if (parse_double(target, number, 0.0, percent ? 100.0 : 1.0, error))
+        return error_set(error, "--target: \"%s\" is no top-1; use one such as 0.85 or 85%%", text);
+    *target /= percent ? 100.0 : 1.0;
+    return 0;
+}
+
+static int read_request(struct comparison *comparison, const struct comparison_request *request, struct error *error)
+{
+    if (request->systems && read_list(comparison, "--systems", request->systems, add_system, error))
+        return -1;
+    for (int k = 0; k < system_count && !request->systems; k++)
+        comparison->contenders[comparison->count++].system = &systems[k];
+    if (request->seeds && read_list(comparison, "--seeds", request->seeds, add_seed, error))
+        return -1;
+    comparison->target = NAN;
+    return request->target ? read_target(&comparison->target, request->target, error) : 0;
+}
+
+/* The config's N, unless the system cannot have it. */
+static int microbatches_of(const struct system *system, const struct config *config)
+{
+    const int asked = config->pipeline.microbatches, needed = orders[system->order].microbatches;
+
+    if (needed > 0)
+        return needed;
+    if (system->forward == FORWARD_DOUBLE_BUFFERED && asked < config->pipeline.stages)
+        return config->pipeline.stages;
+    return asked;
+}
+
+static enum exit_status out_of_memory(void)
+{
+    fprintf(stderr, "tpcoord: out of memory\n");
+    return EXIT_FAILED;
+}
+
+static enum exit_status plan_system(struct prepared *prepared, const struct comparison *comparison,
+                                    const struct comparison_request *request, const struct system *system)
+{
+    enum { OWN = 3 };
+    const struct config *config = &comparison->config;
+    const int given = request->override_count;
+    const char **overrides = calloc((size_t)(given + OWN), sizeof(*overrides));
+    char own[OWN][512], partition[400];
+
+    if (!overrides)
+        return out_of_memory();
+    config_partition_format(config, partition, sizeof(partition));
+    snprintf(own[0], sizeof(own[0]), "pipeline.system=%s", system->name);
+    snprintf(own[1], sizeof(own[1]), "pipeline.microbatches=%d", microbatches_of(system, config));
+    snprintf(own[2], sizeof(own[2]), "pipeline.partition=%s", partition);
+    for (int i = 0; i < given + OWN; i++)
+        overrides[i] = i < given ? request->overrides[i] : own[i - given];
+    enum exit_status status = prepare(prepared, &(struct preparation){.path = request->config,
+                                                                      .overrides = overrides,
+                                                                      .override_count = given + OWN,
+                                                                      .depth = PREPARE_PLAN});
+    free(overrides);
+    return status;
+}
+
+/* The first system's plan decides it for all: each with its own, they would be partitions that are compared. */
+static enum exit_status decide_partition(struct comparison *comparison, const struct comparison_request *request)
+{
+    const struct system *system = comparison->contenders[0].system;
+    struct config *config = &comparison->config;
+    struct prepared prepared;
+
+    if (config->pipeline.partition_count > 0)
+        return EXIT_DONE;
+    enum exit_status status = plan_system(&prepared, comparison, request, system);
+    if (status != EXIT_DONE)
+        return status;
+    for (int s = 0; s < prepared.plan.stage_count; s++)
+        config->pipeline.partition[s] = prepared.plan.stages[s].slice.block_count;
+    config->pipeline.partition_count = prepared.plan.stage_count;
+    comparison->partition_from = system;
+    prepared_release(&prepared);
+    return EXIT_DONE;
+}
+
+static enum exit_status plan_contenders(struct comparison *comparison, const struct comparison_request *request)
+{
+    for (int c = 0; c < comparison->count; c++) {
+        struct contender *contender = &comparison->contenders[c];
+        enum exit_status status = plan_system(&contender->prepared, comparison, request, contender->system);
+
+        if (status != EXIT_DONE)
+            return status;
+        contender->planned = true;
+        contender->runs = json_array();
+        contender->folders = calloc((size_t)comparison->seed_count, sizeof(*contender->folders));
+        if (!contender->runs || !contender->folders)
+            return out_of_memory();
+    }
+    return EXIT_DONE;
+}
+
+/* <folder>/<system>, or <folder>/<system>-seed-<seed> where there are several. */
+static int make_folders(struct comparison *comparison, struct config_mistakes *mistakes)
+{
+    struct config config = comparison->config;
+
+    if (run_folder_create(comparison->folder, &config, mistakes))
+        return -1;
+    memcpy(config.run.output, comparison->folder, sizeof(config.run.output));
+    for (int c = 0; c < comparison->count; c++) {
+        struct contender *contender = &comparison->contenders[c];
+
+        for (int i = 0; i < comparison->seed_count; i++) {
+            snprintf(config.run.name, sizeof(config.run.name), "%s", contender->system->name);
+            if (comparison->seed_count > 1)
+                snprintf(config.run.name, sizeof(config.run.name), "%s-seed-%lld", contender->system->name,
+                         (long long)comparison->seeds[i]);
+            if (run_folder_create(contender->folders[i], &config, mistakes))
+                return -1;
+        }
+    }
+    return 0;
+}
+
+static enum exit_status prepare_all(struct comparison *comparison, const struct comparison_request *request)
+{
+    struct config_mistakes mistakes;
+
+    if (config_load(&comparison->config, request->config, request->overrides, request->override_count, &mistakes)) {
+        config_mistakes_print(&mistakes, stderr);
+        return EXIT_USAGE;
+    }
+    if (comparison->seed_count == 0)
+        comparison->seeds[comparison->seed_count++] = comparison->config.run.seed;
+    enum exit_status status = decide_partition(comparison, request);
+    if (status == EXIT_DONE)
+        status = plan_contenders(comparison, request);
+    if (status == EXIT_DONE && make_folders(comparison, &mistakes)) {
+        config_mistakes_print(&mistakes, stderr);
+        status = EXIT_USAGE;
+    }
+    return status;
+}
+
+enum exit_status comparison_prepare(struct comparison **out, const struct comparison_request *request)
+{
+    struct comparison *comparison =
+        calloc(1, sizeof(*comparison) + (size_t)system_count * sizeof(comparison->contenders[0]));
+    enum exit_status status = EXIT_USAGE;
+    struct error error;
+
+    *out = NULL;
+    if (!comparison)
+        return out_of_memory();
+    if (read_request(comparison, request, &error))
+        fprintf(stderr, "tpcoord: %s\n", error.text);
+    else
+        status = prepare_all(comparison, request);
+    if (status == EXIT_DONE)
+        *out = comparison;
+    else
+        comparison_destroy(comparison);
+    return status;
+}
+
+void comparison_destroy(struct comparison *comparison)
+{
+    for (int c = 0; c < comparison->count; c++) {
+        struct contender *contender = &comparison->contenders[c];
+
+        if (!contender->planned)
+            continue;
+        for (int i = 0; i < comparison->seed_count && contender->folders; i++)
+            run_folder_discard(contender->folders[i]);
+        free(contender->folders);
+        json_decref(contender->runs);
+        prepared_release(&contender->prepared);
+    }
+    run_folder_discard(comparison->folder);
+    free(comparison);
+}
+
+static void print_head(FILE *out, const struct comparison *comparison)
+{
+    const struct config *config = &comparison->config;
+    const struct plan *plan = &comparison->contenders[0].prepared.plan;
+    char partition[400];
+
+    config_partition_format(config, partition, sizeof(partition));
+    fprintf(out, "%d system%s: %s on %d + %d images of %s, M = %d, W = %d, %d epoch%s, %s order, seed",
+            comparison->count, comparison->count == 1 ? "" : "s", config->model.arch, plan->data.train_count,
+            plan->data.test_count, config->data.set, config->data.batch, config->pipeline.stages, config->run.epochs,
+            config->run.epochs == 1 ? "" : "s", config->pipeline.order == RUN_STATIC ? "static" : "dynamic");
+    for (int i = 0; i < comparison->seed_count; i++)
+        fprintf(out, "%s %lld", i > 0 ? "," : "", (long long)comparison->seeds[i]);
+    fprintf(out, "\npartition %s for all", partition);
+    if (comparison->partition_from)
+        fprintf(out, " (auto, decided once by %s's plan)", comparison->partition_from->name);
+    fprintf(out, "; N = %d", config->pipeline.microbatches);
+    for (int c = 0; c < comparison->count; c++) {
+        const struct plan *other = &comparison->contenders[c].prepared.plan;
+
+        if (other->schedule.microbatches != config->pipeline.microbatches)
+            fprintf(out, ", %s %d", comparison->contenders[c].system->name, other->schedule.microbatches);
+    }
+    fprintf(out, "\n\n");
+    fflush(out);
+}
+
+static void print_result(FILE *out, const char *label, const json_t *report)
+{
+    const json_t *epochs = json_object_get(report, "epochs");
+    const json_t *last = json_array_get(epochs, json_array_size(epochs) - 1);
+
+    fprintf(out, "%s: %s after %zu epoch%s, %.1f s", label, json_string_value(json_object_get(report, "result")),
+            json_array_size(epochs), json_array_size(epochs) == 1 ? "" : "s",
+            json_real_value(json_object_get(report, "seconds")));
+    if (last)
+        fprintf(out, "; %.0f images/s in training; test top-1 %.2f%%",
+                json_real_value(json_object_get(report, "images_per_second")),
+                100.0 * json_real_value(json_object_get(last, "test_top1")));
+    fputc('\n', out);
+    fflush(out);
+}
+
+static void run_one(const struct comparison *comparison, int c, int seed, struct run_request request)
+{
+    const struct contender *contender = &comparison->contenders[c];
+    struct plan plan = contender->prepared.plan;
+    char label[96];
+
+    snprintf(label, sizeof(label), "%d/%d %s", c + 1, comparison->count, contender->system->name);
+    if (comparison->seed_count > 1)
+        snprintf(label + strlen(label), sizeof(label) - strlen(label), ", seed %lld",
+                 (long long)comparison->seeds[seed]);
+    plan.config.run.seed = comparison->seeds[seed];
+    request.plan = &plan;
+    request.folder = contender->folders[seed];
+    request.label = label;
+    json_t *report = plan_json(&plan, contender->prepared.network);
+    /* What failed has been said. */
+    if (run_execute(&request, report) != EXIT_FAILED && !request.quiet)
+        print_result(request.out, label, report);
+    json_array_append_new(contender->runs, report);
+}
+
+static json_t *summaries_of(const struct comparison *comparison)
+{
+    json_t *summaries = json_array();
+
+    for (int c = 0; c < comparison->count; c++) {
+        const struct contender *contender = &comparison->contenders[c];
+
+        json_array_append_new(summaries, summary_create(&(struct summary_request){.plan = &contender->prepared.plan,
+                                                                                  .runs = contender->runs,
+                                                                                  .run_count = comparison->seed_count,
+                                                                                  .target = comparison->target}));
+    }
+    return summaries;
+}
+
+static int write_summaries(const struct comparison *comparison, const json_t *summaries, struct error *error)
+{
+    char path[CONFIG_PATH_MAX + 32];
+    FILE *file;
+    int result;
+
+    snprintf(path, sizeof(path), "%s/comparison.json", comparison->folder);
+    file = fopen(path, "we");
+    if (!file)
+        return error_set(error, "%s cannot be written: %s", path, strerror(errno));
+    result = json_print(file, path, summaries, error);
+    fclose(file);
+    return result;
+}
+
+static enum exit_status status_of(const json_t *summaries)
+{
+    enum exit_status status = EXIT_DONE;
+    const json_t *summary;
+    size_t index;
+
+    json_array_foreach(summaries, index, summary)
+    {
+        const char *result = json_string_value(json_object_get(summary, "result"));
+
+        if (strcmp(result, "failed") == 0)
+            return EXIT_FAILED;
+        if (strcmp(result, "finished") != 0)
+            status = EXIT_INTERRUPTED;
+    }
+    return status;
+}
+
+enum exit_status comparison_run(struct comparison *comparison, FILE *out, bool quiet, json_t **summaries)
+{
+    struct signals signals;
+    const struct run_request request = {.signals = &signals, .out = out, .quiet = quiet};
+    struct error error;
+
+    *summaries = NULL;
+    if (signals_take(&signals, &error)) {
+        fprintf(stderr, "tpcoord: %s\n", error.text);
+        return EXIT_FAILED;
+    }
+    if (!quiet)
+        print_head(out, comparison);
+    for (int c = 0; c < comparison->count; c++) {
+        for (int seed = 0; seed < comparison->seed_count; seed++) {
+            signals_read(&signals);
+            if (signals.interruptions == 0)
+                run_one(comparison, c, seed, request);
+        }
+    }
+    signals_release(&signals);
+    *summaries = summaries_of(comparison);
+    if (write_summaries(comparison, *summaries, &error)) {
+        fprintf(stderr, "tpcoord: %s\n", error.text);
+        return EXIT_FAILED;
+    }
+    if (!quiet)
+        fputc('\n', out);
+    comparison_print(out, *summaries);
+    fprintf(out, "comparison: %s/comparison.json\n", comparison->folder);
+    return status_of(*summaries);
+}

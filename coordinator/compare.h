@@ -1,0 +1,32 @@
+/* Runs several systems in turn on the same seeds, model, partition and data, and sums up what each did. */
+#ifndef TP_COORDINATOR_COMPARE_H
+#define TP_COORDINATOR_COMPARE_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "coordinator/prepare.h"
+
+struct comparison_request {
+    const char *config; /* path */
+    const char *const *overrides;
+    int override_count;
+    const char *systems; /* "gpipe,1f1b"; NULL: every system there is */
+    const char *seeds;   /* "1,2,3"; NULL: the config's */
+    const char *target;  /* top-1 to count the epochs to, "0.85" or "85%"; NULL: none */
+};
+
+struct comparison;
+
+/* Plans every run, with the partition decided once, and makes their folders. Says on stderr what is wrong. The caller
+ * destroys the comparison. */
+enum exit_status comparison_prepare(struct comparison **comparison, const struct comparison_request *request);
+
+/* Runs them, with what they share and how far they are on `out`. `summaries` receives an array with an object for each
+ * system (coordinator/summary.h), written to the folder too, also if some failed or an interruption came between; NULL
+ * if there are none. The caller drops the reference. */
+enum exit_status comparison_run(struct comparison *comparison, FILE *out, bool quiet, json_t **summaries);
+
+void comparison_destroy(struct comparison *comparison);
+
+#endif

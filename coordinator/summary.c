@@ -1,0 +1,305 @@
+#include "coordinator/summary.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "coordinator/show_plan.h"
+
+/* Of a run's report, or of one of its stages. */
+typedef double measure(const json_t *object);
+
+static double number(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+}
+
+static const json_t *last_epoch(const json_t *report)
+{
+    const json_t *epochs = json_object_get(report, "epochs");
+
+    return json_array_get(epochs, json_array_size(epochs) - 1);
+}
+
+static double images_per_second(const json_t *report)
+{
+    return number(report, "images_per_second");
+}
+
+static double test_top1(const json_t *report)
+{
+    return number(last_epoch(report), "test_top1");
+}
+
+static double test_loss(const json_t *report)
+{
+    return number(last_epoch(report), "test_loss");
+}
+
+/* Of the array that a report has under `key`. */
+static double sum_over(const json_t *report, const char *key, measure *of)
+{
+    const json_t *element;
+    size_t index;
+    double sum = 0.0;
+
+    json_array_foreach(json_object_get(report, key), index, element)
+    {
+        sum += of(element);
+    }
+    return sum;
+}
+
+static double epoch_seconds(const json_t *epoch)
+{
+    return number(epoch, "seconds");
+}
+
+static double seconds_per_epoch(const json_t *report)
+{
+    return sum_over(report, "epochs", epoch_seconds) / (double)json_array_size(json_object_get(report, "epochs"));
+}
+
+static double stage_busy(const json_t *stage)
+{
+    return number(stage, "busy_fraction");
+}
+
+static double busy_fraction(const json_t *report)
+{
+    return sum_over(report, "stage", stage_busy) / (double)json_array_size(json_object_get(report, "stage"));
+}
+
+static double difference_median(const json_t *report)
+{
+    return number(json_object_get(json_object_get(report, "version_difference"), "measured"), "median");
+}
+
+static double difference_max(const json_t *report)
+{
+    return number(json_object_get(json_object_get(report, "version_difference"), "measured"), "max");
+}
+
+/* Mean over the backwards of all stages. */
+static double staleness_mean(const json_t *report, const char *histogram)
+{
+    const json_t *stage, *count;
+    size_t s, staleness;
+    double backwards = 0.0, sum = 0.0;
+
+    json_array_foreach(json_object_get(report, "stage"), s, stage)
+    {
+        json_array_foreach(json_object_get(json_object_get(stage, "staleness"), histogram), staleness, count)
+        {
+            backwards += json_number_value(count);
+            sum += json_number_value(count) * (double)staleness;
+        }
+    }
+    return sum / backwards;
+}
+
+static double staleness_forward(const json_t *report)
+{
+    return staleness_mean(report, "forward_histogram");
+}
+
+static double staleness_backward(const json_t *report)
+{
+    return staleness_mean(report, "histogram");
+}
+
+static double stage_versions(const json_t *stage)
+{
+    return number(stage, "weight_versions_peak");
+}
+
+static double stage_memory(const json_t *stage)
+{
+    return number(json_object_get(stage, "memory_peak_bytes"), "total");
+}
+
+static double memory_all(const json_t *report)
+{
+    return sum_over(report, "stage", stage_memory);
+}
+
+static const struct row {
+    const char *name;
+    measure *of;
+    enum { MEAN, MEAN_AND_DEVIATION, MOST } fold;
+    bool by_stage;
+} rows[] = {
+    {"images_per_second", images_per_second, MEAN, false},
+    {"seconds_per_epoch", seconds_per_epoch, MEAN, false},
+    {"busy_fraction", busy_fraction, MEAN, false},
+    {"test_top1", test_top1, MEAN_AND_DEVIATION, false},
+    {"test_loss", test_loss, MEAN_AND_DEVIATION, false},
+    {"version_difference_median", difference_median, MEAN, false},
+    {"version_difference_max", difference_max, MOST, false},
+    {"staleness_forward_mean", staleness_forward, MEAN, false},
+    {"staleness_backward_mean", staleness_backward, MEAN, false},
+    {"weight_versions", stage_versions, MOST, true},
+    {"memory_peak_bytes", stage_memory, MOST, true},
+    {"memory_peak_bytes_all", memory_all, MOST, false},
+};
+
+/* A measure of each finished run. */
+struct sample {
+    int count;
+    double values[SUMMARY_RUNS_MAX];
+};
+
+static bool has_result(const json_t *report, const char *result)
+{
+    const char *own = json_string_value(json_object_get(report, "result"));
+
+    return own && strcmp(own, result) == 0;
+}
+
+/* `stage` 1..: the measure is of that stage; 0: of the run. */
+static struct sample sample_of(const json_t *runs, measure *of, size_t stage)
+{
+    struct sample sample = {.count = 0};
+    const json_t *report;
+    size_t index;
+
+    json_array_foreach(runs, index, report)
+    {
+        if (has_result(report, "finished"))
+            sample.values[sample.count++] =
+                of(stage > 0 ? json_array_get(json_object_get(report, "stage"), stage - 1) : report);
+    }
+    return sample;
+}
+
+static double mean(const struct sample *sample)
+{
+    double sum = 0.0;
+
+    for (int i = 0; i < sample->count; i++)
+        sum += sample->values[i];
+    return sum / sample->count;
+}
+
+/* The sample's standard deviation; not a number for a single run. */
+static double deviation(const struct sample *sample)
+{
+    double centre = mean(sample), sum = 0.0;
+
+    for (int i = 0; i < sample->count; i++)
+        sum += (sample->values[i] - centre) * (sample->values[i] - centre);
+    return sqrt(sum / (sample->count - 1));
+}
+
+static json_t *most_json(const struct sample *sample)
+{
+    double most = sample->count > 0 ? sample->values[0] : (double)NAN;
+
+    for (int i = 1; i < sample->count; i++)
+        most = sample->values[i] > most ? sample->values[i] : most;
+    return isnan(most) ? json_null() : json_integer((json_int_t)most);
+}
+
+static json_t *fold_json(const struct row *row, const json_t *runs, size_t stage)
+{
+    struct sample sample = sample_of(runs, row->of, stage);
+
+    return row->fold == MOST ? most_json(&sample) : real_json(mean(&sample));
+}
+
+static void add_by_stage(json_t *summary, const struct row *row, const struct summary_request *request)
+{
+    json_t *stages = json_array();
+
+    for (int s = 1; s <= request->plan->stage_count; s++)
+        json_array_append_new(stages, fold_json(row, request->runs, (size_t)s));
+    json_object_set_new(summary, row->name, stages);
+}
+
+static void add_of_run(json_t *summary, const struct row *row, const struct summary_request *request)
+{
+    char name[64];
+
+    json_object_set_new(summary, row->name, fold_json(row, request->runs, 0));
+    if (row->fold != MEAN_AND_DEVIATION || request->run_count == 1)
+        return;
+    struct sample sample = sample_of(request->runs, row->of, 0);
+    snprintf(name, sizeof(name), "%s_deviation", row->name);
+    json_object_set_new(summary, name, real_json(deviation(&sample)));
+}
+
+/* Until the test's top-1 is the target or better; not a number if it never is. */
+static double epochs_to(const json_t *report, double target)
+{
+    const json_t *epoch;
+    size_t index;
+
+    json_array_foreach(json_object_get(report, "epochs"), index, epoch)
+    {
+        if (number(epoch, "test_top1") >= target)
+            return (double)index + 1.0;
+    }
+    return NAN;
+}
+
+static void add_target(json_t *summary, const struct summary_request *request)
+{
+    struct sample sample = {.count = 0};
+    const json_t *report;
+    size_t index;
+
+    json_array_foreach(request->runs, index, report)
+    {
+        if (has_result(report, "finished"))
+            sample.values[sample.count++] = epochs_to(report, request->target);
+    }
+    json_object_set_new(summary, "target_top1", json_real(request->target));
+    json_object_set_new(summary, "epochs_to_target", real_json(mean(&sample)));
+}
+
+/* One failure makes a failure. */
+static const char *result_of(const struct summary_request *request)
+{
+    const json_t *report;
+    size_t index;
+
+    json_array_foreach(request->runs, index, report)
+    {
+        if (has_result(report, "failed"))
+            return "failed";
+    }
+    if (json_array_size(request->runs) == 0)
+        return "not started";
+    json_array_foreach(request->runs, index, report)
+    {
+        if (!has_result(report, "finished"))
+            return "interrupted";
+    }
+    return (int)json_array_size(request->runs) == request->run_count ? "finished" : "interrupted";
+}
+
+json_t *summary_create(const struct summary_request *request)
+{
+    const struct plan *plan = request->plan;
+    struct sample finished = sample_of(request->runs, test_top1, 0);
+    /* clang-format off */
+    json_t *summary = json_pack("{s:s, s:s, s:i, s:f, s:i, s:s, s:i}",
+                                "system", plan->config.pipeline.system,
+                                "order", plan->schedule.order.name,
+                                "microbatches", plan->schedule.microbatches,
+                                "microbatch_size", (double)plan->config.data.batch / plan->schedule.microbatches,
+                                "epochs", plan->config.run.epochs,
+                                "result", result_of(request),
+                                "runs_finished", finished.count);
+    /* clang-format on */
+
+    if (!summary)
+        return NULL;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        (rows[i].by_stage ? add_by_stage : add_of_run)(summary, &rows[i], request);
+    if (!isnan(request->target))
+        add_target(summary, request);
+    json_object_set(summary, "runs", request->runs);
+    return summary;
+}

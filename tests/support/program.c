@@ -1,0 +1,173 @@
+#include "tests/support/program.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { ARGUMENTS_MAX = 32, TEXT_MAX = 1 << 20, TEXTS = 4, PATH_LENGTH = 256 };
+
+static void path_of(const struct program *program, const char *name, char path[PATH_LENGTH])
+{
+    snprintf(path, PATH_LENGTH, "%s/%s", program->folder, name);
+}
+
+void program_set_up(struct program *program)
+{
+    const char *build = getenv("TP_BUILD");
+
+    snprintf(program->path, sizeof(program->path), "%s/tpcoord", build ? build : "build");
+    strcpy(program->folder, "/tmp/tp-test-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(program->folder));
+    snprintf(program->config, sizeof(program->config), "%s/small.ini", program->folder);
+    FILE *file = fopen(program->config, "w");
+    ck_assert_ptr_nonnull(file);
+    fprintf(file,
+            "[run]\noutput = %s/runs\nepochs = 1\n[model]\narch = mlp\n[data]\nset = synthetic\nlimit = 400\n"
+            "[pipeline]\nstages = 3\n",
+            program->folder);
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+void program_tear_down(const struct program *program)
+{
+    char command[128];
+
+    snprintf(command, sizeof(command), "rm -rf %s", program->folder);
+    ck_assert_int_eq(system(command), 0);
+}
+
+/* Words to arguments, each in its place of `text`. */
+static void split(const struct program *program, const char *words, char text[ARGUMENTS_MAX][PATH_LENGTH],
+                  char *arguments[ARGUMENTS_MAX])
+{
+    int count = 0;
+
+    arguments[count] = text[count];
+    snprintf(text[count++], PATH_LENGTH, "%s", program->path);
+    while (*words) {
+        size_t length = strcspn(words, " ");
+
+        ck_assert_int_lt(count, ARGUMENTS_MAX - 1);
+        if (length == 1 && words[0] == '@')
+            snprintf(text[count], PATH_LENGTH, "%s", program->config);
+        else if (words[0] == '~')
+            snprintf(text[count], PATH_LENGTH, "%s%.*s", program->folder, (int)length - 1, words + 1);
+        else
+            snprintf(text[count], PATH_LENGTH, "%.*s", (int)length, words);
+        arguments[count] = text[count];
+        count++;
+        words += length + strspn(words + length, " ");
+    }
+    arguments[count] = NULL;
+}
+
+static void redirect(const struct program *program, const char *name, int descriptor)
+{
+    char path[PATH_LENGTH];
+
+    path_of(program, name, path);
+    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    dup2(file, descriptor);
+    close(file);
+}
+
+pid_t program_start(const struct program *program, const char *words)
+{
+    char text[ARGUMENTS_MAX][PATH_LENGTH], *arguments[ARGUMENTS_MAX];
+
+    split(program, words, text, arguments);
+    pid_t child = fork();
+    if (child == 0) {
+        redirect(program, "out", STDOUT_FILENO);
+        redirect(program, "err", STDERR_FILENO);
+        execv(program->path, arguments);
+        _exit(127);
+    }
+    ck_assert_int_gt(child, 0);
+    return child;
+}
+
+/* "" if there is none. */
+static void find_segment(pid_t coordinator, char name[NAME_MAX + 2])
+{
+    char prefix[64];
+    const struct dirent *entry;
+    DIR *directory = opendir("/dev/shm");
+
+    ck_assert_ptr_nonnull(directory);
+    snprintf(prefix, sizeof(prefix), "tp-%u-%d-", getuid(), (int)coordinator);
+    name[0] = '\0';
+    while ((entry = readdir(directory)) != NULL)
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0)
+            snprintf(name, NAME_MAX + 2, "/%s", entry->d_name);
+    closedir(directory);
+}
+
+int program_finish(pid_t child)
+{
+    char name[NAME_MAX + 2];
+    int status;
+
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(WIFEXITED(status), "tpcoord was killed by signal %d", WTERMSIG(status));
+    find_segment(child, name);
+    ck_assert_msg(name[0] == '\0', "%s is left in /dev/shm", name);
+    return WEXITSTATUS(status);
+}
+
+int program_run(const struct program *program, const char *words)
+{
+    return program_finish(program_start(program, words));
+}
+
+const char *program_text(const struct program *program, const char *name)
+{
+    static char texts[TEXTS][TEXT_MAX];
+    static int turn;
+    char path[PATH_LENGTH], *text = texts[turn++ % TEXTS];
+
+    path_of(program, name, path);
+    FILE *file = fopen(path, "rb");
+    ck_assert_msg(file != NULL, "%s: %s", path, strerror(errno));
+    text[fread(text, 1, TEXT_MAX - 1, file)] = '\0';
+    fclose(file);
+    return text;
+}
+
+json_t *program_json(const struct program *program, const char *name)
+{
+    json_error_t error;
+    json_t *value = json_loads(program_text(program, name), 0, &error);
+
+    ck_assert_msg(value != NULL, "%s:%d: %s", name, error.line, error.text);
+    return value;
+}
+
+bool program_has(const struct program *program, const char *name)
+{
+    char path[PATH_LENGTH];
+
+    path_of(program, name, path);
+    return access(path, F_OK) == 0;
+}
+
+bool program_segment(pid_t coordinator, const char *name, struct segment *segment)
+{
+    char shared[NAME_MAX + 2];
+    struct error error;
+
+    find_segment(coordinator, shared);
+    if (!shared[0] || segment_open(segment, shared, &error))
+        return false;
+    const char *folder = segment->header->run_folder;
+    if (strlen(folder) >= strlen(name) && strcmp(folder + strlen(folder) - strlen(name), name) == 0)
+        return true;
+    segment_close(segment);
+    return false;
+}

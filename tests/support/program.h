@@ -1,0 +1,36 @@
+/* tpcoord as a user meets it: the real program with real arguments, on a small config in a temporary folder. */
+#ifndef TP_TESTS_PROGRAM_H
+#define TP_TESTS_PROGRAM_H
+
+#include <jansson.h>
+#include <sys/types.h>
+
+#include "transport/segment.h"
+
+struct program {
+    char path[256];
+    char folder[64]; /* of one test */
+    char config[96]; /* <folder>/small.ini: runs go to <folder>/runs */
+};
+
+/* Makes the folder and the config: an mlp in three stages on made-up images, whose run takes a fraction of a second. */
+void program_set_up(struct program *program);
+void program_tear_down(const struct program *program);
+
+/* Starts tpcoord with these words, in which @ is the config and ~ the folder; its output goes to the files "out" and
+ * "err". */
+pid_t program_start(const struct program *program, const char *words);
+
+/* Waits for its end and returns the exit status. Fails the test if it was killed or left anything in /dev/shm. */
+int program_finish(pid_t child);
+int program_run(const struct program *program, const char *words);
+
+/* The text of a file in the folder, valid until the fourth call from now; and what it holds. */
+const char *program_text(const struct program *program, const char *name);
+json_t *program_json(const struct program *program, const char *name);
+bool program_has(const struct program *program, const char *name);
+
+/* Opens the segment of the run that the coordinator has going, if its run folder ends with `name`. */
+bool program_segment(pid_t coordinator, const char *name, struct segment *segment);
+
+#endif

@@ -1,0 +1,79 @@
+#!/bin/sh
+# docs/systems.md must not rot: every fenced block that begins with "$ tpcoord" is what that command prints, runs of
+# spaces aside, and the table under "Side by side" is what `tpcoord plan` says for the keys of each row.
+# Usage: TP_BUILD=build tests/test_docs.sh
+set -u
+build=$(cd "${TP_BUILD:-build}" && pwd) && cd "$(dirname "$0")/.." || exit 1
+PATH=$build:$PATH
+document=docs/systems.md
+grids_least=8
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+
+# Block n goes to n.command and n.expected. A command may go on behind a backslash.
+awk -v work="$work" '
+    /^```/ { open = !open; first = open; block = ""; next }
+    open && first {
+        first = 0
+        if (sub(/^\$ tpcoord /, "tpcoord ")) {
+            block = work "/" ++blocks
+            command = 1
+        }
+    }
+    block == "" { next }
+    command { print > (block ".command"); command = /\\$/; next }
+    { print > (block ".expected") }
+' "$document"
+
+squeeze() {
+    sed 's/  */ /g; s/ $//' "$1"
+}
+
+grids=0 others=0 rows=0 failures=0
+for command in "$work"/*.command; do
+    [ -e "$command" ] || break
+    block=${command%.command}
+    sh "$command" >"$block.printed" 2>&1 </dev/null
+    squeeze "$block.printed" >"$block.actual"
+    squeeze "$block.expected" >"$block.wanted"
+    if ! diff "$block.wanted" "$block.actual" >"$block.difference"; then
+        echo "$document (<) is not what this prints (>): $(cat "$command")"
+        cat "$block.difference"
+        failures=$((failures + 1))
+    elif grep -q -e --grid "$command"; then
+        grids=$((grids + 1))
+    else
+        others=$((others + 1))
+    fi
+done
+
+# "v|versions|in flight|idle" as the plan on standard input has them.
+plan_row() {
+    awk '
+        /^version difference/ { v = idle = $0; sub(/.*simulated /, "", v); sub(/;.*/, "", v)
+                                sub(/.*bubble: /, "", idle); sub(/ .*/, "", idle) }
+        /^stage /             { stages = 1 }
+        /^versions,/          { stages = 0 }
+        stages && $1 + 0 > 0  { versions = versions " " $(NF - 1); in_flight = in_flight " " $NF }
+        END                   { print v "|" substr(versions, 2) "|" substr(in_flight, 2) "|" idle }
+    '
+}
+
+grep '^| `[a-z_]*=' "$document" >"$work/rows"
+while IFS='|' read -r _ keys v versions in_flight idle _; do
+    set --
+    for key in $(echo "$keys" | tr -d '`'); do
+        set -- "$@" --set "pipeline.$key"
+    done
+    wanted=$(echo "$v|$versions|$in_flight|$idle" | sed 's/^ *//; s/ *$//; s/ *| */|/g')
+    actual=$(tpcoord plan configs/resnet.ini --set pipeline.order=static "$@" </dev/null | plan_row)
+    if [ "$wanted" = "$actual" ]; then
+        rows=$((rows + 1))
+    else
+        echo "$document says $wanted for$keys; tpcoord plan says $actual"
+        failures=$((failures + 1))
+    fi
+done <"$work/rows"
+
+echo "$document: $grids grids, $others other blocks and $rows rows of numbers agree, $failures do not"
+[ "$failures" -eq 0 ] && [ "$grids" -ge "$grids_least" ] && [ "$rows" -gt 0 ]
