@@ -35,11 +35,12 @@ SOURCES  := $(filter-out $(MAINS),$(wildcard $(addsuffix /*.c,$(DIRS))))
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)
 LIBRARY  := $(BUILD)/libtp.a
 TESTS    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
+SCRIPT_TESTS := tests/test_docs.sh
 SUPPORT  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 BENCHES  := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 BINARIES := $(PROGRAMS:%=$(BUILD)/%)
 
-.PHONY: all help deps run test bench install clean format lint asan ubsan tsan programs tests-built check-programs
+.PHONY: all help deps run test bench install clean format lint asan ubsan tsan programs check-programs
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -61,9 +62,8 @@ run: all
 test: deps
 	@$(MAKE) --no-print-directory check-programs
 
-tests-built: $(BINARIES) $(TESTS)
-check-programs: tests-built
-	@CK_EXCLUDE_TAGS='$(CK_EXCLUDE_TAGS)' tests/run.sh $(BUILD) $(TESTS)
+check-programs: $(BINARIES) $(TESTS)
+	@CK_EXCLUDE_TAGS='$(CK_EXCLUDE_TAGS)' tests/run.sh $(BUILD) $(TESTS) $(SCRIPT_TESTS)
 
 bench: deps
 	@$(MAKE) --no-print-directory programs $(BENCHES)
@@ -77,11 +77,13 @@ ubsan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/ubsan SANITIZE=undefined OPT=-O1 check-programs
 tsan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread OPT=-O1 CK_EXCLUDE_TAGS=long \
-		TESTS='$(BUILD)/tsan/tests/test_transport $(BUILD)/tsan/tests/test_stages' check-programs
+		TESTS='$(BUILD)/tsan/tests/test_transport $(BUILD)/tsan/tests/test_stages' SCRIPT_TESTS= check-programs
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install $(BINARIES) $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 
 FORMATTED = $(wildcard $(addsuffix /*.[ch],$(DIRS) tests tests/support bench))
 format:

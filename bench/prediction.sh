@@ -1,7 +1,8 @@
 #!/bin/sh
 # How well does tpcoord plan --simulate know what a run will do? Trains each system for one short epoch in two stages,
 # gives the simulation the mean times of the ops that this very run measured, and compares seconds per epoch and version
-# differences. What is left over is what the simulation leaves out: that times vary, and what lies between ops.
+# differences. What is left over is what mean times leave out: they vary, and who waits for two waits for the later one,
+# so a run takes a little longer; and an op is faster while other stages idle, so one with many bubbles takes less.
 #
 # The last column uses the times of the layers as measured one by one, all that is known before a run. They miss what
 # stages do to each other when they share caches, memory and cores.

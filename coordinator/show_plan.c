@@ -216,7 +216,7 @@ static json_t *stage_json(const struct plan *plan, const struct network *network
     for (int l = slice->first_layer; l < slice->first_layer + slice->layer_count; l++)
         json_array_append_new(names, json_string(network->layers[l].name));
     /* clang-format off */
-    return json_pack("{s:i, s:i, s:i, s:i, s:o, s:I, s:I, s:o, s:o, s:f, s:i, s:i, s:i, s:i, s:o}",
+    return json_pack("{s:i, s:i, s:i, s:i, s:o, s:I, s:I, s:o, s:o, s:f, s:i, s:i, s:i, s:i, s:i, s:o}",
                      "stage", s,
                      "first_block", slice->first_block,
                      "blocks", slice->block_count,

@@ -178,11 +178,11 @@ static int64_t stage_next(const struct running_stage *stage)
 }
 
 /* Micro-batches that fit into a link when those of the first `done` have left it, a slot at a time. */
-static int room(const struct schedule *schedule, int done, int asked, int enough)
+static int room(const struct schedule *schedule, int done, int asked)
 {
-    const int size = schedule_slot_size(schedule);
+    const int size = schedule_slot_size(schedule), total = schedule->minibatches * schedule->microbatches / size;
 
-    return (done / size + (asked > 0 ? asked : enough)) * size;
+    return (done / size + (asked > 0 ? min_int(asked, total) : total)) * size;
 }
 
 /* What has come from the neighbours, and what room they have. */
@@ -197,15 +197,13 @@ static void look_around(struct simulator *simulator, int s)
     if (s > 1) {
         progress->activations_arrived = channel_seen(&stage->activations, simulator->now);
         progress->backward_room =
-            room(schedule, stage[-1].progress.weight_backwards, simulator->timing->links[s - 2].slots.gradients,
-                 schedule_slots_limit(schedule, s - 1));
+            room(schedule, stage[-1].progress.weight_backwards, simulator->timing->links[s - 2].slots.gradients);
     }
     if (s < schedule->stages) {
         const int per_message = schedule->order.whole_backward ? schedule->microbatches : 1;
         progress->gradients_arrived = channel_seen(&stage->gradients, simulator->now) * per_message;
-        progress->forward_room =
-            room(schedule, min_int(progress->weight_backwards, stage[1].progress.weight_backwards),
-                 simulator->timing->links[s - 1].slots.activations, schedule_activation_slots(schedule, s));
+        progress->forward_room = room(schedule, min_int(progress->weight_backwards, stage[1].progress.weight_backwards),
+                                      simulator->timing->links[s - 1].slots.activations);
     }
 }
 
@@ -312,7 +310,6 @@ static void end_update(struct simulator *simulator, int s)
 
     stage->state = WAITING;
     stage->since = timed->end = simulator->now;
-    stage->next.cause = WAIT_NONE;
     events->busy += timed->end - timed->start;
     if (!schedule_updates_after(simulator->schedule, &timed->op))
         return;

@@ -12,7 +12,10 @@ for program in "$@"; do
     case $? in
     0) passed=$((passed + 1)) ;;
     77) skipped=$((skipped + 1)) ;;
-    *) failed=$((failed + 1)) echo "FAILED: $program" ;;
+    *)
+        failed=$((failed + 1))
+        echo "FAILED: $program"
+        ;;
     esac
 done
 echo "$passed passed, $failed failed, $skipped skipped"
