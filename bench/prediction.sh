@@ -9,6 +9,7 @@
 #
 # Usage: bench/prediction.sh BUILD   (BUILD: where tpcoord and tpstage are)
 #   SYSTEMS="timeprest pipedream gpipe"
+#   ORDER=dynamic
 #   STAGES=2
 #   IMAGES=6400      to train on in each
 set -eu
@@ -21,6 +22,7 @@ fi
 build=$(cd "$1" && pwd)
 root=$(cd "$(dirname "$0")/.." && pwd)
 systems=${SYSTEMS:-timeprest pipedream gpipe}
+order=${ORDER:-dynamic}
 stages=${STAGES:-2}
 images=${IMAGES:-6400}
 
@@ -33,8 +35,8 @@ tpcoord() {
     verb=$1 json=$2
     shift 2
     "$build/tpcoord" "$verb" "$root/configs/resnet.ini" --json "$json" --epochs 1 --set "run.output=$scratch" \
-        --set "pipeline.system=$system" --set "pipeline.stages=$stages" --set "pipeline.microbatches=$microbatches" \
-        --set "data.limit=$images" "$@" >"$scratch/output" 2>&1 || {
+        --set "pipeline.system=$system" --set "pipeline.order=$order" --set "pipeline.stages=$stages" \
+        --set "pipeline.microbatches=$microbatches" --set "data.limit=$images" "$@" >"$scratch/output" 2>&1 || {
         cat "$scratch/output" >&2
         exit 1
     }

@@ -555,7 +555,7 @@ static struct link_slots draw_times(uint64_t *index, const struct schedule *sche
 {
     const struct order *order = &schedule->order;
     const int most = schedule_activation_slots(schedule, 1);
-    const int least = order->fill_first || order->split_backward ? most : 1;
+    const int least = order->fill_first || order->split_backward ? schedule_slots_limit(schedule, 1) : 1;
     const struct link_slots slots = {
         least + (int)draw(index, (uint32_t)(most - least + 2)),
         (order->split_backward ? schedule_gradient_slots(schedule) : 1) + (int)draw(index, 3),
