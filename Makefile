@@ -28,8 +28,8 @@ SANITIZE_FLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=
 CFLAGS   ?= $(OPT) -g -march=$(ARCH)
 CPPFLAGS += -D_GNU_SOURCE -I.
 ALL_CFLAGS = -std=c11 -ffp-contract=off -pthread $(WARNINGS) $(CFLAGS) $(SANITIZE_FLAGS)
-LDLIBS    = $(shell pkg-config --libs $(LIBRARIES)) -ldnnl -lm -lrt -pthread
-CPPFLAGS += $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
+LDLIBS    := $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -ldnnl -lm -lrt -pthread
+CPPFLAGS := $(CPPFLAGS) $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
 
 SOURCES  := $(filter-out $(MAINS),$(wildcard $(addsuffix /*.c,$(DIRS))))
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)

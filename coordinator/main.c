@@ -1,5 +1,6 @@
 /* tpcoord: plans a run from its config and carries it out. */
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #include "coordinator/compare.h"
@@ -262,6 +263,9 @@ int main(int argc, char **argv)
 {
     struct options options;
     struct error error;
+
+    /* Whoever started us may ignore it; the kernel would then reap children before we can ask how they ended. */
+    signal(SIGCHLD, SIG_DFL);
     enum exit_status status;
 
     if (options_read(&options, argc, argv, &error))

@@ -135,45 +135,33 @@ struct traffic {
     double messages, bytes;
 };
 
-static struct traffic all_traffic(const struct segment *segment)
+static struct traffic traffic_of(const struct segment *segment, enum phase phase)
 {
     struct traffic traffic = {0, 0};
 
     for (int s = 1; s <= segment->header->stage_count; s++) {
-        traffic.messages += (double)load(&segment_stage(segment, s)->counters.messages_sent);
-        traffic.bytes += (double)load(&segment_stage(segment, s)->counters.bytes_sent);
+        traffic.messages += (double)load(&segment_stage(segment, s)->counters.messages_sent[phase]);
+        traffic.bytes += (double)load(&segment_stage(segment, s)->counters.bytes_sent[phase]);
     }
     return traffic;
 }
 
-/* What one evaluation of the test set sends: the output of every forward but the last stage's. */
-static struct traffic evaluation_traffic(const struct plan *plan)
+static struct traffic all_traffic(const struct segment *segment)
 {
-    struct traffic traffic = {0, 0};
+    const struct traffic training = traffic_of(segment, PHASE_TRAIN), testing = traffic_of(segment, PHASE_EVALUATE);
 
-    for (int link = 1; link < plan->stage_count; link++) {
-        traffic.messages += (double)plan->test_minibatches * plan->schedule.microbatches;
-        traffic.bytes +=
-            (double)plan->data.test_count * (double)(shape_size(plan->stages[link - 1].output) * sizeof(float));
-    }
-    return traffic;
+    return (struct traffic){training.messages + testing.messages, training.bytes + testing.bytes};
 }
 
-/* Per mini-batch of training. The counters do not tell training from evaluation, so a run that ended in the middle of
- * an evaluation, or failed, has none: NaN. */
+/* Per mini-batch of training; NaN where that cannot be said, as when some were cut off. */
 static struct traffic training_traffic(const struct segment *segment, const struct outcome *outcome)
 {
-    const struct segment_header *header = segment->header;
-    const uint64_t stopped_at = atomic_load(&header->stopped_at);
-    const double evaluations = atomic_load(&header->epochs_done);
     const double minibatches = atomic_load(&segment_stage(segment, 1)->applied);
-    const struct traffic all = all_traffic(segment), one = evaluation_traffic(&header->plan);
+    const struct traffic training = traffic_of(segment, PHASE_TRAIN);
 
-    if (outcome->state == RUN_FAILED || minibatches < 1 ||
-        (stopped_at != UINT64_MAX && (stopped_at >> 32 & 1) == PHASE_EVALUATE))
+    if (outcome->state == RUN_FAILED || minibatches < 1)
         return (struct traffic){NAN, NAN};
-    return (struct traffic){(all.messages - evaluations * one.messages) / minibatches,
-                            (all.bytes - evaluations * one.bytes) / minibatches};
+    return (struct traffic){training.messages / minibatches, training.bytes / minibatches};
 }
 
 /* The papers' counts per mini-batch: N activations up each link, and one gradient down it, or one per micro-batch. */
@@ -326,8 +314,10 @@ static int add_stage_json(json_t *stage, const struct stage_block *block, const 
                                 "weight_versions_peak", (int)atomic_load(&counters->versions_peak),
                                 "minibatches_in_flight_peak", (int)atomic_load(&counters->in_flight_peak),
                                 "memory_peak_bytes", memory_json(memory),
-                                "messages_sent", (json_int_t)load(&counters->messages_sent),
-                                "bytes_sent", (json_int_t)load(&counters->bytes_sent),
+                                "messages_sent", (json_int_t)(load(&counters->messages_sent[PHASE_TRAIN]) +
+                                             load(&counters->messages_sent[PHASE_EVALUATE])),
+                                "bytes_sent", (json_int_t)(load(&counters->bytes_sent[PHASE_TRAIN]) +
+                                             load(&counters->bytes_sent[PHASE_EVALUATE])),
                                 "staleness",
                                 "histogram", histogram_json(counters->staleness_backward, STALENESS_BUCKETS),
                                 "forward_histogram", histogram_json(counters->staleness_forward, STALENESS_BUCKETS));

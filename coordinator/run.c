@@ -201,7 +201,8 @@ static int write_report(const struct run *run, const json_t *json, struct error 
     if (!file)
         return error_set(error, "%s cannot be written: %s", path, strerror(errno));
     result = json_print(file, path, json, error);
-    fclose(file);
+    if (fclose(file) && !result)
+        result = error_set(error, "%s cannot be written: %s", path, strerror(errno));
     return result;
 }
 
@@ -247,8 +248,9 @@ enum exit_status run_execute(const struct run_request *request, json_t *json)
     start(&run);
     supervise(&run);
     judge_run(&run);
-    status = report(&run, json);
+    /* The name goes before anything else can fail; the mapping stays for the report. */
     segment_unlink(run.segment.name);
+    status = report(&run, json);
     segment_close(&run.segment);
     return status;
 }

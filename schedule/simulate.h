@@ -29,8 +29,9 @@ struct simulation {
     double bubble_fraction; /* idle slots / all slots between a stage's first op and the last slot, over all stages */
 };
 
-/* Room for outputs and gradients in mini-batches per link, taken and given back as schedule_activation_slots says; a
- * gradient's when the earlier stage has done the mini-batch's last backward (weight half). 0 = without end. */
+/* Room for outputs and gradients per link, in slots (schedule_slot_size), taken and given back as
+ * schedule_activation_slots says; a gradient's when the earlier stage has done its backward (weight half). 0 = without
+ * end. */
 struct link_slots {
     int activations, gradients;
 };

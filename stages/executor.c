@@ -46,11 +46,13 @@ static void obey_stop(struct stage *stage)
 {
     struct phase_run *phase = &stage->phase;
     int microbatches = phase->schedule.microbatches;
+    int admitted = (phase->progress.forwards + microbatches - 1) / microbatches;
     uint64_t stopped_at = atomic_load_explicit(&stage->header->stopped_at, memory_order_acquire);
 
-    if (stage_is_first(stage) && stopped_at == UINT64_MAX && atomic_load(&stage->header->stop)) {
-        int admitted = (phase->progress.forwards + microbatches - 1) / microbatches;
-
+    /* A phase that was admitted to its end is not shortened, as later stages may have left it already: the request then
+     * falls on the next phase. */
+    if (stage_is_first(stage) && stopped_at == UINT64_MAX && admitted < phase->schedule.minibatches &&
+        atomic_load(&stage->header->stop)) {
         stopped_at = stop_point(phase->epoch, phase->kind, admitted);
         atomic_store_explicit(&stage->header->stopped_at, stopped_at, memory_order_release);
         segment_ring_all(stage->segment);

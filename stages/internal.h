@@ -81,6 +81,6 @@ void telemetry_sent(struct stage *stage, uint64_t bytes);
 void telemetry_backward(struct stage *stage, const struct backward_versions *versions);
 void telemetry_version_difference(struct stage *stage, int difference);
 void telemetry_op(struct stage *stage, struct op_record *record);
-void telemetry_epoch(struct stage *stage, int epoch, const struct phase_run *trained, uint64_t trained_ns);
+void telemetry_epoch(struct stage *stage, int epoch, const struct phase_run *trained);
 
 #endif

@@ -31,6 +31,7 @@ static void set_signals(void)
     sigaction(SIGUSR1, &action, NULL);
     /* Terminals and supervisors send these to the whole group; what they mean is the coordinator's to decide. */
     signal(SIGINT, SIG_IGN);
+    signal(SIGQUIT, SIG_IGN);
     signal(SIGTERM, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     prctl(PR_SET_PDEATHSIG, SIGUSR1);
@@ -100,8 +101,8 @@ int main(int argc, char **argv)
     }
     set_signals();
     failed = run_stage(index, &error);
+    /* The mapping stays until the process ends: the signal handler uses it. */
     if (orphaned())
         segment_unlink(run.header->name);
-    segment_close(&run);
     return failed ? 1 : 0;
 }

@@ -140,8 +140,9 @@ static int run_forward(struct stage *stage, const struct op *op, struct op_recor
     return 0;
 }
 
-/* The newest version applied on every stage. Stage 1 is the last to update, so its version is everybody's; with static
- * order it is what the unit-time schedule says, so that a run can be repeated. */
+/* The newest version applied on every stage. Stage 1 is the last to be told to update, and every other stage finishes
+ * its own update before its next op, so stage 1's version is everybody's by the time it is asked for. With static order
+ * it is what the unit-time schedule says, so that a run can be repeated. */
 static int committed_version(const struct stage *stage, int minibatch)
 {
     if (stage->simulation)

@@ -137,14 +137,18 @@ static bool stopped_in(const struct stage *stage, enum phase kind, int epoch)
 
 static int run_epoch(struct stage *stage, int epoch, bool *stopped, struct error *error)
 {
+    struct epoch_result *result = &stage->header->epochs[epoch - 1];
     struct phase_run trained;
-    uint64_t trained_ns;
     char name[32];
 
     if (executor_run_phase(stage, PHASE_TRAIN, epoch, error))
         return -1;
     trained = stage->phase;
-    trained_ns = clock_now_ns();
+    /* Stage 1 is the first to begin and the last to update. Published by the next activation it sends. */
+    if (stage_is_first(stage)) {
+        result->start_ns = trained.start_ns;
+        result->trained_ns = clock_now_ns();
+    }
     *stopped = stopped_in(stage, PHASE_TRAIN, epoch);
     snprintf(name, sizeof(name), *stopped ? "interrupted" : "epoch-%d", epoch);
     if (save(stage, name, error))
@@ -155,7 +159,7 @@ static int run_epoch(struct stage *stage, int epoch, bool *stopped, struct error
         return -1;
     *stopped = stopped_in(stage, PHASE_EVALUATE, epoch);
     if (stage_is_last(stage) && !*stopped)
-        telemetry_epoch(stage, epoch, &trained, trained_ns);
+        telemetry_epoch(stage, epoch, &trained);
     return 0;
 }
 

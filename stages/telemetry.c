@@ -69,8 +69,8 @@ void telemetry_waited(struct stage *stage, enum wait_cause cause, uint64_t nanos
 
 void telemetry_sent(struct stage *stage, uint64_t bytes)
 {
-    add(&stage->block->counters.messages_sent, 1);
-    add(&stage->block->counters.bytes_sent, bytes);
+    add(&stage->block->counters.messages_sent[stage->phase.kind], 1);
+    add(&stage->block->counters.bytes_sent[stage->phase.kind], bytes);
 }
 
 static int bucket(int value, int buckets)
@@ -119,13 +119,11 @@ void telemetry_op(struct stage *stage, struct op_record *record)
     atomic_store_explicit(&counters->minibatch, record->minibatch, memory_order_relaxed);
 }
 
-void telemetry_epoch(struct stage *stage, int epoch, const struct phase_run *trained, uint64_t trained_ns)
+void telemetry_epoch(struct stage *stage, int epoch, const struct phase_run *trained)
 {
     const struct phase_run *tested = &stage->phase;
     struct epoch_result *result = &stage->header->epochs[epoch - 1];
 
-    result->start_ns = trained->start_ns;
-    result->trained_ns = trained_ns;
     result->end_ns = clock_now_ns();
     result->trained_samples = trained->samples;
     result->tested_samples = tested->samples;

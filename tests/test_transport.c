@@ -3,11 +3,13 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/random.h"
@@ -154,6 +156,32 @@ START_TEST(a_run_is_private_to_its_user_and_leaves_no_name)
 }
 END_TEST
 
+/* A name whose coordinator is dead goes at the next start; a living one's stays. */
+START_TEST(the_next_start_sweeps_up_after_the_dead)
+{
+    struct plan plan = small_plan(2, 1, 1, 16);
+    struct segment alive, next;
+    char dead[128], living[64];
+    struct error error;
+    pid_t child = fork();
+
+    if (child == 0)
+        _exit(segment_create(&next, &plan, "", &error) ? 1 : 0);
+    ck_assert_int_eq(waitpid(child, NULL, 0), child);
+    ck_assert_msg(!segment_create(&alive, &plan, "", &error), "%s", error.text);
+    strcpy(living, alive.name);
+    ck_assert_msg(!segment_create(&next, &plan, "", &error), "%s", error.text);
+    snprintf(dead, sizeof(dead), "/dev/shm/tp-%u-%d-*", getuid(), (int)child);
+    ck_assert_int_eq(glob(dead, 0, NULL, &(glob_t){0}), GLOB_NOMATCH);
+    snprintf(dead, sizeof(dead), "/dev/shm%s", living);
+    ck_assert_int_eq(access(dead, F_OK), 0);
+    segment_unlink(living);
+    segment_unlink(next.name);
+    segment_close(&alive);
+    segment_close(&next);
+}
+END_TEST
+
 static void attach_fails(const void *bytes, size_t size, const char *expected)
 {
     int fd = memfd_create("damaged", 0);
@@ -179,6 +207,9 @@ START_TEST(damaged_segments_are_refused)
     header->plan.stages[1].activation_slots = 1 << 20;
     attach_fails(header, segment.size, "sizes do not add up");
     header->plan.stages[1].activation_slots = 2;
+    segment_ring_up(&segment, 2)->data_offset += 64;
+    attach_fails(header, segment.size, "elsewhere than planned");
+    segment_ring_up(&segment, 2)->data_offset -= 64;
     header->stage_count = 64;
     attach_fails(header, segment.size, "impossible plan");
     header->plan.stage_count = header->stage_count = 1 << 30;
@@ -202,6 +233,7 @@ int main(void)
     tcase_add_loop_test(tcase, ring_carries_every_message_in_order, 0, 5);
     tcase_add_loop_test(tcase, slots_do_not_overlap, 1, 9);
     tcase_add_test(tcase, a_run_is_private_to_its_user_and_leaves_no_name);
+    tcase_add_test(tcase, the_next_start_sweeps_up_after_the_dead);
     tcase_add_test(tcase, damaged_segments_are_refused);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);

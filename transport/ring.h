@@ -2,7 +2,7 @@
  * no waiting. A full or empty ring is answered with "not yet"; the caller sleeps on its doorbell.
  *
  * Memory order: what the producer writes into a slot and a message happens before ring_publish's release store of
- * `published`, which ring_peek's acquire load reads. What the consumer reads from a slot happens before
+ * `published`, which ring_published's acquire load reads. What the consumer reads from a slot happens before
  * ring_release's release store of `released`, which ring_room's acquire load reads. */
 #ifndef TP_TRANSPORT_RING_H
 #define TP_TRANSPORT_RING_H

@@ -1,7 +1,9 @@
 #include "transport/segment.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -117,12 +119,30 @@ static int allocate(int fd, size_t size, struct error *error)
                      (size >> 20) + 1, (size_t)(space.f_bavail * space.f_frsize) >> 20);
 }
 
+/* Removes what this user's dead coordinators left: whoever is killed together with all its stages cannot. A name holds
+ * its coordinator's pid; a pid in use keeps the name, whoever has it now. */
+static void sweep(void)
+{
+    DIR *directory = opendir("/dev/shm");
+    const struct dirent *entry;
+    unsigned user;
+    int pid;
+
+    if (!directory)
+        return;
+    while ((entry = readdir(directory)))
+        if (sscanf(entry->d_name, "tp-%u-%d-", &user, &pid) == 2 && user == getuid() && kill(pid, 0) && errno == ESRCH)
+            shm_unlink(entry->d_name);
+    closedir(directory);
+}
+
 int segment_create(struct segment *segment, const struct plan *plan, const char *run_folder, struct error *error)
 {
     size_t size = segment_size(plan);
     uint64_t nonce;
 
     *segment = (struct segment){.fd = -1};
+    sweep();
     if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce))
         return error_set(error, "cannot draw a random name: %s", strerror(errno));
     snprintf(segment->name, sizeof(segment->name), "/tp-%u-%d-%016llx", getuid(), (int)getpid(),
@@ -151,12 +171,29 @@ int segment_create_private(struct segment *segment, const struct plan *plan, str
     return 0;
 }
 
+static struct ring *segment_ring(const struct segment *segment, int r)
+{
+    return (struct ring *)((unsigned char *)segment->header + segment->header->rings_offset) + r;
+}
+
+static bool ring_as_planned(const struct segment *segment, int r, size_t *end)
+{
+    const struct ring *ring = segment_ring(segment, r);
+    struct ring planned;
+
+    *end = place_ring(&segment->header->plan, r, *end, &planned);
+    return ring->slots == planned.slots && ring->slot_bytes == planned.slot_bytes &&
+           ring->message_capacity == planned.message_capacity && ring->messages_offset == planned.messages_offset &&
+           ring->data_offset == planned.data_offset;
+}
+
 /* What a segment claims of itself must agree with what its plan implies; then every offset is in range. */
 static int check(const struct segment *segment, struct error *error)
 {
     const struct segment_header *header = segment->header;
     const struct plan *plan = &header->plan;
     struct placement placement;
+    size_t end;
 
     if (atomic_load_explicit(&header->magic, memory_order_acquire) != SEGMENT_MAGIC)
         return error_set(error, "this shared memory is not a tp run");
@@ -171,6 +208,10 @@ static int check(const struct segment *segment, struct error *error)
     if (placement.end != segment->size || header->size != segment->size || header->stages_offset != placement.stages ||
         header->rings_offset != placement.rings)
         return error_set(error, "the run's shared memory is damaged: sizes do not add up");
+    end = placement.rings + (size_t)header->ring_count * sizeof(struct ring);
+    for (int r = 0; r < header->ring_count; r++)
+        if (!ring_as_planned(segment, r, &end))
+            return error_set(error, "the run's shared memory is damaged: a link lies elsewhere than planned");
     return 0;
 }
 
@@ -226,11 +267,6 @@ void segment_close(struct segment *segment)
 struct stage_block *segment_stage(const struct segment *segment, int stage)
 {
     return (struct stage_block *)((unsigned char *)segment->header + segment->header->stages_offset) + (stage - 1);
-}
-
-static struct ring *segment_ring(const struct segment *segment, int r)
-{
-    return (struct ring *)((unsigned char *)segment->header + segment->header->rings_offset) + r;
 }
 
 struct ring *segment_ring_down(const struct segment *segment, int link)

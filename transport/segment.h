@@ -25,12 +25,12 @@ enum { SEGMENT_VERSION = 1, TELEMETRY_RECORDS = 8192, STAGE_ERROR_MAX = 1024, EP
 
 enum stage_state { STAGE_STARTING, STAGE_READY, STAGE_RUNNING, STAGE_DONE, STAGE_FAILED };
 enum run_state { RUN_STARTING, RUN_TRAINING, RUN_FINISHED, RUN_INTERRUPTED, RUN_FAILED };
-enum phase { PHASE_TRAIN, PHASE_EVALUATE };
+enum phase { PHASE_TRAIN, PHASE_EVALUATE, PHASES };
 
 /* One op as it happened. */
 struct op_record {
     uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC */
-    uint64_t wait_ns;          /* how long the stage had waited before it */
+    uint64_t wait_ns;          /* how long the stage had waited before it, for whatever */
     uint64_t bytes_sent;       /* to a neighbour */
     int32_t epoch;             /* 1.. */
     int32_t minibatch;         /* 1.., in its phase */
@@ -62,7 +62,7 @@ struct counters {
     _Atomic uint64_t busy_ns, update_ns;                  /* computing; of it, the updates */
     _Atomic uint64_t op_count[OP_KINDS], op_ns[OP_KINDS]; /* training's ops by kind; without updates */
     _Atomic uint64_t wait_ns[WAIT_CAUSES];                /* by cause */
-    _Atomic uint64_t messages_sent, bytes_sent;
+    _Atomic uint64_t messages_sent[PHASES], bytes_sent[PHASES];
     _Atomic uint64_t memory[MEMORY_CATEGORIES]; /* bytes in use now */
     _Atomic uint64_t memory_peak[MEMORY_CATEGORIES];
     _Atomic int32_t versions, versions_peak;                 /* alive */
@@ -74,10 +74,10 @@ struct counters {
     _Atomic int32_t epoch, phase, minibatch;                 /* where the stage is */
 };
 
-/* Results of one epoch; stage W fills them, `epochs_done` publishes them. */
+/* Results of one epoch; stage 1 fills in when training began and ended, stage W the rest; `epochs_done` publishes. */
 struct epoch_result {
     double train_loss, test_loss, test_top1, test_top5;
-    uint64_t start_ns, trained_ns, end_ns; /* first op at stage W; training drained there; evaluation done */
+    uint64_t start_ns, trained_ns, end_ns; /* stage 1's first op and last update; stage W's last evaluation */
     int32_t trained_samples, tested_samples;
 };
 

@@ -5,8 +5,8 @@
 #include "tests/support/pipeline.h"
 #include "tests/support/settings.h"
 
-/* Trains one epoch; then the oracle trains at the weight versions that the stages recorded. Every mini-batch's loss and
- * the final weights must agree, or the test fails. Returns how many passes of micro-batches had forward and backward
+/* Trains; then the oracle trains at the weight versions that the stages recorded. Every mini-batch's loss, every epoch's
+ * test loss and top-1, and the final weights must agree, or the test fails. Returns how many passes of micro-batches had forward and backward
  * read different versions. */
 int follow_oracle(struct settings *settings);
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double batch_norm_epsilon = 1e-5;
+static const double batch_norm_epsilon = 1e-5, batch_norm_momentum = 0.1;
 
 /* What one micro-batch's forward leaves behind: every layer's output, and batch norm's statistics. */
 struct pass {
@@ -34,6 +34,10 @@ void oracle_create(struct oracle *oracle, const struct network *network, const f
     for (size_t p = 0; p < network->parameters; p++)
         oracle->weights[0][p] = (double)initial[p];
     oracle->velocity = allocate(network->parameters, sizeof(double));
+    oracle->state = allocate(network->state, sizeof(double));
+    for (int l = 0; l < network->layer_count; l++)
+        for (size_t i = 0; i < network->layers[l].state; i++)
+            oracle->state[network->layers[l].state_offset + i] = i < network->layers[l].state / 2 ? 0 : 1;
     oracle->gradient = allocate(network->parameters, sizeof(double));
 }
 
@@ -43,6 +47,7 @@ void oracle_destroy(struct oracle *oracle)
         free(oracle->weights[k]);
     free(oracle->weights);
     free(oracle->velocity);
+    free(oracle->state);
     free(oracle->gradient);
 }
 
@@ -108,7 +113,34 @@ static double *output_of(const struct pass *pass, int layer)
                         }                                                                                              \
                     }
 
-static void forward_layer(const struct layer *layer, int l, struct pass *pass, const double *weights)
+/* What a forward does with batch norm's running statistics. */
+enum running { IGNORE_RUNNING, UPDATE_RUNNING, USE_RUNNING };
+
+static void batch_statistics(const struct layer *layer, int c, const double *x, int points, double *running,
+                             enum running mode, double *mean, double *variance)
+{
+    int channels = layer->out.channels;
+
+    if (mode == USE_RUNNING) {
+        *mean = running[c];
+        *variance = running[channels + c];
+        return;
+    }
+    *mean = *variance = 0;
+    for (int p = 0; p < points; p++)
+        *mean += x[p * channels + c] / points;
+    for (int p = 0; p < points; p++)
+        *variance += pow(x[p * channels + c] - *mean, 2) / points;
+    if (mode == IGNORE_RUNNING)
+        return;
+    /* As PyTorch: the running variance is the unbiased one. */
+    running[c] += batch_norm_momentum * (*mean - running[c]);
+    running[channels + c] +=
+        batch_norm_momentum * (*variance * points / (points > 1 ? points - 1 : 1) - running[channels + c]);
+}
+
+static void forward_layer(const struct layer *layer, int l, struct pass *pass, const double *weights, double *state,
+                          enum running mode)
 {
     const double *x = output_of(pass, layer->input), *w = weights + layer->parameter_offset;
     double *y = pass->outputs[l];
@@ -123,12 +155,9 @@ static void forward_layer(const struct layer *layer, int l, struct pass *pass, c
         break;
     case LAYER_BATCH_NORM:
         for (int c = 0; c < channels; c++) {
-            double mean = 0, variance = 0;
+            double mean, variance;
 
-            for (int p = 0; p < points; p++)
-                mean += x[p * channels + c] / points;
-            for (int p = 0; p < points; p++)
-                variance += pow(x[p * channels + c] - mean, 2) / points;
+            batch_statistics(layer, c, x, points, state + layer->state_offset, mode, &mean, &variance);
             pass->mean[l][c] = mean;
             pass->variance[l][c] = variance;
             for (int p = 0; p < points; p++)
@@ -211,12 +240,12 @@ static void backward_layer(const struct layer *layer, int l, const struct pass *
     }
 }
 
-static void forward_slice(const struct oracle *oracle, int s, struct pass *pass, const double *weights)
+static void forward_slice(struct oracle *oracle, int s, struct pass *pass, const double *weights, enum running mode)
 {
     const struct slice *slice = &oracle->slices[s];
 
     for (int l = slice->first_layer; l < slice->first_layer + slice->layer_count; l++)
-        forward_layer(&oracle->network->layers[l], l, pass, weights);
+        forward_layer(&oracle->network->layers[l], l, pass, weights, oracle->state, mode);
 }
 
 /* What stage s's backward of micro-batch j reads; `blend` has room for the network. */
@@ -269,14 +298,14 @@ static double train_microbatch(struct oracle *oracle, const float *images, const
         gradients[l + 1] =
             allocate((size_t)rows * shape_size(l < 0 ? network->input : network->layers[l].out), sizeof(double));
     for (int s = 0; s < oracle->stages; s++)
-        forward_slice(oracle, s, &pass, oracle->weights[versions->forward[s][j]]);
+        forward_slice(oracle, s, &pass, oracle->weights[versions->forward[s][j]], UPDATE_RUNNING);
     for (int s = oracle->stages - 1; s >= 0; s--) {
         const struct slice *slice = &oracle->slices[s];
         const double *weights = backward_weights(oracle, versions, s, j, blend);
 
         /* Only this stage's own layers change: its input is what the forward gave it. */
         if (oracle->recompute)
-            forward_slice(oracle, s, &pass, weights);
+            forward_slice(oracle, s, &pass, weights, IGNORE_RUNNING);
         if (s == oracle->stages - 1)
             sum = loss(pass.outputs[layers - 1], labels, rows, network->classes, minibatch_rows, gradients[layers]);
         for (int l = slice->first_layer + slice->layer_count - 1; l >= slice->first_layer; l--)
@@ -315,5 +344,32 @@ double oracle_train(struct oracle *oracle, const float *images, const uint8_t *l
         to[p] = from[p] - oracle->rate * oracle->velocity[p];
     }
     oracle->updates++;
+    return sum / rows;
+}
+
+double oracle_evaluate(struct oracle *oracle, const float *images, const uint8_t *labels, int rows, int *top1)
+{
+    const struct network *network = oracle->network;
+    int classes = network->classes;
+    struct pass pass = pass_create(network, rows);
+    double *gradient = allocate((size_t)rows * (size_t)classes, sizeof(*gradient));
+    const double *logits = pass.outputs[network->layer_count - 1];
+    double sum;
+
+    for (size_t i = 0; i < (size_t)rows * shape_size(network->input); i++)
+        pass.input[i] = (double)images[i];
+    for (int s = 0; s < oracle->stages; s++)
+        forward_slice(oracle, s, &pass, oracle->weights[oracle->updates], USE_RUNNING);
+    sum = loss(logits, labels, rows, classes, 1, gradient);
+    *top1 = 0;
+    for (int r = 0; r < rows; r++) {
+        int best = 0;
+
+        for (int c = 1; c < classes; c++)
+            best = logits[r * classes + c] > logits[r * classes + best] ? c : best;
+        *top1 += best == labels[r];
+    }
+    free(gradient);
+    pass_destroy(&pass, network);
     return sum / rows;
 }

@@ -25,6 +25,7 @@ struct oracle {
     int capacity;     /* versions that `weights` has room for */
     double **weights; /* [capacity]: the whole network at version k */
     double *velocity;
+    double *state;    /* the whole network's running statistics */
     double *gradient; /* of the last mini-batch */
 };
 
@@ -35,5 +36,8 @@ void oracle_destroy(struct oracle *oracle);
 /* Trains on one mini-batch of `rows` samples; returns its mean loss. images [rows][input]. */
 double oracle_train(struct oracle *oracle, const float *images, const uint8_t *labels, int rows,
                     const struct oracle_versions *versions);
+
+/* Mean loss over samples at the newest weights and the running statistics; *top1 receives how many it gets right. */
+double oracle_evaluate(struct oracle *oracle, const float *images, const uint8_t *labels, int rows, int *top1);
 
 #endif
