@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/numbers.h"
 #include "plan/predict.h"
 
 const char *memory_category_name(enum memory_category category)
@@ -16,11 +17,6 @@ const char *memory_category_name(enum memory_category category)
     };
 
     return names[category];
-}
-
-static int min_int(int a, int b)
-{
-    return a < b ? a : b;
 }
 
 int plan_minibatch_rows(const struct plan *plan, int minibatch)
@@ -249,11 +245,13 @@ static void make_room(struct plan *plan, const struct simulation *simulation)
 {
     const struct schedule *schedule = &plan->schedule;
     const bool replayed = plan->config.pipeline.order == RUN_STATIC;
+    const struct schedule evaluation = plan_evaluation(plan);
 
     for (int s = 1; s <= plan->stage_count; s++) {
         struct plan_stage *stage = &plan->stages[s - 1];
         const struct stage_order *order = &simulation->stages[s - 1];
-        int sets = schedule_slots_limit(schedule, s), slots = schedule_activation_slots(schedule, s);
+        int sets = schedule_slots_limit(schedule, s);
+        int slots = max_int(schedule_activation_slots(schedule, s), schedule_activation_slots(&evaluation, s));
 
         stage->weight_versions = order->weight_versions;
         stage->minibatches_in_flight = order->minibatches_in_flight;

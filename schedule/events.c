@@ -5,6 +5,8 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "base/numbers.h"
+
 #define NEVER INT64_MAX
 
 /* One direction of a link: when the stage at its end sees each message. */
@@ -36,16 +38,6 @@ struct simulator {
     int *pins;                      /* [K * N]: the version that each micro-batch's activation carries */
     struct event_simulation *simulation;
 };
-
-static int min_int(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-static int max_int(int a, int b)
-{
-    return a > b ? a : b;
-}
 
 static int64_t earlier(int64_t a, int64_t b)
 {

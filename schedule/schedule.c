@@ -4,18 +4,10 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include "base/numbers.h"
+
 /* Micro-batch letters have at most three places: 26 + 26^2 + 26^3. */
 enum { MICROBATCHES_MAX = 18278 };
-
-static int max_int(int a, int b)
-{
-    return a > b ? a : b;
-}
-
-static int min_int(int a, int b)
-{
-    return a < b ? a : b;
-}
 
 static int check_numbers(const struct schedule *schedule, struct error *error)
 {
@@ -144,8 +136,9 @@ static int backwards_before(const struct schedule *schedule, int forward, int de
  * For ZB-H1 the limit says how many weight halves a stage puts off. The bubble is smallest, W - 1 slots, when all
  * stages end together: then the last gradient's way from stage W to stage 1 hides behind W weight halves put off at
  * stage W, W - 1 at the one before, and so on. So the limit is W at every stage. W - s + 1 would hold at each stage
- * what 1F1B holds there, but let stage W put off nothing, and the bubble be 2 (W - 1). As it is, the largest memory of
- * any stage is that of 1F1B, and N < W micro-batches, with fewer halves to put off, cost W - N slots more. */
+ * what 1F1B holds there, but let stage W put off nothing, and the bubble be 2 (W - 1). As it is, no stage has more
+ * micro-batches in flight than the first one of 1F1B (but what waits for weight halves comes on top of what these
+ * hold), and N < W micro-batches, with fewer halves to put off, cost W - N slots more. */
 static int weight_backwards_before(const struct schedule *schedule, int forward)
 {
     const int flushed = schedule->order.flush ? forward / schedule->microbatches * schedule->microbatches : 0;

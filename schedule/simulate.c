@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/numbers.h"
+
 /* What a stage is while the simulation runs, beside what it leaves in its stage_order. */
 struct simulated_stage {
     struct progress progress;
@@ -20,16 +22,6 @@ struct simulator {
     int *pins;                      /* [K * N]: the version that each micro-batch's activation carries */
     struct simulation *simulation;
 };
-
-static int min_int(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-static int max_int(int a, int b)
-{
-    return a > b ? a : b;
-}
 
 void simulation_destroy(struct simulation *simulation)
 {

@@ -8,6 +8,8 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "base/numbers.h"
+
 struct version_tracker {
     struct schedule schedule;
     int stage;
@@ -66,16 +68,6 @@ void versions_stop(struct version_tracker *tracker, int minibatches)
 int versions_live(const struct version_tracker *tracker)
 {
     return tracker->live;
-}
-
-static int max_int(int a, int b)
-{
-    return a > b ? a : b;
-}
-
-static int min_int(int a, int b)
-{
-    return a < b ? a : b;
 }
 
 static struct record *record_of(const struct version_tracker *tracker, int minibatch, int microbatch)

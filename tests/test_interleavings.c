@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/numbers.h"
 #include "schedule/versions.h"
 
 /* A check that costs nothing when it passes: Check's own write to a pipe each time. */
@@ -129,16 +130,6 @@ static void table_add(struct table *table, const struct state *state, const stru
     }
     *find_entry(table, state) = (struct entry){*state, *futures, true};
     table->count++;
-}
-
-static int min_int(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-static int max_int(int a, int b)
-{
-    return a > b ? a : b;
 }
 
 static int live_version(const struct explorer *explorer, const struct state *state, int stage)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/numbers.h"
 #include "schedule/simulate.h"
 
 static struct schedule schedule_of(const char *name, int stages, int microbatches, int minibatches)
@@ -306,11 +307,6 @@ START_TEST(test_bubble)
         }
 }
 END_TEST
-
-static int min_int(int a, int b)
-{
-    return a < b ? a : b;
-}
 
 /* What tells the synchronous systems' memory apart: micro-batches held at a stage. */
 START_TEST(test_microbatches_in_flight)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/numbers.h"
 #include "base/random.h"
 #include "schedule/simulate.h"
 
@@ -57,11 +58,6 @@ struct run {
     struct stage_run stages[STAGES_MAX];
     char name[256]; /* for messages */
 };
-
-static int min_int(int a, int b)
-{
-    return a < b ? a : b;
-}
 
 static int number_of(const struct run *run, const struct op *op)
 {
