@@ -1,7 +1,8 @@
 #!/bin/sh
-# Compares, on this machine and in one sitting: the training of configs/resnet.ini in four stages, in two and in one; the
-# limit that its convolutions alone set; and PyTorch. What is compared takes turns, round by round, and the medians
-# count, so that a machine whose speed drifts favours nobody.
+# Compares, on this machine and in one sitting: the training of configs/resnet.ini in four stages, in two and in one;
+# the limit that its convolutions alone set; and PyTorch. They take turns, round by round, and medians count, so that a
+# machine whose speed drifts favours nobody. Let nothing else run: threads that wait for each other, as PyTorch's do,
+# lose far more to other programs than pipelines do.
 #
 # Usage: bench/run.sh BUILD   (BUILD: where tpcoord, tpstage and bench/convolutions are; make bench runs this)
 #   PYTHON=python3   interpreter that has PyTorch
@@ -103,7 +104,8 @@ table() {
             for (i = 1; i <= rows; i++) {
                 n = names[i]
                 printf "%-20s %5d %9.0f %7.0f %8.0f %13s %11s\n", n, cores[n], median(n), rate[n, 1], \
-                    rate[n, count[n]], percent(cores[n] * median("convolutions alone"), n), percent(median("PyTorch"), n)
+                    rate[n, count[n]], percent(cores[n] * median("convolutions alone"), n), \
+                    percent(median("PyTorch"), n)
             }
         }' "$scratch/figures" -
 }
