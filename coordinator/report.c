@@ -184,7 +184,7 @@ static void print_traffic(FILE *out, const struct segment *segment, const struct
     if (isfinite(training.messages))
         fprintf(out,
                 "; in training %.1f messages, %.2f MiB per mini-batch\n"
-                "  papers: (W-1)(N+1) = %d messages with one backward per mini-batch, 2(W-1)N = %d with one per "
+                "  papers: (W-1)(N+1) = %d with one backward per mini-batch, 2(W-1)N = %d with one per "
                 "micro-batch",
                 training.messages, training.bytes / (1 << 20), messages_whole_backward(plan),
                 messages_microbatch_backward(plan));
