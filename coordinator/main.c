@@ -124,22 +124,18 @@ static enum exit_status do_plan(const struct options *options)
     return status;
 }
 
-static enum exit_status run_prepared(const struct options *options, struct prepared *prepared, FILE *json_file,
-                                     FILE *trace_file)
+static enum exit_status run_prepared(const struct options *options, struct prepared *prepared, struct signals *signals,
+                                     FILE *json_file, FILE *trace_file)
 {
-    struct signals signals;
-    struct error error;
     const struct run_request request = {
         .plan = &prepared->plan,
         .folder = prepared->folder,
-        .signals = &signals,
+        .signals = signals,
         .out = json_file == stdout || trace_file == stdout ? stderr : stdout,
         .trace = trace_file,
         .quiet = options->quiet,
     };
 
-    if (signals_take(&signals, &error))
-        return fail(EXIT_FAILED, &error);
     json_t *report = plan_json(&prepared->plan, prepared->network);
     if (!options->quiet) {
         plan_print(request.out, &prepared->plan, prepared->network);
@@ -149,7 +145,6 @@ static enum exit_status run_prepared(const struct options *options, struct prepa
     enum exit_status status = run_execute(&request, report);
     enum exit_status written = write_json(json_file, options->json, report);
     json_decref(report);
-    signals_release(&signals);
     return status != EXIT_DONE ? status : written;
 }
 
@@ -157,19 +152,25 @@ static enum exit_status do_run(const struct options *options)
 {
     struct preparation preparation = preparation_of(options);
     struct prepared prepared;
+    struct signals signals;
+    struct error error;
     FILE *json_file, *trace_file = NULL;
 
+    /* Before anything is made: an interruption that comes while the run is prepared waits until it can be cleaned up. */
+    if (signals_take(&signals, &error))
+        return fail(EXIT_FAILED, &error);
     preparation.depth = PREPARE_RUN;
     enum exit_status status = prepare(&prepared, &preparation);
-    if (status != EXIT_DONE)
-        return status;
-    if (open_output(&json_file, "--json", options->json) || open_output(&trace_file, "--trace", options->trace))
-        status = EXIT_USAGE;
-    else
-        status = run_prepared(options, &prepared, json_file, trace_file);
-    close_output(json_file);
-    close_output(trace_file);
-    prepared_release(&prepared);
+    if (status == EXIT_DONE) {
+        if (open_output(&json_file, "--json", options->json) || open_output(&trace_file, "--trace", options->trace))
+            status = EXIT_USAGE;
+        else
+            status = run_prepared(options, &prepared, &signals, json_file, trace_file);
+        close_output(json_file);
+        close_output(trace_file);
+        prepared_release(&prepared);
+    }
+    signals_release(&signals);
     return status;
 }
 
