@@ -6,12 +6,12 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "coordinator/drain.h"
 #include "coordinator/process.h"
 #include "coordinator/progress.h"
 #include "coordinator/report.h"
 #include "coordinator/show_plan.h"
 #include "coordinator/trace.h"
+#include "telemetry/drain.h"
 
 /* How often the supervisor looks around of itself: seldom while stages train, more often for a trace, which should lack
  * no op, and while they start, as nothing but their state says that they are ready. */
@@ -176,6 +176,9 @@ static void judge_run(struct run *run)
     if (run->outcome.state == RUN_STARTING)
         run->outcome.state =
             atomic_load(&header->epochs_done) == header->plan.config.run.epochs ? RUN_FINISHED : RUN_INTERRUPTED;
+    snprintf(run->segment.header->outcome, sizeof(header->outcome), "%.*s", STAGE_ERROR_MAX - 1,
+             run->outcome.state == RUN_FAILED ? run->outcome.error.text : "");
+    /* Pairs with a monitor's acquire load: the outcome is there. */
     atomic_store(&run->segment.header->run_state, run->outcome.state);
 }
 

@@ -232,3 +232,39 @@ int versions_count_needed(const struct version_tracker *tracker)
         count += versions_needed(tracker, version);
     return count;
 }
+
+/* Micro-batches between their forward's begin and their backward's, by the version that they stash. */
+static void count_stashed(const struct version_tracker *tracker, struct version_use *uses, int count)
+{
+    const int n = tracker->schedule.microbatches;
+
+    for (int number = tracker->backwards_begun; number < tracker->forwards_begun; number++) {
+        const int version = record_of(tracker, number / n + 1, number % n + 1)->versions.forward;
+
+        for (int k = 0; k < count; k++) {
+            if (uses[k].version != version)
+                continue;
+            if (uses[k].stashed++ == 0)
+                uses[k].stash_first = number;
+            uses[k].stash_last = number;
+            uses[k].uses |= USE_STASHED;
+        }
+    }
+}
+
+int versions_uses(const struct version_tracker *tracker, struct version_use uses[VERSION_USES_MAX])
+{
+    const int expected = floor_of_versions(tracker);
+    int count = 0, version = max_int(versions_oldest_needed(tracker), tracker->live - VERSION_USES_MAX + 1);
+
+    for (; version <= tracker->live; version++)
+        if (versions_needed(tracker, version))
+            uses[count++] = (struct version_use){.version = version, .uses = version >= expected ? USE_EXPECTED : 0};
+    if (is_stashed(tracker))
+        count_stashed(tracker, uses, count);
+    for (int k = 0; k < count; k++)
+        if (uses[k].version >= oldest_possible(tracker) && *holders_of(tracker, uses[k].version) > uses[k].stashed)
+            uses[k].uses |= USE_RUNNING;
+    uses[count - 1].uses |= USE_LIVE;
+    return count;
+}

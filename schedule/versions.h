@@ -58,4 +58,25 @@ bool versions_needed(const struct version_tracker *tracker, int version);
 int versions_oldest_needed(const struct version_tracker *tracker);
 int versions_count_needed(const struct version_tracker *tracker);
 
+/* Why a stage keeps a version: for a teacher's eye. `uses` adds up enum version_use_reason; micro-batches are numbered
+ * through the phase (schedule.h): the one with number n is micro-batch n % N + 1 of mini-batch n / N + 1. */
+enum version_use_reason {
+    USE_LIVE = 1,     /* the newest: the next update starts from it */
+    USE_RUNNING = 2,  /* an op that runs now reads it */
+    USE_STASHED = 4,  /* micro-batches in flight have read it forward and read it again backward */
+    USE_EXPECTED = 8, /* an op still to come may ask for it */
+};
+
+struct version_use {
+    int version;
+    int uses;
+    int stashed;                 /* micro-batches of USE_STASHED */
+    int stash_first, stash_last; /* the first and the last of them; 0 if there is none */
+};
+
+/* The needed versions, oldest first; the oldest of them are left out if there are more than VERSION_USES_MAX. Returns
+ * their number. */
+enum { VERSION_USES_MAX = 72 };
+int versions_uses(const struct version_tracker *tracker, struct version_use uses[VERSION_USES_MAX]);
+
 #endif

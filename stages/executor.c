@@ -10,6 +10,9 @@
 /* Every wait ends by itself after this long, to look at the abort flag again. */
 enum { WAIT_BOUND_MS = 100 };
 
+/* And so often while the controls hold the stage, as they ring no doorbell. */
+enum { HELD_BOUND_MS = 10 };
+
 static int microbatches_arrived(const struct ring_end *end, uint64_t before, int per_message, int total)
 {
     uint64_t arrived = (ring_published(end) - before) * (uint64_t)per_message;
@@ -85,18 +88,38 @@ static struct next next_op(struct stage *stage)
     return schedule_next(&stage->phase.schedule, stage->index, &stage->phase.progress);
 }
 
-static int wait_for_doorbell(struct stage *stage, enum wait_cause cause, struct error *error)
+void executor_sleep(struct stage *stage, int milliseconds)
 {
-    uint64_t start = clock_now_ns(), deadline = start + WAIT_BOUND_MS * 1000000u;
+    uint64_t deadline = clock_now_ns() + (uint64_t)milliseconds * 1000000u;
     struct timespec until = {.tv_sec = (time_t)(deadline / 1000000000u), .tv_nsec = (long)(deadline % 1000000000u)};
 
-    atomic_store_explicit(&stage->block->waiting_since_ns, start - stage->wait_ns, memory_order_relaxed);
-    atomic_store_explicit(&stage->block->waiting, cause, memory_order_relaxed);
     while (sem_clockwait(&stage->block->doorbell, CLOCK_MONOTONIC, &until) && errno == EINTR)
         ;
-    atomic_store_explicit(&stage->block->waiting, WAIT_NONE, memory_order_relaxed);
-    telemetry_waited(stage, cause, clock_now_ns() - start);
+}
+
+static int check_abort(const struct stage *stage, struct error *error)
+{
     return atomic_load(&stage->header->abort) ? error_set(error, "the run was aborted") : 0;
+}
+
+static int wait_for_doorbell(struct stage *stage, const struct next *next, struct error *error)
+{
+    uint64_t start = clock_now_ns();
+
+    telemetry_activity(stage, ACTIVITY_WAIT, next->cause, &next->op);
+    executor_sleep(stage, WAIT_BOUND_MS);
+    telemetry_waited(stage, next->cause, clock_now_ns() - start);
+    return check_abort(stage, error);
+}
+
+static int wait_while_held(struct stage *stage, const struct op *op, struct error *error)
+{
+    uint64_t start = clock_now_ns();
+
+    telemetry_activity(stage, ACTIVITY_HELD, WAIT_NONE, op);
+    executor_sleep(stage, HELD_BOUND_MS);
+    telemetry_held(stage, clock_now_ns() - start);
+    return check_abort(stage, error);
 }
 
 static int run_op(struct stage *stage, const struct op *op, struct error *error)
@@ -114,12 +137,14 @@ static int run_op(struct stage *stage, const struct op *op, struct error *error)
 
     if (phase->start_ns == 0)
         phase->start_ns = record.start_ns;
+    telemetry_activity(stage, ACTIVITY_RUN, WAIT_NONE, op);
+    record.held_ns = hold_stretch(stage, op);
     if (passes_run(stage, op, &record, error))
         return error_prefix(error, "mini-batch %d of epoch %d", op->minibatch, phase->epoch);
     record.end_ns = clock_now_ns();
     telemetry_op(stage, &record);
     phase->next_op++;
-    return atomic_load(&stage->header->abort) ? error_set(error, "the run was aborted") : 0;
+    return check_abort(stage, error);
 }
 
 static int begin_phase(struct stage *stage, enum phase kind, int epoch, struct error *error)
@@ -143,22 +168,27 @@ static int begin_phase(struct stage *stage, enum phase kind, int epoch, struct e
     return 0;
 }
 
+static int step(struct stage *stage, const struct next *next, struct error *error)
+{
+    if (next->kind == NEXT_WAIT)
+        return wait_for_doorbell(stage, next, error);
+    return hold_wanted(stage) ? wait_while_held(stage, &next->op, error) : run_op(stage, &next->op, error);
+}
+
 int executor_run_phase(struct stage *stage, enum phase kind, int epoch, struct error *error)
 {
     struct next next;
+    int failed = 0;
 
     if (begin_phase(stage, kind, epoch, error))
         return -1;
-    while ((next = next_op(stage)).kind != NEXT_DONE) {
-        int failed =
-            next.kind == NEXT_RUN ? run_op(stage, &next.op, error) : wait_for_doorbell(stage, next.cause, error);
-        if (failed) {
-            versions_destroy(stage->phase.tracker);
-            return -1;
-        }
-    }
+    while (!failed && (next = next_op(stage)).kind != NEXT_DONE)
+        failed = step(stage, &next, error);
     versions_destroy(stage->phase.tracker);
     stage->phase.tracker = NULL;
+    telemetry_activity(stage, ACTIVITY_NONE, WAIT_NONE, NULL);
+    if (failed)
+        return -1;
     stage->slots_before += (uint64_t)(stage->phase.schedule.minibatches * stage->phase.schedule.microbatches /
                                       schedule_slot_size(&stage->phase.schedule));
     return 0;

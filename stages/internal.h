@@ -70,11 +70,22 @@ static inline uint64_t stage_sequence(const struct stage *stage, const struct op
 /* stages/executor.c: runs the phase to its end, or to where the run is stopped. */
 int executor_run_phase(struct stage *stage, enum phase kind, int epoch, struct error *error);
 
+/* stages/hold.c: what the controls of an interactive run ask for. Whether the stage's next op must wait; and the wait
+ * that stretches an op to slow motion, which ends early if the controls or the run do; returns its nanoseconds. */
+bool hold_wanted(const struct stage *stage);
+uint64_t hold_stretch(struct stage *stage, const struct op *op);
+
+/* stages/executor.c: waits on the doorbell, but no longer than the bound. */
+void executor_sleep(struct stage *stage, int milliseconds);
+
 /* stages/passes.c: executes one op that can run and fills the versions, loss and bytes of its record. */
 int passes_run(struct stage *stage, const struct op *op, struct op_record *record, struct error *error);
 
 /* stages/telemetry.c */
 void telemetry_start(struct stage *stage);
+void telemetry_activity(struct stage *stage, enum activity_kind kind, enum wait_cause cause, const struct op *op);
+void telemetry_versions(struct stage *stage); /* the table of weight versions */
+void telemetry_held(struct stage *stage, uint64_t nanoseconds);
 void telemetry_account(struct stage *stage); /* versions, mini-batches in flight, bytes by category, and their peaks */
 void telemetry_waited(struct stage *stage, enum wait_cause cause, uint64_t nanoseconds);
 void telemetry_sent(struct stage *stage, uint64_t bytes);

@@ -124,6 +124,7 @@ static int run_forward(struct stage *stage, const struct op *op, struct op_recor
         if (stage_is_first(stage))
             pinned = record->version_live;
         weights_retire(stage->weights, phase->tracker);
+        telemetry_versions(stage);
         weights = weights_version(stage->weights, record->version_read);
         if (!weights)
             return error_set(error, "weight version %d is not kept here", record->version_read);
@@ -275,6 +276,7 @@ static int run_backward(struct stage *stage, const struct op *op, struct op_reco
             telemetry_version_difference(stage, op->minibatch - (committed - phase->first_version));
         versions_begin_backward(phase->tracker, op, committed);
         weights_retire(stage->weights, phase->tracker);
+        telemetry_versions(stage);
     }
     versions = versions_of_backward(phase->tracker, op->minibatch, op->first);
     record->version_read = versions.read;
@@ -293,6 +295,7 @@ static int run_backward(struct stage *stage, const struct op *op, struct op_reco
         return 0;
     if (stage_is_last(stage))
         finish_loss(stage, &tensors, record);
+    telemetry_activity(stage, ACTIVITY_UPDATE, WAIT_NONE, op);
     return update(stage, record, error);
 }
 

@@ -34,6 +34,46 @@ void telemetry_start(struct stage *stage)
     telemetry_account(stage);
 }
 
+void telemetry_activity(struct stage *stage, enum activity_kind kind, enum wait_cause cause, const struct op *op)
+{
+    const struct activity activity = {
+        .kind = kind, .cause = cause, .phase = stage->phase.kind, .op = op ? *op : (struct op){0}};
+    uint64_t word = activity_pack(&activity);
+
+    if (word == atomic_load_explicit(&stage->block->activity, memory_order_relaxed))
+        return;
+    atomic_store_explicit(&stage->block->activity_since_ns, clock_now_ns(), memory_order_relaxed);
+    atomic_store_explicit(&stage->block->activity, word, memory_order_relaxed);
+}
+
+static void set(_Atomic int32_t *field, int value)
+{
+    atomic_store_explicit(field, value, memory_order_relaxed);
+}
+
+void telemetry_versions(struct stage *stage)
+{
+    struct version_table *table = &stage->block->versions;
+    uint32_t sequence = atomic_load_explicit(&table->sequence, memory_order_relaxed);
+    struct version_use uses[VERSION_USES_MAX] = {
+        {.version = atomic_load_explicit(&stage->block->applied, memory_order_relaxed), .uses = USE_LIVE}};
+    int count = stage->phase.tracker ? versions_uses(stage->phase.tracker, uses) : 1;
+
+    atomic_store_explicit(&table->sequence, sequence + 1, memory_order_relaxed);
+    /* Pairs with a reader's acquire fence: who has seen a row of this rewriting sees the sequence change. */
+    atomic_thread_fence(memory_order_release);
+    for (int k = 0; k < count; k++) {
+        set(&table->rows[k].version, uses[k].version);
+        set(&table->rows[k].uses, uses[k].uses);
+        set(&table->rows[k].stashed, uses[k].stashed);
+        set(&table->rows[k].stash_first, uses[k].stash_first);
+        set(&table->rows[k].stash_last, uses[k].stash_last);
+    }
+    set(&table->count, count);
+    /* Pairs with a reader's acquire load of sequence: the table is whole. */
+    atomic_store_explicit(&table->sequence, sequence + 2, memory_order_release);
+}
+
 /* Runs of `size` micro-batches between their first forward's begin and their last backward's end. */
 static int in_flight(const struct phase_run *phase, int size)
 {
@@ -58,6 +98,7 @@ void telemetry_account(struct stage *stage)
     set_memory(counters, MEMORY_STASH,
                ((size_t)(versions - 1) + (stage->blended ? 1 : 0)) * parameters * sizeof(float));
     set_memory(counters, MEMORY_ACTIVATIONS, layout_activation_floats(layout, options, slots) * sizeof(float));
+    telemetry_versions(stage);
 }
 
 void telemetry_waited(struct stage *stage, enum wait_cause cause, uint64_t nanoseconds)
@@ -65,6 +106,11 @@ void telemetry_waited(struct stage *stage, enum wait_cause cause, uint64_t nanos
     add(&stage->block->counters.wait_ns[cause], nanoseconds);
     stage->wait_ns += nanoseconds;
     stage->wait_cause = cause;
+}
+
+void telemetry_held(struct stage *stage, uint64_t nanoseconds)
+{
+    add(&stage->block->counters.held_ns, nanoseconds);
 }
 
 void telemetry_sent(struct stage *stage, uint64_t bytes)
@@ -108,11 +154,11 @@ void telemetry_op(struct stage *stage, struct op_record *record)
     atomic_store_explicit(&telemetry->head, head + 1, memory_order_release);
 
     add(&counters->ops, 1);
-    add(&counters->busy_ns, record->end_ns - record->start_ns);
+    add(&counters->busy_ns, record->end_ns - record->start_ns - record->held_ns);
     add(&counters->update_ns, record->update_ns);
     if (record->phase == PHASE_TRAIN) {
         add(&counters->op_count[record->kind], 1);
-        add(&counters->op_ns[record->kind], record->end_ns - record->start_ns - record->update_ns);
+        add(&counters->op_ns[record->kind], record->end_ns - record->start_ns - record->held_ns - record->update_ns);
     }
     atomic_store_explicit(&counters->epoch, record->epoch, memory_order_relaxed);
     atomic_store_explicit(&counters->phase, record->phase, memory_order_relaxed);

@@ -1,11 +1,11 @@
-/* coordinator/drain: records come out in order and of one piece, or are counted as lost, however fast a stage writes. */
+/* telemetry/drain: records come out in order and of one piece, or are counted as lost, however fast a stage writes. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "coordinator/drain.h"
+#include "telemetry/drain.h"
 
 /* After so many records the reader lets the writer overtake it, as the next one is then about to be overwritten. */
 enum { RECORDS = 20000000, TAKEN_TOGETHER = 3 };

@@ -15,7 +15,7 @@
 
 /* Offsets of everything, computed one way for sizing, creating and checking. */
 struct placement {
-    size_t stages, rings, end;
+    size_t controls, stages, rings, end;
 };
 
 static size_t align_up(size_t value, size_t alignment)
@@ -46,7 +46,8 @@ static struct placement place(const struct plan *plan, struct ring *rings)
     struct placement placement;
     struct ring unused;
 
-    placement.stages = align_up(sizeof(struct segment_header), CACHE_LINE);
+    placement.controls = align_up(sizeof(struct segment_header), CONTROLS_BYTES);
+    placement.stages = placement.controls + CONTROLS_BYTES;
     placement.rings = placement.stages + (size_t)plan->stage_count * sizeof(struct stage_block);
     placement.end = placement.rings + (size_t)ring_count(plan) * sizeof(struct ring);
     for (int r = 0; r < ring_count(plan); r++)
@@ -69,6 +70,7 @@ static int initialise(struct segment *segment, const struct plan *plan, const ch
     header->header_bytes = sizeof(*header);
     header->stage_block_bytes = sizeof(struct stage_block);
     header->size = segment->size;
+    header->controls_offset = placement.controls;
     header->stages_offset = placement.stages;
     header->rings_offset = placement.rings;
     header->stage_count = plan->stage_count;
@@ -80,6 +82,9 @@ static int initialise(struct segment *segment, const struct plan *plan, const ch
     snprintf(header->run_folder, sizeof(header->run_folder), "%s", run_folder);
     atomic_init(&header->stopped_at, UINT64_MAX);
     header->plan = *plan;
+    for (int s = 1; s <= MAX_STAGES; s++)
+        atomic_init(&segment_controls(segment)->ops_allowed[s - 1], UINT64_MAX);
+    atomic_init(&segment_controls(segment)->slow_motion, 1);
     place(plan, (struct ring *)((unsigned char *)header + placement.rings));
     for (int s = 1; s <= plan->stage_count; s++)
         if (sem_init(&segment_stage(segment, s)->doorbell, 1, 0))
@@ -205,7 +210,8 @@ static int check(const struct segment *segment, struct error *error)
         header->ring_count != ring_count(plan))
         return error_set(error, "the run's shared memory is damaged: impossible plan");
     placement = place(plan, NULL);
-    if (placement.end != segment->size || header->size != segment->size || header->stages_offset != placement.stages ||
+    if (placement.end != segment->size || header->size != segment->size ||
+        header->controls_offset != placement.controls || header->stages_offset != placement.stages ||
         header->rings_offset != placement.rings)
         return error_set(error, "the run's shared memory is damaged: sizes do not add up");
     end = placement.rings + (size_t)header->ring_count * sizeof(struct ring);
@@ -248,6 +254,40 @@ int segment_open(struct segment *segment, const char *name, struct error *error)
         return error_prefix(error, "%s", name);
     }
     return 0;
+}
+
+struct controls *segment_controls(const struct segment *segment)
+{
+    return (struct controls *)((unsigned char *)segment->header + segment->header->controls_offset);
+}
+
+struct controls *segment_open_controls(const struct segment *segment, const char *name, struct error *error)
+{
+    void *address = MAP_FAILED;
+    struct stat status, mapped;
+    int fd;
+
+    if (!segment->header->interactive) {
+        error_set(error, "the run was not started with --interactive, so it can only be watched");
+        return NULL;
+    }
+    fd = shm_open(name, O_RDWR, 0);
+    /* The name may be another run's by now. */
+    if (fd >= 0 && fstat(fd, &status) == 0 && fstat(segment->fd, &mapped) == 0 && status.st_ino == mapped.st_ino)
+        address =
+            mmap(NULL, CONTROLS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)segment->header->controls_offset);
+    if (fd >= 0)
+        close(fd);
+    if (address != MAP_FAILED)
+        return address;
+    error_set(error, "cannot open the controls of %s: the run has ended, or is another user's", name);
+    return NULL;
+}
+
+void segment_close_controls(struct controls *controls)
+{
+    if (controls)
+        munmap(controls, CONTROLS_BYTES);
 }
 
 void segment_unlink(const char *name)

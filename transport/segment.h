@@ -18,19 +18,51 @@
 #include "base/error.h"
 #include "plan/plan.h"
 #include "schedule/schedule.h"
+#include "schedule/versions.h"
 
 #define SEGMENT_MAGIC UINT64_C(0x0a6e75722d7074) /* "tp-run\n" */
 
-enum { SEGMENT_VERSION = 1, TELEMETRY_RECORDS = 8192, STAGE_ERROR_MAX = 1024, EPOCHS_MAX = 1000, CACHE_LINE = 64 };
+enum {
+    SEGMENT_VERSION = 2,
+    TELEMETRY_RECORDS = 8192,
+    STAGE_ERROR_MAX = 1024,
+    EPOCHS_MAX = 1000,
+    CACHE_LINE = 64,
+    CONTROLS_BYTES = 4096
+};
 
 enum stage_state { STAGE_STARTING, STAGE_READY, STAGE_RUNNING, STAGE_DONE, STAGE_FAILED };
 enum run_state { RUN_STARTING, RUN_TRAINING, RUN_FINISHED, RUN_INTERRUPTED, RUN_FAILED };
 enum phase { PHASE_TRAIN, PHASE_EVALUATE, PHASES };
 
+/* What a stage does at a moment. */
+enum activity_kind {
+    ACTIVITY_NONE,   /* starting, between phases, done */
+    ACTIVITY_WAIT,   /* for `cause`, until it can run `op` */
+    ACTIVITY_HELD,   /* it could run `op`, but the controls hold it */
+    ACTIVITY_RUN,    /* runs `op` */
+    ACTIVITY_UPDATE, /* applies the update that follows `op` */
+    ACTIVITY_SAVE,   /* writes a checkpoint */
+    ACTIVITIES
+};
+
+struct activity {
+    enum activity_kind kind;
+    enum wait_cause cause; /* ACTIVITY_WAIT */
+    enum phase phase;
+    struct op op; /* all but NONE and SAVE */
+};
+
+/* In one word, so that a reader never sees half of it. Whatever word is unpacked, the result is in range: its enums and,
+ * if it has an op, mini-batch and micro-batches from 1. */
+uint64_t activity_pack(const struct activity *activity);
+struct activity activity_unpack(uint64_t word);
+
 /* One op as it happened. */
 struct op_record {
     uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC */
     uint64_t wait_ns;          /* how long the stage had waited before it, for whatever */
+    uint64_t held_ns;          /* of end_ns - start_ns, how long slow motion stretched it */
     uint64_t bytes_sent;       /* to a neighbour */
     int32_t epoch;             /* 1.. */
     int32_t minibatch;         /* 1.., in its phase */
@@ -60,6 +92,7 @@ enum { STALENESS_BUCKETS = 16, DIFFERENCE_BUCKETS = 64 };
 struct counters {
     _Atomic uint64_t ops;
     _Atomic uint64_t busy_ns, update_ns;                  /* computing; of it, the updates */
+    _Atomic uint64_t held_ns;                             /* by the controls: neither computing nor waiting */
     _Atomic uint64_t op_count[OP_KINDS], op_ns[OP_KINDS]; /* training's ops by kind; without updates */
     _Atomic uint64_t wait_ns[WAIT_CAUSES];                /* by cause */
     _Atomic uint64_t messages_sent[PHASES], bytes_sent[PHASES];
@@ -81,15 +114,26 @@ struct epoch_result {
     int32_t trained_samples, tested_samples;
 };
 
+/* The weight versions that a stage holds and why (schedule/versions.h), rewritten as ops begin and end. `sequence` is
+ * odd while it is being rewritten: a reader whose copy began or ended with another value looks again. */
+struct version_table {
+    _Atomic uint32_t sequence;
+    _Atomic int32_t count;
+    struct {
+        _Atomic int32_t version, uses, stashed, stash_first, stash_last; /* struct version_use */
+    } rows[VERSION_USES_MAX];                                            /* [count], oldest first */
+};
+
 struct stage_block {
     alignas(CACHE_LINE) sem_t doorbell;        /* posted on whatever may make the stage runnable */
     alignas(CACHE_LINE) _Atomic int32_t state; /* enum stage_state */
     _Atomic int32_t pid;
-    _Atomic int32_t applied; /* updates applied at this stage since the run began: its live version */
-    _Atomic int32_t waiting; /* enum wait_cause, while it waits */
-    _Atomic uint64_t waiting_since_ns;
+    _Atomic int32_t applied;   /* updates applied at this stage since the run began: its live version */
+    _Atomic uint64_t activity; /* activity_pack() of what it does now */
+    _Atomic uint64_t activity_since_ns;
     char error[STAGE_ERROR_MAX]; /* valid in STAGE_FAILED */
     alignas(CACHE_LINE) struct counters counters;
+    struct version_table versions;
     struct telemetry telemetry;
 };
 
@@ -110,18 +154,29 @@ struct ring {
     uint64_t slot_bytes, messages_offset, message_capacity, data_offset;
 };
 
+/* What a monitor may change in a run that was started with --interactive: the only memory of a run that a monitor
+ * writes. It rings no doorbell; stages that are held look again every few milliseconds. */
+struct controls {
+    _Atomic uint64_t ops_allowed[MAX_STAGES]; /* stage s runs its n-th op (0-based, counters.ops) when n < this;
+                                                 UINT64_MAX: it runs freely */
+    _Atomic uint32_t slow_motion;             /* an op takes so many times its usual time; 1: as fast as it can */
+};
+enum { SLOW_MOTION_MAX = 1000 };
+
 struct segment_header {
     _Atomic uint64_t magic; /* SEGMENT_MAGIC; stored last, so that nobody takes a half-written segment for a run */
     uint32_t version;
     uint32_t header_bytes, stage_block_bytes;
-    uint64_t size; /* of the whole segment */
-    uint64_t stages_offset, rings_offset;
+    uint64_t size;                                         /* of the whole segment */
+    uint64_t controls_offset, stages_offset, rings_offset; /* the controls have a page of their own */
     int32_t stage_count, ring_count; /* rings: link l (stages l, l+1; l = 1..W-1): down 2(l-1), up 2(l-1)+1 */
     int32_t coordinator_pid;
     uint64_t start_ns;  /* CLOCK_MONOTONIC */
     int64_t start_time; /* seconds since 1970 */
     char name[64];      /* of the segment, so that a stage can unlink it when the coordinator is gone */
     char run_folder[CONFIG_PATH_MAX];
+    bool interactive;                              /* stages obey the controls */
+    char outcome[STAGE_ERROR_MAX];                 /* why the run failed; valid in RUN_FAILED */
     alignas(CACHE_LINE) _Atomic int32_t run_state; /* enum run_state */
     _Atomic int32_t go;                            /* stages may start */
     _Atomic int32_t abort;                         /* everybody ends now */
@@ -151,7 +206,7 @@ struct segment {
 size_t segment_size(const struct plan *plan);
 
 /* Coordinator: creates "/tp-<uid>-<pid>-<random>", mode 0600, every page allocated (or the error says how much
- * /dev/shm would need), with the plan in it. */
+ * /dev/shm would need), with the plan in it. The run is not interactive until header->interactive is set. */
 int segment_create(struct segment *segment, const struct plan *plan, const char *run_folder, struct error *error);
 
 /* In memory of this process alone, for stages that are threads. */
@@ -160,6 +215,14 @@ int segment_create_private(struct segment *segment, const struct plan *plan, str
 /* Stage: maps an inherited descriptor. Monitor: opens by name, read-only. Both check all that later reads rely on. */
 int segment_attach(struct segment *segment, int fd, struct error *error);
 int segment_open(struct segment *segment, const char *name, struct error *error);
+
+/* Monitor: maps the controls of an interactive run, writable. NULL and the reason if the run is not interactive. Unmap
+ * with segment_close_controls. */
+struct controls *segment_open_controls(const struct segment *segment, const char *name, struct error *error);
+void segment_close_controls(struct controls *controls);
+
+/* The controls as a stage or the coordinator sees them. */
+struct controls *segment_controls(const struct segment *segment);
 
 void segment_unlink(const char *name);
 void segment_close(struct segment *segment);

@@ -1,7 +1,7 @@
 /* Reads what the stages record about their ops, without ever making them wait. A reader that is too slow loses the
  * oldest records, and knows how many. */
-#ifndef TP_COORDINATOR_DRAIN_H
-#define TP_COORDINATOR_DRAIN_H
+#ifndef TP_TELEMETRY_DRAIN_H
+#define TP_TELEMETRY_DRAIN_H
 
 #include <stdbool.h>
 #include <stdint.h>

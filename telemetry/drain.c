@@ -1,4 +1,4 @@
-#include "coordinator/drain.h"
+#include "telemetry/drain.h"
 
 bool drain_take(struct drain *drain, int stage, struct op_record *record)
 {

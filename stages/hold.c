@@ -1,0 +1,59 @@
+/* The controls of an interactive run, obeyed: pause, step and slow motion change when an op runs, never which op or what
+ * it reads. */
+#include "base/clock.h"
+#include "base/numbers.h"
+#include "stages/internal.h"
+
+enum { STRETCH_BOUND_MS = 10 };
+
+/* Somebody wants the run to end: nothing is held or stretched any more. */
+static bool ending(const struct stage *stage)
+{
+    return atomic_load(&stage->header->stop) || atomic_load(&stage->header->abort);
+}
+
+static uint64_t load(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+bool hold_wanted(const struct stage *stage)
+{
+    const struct controls *controls = segment_controls(stage->segment);
+
+    return stage->header->interactive && !ending(stage) &&
+           load(&stage->block->counters.ops) >= load(&controls->ops_allowed[stage->index - 1]);
+}
+
+/* Mean of the stage's training ops of this kind; a test's forward is like training's. */
+static uint64_t usual_ns(const struct stage *stage, enum op_kind kind)
+{
+    const struct counters *counters = &stage->block->counters;
+    uint64_t count = load(&counters->op_count[kind]);
+
+    return count > 0 ? load(&counters->op_ns[kind]) / count : 0;
+}
+
+static uint64_t slow_motion(const struct controls *controls)
+{
+    uint32_t factor = atomic_load_explicit(&controls->slow_motion, memory_order_relaxed);
+
+    return factor < 1 ? 1 : factor > SLOW_MOTION_MAX ? SLOW_MOTION_MAX : factor;
+}
+
+uint64_t hold_stretch(struct stage *stage, const struct op *op)
+{
+    const struct controls *controls = segment_controls(stage->segment);
+    uint64_t start = clock_now_ns(), usual = usual_ns(stage, op->kind), held = 0;
+    uint64_t wanted;
+
+    if (!stage->header->interactive)
+        return 0;
+    while (held < (wanted = usual * (slow_motion(controls) - 1)) && !ending(stage)) {
+        executor_sleep(stage, min_int(STRETCH_BOUND_MS, (int)((wanted - held) / 1000000u)));
+        held = clock_now_ns() - start;
+    }
+    if (held > 0)
+        telemetry_held(stage, held);
+    return held;
+}

@@ -1,0 +1,164 @@
+#include "telemetry/snapshot.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/numbers.h"
+
+/* So often a table that is just being rewritten is looked at again. A stage needs a microsecond for it; one that died
+ * in it will never be done. */
+enum { TABLE_TRIES = 100 };
+
+static uint64_t load(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static int load_int(const _Atomic int32_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* The state, or the first one if the number is none of `count`. */
+static int in_range(int state, int count)
+{
+    return state >= 0 && state < count ? state : 0;
+}
+
+static void load_all(uint64_t *to, const _Atomic uint64_t *from, int count)
+{
+    for (int i = 0; i < count; i++)
+        to[i] = load(&from[i]);
+}
+
+static void take_counters(struct stage_counters *to, const struct counters *from)
+{
+    to->ops = load(&from->ops);
+    to->busy_ns = load(&from->busy_ns);
+    to->update_ns = load(&from->update_ns);
+    to->held_ns = load(&from->held_ns);
+    load_all(to->op_count, from->op_count, OP_KINDS);
+    load_all(to->op_ns, from->op_ns, OP_KINDS);
+    load_all(to->wait_ns, from->wait_ns, WAIT_CAUSES);
+    load_all(to->messages_sent, from->messages_sent, PHASES);
+    load_all(to->bytes_sent, from->bytes_sent, PHASES);
+    load_all(to->memory, from->memory, MEMORY_CATEGORIES);
+    load_all(to->memory_peak, from->memory_peak, MEMORY_CATEGORIES);
+    to->versions = load_int(&from->versions);
+    to->versions_peak = load_int(&from->versions_peak);
+    to->in_flight = load_int(&from->in_flight);
+    to->in_flight_peak = load_int(&from->in_flight_peak);
+    to->slots = load_int(&from->slots);
+    to->slots_peak = load_int(&from->slots_peak);
+    load_all(to->staleness_forward, from->staleness_forward, STALENESS_BUCKETS);
+    load_all(to->staleness_backward, from->staleness_backward, STALENESS_BUCKETS);
+    load_all(to->version_difference, from->version_difference, DIFFERENCE_BUCKETS);
+    to->epoch = load_int(&from->epoch);
+    to->phase = in_range(load_int(&from->phase), PHASES);
+    to->minibatch = load_int(&from->minibatch);
+}
+
+static int take_versions(struct version_use uses[VERSION_USES_MAX], const struct version_table *table)
+{
+    for (int i = 0; i < TABLE_TRIES; i++) {
+        /* Pairs with the release store that ends the stage's rewriting. */
+        uint32_t sequence = atomic_load_explicit(&table->sequence, memory_order_acquire);
+        int count = max_int(0, min_int(load_int(&table->count), VERSION_USES_MAX));
+
+        for (int k = 0; k < count; k++)
+            uses[k] = (struct version_use){
+                .version = load_int(&table->rows[k].version),
+                .uses = load_int(&table->rows[k].uses),
+                .stashed = load_int(&table->rows[k].stashed),
+                .stash_first = load_int(&table->rows[k].stash_first),
+                .stash_last = load_int(&table->rows[k].stash_last),
+            };
+        /* Pairs with the release fence that begins it: a row of a later rewriting shows in the sequence. */
+        atomic_thread_fence(memory_order_acquire);
+        if (sequence % 2 == 0 && atomic_load_explicit(&table->sequence, memory_order_relaxed) == sequence)
+            return count;
+    }
+    return 0;
+}
+
+/* The third word of /proc/PID/stat, behind the program's name in brackets. */
+static bool is_stopped(int pid)
+{
+    char path[32], text[512];
+    const char *bracket;
+    size_t length;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return false;
+    length = fread(text, 1, sizeof(text) - 1, file);
+    fclose(file);
+    text[length] = '\0';
+    bracket = strrchr(text, ')');
+    return bracket && bracket[1] == ' ' && (bracket[2] == 'T' || bracket[2] == 't');
+}
+
+static bool is_alive(int pid)
+{
+    return pid > 0 && (kill(pid, 0) == 0 || errno != ESRCH);
+}
+
+static void take_stage(struct stage_snapshot *stage, const struct segment *segment, int s)
+{
+    const struct stage_block *block = segment_stage(segment, s);
+
+    stage->state = (enum stage_state)in_range(atomic_load(&block->state), STAGE_FAILED + 1);
+    stage->pid = atomic_load(&block->pid);
+    stage->stopped = is_stopped(stage->pid);
+    stage->activity = activity_unpack(load(&block->activity));
+    stage->activity_since_ns = load(&block->activity_since_ns);
+    stage->version_live = load_int(&block->applied);
+    take_counters(&stage->counters, &block->counters);
+    stage->version_count = take_versions(stage->versions, &block->versions);
+    stage->allowed = stage->counters.ops < load(&segment_controls(segment)->ops_allowed[s - 1]);
+}
+
+static struct link_snapshot link_of(const struct ring *ring)
+{
+    return (struct link_snapshot){
+        .published = load(&ring->published),
+        .released = load(&ring->released),
+        .slots = ring->slots,
+    };
+}
+
+void snapshot_take(struct snapshot *snapshot, const struct segment *segment)
+{
+    const struct segment_header *header = segment->header;
+
+    *snapshot = (struct snapshot){
+        .plan = &header->plan,
+        .run_folder = header->run_folder,
+        /* Pairs with the coordinator's release store: the outcome is there. */
+        .state = (enum run_state)in_range(atomic_load(&header->run_state), RUN_FAILED + 1),
+        .coordinator_alive = is_alive(header->coordinator_pid),
+        .coordinator_pid = header->coordinator_pid,
+        .start_time = header->start_time,
+        .start_ns = header->start_ns,
+        .epochs_done =
+            max_int(0, min_int(atomic_load_explicit(&header->epochs_done, memory_order_acquire), EPOCHS_MAX)),
+        .epochs = header->epochs,
+        .interactive = header->interactive,
+        .slow_motion = atomic_load_explicit(&segment_controls(segment)->slow_motion, memory_order_relaxed),
+        .stage_count = header->stage_count,
+    };
+    snprintf(snapshot->name, sizeof(snapshot->name), "%.*s", (int)sizeof(header->name) - 1, header->name);
+    snprintf(snapshot->outcome, sizeof(snapshot->outcome), "%.*s", STAGE_ERROR_MAX - 1,
+             snapshot->state == RUN_FAILED ? header->outcome : "");
+    for (int s = 1; s <= snapshot->stage_count; s++)
+        take_stage(&snapshot->stages[s - 1], segment, s);
+    for (int l = 1; l < snapshot->stage_count; l++) {
+        snapshot->down[l - 1] = link_of(segment_ring_down(segment, l));
+        snapshot->up[l - 1] = link_of(segment_ring_up(segment, l));
+    }
+    snapshot->now_ns = clock_now_ns();
+}
