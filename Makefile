@@ -35,12 +35,14 @@ SOURCES  := $(filter-out $(MAINS),$(wildcard $(addsuffix /*.c,$(DIRS))))
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)
 LIBRARY  := $(BUILD)/libtp.a
 TESTS    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
-SCRIPT_TESTS := tests/test_docs.sh
-SUPPORT  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
+SCRIPT_TESTS := tests/test_docs.sh tests/test_fuzz.sh
+SUPPORT  := $(BUILD)/tests/libsupport.a
+FUZZERS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_MAIN ?= $(BUILD)/tests/fuzz/replay.o
 BENCHES  := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 BINARIES := $(PROGRAMS:%=$(BUILD)/%)
 
-.PHONY: all help deps run test bench install clean format lint asan ubsan tsan programs check-programs
+.PHONY: all help deps run test bench install clean format lint asan ubsan tsan fuzz programs check-programs fuzzers
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -49,7 +51,7 @@ all: deps
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make all | deps | bench | install [PREFIX=] | clean | format | lint | asan | ubsan | tsan"
+	@echo "make all | deps | bench | install [PREFIX=] | clean | format | lint | asan | ubsan | tsan | fuzz [SECONDS=] [TARGET=]"
 
 deps:
 	@./deps.sh $(PACKAGES)
@@ -62,7 +64,7 @@ run: all
 test: deps
 	@$(MAKE) --no-print-directory check-programs
 
-check-programs: $(BINARIES) $(TESTS)
+check-programs: $(BINARIES) $(TESTS) $(FUZZERS)
 	@CK_EXCLUDE_TAGS='$(CK_EXCLUDE_TAGS)' tests/run.sh $(BUILD) $(TESTS) $(SCRIPT_TESTS)
 
 bench: deps
@@ -79,13 +81,22 @@ tsan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread OPT=-O1 CK_EXCLUDE_TAGS=long \
 		TESTS='$(BUILD)/tsan/tests/test_transport $(BUILD)/tsan/tests/test_stages' SCRIPT_TESTS= check-programs
 
+# Coverage-guided, with clang's libFuzzer: make fuzz SECONDS=600 [TARGET=idx]
+fuzz: deps
+	@./deps.sh clang
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang SANITIZE=fuzzer-no-link,address,undefined OPT='-O1 -Wno-error' \
+		FUZZ_MAIN= LDFLAGS=-fsanitize=fuzzer fuzzers
+	@tests/fuzz/run.sh $(BUILD)/fuzz $(SECONDS) $(TARGET)
+SECONDS ?= 60
+fuzzers: $(FUZZERS)
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install $(BINARIES) $(DESTDIR)$(PREFIX)/bin
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 
-FORMATTED = $(wildcard $(addsuffix /*.[ch],$(DIRS) tests tests/support bench))
+FORMATTED = $(wildcard $(addsuffix /*.[ch],$(DIRS) tests tests/support tests/fuzz bench))
 format:
 	clang-format -i $(FORMATTED)
 
@@ -107,8 +118,15 @@ $(BINARIES):
 	@echo "  link $@"
 	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+$(SUPPORT): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(SUPPORT) $(LIBRARY)
 	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(LDLIBS)
+
+$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/fuzz.o $(FUZZ_MAIN) $(LIBRARY)
+	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIBRARY)
 	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)

@@ -106,6 +106,10 @@ int config_load(struct config *config, const char *path, const char *const *over
 void config_mistake(struct config_mistakes *mistakes, const char *section_key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Whether each value, wherever it came from, is one that config_load could have put there. -1 and the first key whose
+ * value is not. */
+int config_check(const struct config *config, struct error *error);
+
 /* "5,3,3,3" or "auto". */
 void config_partition_format(const struct config *config, char *text, size_t size);
 

@@ -6,6 +6,8 @@
 #include "base/parse.h"
 #include "schedule/system.h"
 
+enum { BLOCKS_MAX = 10000 }; /* in one part of a partition */
+
 static const char *choice_system(int index)
 {
     return index < system_count ? systems[index].name : NULL;
@@ -238,7 +240,7 @@ static int set_partition(struct config *config, const char *text, struct error *
     while ((item = next_item(&rest)) != NULL) {
         int64_t blocks;
 
-        if (parse_int(&blocks, item, 1, 10000, error))
+        if (parse_int(&blocks, item, 1, BLOCKS_MAX, error))
             return error_set(error, "\"%s\" is not a partition; use auto, or blocks per stage such as 5,2,2,2", text);
         if (count == MAX_STAGES)
             return error_set(error, "\"%s\" has more parts than the %d stages there may be", text, MAX_STAGES);
@@ -272,6 +274,85 @@ int config_key_set(const struct config_key *key, struct config *config, const ch
         return set_reals(key, member, text, error);
     }
     return error_set(error, "a key of unknown type");
+}
+
+static int choice_count(const struct config_key *key)
+{
+    int count = 0;
+
+    while (config_key_choice(key, count))
+        count++;
+    return count;
+}
+
+static bool is_choice_name(const struct config_key *key, const char *name)
+{
+    for (int i = 0; i < choice_count(key); i++)
+        if (strcmp(config_key_choice(key, i), name) == 0)
+            return true;
+    return false;
+}
+
+/* False for a NaN. */
+static bool within(double value, double low, double high)
+{
+    return value >= low && value <= high;
+}
+
+static bool holds_reals(const struct config_key *key, const struct config_reals *reals)
+{
+    if (!within(reals->count, 0, MAX_STAGES))
+        return false;
+    for (int i = 0; i < reals->count; i++)
+        if (!within(reals->values[i], key->low, key->high))
+            return false;
+    return reals->count > 0 || key->choices;
+}
+
+static bool holds_partition(const struct config *config)
+{
+    if (!within(config->pipeline.partition_count, 0, MAX_STAGES))
+        return false;
+    for (int s = 0; s < config->pipeline.partition_count; s++)
+        if (!within(config->pipeline.partition[s], 1, BLOCKS_MAX))
+            return false;
+    return true;
+}
+
+bool config_key_holds(const struct config_key *key, const struct config *config)
+{
+    const void *member = (const char *)config + key->offset;
+    const bool text = memchr(member, '\0', key->size) != NULL;
+
+    switch (key->type) {
+    case KEY_INTEGER:
+        return within(key->size == sizeof(int64_t) ? (double)*(const int64_t *)member : *(const int *)member, key->low,
+                      key->high);
+    case KEY_REAL:
+        return within(*(const double *)member, key->low, key->high);
+    case KEY_BOOLEAN:
+        return *(const unsigned char *)member <= 1;
+    case KEY_CHOICE:
+        return within(*(const int *)member, key->first_choice, key->first_choice + choice_count(key) - 1);
+    case KEY_CHOICE_NAME:
+        return text && is_choice_name(key, member);
+    case KEY_NAME:
+    case KEY_TEXT:
+        return text;
+    case KEY_PARTITION:
+        return holds_partition(config);
+    case KEY_REALS:
+        return holds_reals(key, member);
+    }
+    return false;
+}
+
+int config_check(const struct config *config, struct error *error)
+{
+    for (int i = 0; i < config_key_count; i++)
+        if (!config_key_holds(&config_keys[i], config))
+            return error_set(error, "a value for %s that no config can give it", config_keys[i].name);
+    return 0;
 }
 
 void config_partition_format(const struct config *config, char *text, size_t size)

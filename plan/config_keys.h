@@ -3,6 +3,7 @@
 #ifndef TP_PLAN_CONFIG_KEYS_H
 #define TP_PLAN_CONFIG_KEYS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -41,6 +42,9 @@ const struct config_key *config_key_find(const char *name);
 
 /* Reads `text` into the key's member. -1 and what would be right if it does not fit. */
 int config_key_set(const struct config_key *key, struct config *config, const char *text, struct error *error);
+
+/* Whether the key's member holds a value that config_key_set could have put there. */
+bool config_key_holds(const struct config_key *key, const struct config *config);
 
 /* The index-th choice of a KEY_CHOICE or KEY_CHOICE_NAME; NULL behind the last. */
 const char *config_key_choice(const struct config_key *key, int index);

@@ -119,4 +119,8 @@ int plan_begin(struct plan *plan, const struct config *config, const struct data
 /* Second step: partition and memory. costs[network->layer_count]. */
 int plan_finish(struct plan *plan, const struct network *network, const struct layer_cost *costs, struct error *error);
 
+/* Whether a plan that another process wrote, or that was read back, is one that these two could have made: then it can
+ * be used like one's own. The figures that are only shown may be any. -1 and what is impossible. */
+int plan_check(const struct plan *plan, struct error *error);
+
 #endif

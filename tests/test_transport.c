@@ -13,9 +13,10 @@
 #include <unistd.h>
 
 #include "base/random.h"
+#include "tests/support/planned.h"
 #include "transport/ring.h"
 
-/* Just enough of a plan for a segment: W stages, tensors of `floats` floats. */
+/* Just enough of a plan to lay out links: W stages, tensors of `floats` floats. Who opens a segment wants a real one. */
 static struct plan small_plan(int stages, int microbatches, int slots, int floats)
 {
     struct plan plan = {.stage_count = stages, .gradient_slots = slots};
@@ -27,6 +28,17 @@ static struct plan small_plan(int stages, int microbatches, int slots, int float
         plan.stages[s].activation_slots = slots;
         plan.stages[s].input = plan.stages[s].output = (struct shape){1, 1, floats};
     }
+    return plan;
+}
+
+static struct plan real_plan(void)
+{
+    static const char *const overrides[] = {"pipeline.stages=3", "pipeline.microbatches=2", NULL};
+    struct network *network;
+    struct plan plan;
+
+    planned(&plan, &network, overrides, false);
+    network_destroy(network);
     return plan;
 }
 
@@ -134,7 +146,7 @@ END_TEST
 
 START_TEST(a_run_is_private_to_its_user_and_leaves_no_name)
 {
-    struct plan plan = small_plan(3, 2, 2, 16);
+    struct plan plan = real_plan();
     struct segment segment, opened;
     struct error error;
     struct stat status;
@@ -193,9 +205,18 @@ static void attach_fails(const void *bytes, size_t size, const char *expected)
     ck_assert_msg(strstr(error.text, expected) != NULL, "'%s' instead of '%s'", error.text, expected);
 }
 
+static void attach_damaged(const struct segment *segment, int *number, int wrong, const char *expected)
+{
+    int right = *number;
+
+    *number = wrong;
+    attach_fails(segment->header, segment->size, expected);
+    *number = right;
+}
+
 START_TEST(damaged_segments_are_refused)
 {
-    struct plan plan = small_plan(3, 2, 2, 16);
+    struct plan plan = real_plan();
     struct segment_header *header;
     struct segment segment;
     struct error error;
@@ -204,16 +225,22 @@ START_TEST(damaged_segments_are_refused)
     header = segment.header;
     attach_fails(header, 100, "not a tp run");
     attach_fails(header, segment.size - 4096, "sizes do not add up");
-    header->plan.stages[1].activation_slots = 1 << 20;
-    attach_fails(header, segment.size, "sizes do not add up");
-    header->plan.stages[1].activation_slots = 2;
+    attach_damaged(&segment, &header->plan.stages[1].activation_slots, 1 << 20, "stages that no network has");
+    attach_damaged(&segment, &header->plan.stages[2].slice.first_layer, 0, "stages that no network has");
+    attach_damaged(&segment, &header->plan.gradient_slots, 3, "a schedule that no config leads to");
+    attach_damaged(&segment, &header->plan.stage_count, 2, "a schedule that no config leads to");
+    attach_damaged(&segment, &header->plan.config.pipeline.stages, MAX_STAGES + 1, "a value for pipeline.stages");
+    attach_damaged(&segment, &header->plan.config.data.last_batch, -1, "a value for data.last_batch");
+    attach_damaged(&segment, &header->stage_count, 2, "contradicts its plan");
+    memset(header->run_folder, 'a', sizeof(header->run_folder));
+    attach_fails(header, segment.size, "contradicts its plan");
+    header->run_folder[0] = '\0';
+    memset(header->plan.config.pipeline.system, 'a', CONFIG_NAME_MAX);
+    attach_fails(header, segment.size, "a value for pipeline.system");
+    strcpy(header->plan.config.pipeline.system, "timeprest");
     segment_ring_up(&segment, 2)->data_offset += 64;
     attach_fails(header, segment.size, "elsewhere than planned");
     segment_ring_up(&segment, 2)->data_offset -= 64;
-    header->stage_count = 64;
-    attach_fails(header, segment.size, "impossible plan");
-    header->plan.stage_count = header->stage_count = 1 << 30;
-    attach_fails(header, segment.size, "impossible plan");
     header->version++;
     attach_fails(header, segment.size, "another version");
     header->magic++;

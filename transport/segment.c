@@ -198,6 +198,7 @@ static int check(const struct segment *segment, struct error *error)
     const struct segment_header *header = segment->header;
     const struct plan *plan = &header->plan;
     struct placement placement;
+    struct error reason;
     size_t end;
 
     if (atomic_load_explicit(&header->magic, memory_order_acquire) != SEGMENT_MAGIC)
@@ -205,10 +206,12 @@ static int check(const struct segment *segment, struct error *error)
     if (header->version != SEGMENT_VERSION || header->header_bytes != sizeof(*header) ||
         header->stage_block_bytes != sizeof(struct stage_block))
         return error_set(error, "the run was started by another version of tp");
-    if (plan->stage_count < 1 || plan->stage_count > MAX_STAGES || plan->schedule.microbatches < 1 ||
-        plan->schedule.microbatches > MAX_MICROBATCHES || header->stage_count != plan->stage_count ||
-        header->ring_count != ring_count(plan))
-        return error_set(error, "the run's shared memory is damaged: impossible plan");
+    if (plan_check(plan, &reason))
+        return error_set(error, "the run's shared memory is damaged: its plan has %s", reason.text);
+    if (header->stage_count != plan->stage_count || header->ring_count != ring_count(plan) ||
+        !memchr(header->name, '\0', sizeof(header->name)) ||
+        !memchr(header->run_folder, '\0', sizeof(header->run_folder)))
+        return error_set(error, "the run's shared memory is damaged: its header contradicts its plan");
     placement = place(plan, NULL);
     if (placement.end != segment->size || header->size != segment->size ||
         header->controls_offset != placement.controls || header->stages_offset != placement.stages ||

@@ -1,0 +1,20 @@
+/* What the fuzz targets share. A target is one reader of data from outside: LLVMFuzzerTestOneInput feeds it a damaged
+ * input and then uses what the reader let pass, as the programs do. libFuzzer drives it (make fuzz); tests/fuzz/replay.c
+ * runs the seeds through it in make test. */
+#ifndef TP_TESTS_FUZZ_H
+#define TP_TESTS_FUZZ_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { FUZZ_PATH_MAX = 32 };
+
+/* A file in memory with these bytes, for readers that take a path. The caller closes the descriptor. */
+int fuzz_file(const uint8_t *data, size_t size, char path[FUZZ_PATH_MAX]);
+
+/* Reads every byte, so that a sanitizer sees those that cannot be read. */
+void fuzz_touch(const void *bytes, size_t size);
+
+#endif

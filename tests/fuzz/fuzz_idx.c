@@ -1,0 +1,27 @@
+/* IDX files, plain and gzip: read as images and as labels, then every sample that is said to be there is looked at. */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "data/idx.h"
+#include "tests/fuzz/fuzz.h"
+
+enum { CLASSES = 10 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct samples images = {0}, labels = {0};
+    char path[FUZZ_PATH_MAX];
+    struct error error;
+    int descriptor = fuzz_file(data, size, path);
+
+    if (idx_read_images(&images, path, &error) == 0)
+        fuzz_touch(images.images, (size_t)images.count * shape_size(images.shape));
+    if (idx_read_labels(&labels, path, CLASSES, &error) == 0)
+        for (int i = 0; i < labels.count; i++)
+            if (labels.labels[i] >= CLASSES)
+                abort();
+    free(images.images);
+    free(labels.labels);
+    close(descriptor);
+    return 0;
+}

@@ -1,0 +1,149 @@
+/* Segments: a sound one is damaged here and there and opened. What passes is read as a stage or a monitor reads it.
+ *
+ * The input is a list of patches: which part of the segment, where in it (two bytes), how many bytes, the bytes. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/numbers.h"
+#include "coordinator/drain.h"
+#include "tests/fuzz/fuzz.h"
+#include "transport/ring.h"
+
+enum { PATCH_HEADER = 4, PATCHES_MAX = 64 };
+
+static struct segment sound; /* in memory of its own */
+static int descriptor;       /* a copy, to be damaged */
+
+struct part {
+    size_t offset, size;
+};
+
+static void plan_small(struct plan *plan)
+{
+    static const char *const overrides[] = {"pipeline.stages=3", "pipeline.microbatches=2", "data.batch=4",
+                                            "model.arch=mlp", "device.backend=reference"};
+    static const struct data_facts facts = {30, 6, {28, 28, 1}};
+    static struct config_mistakes mistakes;
+    static struct layer_cost costs[64];
+    struct network *network;
+    struct config config;
+    struct error error;
+
+    if (config_load(&config, "/dev/null", overrides, sizeof(overrides) / sizeof(overrides[0]), &mistakes) ||
+        plan_begin(plan, &config, &facts, &network, &mistakes) || plan_finish(plan, network, costs, &error))
+        abort();
+    network_destroy(network);
+}
+
+static void create(void)
+{
+    struct error error;
+    struct plan plan;
+
+    plan_small(&plan);
+    descriptor = memfd_create("segment", MFD_CLOEXEC);
+    if (segment_create_private(&sound, &plan, &error) || descriptor < 0 ||
+        write(descriptor, sound.header, sound.size) != (ssize_t)sound.size)
+        abort();
+}
+
+static struct part part(uint8_t index)
+{
+    const size_t plan = offsetof(struct segment_header, plan), stage = sound.header->stages_offset;
+    const struct part parts[] = {
+        {0, offsetof(struct segment_header, epochs)},
+        {plan, sizeof(struct plan)},
+        {sound.header->rings_offset, (size_t)sound.header->ring_count * sizeof(struct ring)},
+        {stage, offsetof(struct stage_block, telemetry.records) + sizeof(struct op_record)},
+    };
+
+    return parts[index % (sizeof(parts) / sizeof(parts[0]))];
+}
+
+/* Writes a patch, or what it damaged. Returns the patch's length. */
+static size_t patch(const uint8_t *data, size_t size, bool undo)
+{
+    const struct part where = part(data[0]);
+    const size_t offset = where.offset + (size_t)(data[1] | data[2] << 8) % where.size;
+    const size_t length = (size_t)min_int(data[3], (int)(size - PATCH_HEADER));
+    const void *bytes = undo ? (const uint8_t *)sound.header + offset : data + PATCH_HEADER;
+
+    if (pwrite(descriptor, bytes, length, (off_t)offset) != (ssize_t)length)
+        abort();
+    return PATCH_HEADER + length;
+}
+
+static void patch_all(const uint8_t *data, size_t size, bool undo)
+{
+    for (int k = 0; k < PATCHES_MAX && size > PATCH_HEADER; k++) {
+        size_t length = patch(data, size, undo);
+
+        data += length;
+        size -= length;
+    }
+}
+
+static void read_ring(const struct segment *segment, struct ring *ring)
+{
+    struct ring_end end;
+
+    ring_end_open(&end, segment, ring);
+    for (uint64_t k = 0; k < ring->message_capacity; k++)
+        fuzz_touch(ring_message(&end, k), sizeof(struct message));
+    for (uint64_t n = 0; n < ring->slots; n++) {
+        fuzz_touch(ring_slot(&end, n), 1);
+        fuzz_touch((const char *)ring_slot(&end, n) + ring->slot_bytes - 1, 1);
+    }
+}
+
+static void read_plan(const struct plan *plan)
+{
+    const struct schedule schedules[] = {plan_training(plan), plan_evaluation(plan)};
+    struct config_value value;
+    struct plan_rows rows;
+    char text[OP_TEXT_SIZE];
+
+    for (int i = 0; config_get(&plan->config, i, &value); i++)
+        fuzz_touch(value.text, strlen(value.text));
+    if (plan_rows(plan, &rows))
+        abort();
+    for (int k = 0; k < 2; k++)
+        op_format(&(struct op){OP_FORWARD, 1, schedules[k].microbatches, 1}, &schedules[k], text);
+    fuzz_touch(plan->backend, strlen(plan->backend));
+}
+
+static void read_segment(const struct segment *segment)
+{
+    struct drain drain = {.segment = segment};
+    struct op_record record;
+
+    read_plan(&segment->header->plan);
+    fuzz_touch(segment->header->run_folder, strlen(segment->header->run_folder));
+    for (int s = 1; s <= segment->header->stage_count; s++) {
+        fuzz_touch(segment_stage(segment, s), offsetof(struct stage_block, telemetry.records));
+        for (int k = 0; k < 4 && drain_take(&drain, s, &record); k++)
+            fuzz_touch(&record, sizeof(record));
+    }
+    for (int link = 1; link < segment->header->stage_count; link++) {
+        read_ring(segment, segment_ring_down(segment, link));
+        read_ring(segment, segment_ring_up(segment, link));
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct segment segment;
+    struct error error;
+
+    if (!sound.header)
+        create();
+    patch_all(data, size, false);
+    if (segment_attach(&segment, dup(descriptor), &error) == 0) {
+        read_segment(&segment);
+        segment_close(&segment);
+    }
+    patch_all(data, size, true);
+    return 0;
+}
