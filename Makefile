@@ -35,6 +35,7 @@ SOURCES  := $(filter-out $(MAINS),$(wildcard $(addsuffix /*.c,$(DIRS))))
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)
 LIBRARY  := $(BUILD)/libtp.a
 TESTS    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
+CK_EXCLUDE_TAGS ?= exhaustive
 SCRIPT_TESTS := tests/test_docs.sh tests/test_fuzz.sh
 SUPPORT  := $(BUILD)/tests/libsupport.a
 FUZZERS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -42,7 +43,7 @@ FUZZ_MAIN ?= $(BUILD)/tests/fuzz/replay.o
 BENCHES  := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 BINARIES := $(PROGRAMS:%=$(BUILD)/%)
 
-.PHONY: all help deps run test bench install clean format lint asan ubsan tsan fuzz programs check-programs fuzzers
+.PHONY: all help deps run test exhaustive bench install clean format lint asan ubsan tsan fuzz programs check-programs fuzzers
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -51,7 +52,7 @@ all: deps
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make all | deps | bench | install [PREFIX=] | clean | format | lint | asan | ubsan | tsan | fuzz [SECONDS=] [TARGET=]"
+	@echo "make all | deps | bench | install [PREFIX=] | clean | format | lint | asan | ubsan | tsan | exhaustive | fuzz [SECONDS=] [TARGET=]"
 
 deps:
 	@./deps.sh $(PACKAGES)
@@ -67,6 +68,10 @@ test: deps
 check-programs: $(BINARIES) $(TESTS) $(FUZZERS)
 	@CK_EXCLUDE_TAGS='$(CK_EXCLUDE_TAGS)' tests/run.sh $(BUILD) $(TESTS) $(SCRIPT_TESTS)
 
+# Every interleaving of pipelines that are too large for make test.
+exhaustive: deps
+	@$(MAKE) --no-print-directory TESTS=$(BUILD)/tests/test_executor SCRIPT_TESTS= CK_EXCLUDE_TAGS= check-programs
+
 bench: deps
 	@$(MAKE) --no-print-directory programs $(BENCHES)
 	@bench/run.sh $(BUILD)
@@ -78,7 +83,7 @@ asan:
 ubsan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/ubsan SANITIZE=undefined OPT=-O1 check-programs
 tsan:
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread OPT=-O1 CK_EXCLUDE_TAGS=long \
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread OPT=-O1 CK_EXCLUDE_TAGS='long exhaustive' \
 		TESTS='$(BUILD)/tsan/tests/test_transport $(BUILD)/tsan/tests/test_stages' SCRIPT_TESTS= check-programs
 
 # Coverage-guided, with clang's libFuzzer: make fuzz SECONDS=600 [TARGET=idx]
@@ -124,6 +129,9 @@ $(SUPPORT): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(SUPPORT) $(LIBRARY)
 	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(LDLIBS)
+
+# Stages that are coroutines: what they allocate is the test's, and so is what they do next.
+$(BUILD)/tests/test_executor: LDFLAGS += -Wl,--wrap=calloc,--wrap=free,--wrap=schedule_next
 
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/fuzz.o $(FUZZ_MAIN) $(LIBRARY)
 	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)

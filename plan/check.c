@@ -32,17 +32,19 @@ static bool counts_are_sound(const struct plan *plan)
            memchr(plan->backend, '\0', sizeof(plan->backend)) != NULL;
 }
 
-/* The rules and numbers of the training schedule. Later checks may ask the schedule. */
+/* The rules and numbers of the two schedules. Later checks may ask the schedule. */
 static bool schedule_is_sound(const struct plan *plan)
 {
-    struct schedule training;
+    struct schedule training, evaluation;
     struct error error;
 
     if (!counts_are_sound(plan))
         return false;
     training = plan_training(plan);
+    evaluation = plan_evaluation(plan);
     return !plan->schedule.forward_only && same_rules(&plan->schedule, &training) &&
-           schedule_check(&training, &error) == 0 && plan->gradient_slots == schedule_gradient_slots(&training);
+           schedule_check(&training, &error) == 0 && schedule_check(&evaluation, &error) == 0 &&
+           plan->gradient_slots == schedule_gradient_slots(&training);
 }
 
 static bool stage_is_sound(const struct plan *plan, const struct network *network, int s, int first_block)
