@@ -43,7 +43,7 @@ FUZZ_MAIN ?= $(BUILD)/tests/fuzz/replay.o
 BENCHES  := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 BINARIES := $(PROGRAMS:%=$(BUILD)/%)
 
-.PHONY: all help deps run test exhaustive bench install clean format lint asan ubsan tsan fuzz programs check-programs fuzzers
+.PHONY: all help deps run test exhaustive torture bench install clean format lint asan ubsan tsan fuzz programs check-programs fuzzers
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -52,7 +52,7 @@ all: deps
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make all | deps | bench | install [PREFIX=] | clean | format | lint | asan | ubsan | tsan | exhaustive | fuzz [SECONDS=] [TARGET=]"
+	@echo "make all | deps | bench | install [PREFIX=] | clean | format | lint | asan | ubsan | tsan | exhaustive | torture [KILLS=] [SEED=] | fuzz [SECONDS=] [TARGET=]"
 
 deps:
 	@./deps.sh $(PACKAGES)
@@ -71,6 +71,12 @@ check-programs: $(BINARIES) $(TESTS) $(FUZZERS)
 # Every interleaving of pipelines that are too large for make test.
 exhaustive: deps
 	@$(MAKE) --no-print-directory TESTS=$(BUILD)/tests/test_executor SCRIPT_TESTS= CK_EXCLUDE_TAGS= check-programs
+
+# Kills a process of a small run so many times: make torture KILLS=200 SEED=1
+torture: deps
+	@$(MAKE) --no-print-directory TESTS=$(BUILD)/tests/test_torture SCRIPT_TESTS= check-programs
+torture: export KILLS ?= 200
+torture: export SEED ?= $(shell date +%s)
 
 bench: deps
 	@$(MAKE) --no-print-directory programs $(BENCHES)

@@ -121,6 +121,14 @@ int program_finish(pid_t child)
     return WEXITSTATUS(status);
 }
 
+bool program_has_segment(pid_t coordinator)
+{
+    char name[NAME_MAX + 2];
+
+    find_segment(coordinator, name);
+    return name[0] != '\0';
+}
+
 int program_run(const struct program *program, const char *words)
 {
     return program_finish(program_start(program, words));

@@ -30,6 +30,9 @@ const char *program_text(const struct program *program, const char *name);
 json_t *program_json(const struct program *program, const char *name);
 bool program_has(const struct program *program, const char *name);
 
+/* Whether a run of that coordinator has a name in /dev/shm. */
+bool program_has_segment(pid_t coordinator);
+
 /* Opens the segment of the run that the coordinator has going, if its run folder ends with `name`. */
 bool program_segment(pid_t coordinator, const char *name, struct segment *segment);
 
