@@ -209,7 +209,7 @@ static int check(const struct segment *segment, struct error *error)
     if (plan_check(plan, &reason))
         return error_set(error, "the run's shared memory is damaged: its plan has %s", reason.text);
     if (header->stage_count != plan->stage_count || header->ring_count != ring_count(plan) ||
-        !memchr(header->name, '\0', sizeof(header->name)) ||
+        *(const unsigned char *)&header->interactive > 1 || !memchr(header->name, '\0', sizeof(header->name)) ||
         !memchr(header->run_folder, '\0', sizeof(header->run_folder)))
         return error_set(error, "the run's shared memory is damaged: its header contradicts its plan");
     placement = place(plan, NULL);

@@ -7,7 +7,8 @@
 #include <unistd.h>
 
 #include "base/numbers.h"
-#include "coordinator/drain.h"
+#include "telemetry/drain.h"
+#include "telemetry/snapshot.h"
 #include "tests/fuzz/fuzz.h"
 #include "transport/ring.h"
 
@@ -116,9 +117,15 @@ static void read_plan(const struct plan *plan)
 
 static void read_segment(const struct segment *segment)
 {
+    static struct snapshot snapshot;
     struct drain drain = {.segment = segment};
     struct op_record record;
+    char text[OP_TEXT_SIZE];
 
+    snapshot_take(&snapshot, segment);
+    fuzz_touch(snapshot.epochs, (size_t)snapshot.epochs_done * sizeof(snapshot.epochs[0]));
+    for (int s = 1; s <= snapshot.stage_count; s++)
+        op_format(&snapshot.stages[s - 1].activity.op, &segment->header->plan.schedule, text);
     read_plan(&segment->header->plan);
     fuzz_touch(segment->header->run_folder, strlen(segment->header->run_folder));
     for (int s = 1; s <= segment->header->stage_count; s++) {
