@@ -107,7 +107,7 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 
-FORMATTED = $(wildcard $(addsuffix /*.[ch],$(DIRS) tests tests/support tests/fuzz bench))
+FORMATTED = $(wildcard $(addsuffix /*.[ch],$(DIRS) tests tests/support tests/executor tests/fuzz bench))
 format:
 	clang-format -i $(FORMATTED)
 
@@ -134,9 +134,10 @@ $(SUPPORT): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 	@$(AR) rcs $@ $^
 
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(SUPPORT) $(LIBRARY)
-	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(shell pkg-config --libs check) $(LDLIBS)
+	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(shell pkg-config --libs check) $(LDLIBS)
 
 # Stages that are coroutines: what they allocate is the test's, and so is what they do next.
+$(BUILD)/tests/test_executor: $(BUILD)/tests/executor/kernels.o
 $(BUILD)/tests/test_executor: LDFLAGS += -Wl,--wrap=calloc,--wrap=free,--wrap=schedule_next
 
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/fuzz.o $(FUZZ_MAIN) $(LIBRARY)

@@ -14,36 +14,21 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <ucontext.h>
 
 #include "base/memory.h"
 #include "base/numbers.h"
-#include "stages/internal.h"
+#include "tests/executor/explorer.h"
 #include "tests/support/planned.h"
 #include "tests/support/settings.h"
 
-enum { STAGES_MAX = 3, STACK_BYTES = 8 << 10, HEAP_BYTES = 2 << 10, DEPTH_MAX = 2000, SLOTS_MAX = 16 };
+enum { DEPTH_MAX = 2000 };
 
-/* Where a stage has been held up. */
-enum place { BEGUN, IN_FORWARD, IN_BACKWARD, RINGING, WAITING, DONE };
-
-/* All that changes while a stage runs, but for the links. */
-static struct actor {
-    enum place place;
-    int op;    /* the kind of pass that it is in or has just done */
-    int first; /* and its first micro-batch */
-    int rung;  /* doorbells since then */
-    bool doorbell;
-    ucontext_t context;
-    size_t heap_used, weights_end;
-    _Alignas(16) unsigned char heap[HEAP_BYTES]; /* what the stage allocates */
-    _Alignas(16) unsigned char stack[STACK_BYTES];
-    float sets[SLOTS_MAX], images[SLOTS_MAX];
-    struct stage stage;
-} actors[STAGES_MAX];
+struct actor actors[STAGES_MAX];
+struct plan explored;
+int running;
 
 /* A state to come back to: the stages, and of the segment the header's flags, the versions applied and the links. */
-struct snapshot {
+struct moment {
     struct actor actors[STAGES_MAX];
     int32_t stop;
     uint64_t stopped_at;
@@ -56,15 +41,13 @@ struct fingerprint {
 };
 
 static struct explorer {
-    struct plan plan;
     struct segment segment;
     struct simulation *simulation; /* static order */
     int stages, epochs;
     bool stops; /* explore stop requests */
     ucontext_t context;
-    int current;         /* the stage that runs; 0: none */
     int choice, choices; /* of the ops that it could take, which it takes */
-    struct snapshot *snapshots[DEPTH_MAX];
+    struct moment *moments[DEPTH_MAX];
     struct {
         int stage; /* 0: the stop request */
         enum place place;
@@ -74,11 +57,11 @@ static struct explorer {
     size_t capacity, count;
 } explorer;
 
-__attribute__((format(printf, 1, 2), noreturn)) static void report(const char *format, ...)
+void report(const char *format, ...)
 {
     static const char *const places[] = {"begun", "forward", "backward", "rung", "waits", "done"};
     static char what[1400], path[1 << 14];
-    const struct config *config = &explorer.plan.config;
+    const struct config *config = &explored.config;
     va_list arguments;
 
     va_start(arguments, format);
@@ -91,20 +74,13 @@ __attribute__((format(printf, 1, 2), noreturn)) static void report(const char *f
                  explorer.path[k].stage ? places[explorer.path[k].place] : "stop");
     }
     ck_abort_msg("%s, W = %d, N = %d, K = %d, %s: %s after%s", config->pipeline.system, explorer.stages,
-                 config->pipeline.microbatches, explorer.plan.minibatches_per_epoch,
+                 config->pipeline.microbatches, explored.minibatches_per_epoch,
                  explorer.simulation ? "static" : "dynamic", what, path);
 }
 
-#define require(condition, ...)                                                                                        \
-    do {                                                                                                               \
-        if (!(condition))                                                                                              \
-            report(__VA_ARGS__);                                                                                       \
-    } while (0)
-
-/* The running stage is held up; the scheduler goes on. */
-static void hold(enum place place)
+void hold(enum place place)
 {
-    struct actor *actor = &actors[explorer.current - 1];
+    struct actor *actor = &actors[running - 1];
 
     actor->place = place;
     swapcontext(&actor->context, &explorer.context);
@@ -116,8 +92,8 @@ int sem_post(sem_t *doorbell)
     for (int s = 1; s <= explorer.stages; s++)
         if (doorbell == &segment_stage(&explorer.segment, s)->doorbell)
             actors[s - 1].doorbell = true;
-    if (explorer.current) {
-        actors[explorer.current - 1].rung++;
+    if (running) {
+        actors[running - 1].rung++;
         hold(RINGING);
     }
     return 0;
@@ -128,9 +104,9 @@ int sem_clockwait(sem_t *doorbell, clockid_t clock, const struct timespec *until
     (void)doorbell;
     (void)clock;
     (void)until;
-    actors[explorer.current - 1].rung = 0;
+    actors[running - 1].rung = 0;
     hold(WAITING);
-    actors[explorer.current - 1].doorbell = false;
+    actors[running - 1].doorbell = false;
     return 0;
 }
 
@@ -142,10 +118,10 @@ void __wrap_free(void *memory);
 
 void *__wrap_calloc(size_t count, size_t size)
 {
-    struct actor *actor = &actors[explorer.current - 1];
+    struct actor *actor = &actors[running - 1];
     void *memory;
 
-    if (!explorer.current)
+    if (!running)
         return __real_calloc(count, size);
     memory = actor->heap + actor->heap_used;
     actor->heap_used += (count * size + 15) / 16 * 16;
@@ -155,11 +131,11 @@ void *__wrap_calloc(size_t count, size_t size)
 
 void __wrap_free(void *memory)
 {
-    struct actor *actor = &actors[explorer.current - 1];
+    struct actor *actor = &actors[running - 1];
 
-    if (explorer.current && memory)
+    if (running && memory)
         actor->heap_used = (size_t)((unsigned char *)memory - actor->heap);
-    else if (!explorer.current)
+    else if (!running)
         __real_free(memory);
 }
 
@@ -201,237 +177,6 @@ struct next __wrap_schedule_next(const struct schedule *schedule, int stage, con
     return can_run[count > 1 ? explorer.choice : 0];
 }
 
-/* Stamps: who has written a row last, and for which micro-batch. */
-enum stamp_kind { STAMP_ACTIVATION, STAMP_GRADIENT, STAMP_SET, STAMP_KINDS };
-enum { WRITING = -1 };
-
-static float stamp(const struct stage *stage, enum stamp_kind kind, int owner, int minibatch, int j)
-{
-    int phase = stage->phase.epoch * PHASES + (int)stage->phase.kind;
-
-    return (float)((((phase * 16 + minibatch) * 8 + j) * 8 + owner) * STAMP_KINDS + (int)kind);
-}
-
-/* A micro-batch's rows in the tensors of its slot. */
-struct rows {
-    const float *input, *output_gradient;
-    float *output, *set, *input_gradient;
-    int minibatch, j;
-};
-
-static struct rows rows_at(const struct slot_tensors *tensors, int minibatch, int j)
-{
-    int at = j - tensors->first_microbatch;
-
-    return (struct rows){
-        .input = tensors->input + at,
-        .output = tensors->output ? tensors->output + at : NULL,
-        .set = tensors->set + at,
-        .output_gradient = tensors->output_gradient ? tensors->output_gradient + at : NULL,
-        .input_gradient = tensors->input_gradient ? tensors->input_gradient + at : NULL,
-        .minibatch = minibatch,
-        .j = j,
-    };
-}
-
-static void expect(const struct stage *stage, const float *row, enum stamp_kind kind, int owner, const struct rows *at)
-{
-    require(!row || *row == stamp(stage, kind, owner, at->minibatch, at->j),
-            "stage %d reads stage %d's %s of %d.%d and finds %g", stage->index, owner,
-            kind == STAMP_GRADIENT ? "gradient"
-            : kind == STAMP_SET    ? "saved tensors"
-                                   : "activation",
-            at->minibatch, at->j, (double)*row);
-}
-
-/* What a backward reads: its input, its own output (a ReLU at the cut), what its forward saved, and the gradient. */
-static void expect_kept(const struct stage *stage, const struct rows *at)
-{
-    expect(stage, at->input, STAMP_ACTIVATION, stage->index - 1, at);
-    expect(stage, at->output, STAMP_ACTIVATION, stage->index, at);
-    expect(stage, at->set, STAMP_SET, stage->index, at);
-    expect(stage, at->output_gradient, STAMP_GRADIENT, stage->index + 1, at);
-}
-
-static void write_row(const struct stage *stage, float *row, enum stamp_kind kind, const struct rows *at, bool whole)
-{
-    if (row)
-        *row = whole ? stamp(stage, kind, stage->index, at->minibatch, at->j) : WRITING;
-}
-
-static struct actor *in_pass(int op, int first)
-{
-    struct actor *actor = &actors[explorer.current - 1];
-
-    actor->op = op;
-    actor->first = first;
-    actor->rung = 0;
-    return actor;
-}
-
-static void expect_weights(const struct stage *stage, const float *weights, int version)
-{
-    require((int)*weights == version, "stage %d reads version %d and finds %g", stage->index, version,
-            (double)*weights);
-}
-
-/* In place of stages/compute.c. */
-int compute_forward(struct compute *compute, const struct slot_tensors *tensors, int j, bool training,
-                    const float *weights, float *state, struct error *error)
-{
-    const struct stage *stage = &in_pass(OP_FORWARD, j)->stage;
-    const struct phase_run *phase = &stage->phase;
-    const int n = phase->schedule.microbatches, minibatch = phase->progress.forwards / n + 1;
-    const struct rows at = rows_at(tensors, minibatch, j);
-    const int version = training ? versions_of_backward(phase->tracker, minibatch, j).forward : phase->first_version;
-
-    (void)compute;
-    (void)state;
-    (void)error;
-    expect(stage, at.input, STAMP_ACTIVATION, stage->index - 1, &at);
-    expect_weights(stage, weights, version);
-    write_row(stage, at.output, STAMP_ACTIVATION, &at, false);
-    write_row(stage, at.set, STAMP_SET, &at, false);
-    hold(IN_FORWARD);
-    expect(stage, at.input, STAMP_ACTIVATION, stage->index - 1, &at);
-    expect_weights(stage, weights, version);
-    write_row(stage, at.output, STAMP_ACTIVATION, &at, true);
-    write_row(stage, at.set, STAMP_SET, &at, true);
-    return 0;
-}
-
-int compute_backward(struct compute *compute, const struct slot_tensors *tensors, int first, int count, int halves,
-                     const float *weights, float *gradient, bool add, struct error *error)
-{
-    const struct stage *stage = &in_pass(OP_BACKWARD + halves, first)->stage;
-    const struct phase_run *phase = &stage->phase;
-    const int done = halves == HALF_WEIGHTS ? phase->progress.weight_backwards : phase->progress.backwards;
-    const int minibatch = done / phase->schedule.microbatches + 1;
-    const struct backward_versions versions = versions_of_backward(phase->tracker, minibatch, first);
-    const int version = versions.read;
-
-    (void)compute;
-    (void)gradient;
-    (void)add;
-    (void)error;
-    for (int held = 0; held < 2; held++) {
-        for (int j = first; j < first + count; j++) {
-            const struct rows at = rows_at(tensors, minibatch, j);
-
-            expect_kept(stage, &at);
-            if (halves & HALF_INPUT)
-                write_row(stage, at.input_gradient, STAMP_GRADIENT, &at, held);
-        }
-        if (version >= 0 && halves & HALF_INPUT)
-            expect_weights(stage, weights, version);
-        if (!held)
-            hold(IN_BACKWARD);
-    }
-    return 0;
-}
-
-int compute_recompute(struct compute *compute, const struct slot_tensors *tensors, int first, int count,
-                      const float *weights, struct error *error)
-{
-    (void)compute;
-    (void)tensors;
-    (void)first;
-    (void)count;
-    (void)weights;
-    (void)error;
-    return 0;
-}
-
-int compute_loss(struct compute *compute, const struct slot_tensors *tensors, int first, int count,
-                 const uint8_t *labels, bool differentiate, struct loss_result *result, struct error *error)
-{
-    (void)compute;
-    (void)tensors;
-    (void)first;
-    (void)count;
-    (void)labels;
-    (void)differentiate;
-    (void)result;
-    (void)error;
-    return 0;
-}
-
-static int count_update(const struct sgd *sgd, size_t count, const float *weights, const float *gradient,
-                        float *momentum, float *updated, struct error *error)
-{
-    (void)sgd;
-    (void)count;
-    (void)gradient;
-    (void)momentum;
-    (void)error;
-    *updated = *weights + 1;
-    return 0;
-}
-
-static int no_blend(size_t count, const float *live, const float *stale, float significance, float *blended,
-                    struct error *error)
-{
-    (void)count;
-    (void)significance;
-    (void)error;
-    *blended = *live + *stale;
-    return 0;
-}
-
-const struct backend *compute_backend(const struct compute *compute)
-{
-    static const struct backend backend = {.name = "none", .sgd_update = count_update, .blend = no_blend};
-
-    (void)compute;
-    return &backend;
-}
-
-const struct stage_layout *compute_layout(const struct compute *compute)
-{
-    static struct stage_layout layout;
-
-    (void)compute;
-    /* A float for each micro-batch of a slot. */
-    layout.set_floats = layout.input_floats = (size_t)schedule_slot_size(&explorer.plan.schedule);
-    return &layout;
-}
-
-const struct layout_options *compute_layout_options(const struct compute *compute)
-{
-    static const struct layout_options options;
-
-    (void)compute;
-    return &options;
-}
-
-/* In place of stages/batches.c: one row per micro-batch. */
-void batches_begin(struct batches *batches, enum phase phase, int epoch)
-{
-    (void)batches;
-    (void)phase;
-    (void)epoch;
-}
-
-int batches_rows(const struct batches *batches, int minibatch)
-{
-    (void)batches;
-    (void)minibatch;
-    return explorer.plan.config.data.batch;
-}
-
-void batches_images(struct batches *batches, int minibatch, int first, int j, float *input)
-{
-    (void)batches;
-    input[j - first] = stamp(&actors[0].stage, STAMP_ACTIVATION, 0, minibatch, j);
-}
-
-const uint8_t *batches_labels(struct batches *batches, int minibatch)
-{
-    (void)batches;
-    (void)minibatch;
-    return NULL;
-}
-
 static bool stopped_in(const struct stage *stage, enum phase kind, int epoch)
 {
     return stage->header->stopped_at >> 32 == stop_point(epoch, kind, 0) >> 32;
@@ -440,7 +185,7 @@ static bool stopped_in(const struct stage *stage, enum phase kind, int epoch)
 /* A stage's epochs, as stage_run has them. */
 static void run_stage(void)
 {
-    struct stage *stage = &actors[explorer.current - 1].stage;
+    struct stage *stage = &actors[running - 1].stage;
     bool stopped = false;
     struct error error;
 
@@ -472,16 +217,15 @@ static void create_stage(int s)
         .sets = actor->sets,
         .images = actor->images,
     };
-    require(plan->activation_sets * schedule_slot_size(&explorer.plan.schedule) <= SLOTS_MAX, "too many slots");
+    require(plan->activation_sets * schedule_slot_size(&explored.schedule) <= SLOTS_MAX, "too many slots");
     ring_end_open(&stage->down_in, segment, s == 1 ? NULL : segment_ring_down(segment, s - 1));
     ring_end_open(&stage->up_out, segment, s == 1 ? NULL : segment_ring_up(segment, s - 1));
     ring_end_open(&stage->down_out, segment, s == explorer.stages ? NULL : segment_ring_down(segment, s));
     ring_end_open(&stage->up_in, segment, s == explorer.stages ? NULL : segment_ring_up(segment, s));
-    explorer.current = s;
+    running = s;
     weights_create(&stage->weights, 1, plan->weight_version_buffers, &error);
     memory_floats(&stage->blended, 1, "", &error);
-    actor->weights_end = actor->heap_used;
-    explorer.current = 0;
+    running = 0;
     getcontext(&actor->context);
     actor->context.uc_stack.ss_sp = actor->stack;
     actor->context.uc_stack.ss_size = sizeof(actor->stack);
@@ -595,32 +339,32 @@ static void save(int depth)
 {
     size_t size;
     const unsigned char *bytes = links(&size);
-    struct snapshot *snapshot;
+    struct moment *moment;
 
     require(depth < DEPTH_MAX, "the path is too long");
-    if (!explorer.snapshots[depth])
-        explorer.snapshots[depth] = malloc(sizeof(*snapshot) + size);
-    snapshot = explorer.snapshots[depth];
-    memcpy(snapshot->actors, actors, (size_t)explorer.stages * sizeof(actors[0]));
-    snapshot->stop = explorer.segment.header->stop;
-    snapshot->stopped_at = explorer.segment.header->stopped_at;
+    if (!explorer.moments[depth])
+        explorer.moments[depth] = malloc(sizeof(*moment) + size);
+    moment = explorer.moments[depth];
+    memcpy(moment->actors, actors, (size_t)explorer.stages * sizeof(actors[0]));
+    moment->stop = explorer.segment.header->stop;
+    moment->stopped_at = explorer.segment.header->stopped_at;
     for (int s = 1; s <= explorer.stages; s++)
-        snapshot->applied[s - 1] = segment_stage(&explorer.segment, s)->applied;
-    memcpy(snapshot->links, bytes, size);
+        moment->applied[s - 1] = segment_stage(&explorer.segment, s)->applied;
+    memcpy(moment->links, bytes, size);
 }
 
 static void restore(int depth)
 {
-    const struct snapshot *snapshot = explorer.snapshots[depth];
+    const struct moment *moment = explorer.moments[depth];
     size_t size;
     unsigned char *bytes = links(&size);
 
-    memcpy(actors, snapshot->actors, (size_t)explorer.stages * sizeof(actors[0]));
-    explorer.segment.header->stop = snapshot->stop;
-    explorer.segment.header->stopped_at = snapshot->stopped_at;
+    memcpy(actors, moment->actors, (size_t)explorer.stages * sizeof(actors[0]));
+    explorer.segment.header->stop = moment->stop;
+    explorer.segment.header->stopped_at = moment->stopped_at;
     for (int s = 1; s <= explorer.stages; s++)
-        segment_stage(&explorer.segment, s)->applied = snapshot->applied[s - 1];
-    memcpy(bytes, snapshot->links, size);
+        segment_stage(&explorer.segment, s)->applied = moment->applied[s - 1];
+    memcpy(bytes, moment->links, size);
     explorer.depth = depth;
 }
 
@@ -666,11 +410,11 @@ static void follow(int s, int choice)
 {
     struct actor *actor = &actors[s - 1];
 
-    explorer.current = s;
+    running = s;
     explorer.choice = choice;
     explorer.choices = 1;
     swapcontext(&explorer.context, &actor->context);
-    explorer.current = 0;
+    running = 0;
     explorer.path[explorer.depth].stage = s;
     explorer.path[explorer.depth++].place = actor->place;
     check_links();
@@ -723,22 +467,22 @@ static void explore_all(const char *const *overrides, int epochs, bool stops)
 
     memset(actors, 0, sizeof(actors));
     memset(&explorer, 0, sizeof(explorer));
-    planned(&explorer.plan, &network, overrides, false);
+    planned(&explored, &network, overrides, false);
     network_destroy(network);
-    explorer.stages = explorer.plan.stage_count;
+    explorer.stages = explored.stage_count;
     explorer.epochs = epochs;
     explorer.stops = stops;
-    schedule = plan_training(&explorer.plan);
-    ck_assert_msg(!segment_create_private(&explorer.segment, &explorer.plan, &error), "%s", error.text);
-    if (explorer.plan.config.pipeline.order == RUN_STATIC)
-        ck_assert_msg(!simulate_slots(&schedule, (struct link_slots){.gradients = explorer.plan.gradient_slots},
+    schedule = plan_training(&explored);
+    ck_assert_msg(!segment_create_private(&explorer.segment, &explored, &error), "%s", error.text);
+    if (explored.config.pipeline.order == RUN_STATIC)
+        ck_assert_msg(!simulate_slots(&schedule, (struct link_slots){.gradients = explored.gradient_slots},
                                       &explorer.simulation, &error),
                       "%s", error.text);
     for (int s = 1; s <= explorer.stages; s++)
         create_stage(s);
     explore();
     for (int depth = 0; depth < DEPTH_MAX; depth++)
-        free(explorer.snapshots[depth]);
+        free(explorer.moments[depth]);
     free(explorer.seen);
     simulation_destroy(explorer.simulation);
     segment_close(&explorer.segment);

@@ -1,0 +1,46 @@
+/* What test_executor.c and its kernels share: the stages as coroutines. */
+#ifndef TP_TESTS_EXPLORER_H
+#define TP_TESTS_EXPLORER_H
+
+#include <stdbool.h>
+#include <ucontext.h>
+
+#include "stages/internal.h"
+
+enum { STAGES_MAX = 3, STACK_BYTES = 8 << 10, HEAP_BYTES = 2 << 10, SLOTS_MAX = 16 };
+
+/* Where a stage has been held up. */
+enum place { BEGUN, IN_FORWARD, IN_BACKWARD, RINGING, WAITING, DONE };
+
+/* All that changes while a stage runs, but for the links. */
+extern struct actor {
+    enum place place;
+    int op;    /* the kind of pass that it is in or has just done */
+    int first; /* and its first micro-batch */
+    int rung;  /* doorbells since then */
+    bool doorbell;
+    ucontext_t context;
+    size_t heap_used;
+    _Alignas(16) unsigned char heap[HEAP_BYTES]; /* what the stage allocates */
+    _Alignas(16) unsigned char stack[STACK_BYTES];
+    float sets[SLOTS_MAX], images[SLOTS_MAX];
+    struct stage stage;
+} actors[STAGES_MAX];
+
+/* The plan that is explored, and the stage that runs; 0: none. */
+extern struct plan explored;
+extern int running;
+
+/* The running stage is held up; the scheduler goes on. */
+void hold(enum place place);
+
+/* Fails the test, with the path that led here. */
+__attribute__((format(printf, 1, 2), noreturn)) void report(const char *format, ...);
+
+#define require(condition, ...)                                                                                        \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            report(__VA_ARGS__);                                                                                       \
+    } while (0)
+
+#endif

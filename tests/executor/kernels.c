@@ -1,0 +1,233 @@
+/* Kernels and data that only look at stamps, in place of stages/compute.c and batches.c: whoever writes a row of a tensor
+ * leaves there who it is and for which micro-batch; whoever reads it checks that when the op begins and when it ends. */
+#include "tests/executor/explorer.h"
+
+enum stamp_kind { STAMP_ACTIVATION, STAMP_GRADIENT, STAMP_SET, STAMP_KINDS };
+enum { WRITING = -1 };
+
+static float stamp(const struct stage *stage, enum stamp_kind kind, int owner, int minibatch, int j)
+{
+    int phase = stage->phase.epoch * PHASES + (int)stage->phase.kind;
+
+    return (float)((((phase * 16 + minibatch) * 8 + j) * 8 + owner) * STAMP_KINDS + (int)kind);
+}
+
+/* A micro-batch's rows in the tensors of its slot. */
+struct rows {
+    const float *input, *output_gradient;
+    float *output, *set, *input_gradient;
+    int minibatch, j;
+};
+
+static struct rows rows_at(const struct slot_tensors *tensors, int minibatch, int j)
+{
+    int at = j - tensors->first_microbatch;
+
+    return (struct rows){
+        .input = tensors->input + at,
+        .output = tensors->output ? tensors->output + at : NULL,
+        .set = tensors->set + at,
+        .output_gradient = tensors->output_gradient ? tensors->output_gradient + at : NULL,
+        .input_gradient = tensors->input_gradient ? tensors->input_gradient + at : NULL,
+        .minibatch = minibatch,
+        .j = j,
+    };
+}
+
+static void expect(const struct stage *stage, const float *row, enum stamp_kind kind, int owner, const struct rows *at)
+{
+    require(!row || *row == stamp(stage, kind, owner, at->minibatch, at->j),
+            "stage %d reads stage %d's %s of %d.%d and finds %g", stage->index, owner,
+            kind == STAMP_GRADIENT ? "gradient"
+            : kind == STAMP_SET    ? "saved tensors"
+                                   : "activation",
+            at->minibatch, at->j, (double)*row);
+}
+
+/* What a backward reads: its input, its own output (a ReLU at the cut), what its forward saved, and the gradient. */
+static void expect_kept(const struct stage *stage, const struct rows *at)
+{
+    expect(stage, at->input, STAMP_ACTIVATION, stage->index - 1, at);
+    expect(stage, at->output, STAMP_ACTIVATION, stage->index, at);
+    expect(stage, at->set, STAMP_SET, stage->index, at);
+    expect(stage, at->output_gradient, STAMP_GRADIENT, stage->index + 1, at);
+}
+
+static void write_row(const struct stage *stage, float *row, enum stamp_kind kind, const struct rows *at, bool whole)
+{
+    if (row)
+        *row = whole ? stamp(stage, kind, stage->index, at->minibatch, at->j) : WRITING;
+}
+
+static struct actor *in_pass(int op, int first)
+{
+    struct actor *actor = &actors[running - 1];
+
+    actor->op = op;
+    actor->first = first;
+    actor->rung = 0;
+    return actor;
+}
+
+static void expect_weights(const struct stage *stage, const float *weights, int version)
+{
+    require((int)*weights == version, "stage %d reads version %d and finds %g", stage->index, version,
+            (double)*weights);
+}
+
+/* In place of stages/compute.c. */
+int compute_forward(struct compute *compute, const struct slot_tensors *tensors, int j, bool training,
+                    const float *weights, float *state, struct error *error)
+{
+    const struct stage *stage = &in_pass(OP_FORWARD, j)->stage;
+    const struct phase_run *phase = &stage->phase;
+    const int n = phase->schedule.microbatches, minibatch = phase->progress.forwards / n + 1;
+    const struct rows at = rows_at(tensors, minibatch, j);
+    const int version = training ? versions_of_backward(phase->tracker, minibatch, j).forward : phase->first_version;
+
+    (void)compute;
+    (void)state;
+    (void)error;
+    expect(stage, at.input, STAMP_ACTIVATION, stage->index - 1, &at);
+    expect_weights(stage, weights, version);
+    write_row(stage, at.output, STAMP_ACTIVATION, &at, false);
+    write_row(stage, at.set, STAMP_SET, &at, false);
+    hold(IN_FORWARD);
+    expect(stage, at.input, STAMP_ACTIVATION, stage->index - 1, &at);
+    expect_weights(stage, weights, version);
+    write_row(stage, at.output, STAMP_ACTIVATION, &at, true);
+    write_row(stage, at.set, STAMP_SET, &at, true);
+    return 0;
+}
+
+int compute_backward(struct compute *compute, const struct slot_tensors *tensors, int first, int count, int halves,
+                     const float *weights, float *gradient, bool add, struct error *error)
+{
+    const struct stage *stage = &in_pass(OP_BACKWARD + halves, first)->stage;
+    const struct phase_run *phase = &stage->phase;
+    const int done = halves == HALF_WEIGHTS ? phase->progress.weight_backwards : phase->progress.backwards;
+    const int minibatch = done / phase->schedule.microbatches + 1;
+    const struct backward_versions versions = versions_of_backward(phase->tracker, minibatch, first);
+    const int version = versions.read;
+
+    (void)compute;
+    (void)gradient;
+    (void)add;
+    (void)error;
+    for (int held = 0; held < 2; held++) {
+        for (int j = first; j < first + count; j++) {
+            const struct rows at = rows_at(tensors, minibatch, j);
+
+            expect_kept(stage, &at);
+            if (halves & HALF_INPUT)
+                write_row(stage, at.input_gradient, STAMP_GRADIENT, &at, held);
+        }
+        if (version >= 0 && halves & HALF_INPUT)
+            expect_weights(stage, weights, version);
+        if (!held)
+            hold(IN_BACKWARD);
+    }
+    return 0;
+}
+
+int compute_recompute(struct compute *compute, const struct slot_tensors *tensors, int first, int count,
+                      const float *weights, struct error *error)
+{
+    (void)compute;
+    (void)tensors;
+    (void)first;
+    (void)count;
+    (void)weights;
+    (void)error;
+    return 0;
+}
+
+int compute_loss(struct compute *compute, const struct slot_tensors *tensors, int first, int count,
+                 const uint8_t *labels, bool differentiate, struct loss_result *result, struct error *error)
+{
+    (void)compute;
+    (void)tensors;
+    (void)first;
+    (void)count;
+    (void)labels;
+    (void)differentiate;
+    (void)result;
+    (void)error;
+    return 0;
+}
+
+static int count_update(const struct sgd *sgd, size_t count, const float *weights, const float *gradient,
+                        float *momentum, float *updated, struct error *error)
+{
+    (void)sgd;
+    (void)count;
+    (void)gradient;
+    (void)momentum;
+    (void)error;
+    *updated = *weights + 1;
+    return 0;
+}
+
+static int no_blend(size_t count, const float *live, const float *stale, float significance, float *blended,
+                    struct error *error)
+{
+    (void)count;
+    (void)significance;
+    (void)error;
+    *blended = *live + *stale;
+    return 0;
+}
+
+const struct backend *compute_backend(const struct compute *compute)
+{
+    static const struct backend backend = {.name = "none", .sgd_update = count_update, .blend = no_blend};
+
+    (void)compute;
+    return &backend;
+}
+
+const struct stage_layout *compute_layout(const struct compute *compute)
+{
+    static struct stage_layout layout;
+
+    (void)compute;
+    /* A float for each micro-batch of a slot. */
+    layout.set_floats = layout.input_floats = (size_t)schedule_slot_size(&explored.schedule);
+    return &layout;
+}
+
+const struct layout_options *compute_layout_options(const struct compute *compute)
+{
+    static const struct layout_options options;
+
+    (void)compute;
+    return &options;
+}
+
+/* In place of stages/batches.c: one row per micro-batch. */
+void batches_begin(struct batches *batches, enum phase phase, int epoch)
+{
+    (void)batches;
+    (void)phase;
+    (void)epoch;
+}
+
+int batches_rows(const struct batches *batches, int minibatch)
+{
+    (void)batches;
+    (void)minibatch;
+    return explored.config.data.batch;
+}
+
+void batches_images(struct batches *batches, int minibatch, int first, int j, float *input)
+{
+    (void)batches;
+    input[j - first] = stamp(&actors[0].stage, STAMP_ACTIVATION, 0, minibatch, j);
+}
+
+const uint8_t *batches_labels(struct batches *batches, int minibatch)
+{
+    (void)batches;
+    (void)minibatch;
+    return NULL;
+}
