@@ -43,7 +43,7 @@ FUZZ_MAIN ?= $(BUILD)/tests/fuzz/replay.o
 BENCHES  := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 BINARIES := $(PROGRAMS:%=$(BUILD)/%)
 
-.PHONY: all help deps run test exhaustive torture bench install clean format lint asan ubsan tsan fuzz programs check-programs fuzzers
+.PHONY: all help deps run test exhaustive torture starts soak bench install clean format lint asan ubsan tsan valgrind fuzz programs check-programs fuzzers
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -52,7 +52,7 @@ all: deps
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make all | deps | bench | install [PREFIX=] | clean | format | lint | asan | ubsan | tsan | exhaustive | torture [KILLS=] [SEED=] | fuzz [SECONDS=] [TARGET=]"
+	@echo "make all | deps | bench | install [PREFIX=] | clean | format | lint | asan | ubsan | tsan | valgrind | exhaustive | torture [KILLS=] [SEED=] | starts [COUNT=] | soak [MINUTES=] | fuzz [SECONDS=] [TARGET=]"
 
 deps:
 	@./deps.sh $(PACKAGES)
@@ -78,19 +78,36 @@ torture: deps
 torture: export KILLS ?= 200
 torture: export SEED ?= $(shell date +%s)
 
+# Nothing may pile up: over COUNT runs in a row, or in one of MINUTES.
+starts soak: all
+COUNT ?= 500
+starts:
+	@tests/starts.sh $(BUILD) $(COUNT)
+MINUTES ?= 30
+soak:
+	@tests/soak.sh $(BUILD) $(MINUTES)
+
 bench: deps
 	@$(MAKE) --no-print-directory programs $(BENCHES)
 	@bench/run.sh $(BUILD)
 
-# ThreadSanitizer sees threads, not processes: the rings, and whole pipelines whose stages are threads.
+# AddressSanitizer does not follow coroutines whose stacks are copied. ThreadSanitizer sees threads, not processes: the
+# rings, and whole pipelines whose stages are threads.
 asan ubsan tsan: deps
 asan:
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address OPT=-O1 check-programs
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address OPT=-O2 \
+		CK_EXCLUDE_TAGS='exhaustive coroutines' check-programs
 ubsan:
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/ubsan SANITIZE=undefined OPT=-O1 check-programs
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/ubsan SANITIZE=undefined OPT=-O2 check-programs
 tsan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread OPT=-O1 CK_EXCLUDE_TAGS='long exhaustive' \
 		TESTS='$(BUILD)/tsan/tests/test_transport $(BUILD)/tsan/tests/test_stages' SCRIPT_TESTS= check-programs
+
+# valgrind knows no AVX-512.
+valgrind: deps
+	@./deps.sh valgrind
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/valgrind ARCH=x86-64-v2 OPT=-O1 programs
+	@tests/valgrind.sh $(BUILD)/valgrind
 
 # Coverage-guided, with clang's libFuzzer: make fuzz SECONDS=600 [TARGET=idx]
 fuzz: deps

@@ -118,12 +118,11 @@ void __wrap_free(void *memory);
 
 void *__wrap_calloc(size_t count, size_t size)
 {
-    struct actor *actor = &actors[running - 1];
-    void *memory;
-
     if (!running)
         return __real_calloc(count, size);
-    memory = actor->heap + actor->heap_used;
+
+    struct actor *actor = &actors[running - 1];
+    void *memory = actor->heap + actor->heap_used;
     actor->heap_used += (count * size + 15) / 16 * 16;
     require(actor->heap_used <= HEAP_BYTES, "the test's heap is too small");
     return memset(memory, 0, count * size);
@@ -131,12 +130,10 @@ void *__wrap_calloc(size_t count, size_t size)
 
 void __wrap_free(void *memory)
 {
-    struct actor *actor = &actors[running - 1];
-
-    if (running && memory)
-        actor->heap_used = (size_t)((unsigned char *)memory - actor->heap);
-    else if (!running)
+    if (!running)
         __real_free(memory);
+    else if (memory)
+        actors[running - 1].heap_used = (size_t)((unsigned char *)memory - actors[running - 1].heap);
 }
 
 int memory_floats(float **out, size_t count, const char *what, struct error *error)
@@ -541,10 +538,11 @@ int main(void)
     SRunner *runner = srunner_create(suite);
     int failed;
 
+    tcase_set_tags(quick, "coroutines");
     tcase_set_timeout(quick, 300);
     tcase_add_loop_test(quick, small_pipelines, 0, (int)(sizeof(small) / sizeof(small[0])) * system_count);
     suite_add_tcase(suite, quick);
-    tcase_set_tags(slow, "exhaustive");
+    tcase_set_tags(slow, "coroutines exhaustive");
     tcase_set_timeout(slow, 3600);
     tcase_add_loop_test(slow, larger_pipelines, 0, (int)(sizeof(larger) / sizeof(larger[0])) * system_count);
     suite_add_tcase(suite, slow);
