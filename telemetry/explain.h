@@ -16,7 +16,7 @@ void explain_activity(const struct activity *activity, const struct schedule *sc
 void explain_wait(const struct snapshot *snapshot, int stage, char *text, size_t size);
 
 /* The link between stages l and l + 1 (1..W-1): "link 1-2: 3 of 3 activation slots in use, 2 messages not taken; 0 of 2
- * gradient slots in use". */
+ * gradient slots, 0 not taken". */
 void explain_link(const struct snapshot *snapshot, int link, char *text, size_t size);
 
 #endif

@@ -84,8 +84,8 @@ static int take_versions(struct version_use uses[VERSION_USES_MAX], const struct
     return 0;
 }
 
-/* The third word of /proc/PID/stat, behind the program's name in brackets. */
-static bool is_stopped(int pid)
+/* The third word of /proc/PID/stat, behind the program's name in brackets: 'T' stopped, 'Z' a zombie, ... 0: unknown. */
+static char process_state(int pid)
 {
     char path[32], text[512];
     const char *bracket;
@@ -94,17 +94,26 @@ static bool is_stopped(int pid)
     snprintf(path, sizeof(path), "/proc/%d/stat", pid);
     FILE *file = fopen(path, "re");
     if (!file)
-        return false;
+        return 0;
     length = fread(text, 1, sizeof(text) - 1, file);
     fclose(file);
     text[length] = '\0';
     bracket = strrchr(text, ')');
-    return bracket && bracket[1] == ' ' && (bracket[2] == 'T' || bracket[2] == 't');
+    return bracket && bracket[1] == ' ' ? bracket[2] : 0;
 }
 
 static bool is_alive(int pid)
 {
     return pid > 0 && (kill(pid, 0) == 0 || errno != ESRCH);
+}
+
+static void take_process(struct stage_snapshot *stage)
+{
+    const char state = process_state(stage->pid);
+
+    stage->stopped = state == 'T' || state == 't';
+    stage->blocked = state == 'D';
+    stage->dead = stage->pid > 0 && stage->state < STAGE_DONE && (state == 'Z' || !is_alive(stage->pid));
 }
 
 static void take_stage(struct stage_snapshot *stage, const struct segment *segment, int s)
@@ -113,7 +122,7 @@ static void take_stage(struct stage_snapshot *stage, const struct segment *segme
 
     stage->state = (enum stage_state)in_range(atomic_load(&block->state), STAGE_FAILED + 1);
     stage->pid = atomic_load(&block->pid);
-    stage->stopped = is_stopped(stage->pid);
+    take_process(stage);
     stage->activity = activity_unpack(load(&block->activity));
     stage->activity_since_ns = load(&block->activity_since_ns);
     stage->version_live = load_int(&block->applied);

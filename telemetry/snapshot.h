@@ -35,6 +35,8 @@ struct stage_snapshot {
     enum stage_state state;
     int pid;
     bool stopped; /* the process is stopped by a signal */
+    bool dead;    /* there is no such process any more, though the stage has not ended */
+    bool blocked; /* the process sleeps in the kernel and cannot be woken */
     struct activity activity;
     uint64_t activity_since_ns;
     int version_live; /* updates applied since the run began */
