@@ -10,12 +10,31 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "telemetry/explain.h"
+
 void process_describe_status(int status, char text[PROCESS_TEXT_MAX])
 {
     if (WIFSIGNALED(status))
         snprintf(text, PROCESS_TEXT_MAX, "was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
     else
         snprintf(text, PROCESS_TEXT_MAX, "ended with exit status %d", WEXITSTATUS(status));
+}
+
+void process_describe_death(const struct segment *segment, int stage, int status, char text[DEATH_TEXT_MAX])
+{
+    const struct stage_block *block = segment_stage(segment, stage);
+    const struct schedule schedule = plan_training(&segment->header->plan);
+    const struct activity activity = activity_unpack(atomic_load(&block->activity));
+    char death[PROCESS_TEXT_MAX], doing[DEATH_TEXT_MAX / 2];
+
+    process_describe_status(status, death);
+    explain_activity(&activity, &schedule, doing, sizeof(doing));
+    if (atomic_load(&block->state) != STAGE_RUNNING)
+        snprintf(text, DEATH_TEXT_MAX, "%s before it began to train", death);
+    else if (activity.kind == ACTIVITY_NONE)
+        snprintf(text, DEATH_TEXT_MAX, "%s between two phases", death);
+    else
+        snprintf(text, DEATH_TEXT_MAX, "%s while %s of epoch %d", death, doing, atomic_load(&block->counters.epoch));
 }
 
 static int find_program(char path[PATH_MAX], struct error *error)

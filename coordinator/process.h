@@ -14,6 +14,11 @@ enum { PROCESS_TEXT_MAX = 96 };
 /* "was killed by signal 9 (Killed)" or "ended with exit status 1", from waitpid's status. */
 void process_describe_status(int status, char text[PROCESS_TEXT_MAX]);
 
+/* The same of a stage, with what it was doing: "was killed by signal 9 (Killed) while running the backward of mini-batch
+ * 812 of epoch 2". */
+enum { DEATH_TEXT_MAX = 320 };
+void process_describe_death(const struct segment *segment, int stage, int status, char text[DEATH_TEXT_MAX]);
+
 struct processes {
     int count, running;
     struct {

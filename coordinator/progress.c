@@ -10,6 +10,9 @@
 /* Between two drawings, on a terminal and elsewhere. */
 enum { REDRAW_MS = 150, PLAIN_MS = 5000 };
 
+/* Two looks that lie further apart were parted by a pause: this process was stopped, and so were the stages. */
+enum { PAUSE_MS = 2000 };
+
 enum { COLUMNS_WITHOUT_TERMINAL = 80 };
 
 /* A forward costs about half of a backward, so testing an image about a third of training one. */
@@ -20,7 +23,7 @@ void progress_begin(struct progress_line *line, const struct plan *plan, FILE *o
     const char *terminal = getenv("TERM");
 
     *line = (struct progress_line){.plan = plan, .out = out, .label = label, .epoch = 1, .start_ns = clock_now_ns()};
-    line->shown_ns = line->start_ns;
+    line->shown_ns = line->looked_ns = line->start_ns;
     line->terminal = out && isatty(fileno(out)) && terminal && strcmp(terminal, "dumb") != 0;
     if (out && !label)
         epoch_print_head(out);
@@ -49,6 +52,11 @@ void progress_op(struct progress_line *line, const struct op_record *record)
 /* Marks where the run is; the rate is that of the time since the oldest mark. */
 static void update_rate(struct progress_line *line, uint64_t now_ns)
 {
+    if (now_ns - line->looked_ns > PAUSE_MS * 1000000ull) {
+        line->start_ns += now_ns - line->looked_ns;
+        line->mark_count = 0;
+    }
+    line->looked_ns = now_ns;
     if (line->phase != PHASE_TRAIN)
         return;
     if (line->mark_count == PROGRESS_MARKS)

@@ -16,7 +16,7 @@ struct progress_line {
     FILE *out;         /* NULL: stay silent */
     const char *label; /* stands before each line, and there is no table of epochs; NULL: there is */
     bool terminal;     /* redraw one line */
-    uint64_t start_ns, shown_ns;
+    uint64_t start_ns, shown_ns, looked_ns;
     int epoch; /* where the last stage is: 1.. */
     enum phase phase;
     int64_t trained, tested; /* images in this epoch */

@@ -369,10 +369,11 @@ int report_add_json(json_t *plan, const struct segment *segment, const struct ou
     size_t index;
 
     /* clang-format off */
-    json_t *members = json_pack("{s:s, s:o, s:o, s:I, s:f, s:o, s:I, s:o, s:o}",
+    json_t *members = json_pack("{s:s, s:o, s:o, s:i, s:I, s:f, s:o, s:I, s:o, s:o}",
                                 "result", state_name(outcome->state),
                                 "error", outcome->state == RUN_FAILED ? text_json(outcome->error.text) : json_null(),
                                 "run_folder", text_json(outcome->folder),
+                                "restarts", outcome->restarts,
                                 "start_time", (json_int_t)header->start_time,
                                 "seconds", wall_seconds(outcome),
                                 "images_per_second", real_json(images_per_second(header)),

@@ -13,6 +13,7 @@ struct outcome {
     struct error error;        /* RUN_FAILED: why */
     const char *folder;        /* of the run */
     uint64_t start_ns, end_ns; /* from all stages ready to all ended; equal if it never came so far */
+    int restarts;              /* attempts before this one */
     uint64_t records_lost;     /* that the coordinator was too slow to read */
 };
 

@@ -11,6 +11,7 @@
 #include "coordinator/report.h"
 #include "coordinator/show_plan.h"
 #include "coordinator/trace.h"
+#include "coordinator/watchdog.h"
 #include "telemetry/drain.h"
 
 /* How often the supervisor looks around of itself: seldom while stages train, more often for a trace, which should lack
@@ -33,6 +34,8 @@ struct run {
     struct drain drain;
     struct trace trace;
     struct progress_line progress;
+    struct watchdog watchdog;
+    bool may_restart; /* it failed by a stage's death or a stall: what another attempt may be spared */
 };
 
 static void abort_stages(struct run *run)
@@ -87,14 +90,15 @@ static void judge_end(struct run *run, int stage, int status)
 {
     const struct stage_block *block = segment_stage(&run->segment, stage);
     int state = atomic_load(&block->state), pid = (int)run->processes.stage[stage - 1].pid;
-    char death[PROCESS_TEXT_MAX];
+    char death[DEATH_TEXT_MAX];
 
     if (run->aborted || (state == STAGE_DONE && status == 0))
         return;
     if (state == STAGE_FAILED) {
         fail(run, "stage %d (pid %d): %.*s", stage, pid, STAGE_ERROR_MAX - 1, block->error);
     } else {
-        process_describe_status(status, death);
+        process_describe_death(&run->segment, stage, status, death);
+        run->may_restart = true;
         fail(run, "stage %d (pid %d) %s", stage, pid, death);
     }
     abort_stages(run);
@@ -124,6 +128,7 @@ static void go(struct run *run)
 {
     run->going = true;
     run->outcome.start_ns = clock_now_ns();
+    watchdog_begin(&run->watchdog, run->request->plan->config.run.stall_seconds, run->outcome.start_ns);
     progress_begin(&run->progress, run->request->plan, run->request->quiet ? NULL : run->request->out,
                    run->request->label);
     atomic_store(&run->segment.header->run_state, RUN_TRAINING);
@@ -146,6 +151,22 @@ static void follow(struct run *run)
     progress_epochs(&run->progress, run->segment.header);
 }
 
+static void watch(struct run *run)
+{
+    const struct config *config = &run->request->plan->config;
+
+    if (run->aborted || !watchdog_barks(&run->watchdog, &run->segment, clock_now_ns()))
+        return;
+    progress_clear(&run->progress);
+    fprintf(stderr, "tpcoord: no progress for %d s:\n", config->run.stall_seconds);
+    watchdog_explain(stderr, &run->segment);
+    if (config->run.on_stall == STALL_WARN)
+        return;
+    fail(run, "no progress for run.stall_seconds = %d s", config->run.stall_seconds);
+    run->may_restart = true;
+    abort_stages(run);
+}
+
 static void supervise(struct run *run)
 {
     struct pollfd signals = {.fd = run->request->signals->descriptor, .events = POLLIN};
@@ -158,6 +179,7 @@ static void supervise(struct run *run)
             go(run);
         if (run->going) {
             follow(run);
+            watch(run);
             progress_draw(&run->progress, clock_now_ns());
         }
     }
@@ -234,25 +256,53 @@ static enum exit_status report(struct run *run, json_t *json)
     return run->outcome.state == RUN_FINISHED ? EXIT_DONE : EXIT_INTERRUPTED;
 }
 
+static int attempt(struct run *run, struct error *error)
+{
+    const struct run_request *request = run->request;
+
+    if (segment_create(&run->segment, request->plan, request->folder, error))
+        return -1;
+    run->drain.segment = &run->segment;
+    if (request->trace && !run->trace.file)
+        trace_begin(&run->trace, request->trace, request->plan, run->segment.header->start_ns);
+    start(run);
+    supervise(run);
+    judge_run(run);
+    /* The name goes before anything else can fail; the mapping stays for the report. */
+    segment_unlink(run->segment.name);
+    return 0;
+}
+
+/* Whether another attempt follows; then the run is as new, but for its trace. */
+static bool begin_again(struct run *run)
+{
+    const struct run_request *request = run->request;
+    const int restarts = run->outcome.restarts + 1, allowed = request->plan->config.run.restarts;
+    const struct trace trace = run->trace;
+
+    if (!run->may_restart || restarts > allowed || request->signals->interruptions > 0)
+        return false;
+    say_failed(request, &run->outcome.error);
+    fprintf(stderr, "tpcoord: starting again from the beginning (restart %d of %d)\n", restarts, allowed);
+    segment_close(&run->segment);
+    *run =
+        (struct run){.request = request, .outcome = {.folder = request->folder, .restarts = restarts}, .trace = trace};
+    return true;
+}
+
 enum exit_status run_execute(const struct run_request *request, json_t *json)
 {
     struct run run = {.request = request, .outcome = {.folder = request->folder}};
     enum exit_status status;
     struct error error;
 
-    if (segment_create(&run.segment, request->plan, request->folder, &error)) {
-        say_failed(request, &error);
-        report_add_failure(json, &error);
-        return EXIT_FAILED;
-    }
-    run.drain.segment = &run.segment;
-    if (request->trace)
-        trace_begin(&run.trace, request->trace, request->plan, run.segment.header->start_ns);
-    start(&run);
-    supervise(&run);
-    judge_run(&run);
-    /* The name goes before anything else can fail; the mapping stays for the report. */
-    segment_unlink(run.segment.name);
+    do {
+        if (attempt(&run, &error)) {
+            say_failed(request, &error);
+            report_add_failure(json, &error);
+            return EXIT_FAILED;
+        }
+    } while (begin_again(&run));
     status = report(&run, json);
     segment_close(&run.segment);
     return status;

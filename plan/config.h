@@ -17,6 +17,7 @@ enum backward_activations { ACTIVATIONS_STORED, ACTIVATIONS_RECOMPUTE };
 enum rule_override { RULE_OF_SYSTEM = -1 }; /* else an enum forward_rule / backward_rule */
 enum learning_rate_schedule { RATE_CONSTANT, RATE_STEP, RATE_COSINE };
 enum significance { SIGNIFICANCE_EXPONENTIAL, SIGNIFICANCE_HYPERBOLIC, SIGNIFICANCE_CONSTANT };
+enum on_stall { STALL_END, STALL_WARN };
 enum last_batch { LAST_BATCH_KEEP, LAST_BATCH_DROP };
 
 /* Numbers per stage or per link: one for all of them, or one for each. */
@@ -31,6 +32,9 @@ struct config {
         int64_t seed;
         int epochs;
         char output[CONFIG_PATH_MAX]; /* the run folder's parent */
+        int restarts;                 /* after a stage's death or a stall */
+        int stall_seconds;            /* without progress; 0: as long as it takes */
+        int on_stall;                 /* enum on_stall */
     } run;
     struct {
         char system[CONFIG_NAME_MAX];
@@ -83,7 +87,7 @@ struct config {
     } simulation;
 };
 
-enum { CONFIG_KEYS_MAX = 48, CONFIG_MISTAKES_MAX = 32, CONFIG_MISTAKE_LENGTH = 1536 };
+enum { CONFIG_KEYS_MAX = 64, CONFIG_MISTAKES_MAX = 32, CONFIG_MISTAKE_LENGTH = 1536 };
 
 /* Every mistake found, one line each: "file:line: section.key: what is wrong and what would be right", or
  * "--set section.key: ...". */

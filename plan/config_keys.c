@@ -45,6 +45,12 @@ const struct config_key config_keys[] = {
      .help = "passes over the training set"},
     {MEMBER(run, output), KEY_TEXT, "runs",
      .help = "folder in which each run gets its own"},
+    {MEMBER(run, restarts), KEY_INTEGER, "0", 0, 1000,
+     .help = "times to start again by itself when a stage has died or all stand still"},
+    {MEMBER(run, stall_seconds), KEY_INTEGER, "60", 0, 86400, .unit = "s",
+     .help = "without progress, until it is said what every stage waits for; 0: never"},
+    {MEMBER(run, on_stall), KEY_CHOICE, "end", .choices = CHOICES("end", "warn"),
+     .help = "what then follows; warn: nothing, the run goes on when it can"},
 
     {MEMBER(pipeline, system), KEY_CHOICE_NAME, "timeprest", .choice = choice_system,
      .help = "order of work and weight versions; tpcoord systems explains them"},

@@ -160,6 +160,7 @@ static int begin_phase(struct stage *stage, enum phase kind, int epoch, struct e
         .gradients_before = stage->up_in.messages,
     };
     batches_begin(stage->batches, kind, epoch);
+    telemetry_phase(stage);
     if (kind == PHASE_TRAIN) {
         phase->tracker = versions_create(&phase->schedule, stage->index, phase->first_version);
         if (!phase->tracker)

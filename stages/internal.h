@@ -83,6 +83,7 @@ int passes_run(struct stage *stage, const struct op *op, struct op_record *recor
 
 /* stages/telemetry.c */
 void telemetry_start(struct stage *stage);
+void telemetry_phase(struct stage *stage); /* a phase begins */
 void telemetry_activity(struct stage *stage, enum activity_kind kind, enum wait_cause cause, const struct op *op);
 void telemetry_versions(struct stage *stage); /* the table of weight versions */
 void telemetry_held(struct stage *stage, uint64_t nanoseconds);

@@ -51,6 +51,13 @@ static void set(_Atomic int32_t *field, int value)
     atomic_store_explicit(field, value, memory_order_relaxed);
 }
 
+void telemetry_phase(struct stage *stage)
+{
+    set(&stage->block->counters.epoch, stage->phase.epoch);
+    set(&stage->block->counters.phase, (int)stage->phase.kind);
+    set(&stage->block->counters.minibatch, 0);
+}
+
 void telemetry_versions(struct stage *stage)
 {
     struct version_table *table = &stage->block->versions;
@@ -160,9 +167,7 @@ void telemetry_op(struct stage *stage, struct op_record *record)
         add(&counters->op_count[record->kind], 1);
         add(&counters->op_ns[record->kind], record->end_ns - record->start_ns - record->held_ns - record->update_ns);
     }
-    atomic_store_explicit(&counters->epoch, record->epoch, memory_order_relaxed);
-    atomic_store_explicit(&counters->phase, record->phase, memory_order_relaxed);
-    atomic_store_explicit(&counters->minibatch, record->minibatch, memory_order_relaxed);
+    set(&counters->minibatch, record->minibatch);
 }
 
 void telemetry_epoch(struct stage *stage, int epoch, const struct phase_run *trained)

@@ -104,7 +104,7 @@ struct counters {
     _Atomic uint64_t staleness_forward[STALENESS_BUCKETS];   /* backwards by live - forward version; last: and above */
     _Atomic uint64_t staleness_backward[STALENESS_BUCKETS];  /* by live - version read */
     _Atomic uint64_t version_difference[DIFFERENCE_BUCKETS]; /* stage W: mini-batches by i - committed */
-    _Atomic int32_t epoch, phase, minibatch;                 /* where the stage is */
+    _Atomic int32_t epoch, phase, minibatch;                 /* where the stage is; 0: no op done there yet */
 };
 
 /* Results of one epoch; stage 1 fills in when training began and ended, stage W the rest; `epochs_done` publishes. */
