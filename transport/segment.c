@@ -3,8 +3,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -124,8 +124,20 @@ static int allocate(int fd, size_t size, struct error *error)
                      (size >> 20) + 1, (size_t)(space.f_bavail * space.f_frsize) >> 20);
 }
 
-/* Removes what this user's dead coordinators left: whoever is killed together with all its stages cannot. A name holds
- * its coordinator's pid; a pid in use keeps the name, whoever has it now. */
+/* The coordinator locks the segment's descriptor, its stages inherit it, and the kernel unlocks it when the last of them
+ * has ended. Removed while it is locked here, so that nobody can take it for his own in between. */
+static void remove_unlocked(const char *name)
+{
+    int fd = shm_open(name, O_RDONLY | O_NONBLOCK, 0);
+
+    if (fd < 0)
+        return;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        shm_unlink(name);
+    close(fd);
+}
+
+/* Removes what this user's dead runs left: whoever is killed together with all its stages cannot. */
 static void sweep(void)
 {
     DIR *directory = opendir("/dev/shm");
@@ -136,18 +148,15 @@ static void sweep(void)
     if (!directory)
         return;
     while ((entry = readdir(directory)))
-        if (sscanf(entry->d_name, "tp-%u-%d-", &user, &pid) == 2 && user == getuid() && kill(pid, 0) && errno == ESRCH)
-            shm_unlink(entry->d_name);
+        if (sscanf(entry->d_name, "tp-%u-%d-", &user, &pid) == 2 && user == getuid())
+            remove_unlocked(entry->d_name);
     closedir(directory);
 }
 
-int segment_create(struct segment *segment, const struct plan *plan, const char *run_folder, struct error *error)
+static int open_new(struct segment *segment, struct error *error)
 {
-    size_t size = segment_size(plan);
     uint64_t nonce;
 
-    *segment = (struct segment){.fd = -1};
-    sweep();
     if (getrandom(&nonce, sizeof(nonce), 0) != sizeof(nonce))
         return error_set(error, "cannot draw a random name: %s", strerror(errno));
     snprintf(segment->name, sizeof(segment->name), "/tp-%u-%d-%016llx", getuid(), (int)getpid(),
@@ -155,6 +164,30 @@ int segment_create(struct segment *segment, const struct plan *plan, const char 
     segment->fd = shm_open(segment->name, O_RDWR | O_CREAT | O_EXCL, 0600);
     if (segment->fd < 0)
         return error_set(error, "cannot create shared memory %s: %s", segment->name, strerror(errno));
+    return 0;
+}
+
+/* False if another run's start swept it away before it was locked. */
+static bool lock_new(const struct segment *segment)
+{
+    struct stat status;
+
+    if (flock(segment->fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+        return false;
+    return fstat(segment->fd, &status) || status.st_nlink > 0;
+}
+
+int segment_create(struct segment *segment, const struct plan *plan, const char *run_folder, struct error *error)
+{
+    size_t size = segment_size(plan);
+
+    *segment = (struct segment){.fd = -1};
+    sweep();
+    do {
+        segment_close(segment);
+        if (open_new(segment, error))
+            return -1;
+    } while (!lock_new(segment));
     if (allocate(segment->fd, size, error) || map(segment, size, PROT_READ | PROT_WRITE, error) ||
         initialise(segment, plan, run_folder, error)) {
         segment_unlink(segment->name);

@@ -206,7 +206,8 @@ struct segment {
 size_t segment_size(const struct plan *plan);
 
 /* Coordinator: creates "/tp-<uid>-<pid>-<random>", mode 0600, every page allocated (or the error says how much
- * /dev/shm would need), with the plan in it. The run is not interactive until header->interactive is set. */
+ * /dev/shm would need), with the plan in it, and locked as long as a process of the run lives. What dead runs of the
+ * same user have left is removed. The run is not interactive until header->interactive is set. */
 int segment_create(struct segment *segment, const struct plan *plan, const char *run_folder, struct error *error);
 
 /* In memory of this process alone, for stages that are threads. */
