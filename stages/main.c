@@ -14,20 +14,28 @@
 /* For the signal handler alone. */
 static struct segment run;
 
+/* What a stage may take to end when nobody is left to kill it. */
+enum { GRACE_SECONDS = 3 };
+
 /* The coordinator died. Everything here is async-signal-safe. */
 static void abort_run(int signal_number)
 {
     int saved = errno;
 
     (void)signal_number;
+    alarm(GRACE_SECONDS);
     segment_abort(&run);
     errno = saved;
 }
 
 static void set_signals(void)
 {
-    struct sigaction action = {.sa_handler = abort_run};
+    /* Compiled kernels may keep what they like where the stack pointer points. */
+    static unsigned char stack[64 << 10];
+    const stack_t own_stack = {.ss_sp = stack, .ss_size = sizeof(stack)};
+    struct sigaction action = {.sa_handler = abort_run, .sa_flags = SA_ONSTACK};
 
+    sigaltstack(&own_stack, NULL);
     sigaction(SIGUSR1, &action, NULL);
     /* Terminals and supervisors send these to the whole group; what they mean is the coordinator's to decide. */
     signal(SIGINT, SIG_IGN);
