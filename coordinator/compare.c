@@ -162,11 +162,19 @@ static enum exit_status decide_partition(struct comparison *comparison, const st
     return EXIT_DONE;
 }
 
+static bool interrupted(struct signals *signals)
+{
+    signals_read(signals);
+    return signals->interruptions > 0;
+}
+
 static enum exit_status plan_contenders(struct comparison *comparison, const struct comparison_request *request)
 {
     for (int c = 0; c < comparison->count; c++) {
         struct contender *contender = &comparison->contenders[c];
-        enum exit_status status = plan_system(&contender->prepared, comparison, request, contender->system);
+        enum exit_status status = interrupted(request->signals)
+                                      ? EXIT_INTERRUPTED
+                                      : plan_system(&contender->prepared, comparison, request, contender->system);
 
         if (status != EXIT_DONE)
             return status;
@@ -372,27 +380,21 @@ static enum exit_status status_of(const json_t *summaries)
     return status;
 }
 
-enum exit_status comparison_run(struct comparison *comparison, FILE *out, bool quiet, json_t **summaries)
+enum exit_status comparison_run(struct comparison *comparison, FILE *out, bool quiet, struct signals *signals,
+                                json_t **summaries)
 {
-    struct signals signals;
-    const struct run_request request = {.signals = &signals, .out = out, .quiet = quiet};
+    const struct run_request request = {.signals = signals, .out = out, .quiet = quiet};
     struct error error;
 
     *summaries = NULL;
-    if (signals_take(&signals, &error)) {
-        fprintf(stderr, "tpcoord: %s\n", error.text);
-        return EXIT_FAILED;
-    }
     if (!quiet)
         print_head(out, comparison);
     for (int c = 0; c < comparison->count; c++) {
         for (int seed = 0; seed < comparison->seed_count; seed++) {
-            signals_read(&signals);
-            if (signals.interruptions == 0)
+            if (!interrupted(signals))
                 run_one(comparison, c, seed, request);
         }
     }
-    signals_release(&signals);
     *summaries = summaries_of(comparison);
     if (write_summaries(comparison, *summaries, &error)) {
         fprintf(stderr, "tpcoord: %s\n", error.text);

@@ -6,14 +6,16 @@
 #include <stdio.h>
 
 #include "coordinator/prepare.h"
+#include "coordinator/signals.h"
 
 struct comparison_request {
     const char *config; /* path */
     const char *const *overrides;
     int override_count;
-    const char *systems; /* "gpipe,1f1b"; NULL: every system there is */
-    const char *seeds;   /* "1,2,3"; NULL: the config's */
-    const char *target;  /* top-1 to count the epochs to, "0.85" or "85%"; NULL: none */
+    const char *systems;     /* "gpipe,1f1b"; NULL: every system there is */
+    const char *seeds;       /* "1,2,3"; NULL: the config's */
+    const char *target;      /* top-1 to count the epochs to, "0.85" or "85%"; NULL: none */
+    struct signals *signals; /* taken: an interruption ends the planning too */
 };
 
 struct comparison;
@@ -25,7 +27,8 @@ enum exit_status comparison_prepare(struct comparison **comparison, const struct
 /* Runs them, with what they share and how far they are on `out`. `summaries` receives an array with an object for each
  * system (coordinator/summary.h), written to the folder too, also if some failed or an interruption came between; NULL
  * if there are none. The caller drops the reference. */
-enum exit_status comparison_run(struct comparison *comparison, FILE *out, bool quiet, json_t **summaries);
+enum exit_status comparison_run(struct comparison *comparison, FILE *out, bool quiet, struct signals *signals,
+                                json_t **summaries);
 
 void comparison_destroy(struct comparison *comparison);
 

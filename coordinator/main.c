@@ -181,12 +181,12 @@ static enum exit_status write_csv(FILE *out, const char *name, const json_t *sum
     return out && comparison_print_csv(out, name, summaries, &error) ? fail(EXIT_FAILED, &error) : EXIT_DONE;
 }
 
-static enum exit_status compare_prepared(const struct options *options, struct comparison *comparison, FILE *json_file,
-                                         FILE *csv_file)
+static enum exit_status compare_prepared(const struct options *options, struct comparison *comparison,
+                                         struct signals *signals, FILE *json_file, FILE *csv_file)
 {
     json_t *summaries;
     FILE *out = json_file == stdout || csv_file == stdout ? stderr : stdout;
-    enum exit_status status = comparison_run(comparison, out, options->quiet, &summaries);
+    enum exit_status status = comparison_run(comparison, out, options->quiet, signals, &summaries);
 
     if (summaries) {
         enum exit_status written[] = {write_json(json_file, options->json, summaries),
@@ -199,7 +199,7 @@ static enum exit_status compare_prepared(const struct options *options, struct c
     return status;
 }
 
-static enum exit_status do_compare(const struct options *options)
+static enum exit_status compare(const struct options *options, struct signals *signals)
 {
     const struct comparison_request request = {
         .config = options->config,
@@ -208,6 +208,7 @@ static enum exit_status do_compare(const struct options *options)
         .systems = options->systems,
         .seeds = options->seeds,
         .target = options->target,
+        .signals = signals,
     };
     struct comparison *comparison;
     FILE *json_file, *csv_file = NULL;
@@ -218,10 +219,22 @@ static enum exit_status do_compare(const struct options *options)
     if (open_output(&json_file, "--json", options->json) || open_output(&csv_file, "--csv", options->csv))
         status = EXIT_USAGE;
     else
-        status = compare_prepared(options, comparison, json_file, csv_file);
+        status = compare_prepared(options, comparison, signals, json_file, csv_file);
     close_output(json_file);
     close_output(csv_file);
     comparison_destroy(comparison);
+    return status;
+}
+
+static enum exit_status do_compare(const struct options *options)
+{
+    struct signals signals;
+    struct error error;
+
+    if (signals_take(&signals, &error))
+        return fail(EXIT_FAILED, &error);
+    enum exit_status status = compare(options, &signals);
+    signals_release(&signals);
     return status;
 }
 
@@ -275,7 +288,9 @@ int main(int argc, char **argv)
         status = dispatch(&options);
     options_release(&options);
     /* What was printed may have gone nowhere: to a full disk. */
-    if (fflush(stdout) && status == EXIT_DONE)
-        status = EXIT_FAILED;
+    if ((fflush(stdout) || ferror(stdout)) && status == EXIT_DONE) {
+        error_set(&error, "standard output cannot be written: %s", strerror(errno));
+        status = fail(EXIT_FAILED, &error);
+    }
     return status;
 }

@@ -9,6 +9,7 @@
 #include "coordinator/process.h"
 #include "coordinator/progress.h"
 #include "coordinator/report.h"
+#include "coordinator/room.h"
 #include "coordinator/show_plan.h"
 #include "coordinator/trace.h"
 #include "coordinator/watchdog.h"
@@ -260,7 +261,7 @@ static int attempt(struct run *run, struct error *error)
 {
     const struct run_request *request = run->request;
 
-    if (segment_create(&run->segment, request->plan, request->folder, error))
+    if (room_check(request->plan, error) || segment_create(&run->segment, request->plan, request->folder, error))
         return -1;
     run->drain.segment = &run->segment;
     if (request->trace && !run->trace.file)

@@ -8,6 +8,9 @@
 int signals_take(struct signals *signals, struct error *error)
 {
     static const int taken[] = {SIGCHLD, SIGINT, SIGTERM, SIGHUP};
+    /* Output that goes nowhere is an error to report, and no reason to leave stages and shared memory behind: a reader that
+     * has gone, a file over the limit, a terminal that lets no background process write. */
+    static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGTTOU};
     sigset_t mask;
 
     *signals = (struct signals){.descriptor = -1};
@@ -16,7 +19,8 @@ int signals_take(struct signals *signals, struct error *error)
         sigaddset(&mask, taken[i]);
     if (sigprocmask(SIG_BLOCK, &mask, &signals->before))
         return error_set(error, "cannot block signals: %s", strerror(errno));
-    signal(SIGPIPE, SIG_IGN); /* a reader of our output that goes away is no reason to leave shared memory behind */
+    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+        signal(ignored[i], SIG_IGN);
     signals->descriptor = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
     return signals->descriptor < 0 ? error_set(error, "cannot take signals: %s", strerror(errno)) : 0;
 }
