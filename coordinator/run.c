@@ -191,11 +191,32 @@ static void supervise(struct run *run)
     progress_clear(&run->progress);
 }
 
+/* Adds to a failure the first layer in the order of the stages that was not finite. */
+static void locate_divergence(struct run *run)
+{
+    char *text = run->outcome.error.text;
+    const size_t size = sizeof(run->outcome.error.text);
+
+    if (run->outcome.state != RUN_FAILED || !atomic_load(&run->segment.header->diverged))
+        return;
+    for (int s = 1; s <= run->processes.count; s++) {
+        const char *place = segment_stage(&run->segment, s)->diverged;
+
+        if (!place[0])
+            continue;
+        snprintf(text + strlen(text), size - strlen(text), "; the first numbers out of range are in %s (stage %d)",
+                 place, s);
+        break;
+    }
+    snprintf(text + strlen(text), size - strlen(text), "; a lower train.lr may help");
+}
+
 /* A stop that came when everything was done already stopped nothing. */
 static void judge_run(struct run *run)
 {
     const struct segment_header *header = run->segment.header;
 
+    locate_divergence(run);
     if (run->outcome.state == RUN_STARTING)
         run->outcome.state =
             atomic_load(&header->epochs_done) == header->plan.config.run.epochs ? RUN_FINISHED : RUN_INTERRUPTED;

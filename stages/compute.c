@@ -1,5 +1,6 @@
 #include "stages/compute.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -242,6 +243,39 @@ int compute_loss(struct compute *compute, const struct slot_tensors *tensors, in
         end - start, compute->network->classes, tensor_at(compute, tensors, last, start, true),
         labels + microbatch_start(tensors->rows, compute->plan->config.pipeline.microbatches, first - 1),
         1.0f / (float)tensors->rows, differentiate ? gradient_at(compute, tensors, last, start) : NULL, result, error);
+}
+
+static bool all_finite(const float *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(values[i]))
+            return false;
+    return true;
+}
+
+const struct layer *compute_output_not_finite(const struct compute *compute, const struct slot_tensors *tensors,
+                                              int first, int count, bool recomputed)
+{
+    const int start = first_row(compute, tensors, first), rows = first_row(compute, tensors, first + count) - start;
+
+    for (int l = 0; l < compute->slice.layer_count; l++) {
+        const float *output = tensor_at(compute, tensors, compute->slice.first_layer + l, start, recomputed);
+
+        if (!all_finite(output, (size_t)rows * shape_size(layer_at(compute, l)->out)))
+            return layer_at(compute, l);
+    }
+    return NULL;
+}
+
+const struct layer *compute_weights_not_finite(const struct compute *compute, const float *weights)
+{
+    for (int l = 0; l < compute->slice.layer_count; l++) {
+        const struct layer *layer = layer_at(compute, l);
+
+        if (!all_finite(weights + layer->parameter_offset - compute->slice.parameter_offset, layer->parameters))
+            return layer;
+    }
+    return NULL;
 }
 
 static int backward_layer(struct compute *compute, const struct slot_tensors *tensors, int l, int first,

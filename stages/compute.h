@@ -44,6 +44,12 @@ int compute_recompute(struct compute *compute, const struct slot_tensors *tensor
 int compute_loss(struct compute *compute, const struct slot_tensors *tensors, int first, int count,
                  const uint8_t *labels, bool differentiate, struct loss_result *result, struct error *error);
 
+/* The first of the stage's layers whose output, in the forward of these micro-batches or its repetition, holds a number
+ * that is not finite; whose weights do. NULL: none. */
+const struct layer *compute_output_not_finite(const struct compute *compute, const struct slot_tensors *tensors,
+                                              int first, int count, bool recomputed);
+const struct layer *compute_weights_not_finite(const struct compute *compute, const float *weights);
+
 /* Backward of micro-batches first..first+count-1, both halves or one. Sums into `gradient` (slice parameters), after
  * clearing it unless `add`. */
 enum backward_halves { HALF_INPUT = 1, HALF_WEIGHTS = 2 };

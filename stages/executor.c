@@ -185,6 +185,8 @@ int executor_run_phase(struct stage *stage, enum phase kind, int epoch, struct e
         return -1;
     while (!failed && (next = next_op(stage)).kind != NEXT_DONE)
         failed = step(stage, &next, error);
+    if (failed)
+        divergence_locate(stage);
     versions_destroy(stage->phase.tracker);
     stage->phase.tracker = NULL;
     telemetry_activity(stage, ACTIVITY_NONE, WAIT_NONE, NULL);

@@ -81,6 +81,14 @@ void executor_sleep(struct stage *stage, int milliseconds);
 /* stages/passes.c: executes one op that can run and fills the versions, loss and bytes of its record. */
 int passes_run(struct stage *stage, const struct op *op, struct op_record *record, struct error *error);
 
+/* stages/passes.c: where the tensors of the op's slot are. */
+struct slot_tensors passes_tensors(struct stage *stage, const struct op *op);
+
+/* stages/divergence.c: -1 if the loss of stage W's op is not finite. When the run has ended for that: names the first
+ * layer of this stage that was not finite in the op's forward, if there is one. */
+int divergence_check(struct stage *stage, const struct op *op, double loss, struct error *error);
+void divergence_locate(struct stage *stage);
+
 /* stages/telemetry.c */
 void telemetry_start(struct stage *stage);
 void telemetry_phase(struct stage *stage); /* a phase begins */

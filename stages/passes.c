@@ -5,7 +5,7 @@
 #include "plan/staleness.h"
 #include "stages/internal.h"
 
-static struct slot_tensors tensors_of(struct stage *stage, const struct op *op)
+struct slot_tensors passes_tensors(struct stage *stage, const struct op *op)
 {
     const struct stage_layout *layout = compute_layout(stage->compute);
     int size = schedule_slot_size(&stage->phase.schedule);
@@ -91,7 +91,8 @@ static int evaluate(struct stage *stage, const struct op *op, const struct slot_
         return -1;
     if (stage_is_last(stage)) {
         if (compute_loss(stage->compute, tensors, op->first, op->count, batches_labels(stage->batches, op->minibatch),
-                         false, &result, error))
+                         false, &result, error) ||
+            divergence_check(stage, op, result.loss_sum, error))
             return -1;
         count_loss(&stage->phase, &result, (int)record->rows);
     }
@@ -101,7 +102,7 @@ static int evaluate(struct stage *stage, const struct op *op, const struct slot_
 static int run_forward(struct stage *stage, const struct op *op, struct op_record *record, struct error *error)
 {
     struct phase_run *phase = &stage->phase;
-    struct slot_tensors tensors = tensors_of(stage, op);
+    struct slot_tensors tensors = passes_tensors(stage, op);
     const struct message *message = NULL;
     const float *weights;
     int pinned = phase->first_version;
@@ -195,8 +196,9 @@ static int backward_group(struct stage *stage, const struct op *op, int first, i
             compute_recompute(stage->compute, tensors, first, count, weights, error))
             return -1;
         if (stage_is_last(stage) &&
-            compute_loss(stage->compute, tensors, first, count, batches_labels(stage->batches, op->minibatch), true,
-                         &stage->phase.minibatch, error))
+            (compute_loss(stage->compute, tensors, first, count, batches_labels(stage->batches, op->minibatch), true,
+                          &stage->phase.minibatch, error) ||
+             divergence_check(stage, op, stage->phase.minibatch.loss_sum, error)))
             return -1;
     }
     return compute_backward(stage->compute, tensors, first, count, halves[op->kind], weights, stage->gradient,
@@ -263,7 +265,7 @@ static void finish_loss(struct stage *stage, const struct slot_tensors *tensors,
 static int run_backward(struct stage *stage, const struct op *op, struct op_record *record, struct error *error)
 {
     struct phase_run *phase = &stage->phase;
-    struct slot_tensors tensors = tensors_of(stage, op);
+    struct slot_tensors tensors = passes_tensors(stage, op);
     const struct message *message = NULL;
     struct backward_versions versions;
     int committed = 0;

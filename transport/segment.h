@@ -132,6 +132,7 @@ struct stage_block {
     _Atomic uint64_t activity; /* activity_pack() of what it does now */
     _Atomic uint64_t activity_since_ns;
     char error[STAGE_ERROR_MAX]; /* valid in STAGE_FAILED */
+    char diverged[64];           /* likewise: "the output of block3.conv1", the first that is not finite here; or "" */
     alignas(CACHE_LINE) struct counters counters;
     struct version_table versions;
     struct telemetry telemetry;
@@ -180,6 +181,7 @@ struct segment_header {
     alignas(CACHE_LINE) _Atomic int32_t run_state; /* enum run_state */
     _Atomic int32_t go;                            /* stages may start */
     _Atomic int32_t abort;                         /* everybody ends now */
+    _Atomic uint64_t diverged;                     /* activity_pack() of the op whose loss was not finite; 0: none */
     _Atomic int32_t stop;                          /* stage 1 admits no further mini-batch */
     _Atomic int32_t epochs_done;
     _Atomic uint64_t stopped_at; /* set by stage 1 when it obeys `stop`: the last mini-batch it admitted, as
