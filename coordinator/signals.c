@@ -37,8 +37,12 @@ int signals_read(struct signals *signals)
     struct signalfd_siginfo info;
     int interruptions = 0;
 
-    while (read(signals->descriptor, &info, sizeof(info)) == sizeof(info))
+    while (read(signals->descriptor, &info, sizeof(info)) == sizeof(info)) {
+        /* A terminal that closes may tell its session's leader twice: that is not somebody's second request. */
+        if (info.ssi_signo == SIGHUP && signals->interruptions + interruptions > 0)
+            continue;
         interruptions += info.ssi_signo != SIGCHLD;
+    }
     signals->interruptions += interruptions;
     return interruptions;
 }

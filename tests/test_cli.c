@@ -531,7 +531,7 @@ static pid_t start_long_run(struct segment *segment)
 {
     char name[NAME_MAX + 2];
     struct error error;
-    pid_t child = start("@ --epochs 1000 --set data.limit=20000 --quiet --set run.name=long");
+    pid_t child = start("@ --epochs 1000 --set train.lr=0.001 --set data.limit=20000 --quiet --set run.name=long");
     uint64_t deadline = clock_now_ns() + 30 * 1000000000ull;
 
     for (;;) {
@@ -641,8 +641,8 @@ START_TEST(a_stage_s_death_is_named)
     ck_assert_int_eq(finish(child), 1);
     segment_close(&segment);
     check_stages_end(stages);
-    snprintf(expected, sizeof(expected), "tpcoord: stage 2 (pid %d) %s\n", (int)stages[1], deaths[_i].words);
-    ck_assert_str_eq(read_file("err"), expected);
+    snprintf(expected, sizeof(expected), "tpcoord: stage 2 (pid %d) %s ", (int)stages[1], deaths[_i].words);
+    ck_assert_int_eq(strncmp(read_file("err"), expected, strlen(expected)), 0);
     check_result("failed");
 }
 END_TEST

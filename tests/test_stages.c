@@ -127,6 +127,7 @@ START_TEST(stops_on_request)
 
     settings_set(&settings, "pipeline.order", _i % 2 ? "static" : "dynamic");
     settings_set(&settings, "run.epochs", "900");
+    settings_set(&settings, "train.lr", "0.001");
     pipeline_create(&pipeline, settings_list(&settings));
     pipeline_start(&pipeline);
     while (atomic_load(&segment_stage(&pipeline.segment, stage)->counters.ops) < (uint64_t)_i)
@@ -149,6 +150,7 @@ START_TEST(aborts_wherever_a_stage_waits)
     struct settings settings = settings_of("mlp", 3, 2, 8, 4000);
 
     settings_set(&settings, "run.epochs", "100");
+    settings_set(&settings, "train.lr", "0.001");
     pipeline_create(&pipeline, settings_list(&settings));
     pipeline_start(&pipeline);
     while (atomic_load(&segment_stage(&pipeline.segment, 1)->applied) < 5)

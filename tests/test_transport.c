@@ -168,12 +168,12 @@ START_TEST(a_run_is_private_to_its_user_and_leaves_no_name)
 }
 END_TEST
 
-/* A name whose coordinator is dead goes at the next start; a living one's stays. */
+/* What dead processes left goes at the next start, also if somebody else has the number now; a living one's stays. */
 START_TEST(the_next_start_sweeps_up_after_the_dead)
 {
     struct plan plan = small_plan(2, 1, 1, 16);
     struct segment alive, next;
-    char dead[128], living[64];
+    char dead[128], living[64], reused[64];
     struct error error;
     pid_t child = fork();
 
@@ -182,9 +182,13 @@ START_TEST(the_next_start_sweeps_up_after_the_dead)
     ck_assert_int_eq(waitpid(child, NULL, 0), child);
     ck_assert_msg(!segment_create(&alive, &plan, "", &error), "%s", error.text);
     strcpy(living, alive.name);
+    snprintf(reused, sizeof(reused), "/tp-%u-%d-0", getuid(), (int)getppid());
+    close(shm_open(reused, O_RDWR | O_CREAT, 0600));
     ck_assert_msg(!segment_create(&next, &plan, "", &error), "%s", error.text);
     snprintf(dead, sizeof(dead), "/dev/shm/tp-%u-%d-*", getuid(), (int)child);
     ck_assert_int_eq(glob(dead, 0, NULL, &(glob_t){0}), GLOB_NOMATCH);
+    snprintf(dead, sizeof(dead), "/dev/shm%s", reused);
+    ck_assert_int_eq(access(dead, F_OK), -1);
     snprintf(dead, sizeof(dead), "/dev/shm%s", living);
     ck_assert_int_eq(access(dead, F_OK), 0);
     segment_unlink(living);
