@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/version.h"
 #include "coordinator/compare.h"
 #include "coordinator/options.h"
 #include "coordinator/prepare.h"
@@ -11,8 +12,6 @@
 #include "coordinator/show_plan.h"
 #include "coordinator/show_prediction.h"
 #include "coordinator/trace.h"
-
-static const char version[] = "0.1.0";
 
 static enum exit_status fail(enum exit_status status, const struct error *error)
 {
@@ -125,14 +124,16 @@ static enum exit_status do_plan(const struct options *options)
 }
 
 static enum exit_status run_prepared(const struct options *options, struct prepared *prepared, struct signals *signals,
-                                     FILE *json_file, FILE *trace_file)
+                                     FILE *json_file, FILE *trace_file, FILE *record_file)
 {
     const struct run_request request = {
         .plan = &prepared->plan,
         .folder = prepared->folder,
         .signals = signals,
-        .out = json_file == stdout || trace_file == stdout ? stderr : stdout,
+        .out = json_file == stdout || trace_file == stdout || record_file == stdout ? stderr : stdout,
         .trace = trace_file,
+        .record = record_file,
+        .interactive = options->interactive,
         .quiet = options->quiet,
     };
 
@@ -154,7 +155,7 @@ static enum exit_status do_run(const struct options *options)
     struct prepared prepared;
     struct signals signals;
     struct error error;
-    FILE *json_file, *trace_file = NULL;
+    FILE *json_file, *trace_file = NULL, *record_file = NULL;
 
     /* Before anything is made: an interruption that comes while the run is prepared waits until it can be cleaned up. */
     if (signals_take(&signals, &error))
@@ -162,12 +163,14 @@ static enum exit_status do_run(const struct options *options)
     preparation.depth = PREPARE_RUN;
     enum exit_status status = prepare(&prepared, &preparation);
     if (status == EXIT_DONE) {
-        if (open_output(&json_file, "--json", options->json) || open_output(&trace_file, "--trace", options->trace))
+        if (open_output(&json_file, "--json", options->json) || open_output(&trace_file, "--trace", options->trace) ||
+            open_output(&record_file, "--record", options->record))
             status = EXIT_USAGE;
         else
-            status = run_prepared(options, &prepared, &signals, json_file, trace_file);
+            status = run_prepared(options, &prepared, &signals, json_file, trace_file, record_file);
         close_output(json_file);
         close_output(trace_file);
+        close_output(record_file);
         prepared_release(&prepared);
     }
     signals_release(&signals);
@@ -261,7 +264,7 @@ static enum exit_status dispatch(const struct options *options)
     else if (options->help_keys)
         config_print_keys(stdout);
     else if (options->version)
-        printf("tpcoord %s\n", version);
+        printf("tpcoord %s\n", TP_VERSION);
     else if (options->verb == VERB_SYSTEMS)
         return do_systems();
     else if (options->verb == VERB_PLAN)

@@ -16,10 +16,10 @@ struct options {
     int override_count;
     char epochs[64];                      /* the override that --epochs stands for */
     const char *json, *csv;               /* path; "-" = standard output; NULL = none */
-    const char *trace;                    /* path; NULL = none */
+    const char *trace, *record;           /* path; NULL = none */
     int slots, minibatches;               /* 0 = not given */
     const char *systems, *seeds, *target; /* of a comparison; NULL = not given */
-    bool quiet, grid, simulate, help, help_keys, version;
+    bool interactive, quiet, grid, simulate, help, help_keys, version;
 };
 
 /* Reads the command line. -1 and the reason if it makes no sense. Strings are argv's or the options' own, which must

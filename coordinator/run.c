@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "coordinator/keep.h"
 #include "coordinator/process.h"
 #include "coordinator/progress.h"
 #include "coordinator/report.h"
@@ -15,9 +16,9 @@
 #include "coordinator/watchdog.h"
 #include "telemetry/drain.h"
 
-/* How often the supervisor looks around of itself: seldom while stages train, more often for a trace, which should lack
- * no op, and while they start, as nothing but their state says that they are ready. */
-enum { LOOK_MS = 200, LOOK_TRACING_MS = 20, LOOK_STARTING_MS = 5 };
+/* How often the supervisor looks around of itself: seldom while stages train, more often for a trace or a recording, which
+ * should lack no op, and while they start, as nothing but their state says that they are ready. */
+enum { LOOK_MS = 200, LOOK_KEEPING_MS = 20, LOOK_STARTING_MS = 5 };
 
 /* What a stage that was told to end now may take before it is killed. */
 enum { GRACE_SECONDS = 3 };
@@ -34,6 +35,7 @@ struct run {
     struct outcome outcome;
     struct drain drain;
     struct trace trace;
+    struct keep keep;
     struct progress_line progress;
     struct watchdog watchdog;
     bool may_restart; /* it failed by a stage's death or a stall: what another attempt may be spared */
@@ -145,11 +147,22 @@ static void follow(struct run *run)
         while (drain_take(&run->drain, s, &record)) {
             if (run->request->trace)
                 trace_op(&run->trace, s, &record);
+            if (run->keep.recorder)
+                recorder_op(run->keep.recorder, s, &record);
             if (s == run->processes.count)
                 progress_op(&run->progress, &record);
         }
     }
     progress_epochs(&run->progress, run->segment.header);
+}
+
+static void record(struct run *run)
+{
+    if (!keep_look(&run->keep))
+        return;
+    progress_clear(&run->progress);
+    fprintf(stderr, "tpcoord: the recording has reached run.record_mib = %d MiB; the rest of the run is not in it\n",
+            run->request->plan->config.run.record_mib);
 }
 
 static void watch(struct run *run)
@@ -170,10 +183,11 @@ static void watch(struct run *run)
 
 static void supervise(struct run *run)
 {
+    bool keeping = run->request->trace || run->keep.recorder;
     struct pollfd signals = {.fd = run->request->signals->descriptor, .events = POLLIN};
 
     while (run->processes.running > 0) {
-        poll(&signals, 1, !run->going ? LOOK_STARTING_MS : run->request->trace ? LOOK_TRACING_MS : LOOK_MS);
+        poll(&signals, 1, !run->going ? LOOK_STARTING_MS : keeping ? LOOK_KEEPING_MS : LOOK_MS);
         read_signals(run);
         reap(run);
         if (!run->going && !run->aborted && all_ready(run))
@@ -183,6 +197,7 @@ static void supervise(struct run *run)
             watch(run);
             progress_draw(&run->progress, clock_now_ns());
         }
+        record(run);
     }
     run->outcome.end_ns = run->going ? clock_now_ns() : 0;
     if (run->going)
@@ -287,9 +302,15 @@ static int attempt(struct run *run, struct error *error)
     run->drain.segment = &run->segment;
     if (request->trace && !run->trace.file)
         trace_begin(&run->trace, request->trace, request->plan, run->segment.header->start_ns);
-    start(run);
+    run->segment.header->interactive = request->interactive;
+    if (run->outcome.restarts == 0 && keep_begin(&run->keep, request, &run->segment, error))
+        fail(run, "%s", error->text);
+    else
+        start(run);
     supervise(run);
     judge_run(run);
+    if (keep_end(&run->keep))
+        fail(run, "the recording could not be written to its end");
     /* The name goes before anything else can fail; the mapping stays for the report. */
     segment_unlink(run->segment.name);
     return 0;

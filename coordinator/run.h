@@ -14,6 +14,8 @@ struct run_request {
     struct signals *signals; /* taken */
     FILE *out;               /* progress and report */
     FILE *trace;             /* or NULL */
+    FILE *record;            /* or NULL; then, if run.record says so, it is in the folder */
+    bool interactive;        /* tpmon may pause, step and slow the stages */
     bool quiet;
     const char *label; /* the run is one of several: this stands before its messages, and its progress is one line; or
                           NULL */

@@ -32,6 +32,8 @@ struct config {
         int64_t seed;
         int epochs;
         char output[CONFIG_PATH_MAX]; /* the run folder's parent */
+        bool record;                  /* the run into its folder */
+        int record_mib;               /* that a recording takes at most */
         int restarts;                 /* after a stage's death or a stall */
         int stall_seconds;            /* without progress; 0: as long as it takes */
         int on_stall;                 /* enum on_stall */

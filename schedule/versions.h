@@ -62,7 +62,7 @@ int versions_count_needed(const struct version_tracker *tracker);
  * through the phase (schedule.h): the one with number n is micro-batch n % N + 1 of mini-batch n / N + 1. */
 enum version_use_reason {
     USE_LIVE = 1,     /* the newest: the next update starts from it */
-    USE_RUNNING = 2,  /* an op that runs now reads it */
+    USE_RUNNING = 2,  /* an op that runs now reads it; a forward that stashes it counts as USE_STASHED from its begin */
     USE_STASHED = 4,  /* micro-batches in flight have read it forward and read it again backward */
     USE_EXPECTED = 8, /* an op still to come may ask for it */
 };

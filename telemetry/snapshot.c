@@ -149,7 +149,7 @@ void snapshot_take(struct snapshot *snapshot, const struct segment *segment)
         .run_folder = header->run_folder,
         /* Pairs with the coordinator's release store: the outcome is there. */
         .state = (enum run_state)in_range(atomic_load(&header->run_state), RUN_FAILED + 1),
-        .coordinator_alive = is_alive(header->coordinator_pid),
+        .coordinator_alive = is_alive(header->coordinator_pid) && process_state(header->coordinator_pid) != 'Z',
         .coordinator_pid = header->coordinator_pid,
         .start_time = header->start_time,
         .start_ns = header->start_ns,

@@ -39,8 +39,7 @@ static void tear_down(void)
         }                                                                                                              \
     } while (0)
 
-static const char long_run[] =
-    "@ --epochs 1000 --quiet --set data.limit=20000 --set train.lr=0.001 --set run.name=long";
+static const char long_run[] = "@ --epochs 1000 --quiet --set data.limit=20000 --set run.name=long";
 
 /* The run that the coordinator has going, if its last stage has done so many ops. */
 static bool trains(pid_t coordinator, struct segment *segment)

@@ -141,6 +141,63 @@ static struct next decide(struct run *run, int stage)
                             &run->replayed->stages[stage - 1].ops[own->event_count / 2]);
 }
 
+/* A micro-batch's backward reads what its forward has read. */
+static bool stashes(const struct run *run)
+{
+    return run->schedule.backward == BACKWARD_FORWARD || run->schedule.backward == BACKWARD_INTERMEDIATE;
+}
+
+/* Micro-batches begun forward and not yet backward that stash `version`. */
+static int count_stashed(const struct run *run, int stage, int version, int *first, int *last)
+{
+    const struct stage_run *own = &run->stages[stage - 1];
+    const enum op_kind running = own->op.kind;
+    int begun = own->progress.forwards + (own->running && running == OP_FORWARD);
+    int taken = own->progress.backwards +
+                (own->running && (running == OP_BACKWARD || running == OP_BACKWARD_INPUT) ? own->op.count : 0);
+    int count = 0;
+
+    *first = *last = 0;
+    for (int number = taken; stashes(run) && number < begun; number++) {
+        if (own->forward_reads[number] != version)
+            continue;
+        *first = count++ == 0 ? number : *first;
+        *last = number;
+    }
+    return count;
+}
+
+/* What versions are kept for, as a teacher sees it, agrees with what is needed and what ops have read. */
+static void check_uses(const struct run *run, int stage, uint32_t needed)
+{
+    const struct stage_run *own = &run->stages[stage - 1];
+    struct version_use uses[VERSION_USES_MAX];
+    const int count = versions_uses(own->tracker, uses);
+    uint32_t listed = 0, running = 0;
+
+    for (int k = 0; k < count; k++) {
+        int first, last, stashed = count_stashed(run, stage, uses[k].version, &first, &last);
+
+        require(k == 0 || uses[k].version > uses[k - 1].version, "%s: stage %d's versions are out of order", run->name,
+                stage);
+        require(uses[k].uses != 0 && !(uses[k].uses & USE_LIVE) == (uses[k].version != own->updates) &&
+                    uses[k].stashed == stashed && !(uses[k].uses & USE_STASHED) == (stashed == 0) &&
+                    (stashed == 0 || (uses[k].stash_first == first && uses[k].stash_last == last)),
+                "%s: stage %d keeps version %d for %x, %d in flight (%d to %d), not %d (%d to %d)", run->name, stage,
+                uses[k].version, (unsigned)uses[k].uses, uses[k].stashed, uses[k].stash_first, uses[k].stash_last,
+                stashed, first, last);
+        listed |= 1u << uses[k].version;
+        running |= (uint32_t)(uses[k].uses & USE_RUNNING ? 1 : 0) << uses[k].version;
+    }
+    require(listed == needed, "%s: stage %d lists versions %x, not %x", run->name, stage, listed, needed);
+    /* A forward counts as one that stashes; of the two that a blend reads, the live one is kept in any case. */
+    const bool forward = own->op.kind == OP_FORWARD;
+    uint32_t read = stashes(run) && forward ? 0 : own->read;
+    if (run->schedule.backward == BACKWARD_INTERMEDIATE && !forward)
+        running |= own->read & 1u << own->updates;
+    require(running == read, "%s: at stage %d an op reads versions %x, not %x", run->name, stage, running, read);
+}
+
 static void note_event(struct run *run, int stage, bool end)
 {
     struct stage_run *own = &run->stages[stage - 1];
@@ -153,6 +210,7 @@ static void note_event(struct run *run, int stage, bool end)
                 versions_oldest_needed(own->tracker) == __builtin_ctz(event->needed) &&
                 versions_live(own->tracker) == own->updates,
             "%s: stage %d counts its versions wrongly", run->name, stage);
+    check_uses(run, stage, event->needed);
 }
 
 /* What the newest version on every stage is when mini-batch i's backward begins at stage W; a replayed order replays

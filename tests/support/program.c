@@ -22,6 +22,7 @@ void program_set_up(struct program *program)
     const char *build = getenv("TP_BUILD");
 
     snprintf(program->path, sizeof(program->path), "%s/tpcoord", build ? build : "build");
+    snprintf(program->monitor, sizeof(program->monitor), "%s/tpmon", build ? build : "build");
     strcpy(program->folder, "/tmp/tp-test-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(program->folder));
     snprintf(program->config, sizeof(program->config), "%s/small.ini", program->folder);
@@ -29,7 +30,7 @@ void program_set_up(struct program *program)
     ck_assert_ptr_nonnull(file);
     fprintf(file,
             "[run]\noutput = %s/runs\nepochs = 1\n[model]\narch = mlp\n[data]\nset = synthetic\nlimit = 400\n"
-            "[pipeline]\nstages = 3\n",
+            "[pipeline]\nstages = 3\n[train]\nlr = 0.001\n",
             program->folder);
     ck_assert_int_eq(fclose(file), 0);
 }
@@ -46,10 +47,12 @@ void program_tear_down(const struct program *program)
 static void split(const struct program *program, const char *words, char text[ARGUMENTS_MAX][PATH_LENGTH],
                   char *arguments[ARGUMENTS_MAX])
 {
+    bool monitor = strncmp(words, "tpmon", 5) == 0;
     int count = 0;
 
+    words += monitor ? strcspn(words, " ") + strspn(words + strcspn(words, " "), " ") : 0;
     arguments[count] = text[count];
-    snprintf(text[count++], PATH_LENGTH, "%s", program->path);
+    snprintf(text[count++], PATH_LENGTH, "%s", monitor ? program->monitor : program->path);
     while (*words) {
         size_t length = strcspn(words, " ");
 
@@ -86,7 +89,7 @@ pid_t program_start(const struct program *program, const char *words)
     if (child == 0) {
         redirect(program, "out", STDOUT_FILENO);
         redirect(program, "err", STDERR_FILENO);
-        execv(program->path, arguments);
+        execv(arguments[0], arguments);
         _exit(127);
     }
     ck_assert_int_gt(child, 0);
@@ -115,7 +118,7 @@ int program_finish(pid_t child)
     int status;
 
     ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_msg(WIFEXITED(status), "tpcoord was killed by signal %d", WTERMSIG(status));
+    ck_assert_msg(WIFEXITED(status), "the program was killed by signal %d", WTERMSIG(status));
     find_segment(child, name);
     ck_assert_msg(name[0] == '\0', "%s is left in /dev/shm", name);
     return WEXITSTATUS(status);

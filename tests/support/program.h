@@ -1,4 +1,4 @@
-/* tpcoord as a user meets it: the real program with real arguments, on a small config in a temporary folder. */
+/* tpcoord and tpmon as a user meets them: the real programs with real arguments, on a small config in a temporary folder. */
 #ifndef TP_TESTS_PROGRAM_H
 #define TP_TESTS_PROGRAM_H
 
@@ -8,16 +8,16 @@
 #include "transport/segment.h"
 
 struct program {
-    char path[256];
-    char folder[64]; /* of one test */
-    char config[96]; /* <folder>/small.ini: runs go to <folder>/runs */
+    char path[256], monitor[256]; /* of tpcoord and tpmon */
+    char folder[64];              /* of one test */
+    char config[96];              /* <folder>/small.ini: runs go to <folder>/runs */
 };
 
 /* Makes the folder and the config: an mlp in three stages on made-up images, whose run takes a fraction of a second. */
 void program_set_up(struct program *program);
 void program_tear_down(const struct program *program);
 
-/* Starts tpcoord with these words, in which @ is the config and ~ the folder; its output goes to the files "out" and
+/* Starts tpcoord, or tpmon if that is the first word, with these words, in which @ is the config and ~ the folder; its output goes to the files "out" and
  * "err". */
 pid_t program_start(const struct program *program, const char *words);
 

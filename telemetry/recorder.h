@@ -1,0 +1,29 @@
+/* Records a run to a file: its plan, every op, a few times a second what each stage does and holds, its results and its
+ * end. telemetry/recording.h plays it. What is written is complete up to half a second ago, whenever the run is killed. */
+#ifndef TP_TELEMETRY_RECORDER_H
+#define TP_TELEMETRY_RECORDER_H
+
+#include <stdio.h>
+
+#include "transport/segment.h"
+
+struct recorder; /* opaque */
+
+/* The file stays the caller's. It grows to at most `bound` bytes; what does not fit is left out, but for the end. NULL if
+ * out of memory. */
+struct recorder *recorder_begin(FILE *file, const struct segment *segment, uint64_t bound);
+
+/* An op of a stage (1..), as drained. */
+void recorder_op(struct recorder *recorder, int stage, const struct op_record *record);
+
+/* Call often: takes note of what the stages do when it is time. */
+void recorder_look(struct recorder *recorder);
+
+/* The file has reached its bound: nothing but the end is written any more. */
+bool recorder_is_full(const struct recorder *recorder);
+
+/* After the run's outcome is known. 0, or -1 if the file could not be written to its end. Releases the recorder; NULL is
+ * fine. */
+int recorder_end(struct recorder *recorder);
+
+#endif
