@@ -1,0 +1,39 @@
+/* The views, and what they are drawn with. Each draws the canvas it is given, between the header and the footer. */
+#ifndef TP_MONITOR_DRAW_H
+#define TP_MONITOR_DRAW_H
+
+#include "monitor/view.h"
+
+static inline struct style ink(enum colour colour)
+{
+    return (struct style){(uint8_t)colour, COLOUR_DEFAULT, 0};
+}
+
+static inline struct style bold(enum colour colour)
+{
+    return (struct style){(uint8_t)colour, COLOUR_DEFAULT, ATTRIBUTE_BOLD};
+}
+
+typedef void view_drawer(const struct canvas *canvas, const struct view_state *state, const struct moment *moment);
+view_drawer draw_schedule, draw_versions, draw_memory, draw_training;
+
+/* Keys that only the schedule view has: false if it is none of them. */
+bool schedule_key(struct view_state *state, const struct moment *moment, int key);
+
+/* One line that says what a view shows. */
+const char *view_help(enum view view);
+
+/* Around every view: the run and where it is; the keys, or a message; over it, if the user asks, what the keys do. */
+view_drawer frame_header, frame_footer, frame_help;
+enum { HEADER_ROWS = 2 };
+
+/* If the run did not end well, why, in at most so many rows. Returns how many. */
+int frame_banner(const struct canvas *canvas, const struct moment *moment, int rows);
+
+/* Which stages a view shows that has room for `room` of them: the first, such that the selected one is among them. */
+int first_stage_shown(const struct view_state *state, const struct moment *moment, int room);
+
+/* A section's title in a line across the canvas. */
+void draw_title(const struct canvas *canvas, int row, const char *title);
+
+#endif

@@ -1,0 +1,191 @@
+/* What stands around every view: the run above, the keys below, why it ended, and the help over it. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/numbers.h"
+#include "monitor/draw.h"
+#include "monitor/facts.h"
+
+enum { PLACE_MAX = 192, PLACE_FROM = 70, HELP_COLUMNS = 78 };
+
+static void draw_run(const struct canvas *canvas, const struct moment *moment)
+{
+    const struct snapshot *snapshot = moment->snapshot;
+    const struct config *config = &snapshot->plan->config;
+    char state[32], badge[64];
+    const uint8_t colour = (uint8_t)facts_state(moment, state);
+    int room, column;
+
+    snprintf(badge, sizeof(badge), " %s ", state);
+    room = canvas->columns - canvas_width(badge);
+    const struct canvas left = canvas_part(canvas, 0, 0, 1, room - 1);
+
+    column = canvas_write(&left, 0, 1, bold(COLOUR_TITLE),
+                          moment->source && *moment->source ? moment->source : snapshot->name);
+    column = canvas_print(&left, 0, column, ink(COLOUR_DEFAULT), "  %s on %s", config->model.arch, config->data.set);
+    if (moment->kind == MOMENT_REPLAY)
+        canvas_print(&left, 0, column, bold(COLOUR_WARNING), "  replay ×%g", moment->speed);
+    canvas_write(canvas, 0, room, (struct style){COLOUR_INK, colour, ATTRIBUTE_BOLD}, badge);
+}
+
+/* Where the run is; in few columns without its names and rate. */
+static void format_place(const struct moment *moment, int columns, char text[PLACE_MAX])
+{
+    const struct facts facts = facts_of(moment);
+    const char *what = facts.phase == PHASE_TRAIN ? "mini-batch " : "test ";
+    bool is_long = columns >= PLACE_FROM;
+    char rate[32] = "";
+
+    if (facts.images_per_second > 0 && is_long)
+        snprintf(rate, sizeof(rate), "  %.0f images/s", facts.images_per_second);
+    snprintf(text, PLACE_MAX, "epoch %d/%d  %s%d/%d  %.0f%%%s", facts.epoch, moment->snapshot->plan->config.run.epochs,
+             is_long ? what : "", facts.minibatch, facts.minibatches, floor(100 * facts.share), rate);
+}
+
+void frame_header(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
+{
+    const struct plan *plan = moment->snapshot->plan;
+    const struct schedule schedule = plan_training(plan);
+    char place[PLACE_MAX], rules[PLACE_MAX];
+    int column, room;
+
+    draw_run(canvas, moment);
+    format_place(moment, canvas->columns, place);
+    room = canvas->columns - canvas_width(place) - 3;
+    column = canvas_print(canvas, 1, 1, bold(COLOUR_TITLE), "%s", plan->config.pipeline.system);
+    column =
+        canvas_print(canvas, 1, column, ink(COLOUR_DEFAULT), "  W=%d N=%d", plan->stage_count, schedule.microbatches);
+    snprintf(rules, sizeof(rules), "  %s order %s, weights: forward %s, backward %s",
+             plan->config.pipeline.order == RUN_STATIC ? "static" : "dynamic", schedule.order.name,
+             forward_rule_name(schedule.forward), backward_rule_name(schedule.backward));
+    if (column + canvas_width(rules) <= room)
+        canvas_write(canvas, 1, column, ink(COLOUR_DIM), rules);
+    canvas_fill(canvas, 1, max_int(room, 0), canvas->columns, ink(COLOUR_DEFAULT), ' ');
+    canvas_write_right(canvas, 1, canvas->columns - 1, bold(COLOUR_KEY), place);
+    if (state->frozen)
+        canvas_write_right(canvas, 0, canvas->columns - 18, bold(COLOUR_WARNING), " frozen ");
+}
+
+/* In the order in which they are left out where there is no room, the last first. */
+static const struct {
+    enum { HINT_ALWAYS, HINT_CONTROLS, HINT_REPLAY } kind;
+    const char *text;
+} hints[] = {
+    {HINT_ALWAYS, "  ? keys  q quit"},
+    {HINT_CONTROLS, "  space pause  . step"},
+    {HINT_REPLAY, "  space stop  < > speed"},
+    {HINT_ALWAYS, "  f freeze"},
+    {HINT_ALWAYS, "  + - zoom"},
+    {HINT_ALWAYS, "  arrows move"},
+    {HINT_ALWAYS, "  Enter selects"},
+    {HINT_CONTROLS, "  s slot  < > slow motion"},
+    {HINT_REPLAY, "  . , op  r turn  g G ends"},
+};
+
+void frame_footer(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
+{
+    int column = 0;
+
+    if (moment->message && *moment->message) {
+        canvas_write(canvas, 0, 1, bold(COLOUR_WARNING), moment->message);
+        return;
+    }
+    for (int v = 0; v < VIEWS; v++) {
+        struct style style =
+            v == (int)state->view ? (struct style){COLOUR_INK, COLOUR_KEY, ATTRIBUTE_BOLD} : ink(COLOUR_DEFAULT);
+
+        column = canvas_print(canvas, 0, column, style, " %d %s ", v + 1, view_name((enum view)v));
+    }
+    for (size_t k = 0; k < sizeof(hints) / sizeof(hints[0]); k++)
+        if ((hints[k].kind != HINT_CONTROLS || moment->controlled) &&
+            (hints[k].kind != HINT_REPLAY || moment->kind == MOMENT_REPLAY) &&
+            column + canvas_width(hints[k].text) <= canvas->columns)
+            column = canvas_write(canvas, 0, column, ink(COLOUR_DIM), hints[k].text);
+}
+
+/* As much of the text as one row holds, broken at a blank; moves behind it. */
+static int take_row(const char **text, int columns, char *row, size_t size)
+{
+    int length = (int)strlen(*text), end;
+
+    columns = min_int(columns, (int)size - 1);
+    end = min_int(length, columns);
+    if (end < length)
+        for (int k = end; k > columns / 2; k--)
+            if ((*text)[k] == ' ') {
+                end = k;
+                break;
+            }
+    memcpy(row, *text, (size_t)end);
+    row[end] = '\0';
+    *text += end;
+    while (**text == ' ')
+        (*text)++;
+    return end;
+}
+
+int frame_banner(const struct canvas *canvas, const struct moment *moment, int rows)
+{
+    const struct style style = {COLOUR_INK, COLOUR_BAD, ATTRIBUTE_BOLD};
+    const char *rest = facts_outcome(moment);
+    char text[512];
+    int used = 0;
+
+    while (*rest && used < rows && take_row(&rest, canvas->columns - 2, text, sizeof(text)) > 0) {
+        canvas_fill(canvas, used, 0, canvas->columns, style, ' ');
+        canvas_write(canvas, used++, 1, style, text);
+    }
+    return used;
+}
+
+static const struct {
+    const char *keys, *what;
+} keys[] = {
+    {"1 2 3 4, Tab", "schedule, versions, memory, training"},
+    {"f", "freeze what is shown; the run goes on"},
+    {"+ - 0", "zoom in, out, back to what fits"},
+    {"Left, Right", "move through time, or from op to op once one is selected"},
+    {"Up, Down", "select a stage"},
+    {"Page Up, Down", "move through time by half a screen"},
+    {"Home, End", "the oldest that is known; follow the newest"},
+    {"Enter, Escape", "select the newest op in sight, or none"},
+    {"space", "pause and go on (run with --interactive, or replay)"},
+    {". ,", "one op of the selected stage; in a replay: one op on, back"},
+    {"s", "one op of every stage that can: a slot of the plan"},
+    {"< >", "slow motion, or the replay's speed; r turns it round"},
+    {"g G", "the recording's begin and end"},
+    {"? q", "this help; quit"},
+};
+
+void frame_help(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
+{
+    int count = (int)(sizeof(keys) / sizeof(keys[0]));
+    int columns = min_int(HELP_COLUMNS, canvas->columns), rows = min_int(count + 5, canvas->rows);
+    const struct canvas box =
+        canvas_part(canvas, (canvas->rows - rows) / 2, (canvas->columns - columns) / 2, rows, columns);
+    const struct canvas text = canvas_part(&box, 1, 2, rows - 2, columns - 4);
+
+    (void)moment;
+    canvas_clear(&box);
+    canvas_box(&box, ink(COLOUR_KEY));
+    canvas_print(&box, 0, 2, bold(COLOUR_KEY), " %s ", view_name(state->view));
+    canvas_write(&text, 0, 0, ink(COLOUR_DEFAULT), view_help(state->view));
+    for (int k = 0; k < count; k++) {
+        canvas_write(&text, k + 2, 0, bold(COLOUR_KEY), keys[k].keys);
+        canvas_write(&text, k + 2, 15, ink(COLOUR_DEFAULT), keys[k].what);
+    }
+}
+
+void draw_title(const struct canvas *canvas, int row, const char *title)
+{
+    canvas_fill(canvas, row, 0, canvas->columns, ink(COLOUR_DIM), 0x2500);
+    canvas_print(canvas, row, 2, bold(COLOUR_TITLE), " %s ", title);
+}
+
+int first_stage_shown(const struct view_state *state, const struct moment *moment, int room)
+{
+    int stages = moment->snapshot->stage_count, selected = max_int(1, min_int(state->cursor_stage, stages));
+
+    return max_int(1, min_int(selected - room / 2, stages - room + 1));
+}

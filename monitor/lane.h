@@ -1,0 +1,44 @@
+/* One stage's lane: spans of time in columns. A span narrower than a column shares it with others; the column then shows
+ * what took most of it, and is marked where that is less than half. */
+#ifndef TP_MONITOR_LANE_H
+#define TP_MONITOR_LANE_H
+
+#include "monitor/timeline.h"
+
+enum { LANE_COLUMNS_MAX = 1024 };
+
+struct lane {
+    const struct plan *plan;
+    struct time_axis axis;
+    struct lane_column {
+        struct span owner;
+        uint64_t owned, taken; /* ns of the column that the owner, and all spans, take */
+    } columns[LANE_COLUMNS_MAX];
+};
+
+/* The lane shows at most LANE_COLUMNS_MAX columns of the axis. */
+void lane_begin(struct lane *lane, const struct plan *plan, const struct time_axis *axis);
+
+/* A span_visitor; the context is the lane. Spans come in order and do not overlap. */
+void lane_add(void *lane, const struct span *span);
+
+/* Over all rows of the canvas, column 0 being the axis's first; names stand in the middle row. */
+void lane_draw(const struct lane *lane, const struct canvas *canvas);
+
+/* The glyphs and their meanings, in one row or as much of it as fits. */
+void lane_legend(const struct plan *plan, const struct canvas *canvas, int row, bool interactive);
+
+/* How an op's name is written on it; the colour of its mini-batch. */
+struct style lane_style(const struct span *span);
+enum colour lane_colour(const struct span *span);
+
+/* A wait's letter and colour. */
+struct wait_mark {
+    char letter;
+    enum colour colour;
+    const char *name, *brief;
+};
+struct wait_mark lane_wait(enum wait_cause cause);
+extern const struct wait_mark lane_held;
+
+#endif

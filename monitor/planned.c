@@ -1,0 +1,169 @@
+#include "monitor/planned.h"
+
+#include <math.h>
+
+#include "base/numbers.h"
+
+/* Ops that a drawing may simulate. */
+enum { OPS_MAX = 40000 };
+
+static bool is_training(const struct op_record *op)
+{
+    return op->phase == PHASE_TRAIN && op->end_ns > op->start_ns;
+}
+
+/* Where reality and plan are pinned together: two updates of the last stage, or an op alone. */
+struct anchors {
+    const struct op_record *first, *last;
+    int stage;
+};
+
+/* The last stage's updates on the screen, of the newest epoch there. */
+static struct anchors find_updates(const struct moment *moment, const struct time_axis *axis)
+{
+    int stage = moment->snapshot->stage_count;
+    const struct stage_history *history = &moment->history->stages[stage - 1];
+    struct anchors anchors = {.stage = stage};
+
+    for (int k = history->count - 1; k >= 0 && history->ops[k].end_ns > axis->left; k--) {
+        const struct op_record *op = &history->ops[k];
+
+        if (!is_training(op) || !op->updated || op->start_ns >= axis_right(axis))
+            continue;
+        if (anchors.last && op->epoch != anchors.last->epoch)
+            break;
+        anchors.first = op;
+        if (!anchors.last)
+            anchors.last = op;
+    }
+    return anchors;
+}
+
+/* The first op of training on the screen. */
+static struct anchors find_op(const struct moment *moment, const struct time_axis *axis)
+{
+    struct anchors anchors = {0};
+
+    for (int s = 1; s <= moment->snapshot->stage_count; s++) {
+        const struct stage_history *history = &moment->history->stages[s - 1];
+
+        for (int k = history->count - 1; k >= 0 && history->ops[k].end_ns > axis->left; k--)
+            if (is_training(&history->ops[k]) && history->ops[k].start_ns < axis_right(axis) &&
+                (!anchors.last || history->ops[k].start_ns < anchors.last->start_ns))
+                anchors = (struct anchors){&history->ops[k], &history->ops[k], s};
+    }
+    return anchors;
+}
+
+/* The slot of an op in the simulation; -1 if it has none. */
+static int slot_of(const struct planned *planned, int stage, const struct op_record *record)
+{
+    const struct stage_order *order = &planned->simulation->stages[stage - 1];
+
+    for (int k = 0; k < order->op_count; k++) {
+        const struct op *op = &order->ops[k];
+
+        if (op->minibatch + planned->shift == record->minibatch && op->kind == (enum op_kind)record->kind &&
+            op->first == record->first)
+            return order->slots[k];
+    }
+    return -1;
+}
+
+/* What an op of training took on the average, updates apart; 0 if there was none. */
+static double usual_op(const struct snapshot *snapshot)
+{
+    double count = 0, ns = 0;
+
+    for (int s = 0; s < snapshot->stage_count; s++)
+        for (int kind = 0; kind < OP_KINDS; kind++) {
+            count += (double)snapshot->stages[s].counters.op_count[kind];
+            ns += (double)snapshot->stages[s].counters.op_ns[kind];
+        }
+    if (snapshot->interactive && snapshot->slow_motion > 1)
+        ns *= snapshot->slow_motion;
+    return count > 0 ? ns / count : 0;
+}
+
+/* Every order is periodic once the pipeline is full: each mini-batch repeats the one before. So any stretch in the
+ * middle of an epoch is the middle of a phase of a few mini-batches, and its begin and end are that phase's. */
+static void simulate_around(struct planned *planned, const struct plan *plan, int first, int last)
+{
+    struct schedule schedule = plan_training(plan);
+    int all = schedule.minibatches, lead = 2 * schedule.stages + 2;
+    struct error error;
+
+    first = max_int(1, min_int(first, all));
+    last = max_int(first, min_int(last, all));
+    schedule.minibatches = min_int(all, last - first + 1 + 2 * lead);
+    planned->shift = max_int(0, min_int(first - 1 - lead, all - schedule.minibatches));
+    if (schedule_op_count(&schedule) > OPS_MAX / schedule.stages)
+        return;
+    if (simulate_slots(&schedule, (struct link_slots){.gradients = plan->gradient_slots}, &planned->simulation, &error))
+        planned->simulation = NULL;
+}
+
+/* Mini-batches on the screen are at most so many: a slot takes no less than one column's tenth. */
+static int minibatches_shown(const struct planned *planned, const struct plan *plan, const struct time_axis *axis)
+{
+    const struct schedule schedule = plan_training(plan);
+    double ops = (double)schedule_op_count(&schedule) / schedule.minibatches;
+    double shown = (double)(axis_right(axis) - axis->left) / (planned->slot_ns * ops);
+
+    return shown < OPS_MAX ? (int)shown + 2 * schedule.stages : OPS_MAX;
+}
+
+void planned_begin(struct planned *planned, const struct moment *moment, const struct time_axis *axis)
+{
+    const struct plan *plan = moment->snapshot->plan;
+    struct anchors anchors = find_updates(moment, axis);
+    int shown, slot;
+
+    *planned = (struct planned){.slot_ns = usual_op(moment->snapshot)};
+    if (!anchors.last)
+        anchors = find_op(moment, axis);
+    if (!anchors.last)
+        return;
+    if (planned->slot_ns <= 0)
+        planned->slot_ns = (double)(anchors.last->end_ns - anchors.last->start_ns);
+    planned->epoch = anchors.last->epoch;
+    shown = minibatches_shown(planned, plan, axis);
+    simulate_around(planned, plan, anchors.first->minibatch - shown, anchors.last->minibatch + shown);
+    if (!planned->simulation)
+        return;
+    slot = slot_of(planned, anchors.stage, anchors.last);
+    if (slot < 0) {
+        planned_end(planned);
+        return;
+    }
+    double end = (double)(anchors.last->end_ns - anchors.last->update_ns);
+    int first_slot = slot_of(planned, anchors.stage, anchors.first);
+    if (first_slot >= 0 && first_slot < slot)
+        planned->slot_ns =
+            (end - (double)(anchors.first->end_ns - anchors.first->update_ns)) / (double)(slot - first_slot);
+    planned->zero_ns = end - planned->slot_ns * (slot + 1);
+}
+
+void planned_end(struct planned *planned)
+{
+    simulation_destroy(planned->simulation);
+    planned->simulation = NULL;
+}
+
+void planned_visit(const struct planned *planned, const struct plan *plan, int stage, const struct time_axis *axis,
+                   span_visitor *visit, void *context)
+{
+    const struct stage_order *order = &planned->simulation->stages[stage - 1];
+
+    for (int k = 0; k < order->op_count; k++) {
+        double start = planned->zero_ns + planned->slot_ns * order->slots[k], end = start + planned->slot_ns;
+
+        if (end <= (double)axis->left || start >= (double)axis_right(axis))
+            continue;
+        struct span span = {.start = (uint64_t)llround(fmax(start, 0)), .end = (uint64_t)llround(end), .kind = SPAN_OP};
+        span.op = order->ops[k];
+        span.op.minibatch += planned->shift;
+        span.number = timeline_number(plan, planned->epoch, span.op.minibatch);
+        visit(context, &span);
+    }
+}

@@ -1,0 +1,109 @@
+/* The schedule view's keys: zoom, move through time, select an op. */
+#include "base/numbers.h"
+#include "monitor/draw.h"
+#include "monitor/timeline.h"
+
+/* What a key moves, in columns: it does not know how wide the screen is. */
+enum { MOVE_COLUMNS = 8, PAGE_COLUMNS = 40 };
+
+static int selected_stage(const struct view_state *state, const struct moment *moment)
+{
+    return max_int(1, min_int(state->cursor_stage, moment->snapshot->stage_count));
+}
+
+static uint64_t right_of(const struct view_state *state, const struct moment *moment)
+{
+    const struct time_axis axis = timeline_axis(state, moment, 1);
+
+    return state->right_ns > 0 ? state->right_ns : axis_right(&axis);
+}
+
+static void move(struct view_state *state, const struct moment *moment, int columns)
+{
+    uint64_t by = timeline_zoom(state, moment) * (uint64_t)(columns < 0 ? -columns : columns);
+    uint64_t right = right_of(state, moment), newest = moment->snapshot->now_ns;
+    uint64_t oldest = moment->snapshot->start_ns;
+
+    if (columns < 0)
+        state->right_ns = right > oldest + by ? right - by : oldest + 1;
+    else
+        state->right_ns = right + by < newest ? right + by : 0;
+    state->cursor_ns = 0;
+}
+
+static void select_op(struct view_state *state, const struct op_record *op)
+{
+    if (op)
+        state->cursor_ns = op->start_ns + (op->end_ns - op->start_ns) / 2;
+}
+
+static void select_newest(struct view_state *state, const struct moment *moment)
+{
+    state->cursor_stage = selected_stage(state, moment);
+    state->right_ns = right_of(state, moment);
+    select_op(state, timeline_find(moment, state->cursor_stage, state->right_ns));
+}
+
+static void select_neighbour(struct view_state *state, const struct moment *moment, int direction)
+{
+    int stage = selected_stage(state, moment);
+    const struct stage_history *history = &moment->history->stages[stage - 1];
+    const struct op_record *op = timeline_find(moment, stage, state->cursor_ns);
+
+    if (op)
+        select_op(state, &history->ops[max_int(0, min_int((int)(op - history->ops) + direction, history->count - 1))]);
+}
+
+static void select_oldest(struct view_state *state, const struct moment *moment)
+{
+    uint64_t oldest = timeline_newest(moment);
+
+    for (int s = 0; s < moment->snapshot->stage_count; s++)
+        if (moment->history->stages[s].count > 0 && moment->history->stages[s].ops[0].start_ns < oldest)
+            oldest = moment->history->stages[s].ops[0].start_ns;
+    state->cursor_ns = 0;
+    state->right_ns = oldest + PAGE_COLUMNS * timeline_zoom(state, moment);
+}
+
+bool schedule_key(struct view_state *state, const struct moment *moment, int key)
+{
+    int direction = key == PRESS_LEFT || key == PRESS_PAGE_UP ? -1 : 1;
+
+    switch (key) {
+    case '+':
+    case '=':
+        state->ns_per_column = timeline_zoom_step(timeline_zoom(state, moment), 1);
+        return true;
+    case '-':
+        state->ns_per_column = timeline_zoom_step(timeline_zoom(state, moment), -1);
+        return true;
+    case '0':
+        state->ns_per_column = 0;
+        return true;
+    case PRESS_LEFT:
+    case PRESS_RIGHT:
+        if (state->cursor_ns > 0)
+            select_neighbour(state, moment, direction);
+        else
+            move(state, moment, direction * MOVE_COLUMNS);
+        return true;
+    case PRESS_PAGE_UP:
+    case PRESS_PAGE_DOWN:
+        move(state, moment, direction * PAGE_COLUMNS);
+        return true;
+    case PRESS_HOME:
+        select_oldest(state, moment);
+        return true;
+    case PRESS_END:
+        state->cursor_ns = state->right_ns = 0;
+        return true;
+    case PRESS_ENTER:
+        select_newest(state, moment);
+        return true;
+    case PRESS_ESCAPE:
+        state->cursor_ns = 0;
+        return true;
+    default:
+        return false;
+    }
+}

@@ -1,0 +1,221 @@
+/* Which weight versions each stage holds and who needs them, how stale what is read is, and the version difference. */
+#include <stdio.h>
+
+#include "base/numbers.h"
+#include "monitor/draw.h"
+#include "monitor/format.h"
+#include "monitor/lane.h"
+#include "monitor/plot.h"
+
+enum { LEFT = 3, RIGHT = 24, BOX_MIN = 5, BOX_MAX = 18, NAMES_FROM = 11, METER_ROWS = 4, HEIGHT_MAX = 4 };
+
+/* Why a version is kept. */
+static const struct {
+    int use;
+    const char *glyph, *name;
+    enum colour colour;
+} uses[] = {
+    {USE_LIVE, "●", "live", COLOUR_GOOD},
+    {USE_RUNNING, "▶", "read now", COLOUR_KEY},
+    {USE_STASHED, "■", "kept for a backward", COLOUR_WAIT_GRADIENT},
+    {USE_EXPECTED, "○", "may be asked for", COLOUR_DIM},
+};
+enum { USES = sizeof(uses) / sizeof(uses[0]) };
+
+/* Versions that any stage holds. */
+struct range {
+    int first, last;
+};
+
+static struct range range_of(const struct snapshot *snapshot)
+{
+    struct range range = {snapshot->stages[0].version_live, snapshot->stages[0].version_live};
+
+    for (int s = 0; s < snapshot->stage_count; s++)
+        for (int k = 0; k < snapshot->stages[s].version_count; k++) {
+            range.first = min_int(range.first, snapshot->stages[s].versions[k].version);
+            range.last = max_int(range.last, snapshot->stages[s].versions[k].version);
+        }
+    return range;
+}
+
+/* "12A-D": micro-batches by their numbers in the phase. */
+static void format_stash(const struct plan *plan, const struct version_use *use, char *text, size_t size)
+{
+    int n = max_int(plan->schedule.microbatches, 1);
+    struct op first = {OP_FORWARD, use->stash_first / n + 1, use->stash_first % n + 1, 1};
+    struct op last = {OP_FORWARD, use->stash_last / n + 1, use->stash_last % n + 1, 1};
+    char from[OP_LABEL_SIZE], to[OP_LABEL_SIZE];
+
+    timeline_label(plan, PHASE_TRAIN, &first, from);
+    timeline_label(plan, PHASE_TRAIN, &last, to);
+    if (use->stash_first == use->stash_last)
+        snprintf(text, size, "%s", from);
+    else
+        snprintf(text, size, "%s-%s", from, to);
+}
+
+static void draw_uses(const struct canvas *canvas, int row, int column, struct style style, int kept_for)
+{
+    for (int k = 0; k < USES; k++)
+        if (kept_for & uses[k].use)
+            column = canvas_write(canvas, row, column, style, uses[k].glyph);
+}
+
+/* A version has the colour of the mini-batch whose update made it, the live one strongly. */
+static void draw_box(const struct canvas *canvas, const struct plan *plan, const struct version_use *use)
+{
+    const struct span span = {.op = {use->uses & USE_LIVE ? OP_BACKWARD : OP_FORWARD, 1, 1, 1}, .number = use->version};
+    const struct style style = lane_style(&span);
+    bool wide = canvas->columns >= NAMES_FROM, high = canvas->rows > 1;
+    char stash[2 * OP_LABEL_SIZE + 1];
+    int column;
+
+    for (int row = 0; row < canvas->rows; row++)
+        canvas_fill(canvas, row, 0, canvas->columns, style, ' ');
+    column = canvas_print(canvas, 0, 0, style, wide ? " v%d " : "%d", use->version);
+    if (high && !wide)
+        draw_uses(canvas, 1, 0, style, use->uses);
+    else
+        draw_uses(canvas, 0, wide ? column : min_int(column, canvas->columns - 2), style, use->uses);
+    if (high && wide && (use->uses & USE_STASHED)) {
+        format_stash(plan, use, stash, sizeof(stash));
+        canvas_print(canvas, 1, 1, style, "for %s", stash);
+    }
+}
+
+static void draw_stage(const struct canvas *canvas, const struct moment *moment, int s, struct range range, int box,
+                       bool selected)
+{
+    const struct plan *plan = moment->snapshot->plan;
+    const struct stage_snapshot *stage = &moment->snapshot->stages[s - 1];
+    const struct canvas boxes = canvas_part(canvas, 0, LEFT, canvas->rows, canvas->columns - LEFT - RIGHT);
+    char text[FORMAT_MAX];
+    uint64_t bytes = (uint64_t)plan->stages[s - 1].memory[MEMORY_WEIGHTS] * (uint64_t)max_int(stage->version_count, 0);
+
+    canvas_print(canvas, 0, 0, bold(selected ? COLOUR_KEY : COLOUR_TITLE), "%2d", s);
+    for (int k = 0; k < stage->version_count; k++) {
+        const struct version_use *use = &stage->versions[k];
+        const struct canvas part = canvas_part(&boxes, 0, (use->version - range.first) * box, canvas->rows, box - 1);
+
+        if (use->version >= range.first)
+            draw_box(&part, plan, use);
+    }
+    canvas_print(canvas, 0, canvas->columns - RIGHT + 1, bold(COLOUR_DEFAULT), "%d version%s", stage->version_count,
+                 stage->version_count == 1 ? "" : "s");
+    canvas_write_right(canvas, 0, canvas->columns - 1, ink(COLOUR_DIM), format_bytes(bytes, text));
+}
+
+static int draw_held(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
+{
+    int stages = moment->snapshot->stage_count;
+    int height = max_int(1, min_int((canvas->rows - 1) / stages, HEIGHT_MAX));
+    int shown = max_int(0, min_int(stages, (canvas->rows - 1) / height));
+    int first = first_stage_shown(state, moment, shown);
+    struct range range = range_of(moment->snapshot);
+    int room = max_int(canvas->columns - LEFT - RIGHT, BOX_MIN);
+    int box = max_int(BOX_MIN, min_int(room / (range.last - range.first + 1), BOX_MAX));
+    int column = canvas_width("weight versions held") + 6;
+
+    /* The newest are what matters where not all have room. */
+    range.first = max_int(range.first, range.last - room / box + 1);
+    draw_title(canvas, 0, "weight versions held");
+    for (int k = 0; k < USES; k++)
+        column = canvas_print(canvas, 0, column, ink(uses[k].colour), " %s %s ", uses[k].glyph, uses[k].name);
+    for (int s = first; s < first + shown; s++) {
+        const struct canvas part =
+            canvas_part(canvas, 1 + (s - first) * height, 0, height > 2 ? height - 1 : height, canvas->columns);
+
+        draw_stage(&part, moment, s, range, box, s == state->cursor_stage);
+    }
+    return 1 + shown * height;
+}
+
+static void draw_staleness(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
+{
+    int stages = moment->snapshot->stage_count, shown = min_int(stages, canvas->rows - 1);
+    int first = first_stage_shown(state, moment, shown), half = canvas->columns / 2;
+
+    draw_title(canvas, 0, "staleness: updates since the version that was read");
+    for (int k = 0; k < shown; k++) {
+        const struct stage_counters *counters = &moment->snapshot->stages[first + k - 1].counters;
+        const struct canvas left = canvas_part(canvas, 1 + k, 0, 1, half - 1);
+        const struct canvas right = canvas_part(canvas, 1 + k, half, 1, canvas->columns - half);
+
+        canvas_print(&left, 0, 0, bold(COLOUR_TITLE), "%2d", first + k);
+        canvas_write(&left, 0, LEFT, ink(COLOUR_DIM), "forward");
+        plot_histogram(&left, 0, LEFT + 8, counters->staleness_forward, STALENESS_BUCKETS, ink(COLOUR_WAIT_ACTIVATION));
+        canvas_write(&right, 0, 0, ink(COLOUR_DIM), "backward");
+        plot_histogram(&right, 0, 9, counters->staleness_backward, STALENESS_BUCKETS, ink(COLOUR_WAIT_GRADIENT));
+    }
+}
+
+/* Mini-batch i reads what mini-batch i - v made: with v > 1, v sequences of updates take turns. */
+static void draw_sequences(const struct canvas *canvas, int row, const struct moment *moment, int v)
+{
+    const struct stage_snapshot *last = &moment->snapshot->stages[moment->snapshot->stage_count - 1];
+    int newest =
+        last->counters.phase == PHASE_TRAIN ? last->counters.minibatch : moment->snapshot->plan->minibatches_per_epoch;
+    int column = canvas_print(canvas, row, 1, ink(COLOUR_DEFAULT), "%d sequences of updates: ", v);
+
+    for (int r = 1; r <= v && column < canvas->columns; r++)
+        column = canvas_print(canvas, row, column, bold((enum colour)(COLOUR_MINIBATCH + r % MINIBATCH_COLOURS)),
+                              "{%d,%d,%d,…} ", r, r + v, r + 2 * v);
+    column = canvas_write(canvas, row, column, ink(COLOUR_DIM), " newest: ");
+    for (int i = max_int(1, newest - 2 * v + 1); i <= newest && column < canvas->columns - 5; i++)
+        column = canvas_print(canvas, row, column,
+                              bold((enum colour)(COLOUR_MINIBATCH + ((i - 1) % v + 1) % MINIBATCH_COLOURS)), "%d ", i);
+}
+
+/* Measured in most mini-batches; before there is one, the plan's. */
+static int usual_difference(const struct stage_counters *last, int planned)
+{
+    int v = -1;
+
+    for (int k = 0; k < DIFFERENCE_BUCKETS; k++)
+        if (last->version_difference[k] > (v < 0 ? 0 : last->version_difference[v]))
+            v = k;
+    return v < 0 ? planned : v;
+}
+
+static int meter_number(const struct canvas *canvas, int column, const char *name, int v)
+{
+    column = canvas_print(canvas, 1, column, ink(COLOUR_DIM), " %s ", name);
+    return v > 0 ? canvas_print(canvas, 1, column, bold(COLOUR_KEY), "%d ", v)
+                 : canvas_write(canvas, 1, column, ink(COLOUR_DIM), "– ");
+}
+
+static void draw_meter(const struct canvas *canvas, const struct moment *moment)
+{
+    const struct plan *plan = moment->snapshot->plan;
+    const struct stage_counters *last = &moment->snapshot->stages[moment->snapshot->stage_count - 1].counters;
+    int v = usual_difference(last, plan->version_difference_simulated), column;
+
+    draw_title(canvas, 0, "version difference v: mini-batch i reads what i - v made");
+    column = meter_number(canvas, 0, "papers' formula", plan->version_difference_paper);
+    column = meter_number(canvas, column, "exact", plan->version_difference_exact);
+    column = meter_number(canvas, column, "planned", plan->version_difference_simulated);
+    column = canvas_write(canvas, 1, column, ink(COLOUR_DIM), " measured ");
+    plot_histogram(canvas, 1, column, last->version_difference, DIFFERENCE_BUCKETS, ink(COLOUR_KEY));
+    if (v > 1)
+        draw_sequences(canvas, 2, moment, v);
+    else
+        canvas_write(canvas, 2, 1, ink(COLOUR_DIM),
+                     v == 1 ? "one sequence of updates: each reads what the one before made"
+                            : "mini-batches read no weights that others made");
+}
+
+void draw_versions(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
+{
+    int stages = moment->snapshot->stage_count, rows = canvas->rows - METER_ROWS;
+    int staleness = rows >= 2 * stages + 3 ? stages + 2 : rows >= 12 ? rows / 3 : 0;
+    const struct canvas held = canvas_part(canvas, 0, 0, rows - staleness, canvas->columns);
+    int end = draw_held(&held, state, moment);
+    const struct canvas stale = canvas_part(canvas, end, 0, staleness, canvas->columns);
+    const struct canvas meter = canvas_part(canvas, staleness > 0 ? end + stale.rows : canvas->rows - METER_ROWS, 0,
+                                            METER_ROWS, canvas->columns);
+
+    if (staleness > 0)
+        draw_staleness(&stale, state, moment);
+    draw_meter(&meter, moment);
+}

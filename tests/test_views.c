@@ -1,0 +1,521 @@
+/* Goal of this test: what the monitor draws is what happened. Screens of fabricated runs are the same as those kept in
+ * tests/golden, which a person has looked at; and for every system, every number of stages and every size: each op that
+ * is wide enough has its name in its stage's lane, stages are in order, neighbouring mini-batches differ in colour,
+ * nothing is drawn outside the canvas.
+ *
+ * After a change that is meant, UPDATE_GOLDEN=1 build/tests/test_views writes the screens anew. */
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "monitor/lane.h"
+#include "monitor/palette.h"
+#include "monitor/planned.h"
+#include "tests/support/fabricate.h"
+
+enum { SENTINEL = 0x7f, TEXT_MAX = 1 << 18 };
+
+static const struct fabrication usual = {"timeprest", 4, 4, 60, 4, 0.5};
+
+static struct canvas canvas_of(int rows, int columns, bool ascii)
+{
+    struct canvas canvas;
+
+    ck_assert_int_eq(canvas_create(&canvas, rows, columns, ascii), 0);
+    return canvas;
+}
+
+/* The rows of a canvas as text, which the caller frees. */
+static char *draw(const struct view_state *state, const struct moment *moment, int rows, int columns, bool ascii)
+{
+    struct canvas canvas = canvas_of(rows, columns, ascii);
+    char *text;
+
+    view_draw(&canvas, state, moment);
+    text = canvas_text(&canvas);
+    ck_assert_ptr_nonnull(text);
+    canvas_destroy(&canvas);
+    return text;
+}
+
+static void read_golden(const char *path, char *text)
+{
+    FILE *file = fopen(path, "re");
+    size_t length;
+
+    ck_assert_msg(file != NULL, "%s: %s; UPDATE_GOLDEN=1 writes it", path, strerror(errno));
+    length = fread(text, 1, TEXT_MAX - 1, file);
+    text[length] = '\0';
+    fclose(file);
+}
+
+static void check_golden(const char *name, const char *text)
+{
+    static char golden[TEXT_MAX];
+    char path[256];
+
+    snprintf(path, sizeof(path), "tests/golden/%s.txt", name);
+    if (getenv("UPDATE_GOLDEN")) {
+        FILE *file = fopen(path, "we");
+
+        ck_assert_msg(file != NULL && fputs(text, file) >= 0 && fclose(file) == 0, "%s: %s", path, strerror(errno));
+        return;
+    }
+    read_golden(path, golden);
+    ck_assert_msg(strcmp(text, golden) == 0, "%s is\n%s\nbut drawn was\n%s", path, golden, text);
+}
+
+static const struct size {
+    int rows, columns;
+    bool ascii;
+} sizes[] = {{24, 80, false}, {40, 120, false}, {60, 200, false}, {24, 80, true}};
+enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
+
+START_TEST(test_golden_views)
+{
+    struct fabricated *run = fabricate(&usual);
+
+    for (int view = 0; view < VIEWS; view++) {
+        const struct view_state state = {.view = (enum view)view};
+        const struct size *size = &sizes[_i];
+        char *text = draw(&state, &run->moment, size->rows, size->columns, size->ascii), name[96];
+
+        snprintf(name, sizeof(name), "%s-%dx%d%s", view_name(state.view), size->columns, size->rows,
+                 size->ascii ? "-ascii" : "");
+        check_golden(name, text);
+        free(text);
+    }
+    fabricated_destroy(run);
+}
+END_TEST
+
+/* What a run's state, its system and its user can change. */
+static void alter_nothing(struct fabricated *run, struct view_state *state)
+{
+    (void)run;
+    (void)state;
+}
+
+static void alter_fail(struct fabricated *run, struct view_state *state)
+{
+    (void)state;
+    run->moment.kind = MOMENT_ENDED;
+    run->snapshot.state = RUN_FAILED;
+    run->snapshot.coordinator_alive = false;
+    snprintf(run->snapshot.outcome, sizeof(run->snapshot.outcome), "stage 2 (pid 4002) was killed by signal 9");
+}
+
+static void alter_pause(struct fabricated *run, struct view_state *state)
+{
+    (void)state;
+    run->moment.controlled = run->snapshot.interactive = true;
+    for (int s = 0; s < run->snapshot.stage_count; s++)
+        if (run->snapshot.stages[s].activity.kind == ACTIVITY_RUN)
+            run->snapshot.stages[s].activity.kind = ACTIVITY_HELD;
+}
+
+static void alter_replay(struct fabricated *run, struct view_state *state)
+{
+    (void)state;
+    run->moment.kind = MOMENT_REPLAY;
+    run->moment.speed = -0.5;
+}
+
+static void alter_help(struct fabricated *run, struct view_state *state)
+{
+    ck_assert(view_key(state, &run->moment, '?'));
+}
+
+/* The third op before the newest of stage 2. */
+static void alter_select(struct fabricated *run, struct view_state *state)
+{
+    static const int keys[] = {PRESS_DOWN, PRESS_ENTER, PRESS_LEFT, PRESS_LEFT, PRESS_LEFT};
+
+    for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++)
+        ck_assert(view_key(state, &run->moment, keys[k]));
+}
+
+static void alter_zoom_out(struct fabricated *run, struct view_state *state)
+{
+    for (int k = 0; k < 8; k++)
+        ck_assert(view_key(state, &run->moment, '-'));
+}
+
+static void alter_wait_for_run(struct fabricated *run, struct view_state *state)
+{
+    (void)state;
+    run->moment = (struct moment){.message = "waiting for a run to begin"};
+}
+
+static const struct scene {
+    const char *name;
+    struct fabrication what;
+    void (*alter)(struct fabricated *run, struct view_state *state);
+    int rows, columns;
+} scenes[] = {
+    {"failed", {"timeprest", 4, 4, 60, 4, 0.5}, alter_fail, 24, 80},
+    {"paused", {"timeprest", 4, 4, 60, 4, 0.5}, alter_pause, 40, 120},
+    {"replay", {"timeprest", 4, 4, 60, 4, 0.5}, alter_replay, 24, 80},
+    {"help", {"timeprest", 4, 4, 60, 4, 0.5}, alter_help, 24, 80},
+    {"selected", {"pipedream", 4, 1, 60, 4, 0.5}, alter_select, 24, 80},
+    {"zoomed-out", {"gpipe", 6, 4, 60, 4, 0.5}, alter_zoom_out, 24, 80},
+    {"split-backward", {"zb-h1", 4, 4, 60, 1, 0.03}, alter_nothing, 24, 80},
+    {"evaluation", {"1f1b", 4, 4, 20, 1, 1.02}, alter_nothing, 24, 80},
+    {"sixteen-stages", {"pipedream-2bw", 16, 16, 60, 4, 0.5}, alter_nothing, 40, 120},
+    {"sixty-four-stages", {"pipedream", 64, 1, 150, 1, 0.5}, alter_nothing, 24, 80},
+    {"no-run", {"naive", 1, 1, 3, 1, 0.5}, alter_wait_for_run, 24, 80},
+    {"too-small", {"timeprest", 4, 4, 60, 4, 0.5}, alter_nothing, 5, 20},
+};
+enum { SCENES = sizeof(scenes) / sizeof(scenes[0]) };
+
+START_TEST(test_golden_scenes)
+{
+    const struct scene *scene = &scenes[_i];
+    struct fabricated *run = fabricate(&scene->what);
+    struct view_state state = {0};
+    char *text;
+
+    scene->alter(run, &state);
+    text = draw(&state, &run->moment, scene->rows, scene->columns, false);
+    check_golden(scene->name, text);
+    free(text);
+    fabricated_destroy(run);
+}
+END_TEST
+
+/* Draws into the middle of a canvas of sentinels: they must stay. */
+static void check_bounds(const struct view_state *state, const struct moment *moment, int rows, int columns)
+{
+    struct canvas whole = canvas_of(rows + 2, columns + 2, false);
+
+    for (int row = 0; row < whole.rows; row++)
+        canvas_fill(&whole, row, 0, whole.columns, (struct style){0}, SENTINEL);
+    struct canvas part = canvas_part(&whole, 1, 1, rows, columns);
+    view_draw(&part, state, moment);
+    for (int row = 0; row < whole.rows; row++)
+        for (int column = 0; column < whole.columns; column++) {
+            bool outside = row == 0 || row > rows || column == 0 || column > columns;
+            const struct cell *cell = canvas_cell(&whole, row, column);
+
+            /* An assertion costs a system call: not one for every cell. */
+            if ((cell->glyph == SENTINEL) != outside || cell->style.colour >= COLOURS ||
+                cell->style.background >= COLOURS)
+                ck_abort_msg("%s at %d x %d: cell %d, %d", view_name(state->view), columns, rows, row - 1, column - 1);
+        }
+    canvas_destroy(&whole);
+}
+
+/* The row in which a stage's lane has its name, from `row` on; -1 if there is none. */
+static int find_lane(const struct canvas *canvas, int row, int stage)
+{
+    char name[16];
+
+    snprintf(name, sizeof(name), "%2d", stage);
+    for (; row < canvas->rows; row++)
+        if (canvas_cell(canvas, row, 2)->glyph == 0x2502 && canvas_cell(canvas, row, 0)->glyph == (uint32_t)name[0] &&
+            canvas_cell(canvas, row, 1)->glyph == (uint32_t)name[1])
+            return row;
+    return -1;
+}
+
+static bool has_text(const struct canvas *canvas, int row, int column, const char *text)
+{
+    for (; *text; text++, column++) {
+        const struct cell *cell = canvas_cell(canvas, row, column);
+
+        if (!cell || cell->glyph != (uint32_t)*text)
+            return false;
+    }
+    return true;
+}
+
+/* Every op that has ended and has room for its name and a column to spare on each side has it in its lane, where the
+ * time axis says, in its mini-batch's colour. Returns how many there were. */
+static int check_ops(const struct canvas *canvas, const struct fabricated *run, const struct time_axis *axis, int stage,
+                     int row)
+{
+    const struct stage_history *history = &run->history.stages[stage - 1];
+    int checked = 0;
+
+    for (int k = 0; k < history->count; k++) {
+        const struct op_record *record = &history->ops[k];
+        const struct op op = timeline_op(record);
+        char label[OP_LABEL_SIZE];
+        uint64_t first, last;
+
+        timeline_label(&run->plan, PHASE_TRAIN, &op, label);
+        if (record->start_ns < axis->left || record->end_ns >= axis_right(axis) ||
+            record->end_ns - record->start_ns < (strlen(label) + 3) * axis->ns_per_column)
+            continue;
+        first = (record->start_ns - axis->left) / axis->ns_per_column;
+        last = (record->end_ns - axis->left) / axis->ns_per_column;
+        ck_assert_msg(has_text(canvas, row, (int)first + 3, label) || has_text(canvas, row, (int)first + 4, label),
+                      "%s, %d stages: %s of stage %d is not at column %d", run->plan.config.pipeline.system,
+                      run->plan.stage_count, label, stage, (int)first);
+        const struct style style = canvas_cell(canvas, row, (int)(first + last) / 2 + 3)->style;
+        const int colour = record->kind == OP_FORWARD || record->kind == OP_BACKWARD_WEIGHTS ? COLOUR_MINIBATCH_SOFT
+                                                                                             : COLOUR_MINIBATCH;
+        ck_assert_int_eq(style.background,
+                         colour + ((record->epoch - 1) * run->plan.minibatches_per_epoch + record->minibatch) %
+                                      MINIBATCH_COLOURS);
+        checked++;
+    }
+    return checked;
+}
+
+static int check_lanes(const struct fabricated *run, int rows, int columns)
+{
+    const struct view_state state = {.view = VIEW_SCHEDULE, .ns_per_column = 100000};
+    struct canvas canvas = canvas_of(rows, columns, false);
+    const struct time_axis axis = timeline_axis(&state, &run->moment, columns - 3 - (columns >= 110 ? 26 : 16));
+    int row = 0, checked = 0;
+
+    view_draw(&canvas, &state, &run->moment);
+    for (int s = 1; s <= run->plan.stage_count; s++) {
+        int found = find_lane(&canvas, row, s);
+
+        ck_assert_msg(found >= row, "%d stages at %d x %d: no lane of stage %d below row %d", run->plan.stage_count,
+                      columns, rows, s, row);
+        row = found + 1;
+        checked += check_ops(&canvas, run, &axis, s, found);
+    }
+    canvas_destroy(&canvas);
+    return checked;
+}
+
+START_TEST(test_every_system_and_size)
+{
+    static const int places[][2] = {{24, 80}, {40, 120}, {60, 200}, {8, 40}, {13, 63}};
+    const struct system *system = &systems[_i];
+    int n = orders[system->order].microbatches, checked = 0;
+
+    for (int w = 1; w <= 16; w++) {
+        const struct fabrication what = {system->name, w, n > 0 ? n : 16 /* 2BW needs N >= W */, 12, 2, 0.6};
+        struct fabricated *run = fabricate(&what);
+
+        for (size_t k = 0; k < sizeof(places) / sizeof(places[0]); k++)
+            for (int view = 0; view < VIEWS; view++)
+                check_bounds(&(struct view_state){.view = (enum view)view}, &run->moment, places[k][0], places[k][1]);
+        checked += check_lanes(run, 24, 80) + check_lanes(run, 60, 200);
+        fabricated_destroy(run);
+    }
+    ck_assert_int_gt(checked, 100);
+}
+END_TEST
+
+START_TEST(test_any_size)
+{
+    const struct fabrication many = {"timeprest", 64, 4, 20, 1, 0.5};
+    struct fabricated *runs[] = {fabricate(&usual), fabricate(&many)};
+
+    for (int r = 0; r < 2; r++) {
+        for (int rows = 0; rows <= 64; rows += 1 + rows / 12)
+            for (int columns = 0; columns <= 210; columns += 1 + columns / 5)
+                for (int view = 0; view < VIEWS; view++)
+                    check_bounds(&(struct view_state){.view = (enum view)view, .cursor_stage = rows}, &runs[r]->moment,
+                                 rows, columns);
+        fabricated_destroy(runs[r]);
+    }
+}
+END_TEST
+
+/* No key, wherever it is pressed, leads to what cannot be drawn. */
+START_TEST(test_any_key)
+{
+    static const int keys[] = {'+',       '-',         '0',           PRESS_LEFT,      PRESS_RIGHT,
+                               PRESS_UP,  PRESS_DOWN,  PRESS_PAGE_UP, PRESS_PAGE_DOWN, PRESS_HOME,
+                               PRESS_END, PRESS_ENTER, PRESS_ESCAPE};
+    struct fabricated *run = fabricate(&usual);
+    struct view_state state = {0};
+    uint32_t random = 20241018;
+
+    for (int k = 0; k < 600; k++) {
+        random = random * 1664525u + 1013904223u;
+        ck_assert(view_key(&state, &run->moment, keys[(random >> 16) % (sizeof(keys) / sizeof(keys[0]))]));
+        ck_assert_int_ge(state.cursor_stage, 0);
+        ck_assert_int_le(state.cursor_stage, 4);
+        check_bounds(&state, &run->moment, 24, 80);
+    }
+    ck_assert(!view_key(&state, &run->moment, 'q'));
+    ck_assert(!view_key(&state, &run->moment, ' '));
+    fabricated_destroy(run);
+}
+END_TEST
+
+START_TEST(test_keys_choose_views)
+{
+    struct fabricated *run = fabricate(&usual);
+    struct view_state state = {0};
+
+    for (int view = VIEWS - 1; view >= 0; view--) {
+        ck_assert(view_key(&state, &run->moment, '1' + view));
+        ck_assert_int_eq(state.view, view);
+    }
+    ck_assert(view_key(&state, &run->moment, PRESS_BACK_TAB));
+    ck_assert_int_eq(state.view, VIEWS - 1);
+    ck_assert(view_key(&state, &run->moment, PRESS_TAB));
+    ck_assert_int_eq(state.view, 0);
+    ck_assert(view_key(&state, &run->moment, 'f'));
+    ck_assert(state.frozen);
+    ck_assert(view_key(&state, &run->moment, '?'));
+    ck_assert(state.help);
+    ck_assert(view_key(&state, &run->moment, PRESS_ESCAPE));
+    ck_assert(!state.help);
+    fabricated_destroy(run);
+}
+END_TEST
+
+/* From op to op, in both directions, without leaving one out. */
+START_TEST(test_selection_walks_ops)
+{
+    struct fabricated *run = fabricate(&usual);
+    struct view_state state = {0};
+    const struct stage_history *history = &run->history.stages[1];
+
+    ck_assert(view_key(&state, &run->moment, PRESS_DOWN));
+    ck_assert(view_key(&state, &run->moment, PRESS_ENTER));
+    for (int k = history->count - 1; k >= 0; k--) {
+        ck_assert_ptr_eq(timeline_find(&run->moment, 2, state.cursor_ns), &history->ops[k]);
+        ck_assert(view_key(&state, &run->moment, PRESS_LEFT));
+    }
+    for (int k = 1; k < 20; k++) {
+        ck_assert(view_key(&state, &run->moment, PRESS_RIGHT));
+        ck_assert_ptr_eq(timeline_find(&run->moment, 2, state.cursor_ns), &history->ops[k]);
+    }
+    fabricated_destroy(run);
+}
+END_TEST
+
+START_TEST(test_zoom_steps_back_and_forth)
+{
+    for (uint64_t ns = 1000; ns < 50000000000; ns = timeline_zoom_step(ns, -1)) {
+        ck_assert_uint_gt(timeline_zoom_step(ns, -1), ns);
+        ck_assert_uint_eq(timeline_zoom_step(timeline_zoom_step(ns, -1), 1), ns);
+    }
+}
+END_TEST
+
+START_TEST(test_neighbours_differ_in_colour)
+{
+    for (int i = 1; i < 50; i++) {
+        const struct span a = {.kind = SPAN_OP, .number = i}, b = {.kind = SPAN_OP, .number = i + 1};
+        const struct tint of_a = palette_tint(lane_colour(&a)), of_b = palette_tint(lane_colour(&b));
+
+        ck_assert_int_ne(of_a.of_256, of_b.of_256);
+        ck_assert_int_ne(of_a.of_8, of_b.of_8);
+    }
+}
+END_TEST
+
+struct found {
+    const struct simulation *whole;
+    int stage, count, offset;
+    double slot_ns, zero_ns;
+};
+
+/* The planned op is where the whole epoch's simulation has it, but for a shift that all ops share. */
+static void check_planned(void *context, const struct span *span)
+{
+    struct found *found = context;
+    const struct stage_order *order = &found->whole->stages[found->stage - 1];
+    int slot = (int)(((double)span->start - found->zero_ns) / found->slot_ns + 0.5);
+
+    for (int k = 0; k < order->op_count; k++)
+        if (order->ops[k].minibatch == span->op.minibatch && order->ops[k].kind == span->op.kind &&
+            order->ops[k].first == span->op.first) {
+            if (found->count++ == 0)
+                found->offset = order->slots[k] - slot;
+            ck_assert_int_eq(order->slots[k] - slot, found->offset);
+            return;
+        }
+    ck_abort_msg("mini-batch %d is none of the epoch's", span->op.minibatch);
+}
+
+START_TEST(test_plan_is_the_epochs)
+{
+    const struct system *system = &systems[_i];
+    int n = orders[system->order].microbatches;
+
+    for (int w = 1; w <= 8; w += 1 + w / 4)
+        for (double at = 0.01; at < 1; at += 0.245) {
+            const struct fabrication what = {system->name, w, n > 0 ? n : 8, 80, 1, at};
+            struct fabricated *run = fabricate(&what);
+            const struct view_state state = {0};
+            const struct time_axis axis = timeline_axis(&state, &run->moment, 150);
+            struct planned planned;
+            struct error error;
+            struct found found = {0};
+            struct simulation *whole = NULL;
+
+            planned_begin(&planned, &run->moment, &axis);
+            ck_assert_ptr_nonnull(planned.simulation);
+            ck_assert_int_eq(simulate_slots(&run->plan.schedule,
+                                            (struct link_slots){.gradients = run->plan.gradient_slots}, &whole, &error),
+                             0);
+            found = (struct found){.whole = whole, .slot_ns = planned.slot_ns, .zero_ns = planned.zero_ns};
+            for (found.stage = 1; found.stage <= w; found.stage++)
+                planned_visit(&planned, &run->plan, found.stage, &axis, check_planned, &found);
+            ck_assert_int_gt(found.count, 0);
+            simulation_destroy(whole);
+            planned_end(&planned);
+            fabricated_destroy(run);
+        }
+}
+END_TEST
+
+START_TEST(test_text_is_clipped_and_narrow)
+{
+    struct canvas canvas = canvas_of(2, 6, false), ascii = canvas_of(1, 6, true);
+    char *text;
+
+    ck_assert_int_eq(canvas_write(&canvas, 0, 3, (struct style){0},
+                                  "a\xc2\xb7"
+                                  "bcdef"),
+                     10);
+    ck_assert_int_eq(canvas_write(&canvas, 1, -1, (struct style){0},
+                                  "x\xe4\xb8\xad\xff\x1b"
+                                  "e\xcc\x81"),
+                     5);
+    ck_assert_int_eq(canvas_write(&canvas, 7, 0, (struct style){0}, "below"), 5);
+    text = canvas_text(&canvas);
+    ck_assert_str_eq(text, "   a\xc2\xb7"
+                           "b\n???e?\n");
+    free(text);
+    canvas_write(&ascii, 0, 0, (struct style){0}, "·░█▲→é");
+    text = canvas_text(&ascii);
+    ck_assert_str_eq(text, ".-#^>?\n");
+    free(text);
+    canvas_destroy(&canvas);
+    canvas_destroy(&ascii);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("views");
+    TCase *golden = tcase_create("golden"), *properties = tcase_create("properties");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_set_timeout(golden, 60);
+    tcase_add_loop_test(golden, test_golden_views, 0, SIZES);
+    tcase_add_loop_test(golden, test_golden_scenes, 0, SCENES);
+    suite_add_tcase(suite, golden);
+    tcase_set_timeout(properties, 120);
+    tcase_add_loop_test(properties, test_every_system_and_size, 0, system_count);
+    tcase_add_test(properties, test_any_size);
+    tcase_add_test(properties, test_any_key);
+    tcase_add_test(properties, test_keys_choose_views);
+    tcase_add_test(properties, test_selection_walks_ops);
+    tcase_add_test(properties, test_zoom_steps_back_and_forth);
+    tcase_add_test(properties, test_neighbours_differ_in_colour);
+    tcase_add_loop_test(properties, test_plan_is_the_epochs, 0, system_count);
+    tcase_add_test(properties, test_text_is_clipped_and_narrow);
+    suite_add_tcase(suite, properties);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
