@@ -12,12 +12,12 @@ ARCH   ?= native
 OPT    ?= -O3
 CC     ?= cc
 
-PACKAGES := pkg-config libdnnl-dev libinih-dev libjansson-dev zlib1g-dev check dataset-fashion-mnist
+PACKAGES := pkg-config libdnnl-dev libinih-dev libjansson-dev zlib1g-dev libncurses-dev check dataset-fashion-mnist
 
 LIBRARIES := inih jansson zlib
 DIRS      := base model kernels kernels/reference kernels/onednn data schedule plan transport telemetry stages coordinator monitor
-PROGRAMS  := tpcoord tpstage
-MAINS     := coordinator/main.c stages/main.c
+PROGRAMS  := tpcoord tpstage tpmon
+MAINS     := coordinator/main.c stages/main.c monitor/main.c
 
 WARNINGS := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
             -Wcast-qual -Wwrite-strings -Wvla -Wformat=2 -Wundef -Wdouble-promotion -Wno-format-nonliteral
@@ -144,6 +144,8 @@ $(LIBRARY): $(OBJECTS)
 
 $(BUILD)/tpcoord: $(BUILD)/coordinator/main.o $(LIBRARY)
 $(BUILD)/tpstage: $(BUILD)/stages/main.o $(LIBRARY)
+$(BUILD)/tpmon: $(BUILD)/monitor/main.o $(LIBRARY)
+$(BUILD)/tpmon: LDLIBS += $(shell pkg-config --libs ncursesw 2>/dev/null)
 $(BINARIES):
 	@echo "  link $@"
 	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)

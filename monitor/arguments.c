@@ -1,0 +1,76 @@
+#include "monitor/arguments.h"
+
+#include <getopt.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/command_line.h"
+
+static int read_view(void *context, const char *argument, struct error *error)
+{
+    struct arguments *arguments = context;
+
+    for (int v = 0; v < VIEWS; v++) {
+        if (strcmp(argument, view_name((enum view)v)) == 0) {
+            arguments->view = (enum view)v;
+            return 0;
+        }
+    }
+    return error_set(error, "\"%s\" is no view: use schedule, versions, memory or training", argument);
+}
+
+/* clang-format off */
+static const struct option_row rows[] = {
+    {"list", NULL, OPTION_FLAG, offsetof(struct arguments, list), 0, .help = "list your runs that are going, the newest first"},
+    {"replay", "FILE", OPTION_TEXT, offsetof(struct arguments, replay), 0,
+     .help = "play what tpcoord --record wrote; FILE may be a run's folder"},
+    {"view", "VIEW", OPTION_OWN, 0, 0, .help = "begin with schedule, versions, memory or training", .read = read_view},
+    {"once", NULL, OPTION_FLAG, offsetof(struct arguments, once), 0,
+     .help = "print one view as plain text and exit; of a recording, its end"},
+    {"width", "COLUMNS", OPTION_COUNT, offsetof(struct arguments, width), 0, .help = "of --once; default 80"},
+    {"height", "LINES", OPTION_COUNT, offsetof(struct arguments, height), 0, .help = "of --once; default 24"},
+    {"ascii", NULL, OPTION_FLAG, offsetof(struct arguments, ascii), 0, .help = "draw with ASCII characters only"},
+    {"help", NULL, OPTION_FLAG, offsetof(struct arguments, help), 0, .help = "print this"},
+    {"version", NULL, OPTION_FLAG, offsetof(struct arguments, version), 0, .help = "print the version"},
+};
+/* clang-format on */
+
+static const struct command_line line = {"tpmon", rows, sizeof(rows) / sizeof(rows[0])};
+
+/* A canvas has a cell for each place. */
+enum { SIZE_MAX_GIVEN = 1000 };
+
+void arguments_print_help(FILE *out)
+{
+    fputs("Shows how a pipeline trains, live or recorded.\n\n"
+          "usage: tpmon [RUN]          watch the newest run, or the one of this name or folder\n"
+          "       tpmon --replay FILE  watch a recorded one\n"
+          "       tpmon --list\n\n",
+          out);
+    command_line_print(&line, out);
+    fputs("\n? shows the keys. The environment's NO_COLOR turns colours off.\n"
+          "exit status: 0 done, 1 there is no such run or recording, 2 usage\n",
+          out);
+}
+
+int arguments_read(struct arguments *arguments, int argc, char **argv, struct error *error)
+{
+    unsigned given = 0;
+
+    *arguments = (struct arguments){0};
+    if (command_line_read(&line, arguments, argc, argv, &given, error))
+        return -1;
+    if (argc - optind > 1)
+        return error_set(error, "what is \"%s\"? tpmon watches one run", argv[optind + 1]);
+    if (argc > optind)
+        arguments->run = argv[optind];
+    if (arguments->run && arguments->replay)
+        return error_set(error, "--replay plays a recording, \"%s\" would be a run", arguments->run);
+    if (arguments->list && (arguments->run || arguments->replay || arguments->once))
+        return error_set(error, "--list goes alone");
+    if (!arguments->once && (arguments->width || arguments->height))
+        return error_set(error, "--width and --height go with --once; a terminal has its own");
+    if (arguments->width > SIZE_MAX_GIVEN || arguments->height > SIZE_MAX_GIVEN)
+        return error_set(error, "--width and --height go up to %d", SIZE_MAX_GIVEN);
+    return 0;
+}

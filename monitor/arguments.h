@@ -1,0 +1,24 @@
+/* tpmon's command line. */
+#ifndef TP_MONITOR_ARGUMENTS_H
+#define TP_MONITOR_ARGUMENTS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "monitor/view.h"
+
+struct arguments {
+    const char *run;    /* name, folder or segment; NULL: the newest */
+    const char *replay; /* path; NULL: a live run */
+    enum view view;
+    int width, height; /* of --once; 0: not given */
+    bool once, list, ascii, help, version;
+};
+
+/* -1 and the reason if it makes no sense. Strings are argv's. */
+int arguments_read(struct arguments *arguments, int argc, char **argv, struct error *error);
+
+void arguments_print_help(FILE *out);
+
+#endif

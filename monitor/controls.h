@@ -1,0 +1,23 @@
+/* What a monitor may ask of an interactive run (struct controls in transport/segment.h): pause, step, slow motion. */
+#ifndef TP_MONITOR_CONTROLS_H
+#define TP_MONITOR_CONTROLS_H
+
+#include "telemetry/snapshot.h"
+
+/* Every stage ends the op that it runs and begins no other; and all run freely again. */
+void controls_pause(struct controls *controls);
+void controls_resume(struct controls *controls);
+bool controls_are_paused(const struct controls *controls);
+
+/* A paused stage runs the one op that it is held before. False if it is not held: it runs, or waits for something. */
+bool controls_step(struct controls *controls, const struct snapshot *snapshot, int stage);
+
+/* All paused stages that could run an op run one, like one slot of the unit-time grid: none may be running any more, nor
+ * have ended so shortly ago that its neighbours could still not know. Returns how many run; -1: not yet. */
+int controls_slot(struct controls *controls, const struct snapshot *snapshot);
+
+/* Ops take twice as long, relative to their own time, or half as long. Returns the factor. */
+int controls_slow_down(struct controls *controls);
+int controls_speed_up(struct controls *controls);
+
+#endif

@@ -1,0 +1,193 @@
+/* tpmon: shows a run, live or recorded, in a terminal. */
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/numbers.h"
+#include "base/version.h"
+#include "monitor/arguments.h"
+#include "monitor/runs.h"
+#include "monitor/screen.h"
+#include "monitor/source.h"
+
+enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+/* Between two pictures, and between two looks for a run. */
+enum { REFRESH_MS = 100, SEARCH_MS = 250 };
+
+enum { ONCE_WIDTH = 80, ONCE_HEIGHT = 24 };
+
+struct monitor {
+    const struct arguments *arguments;
+    struct source *source; /* NULL: no run yet */
+    struct moment moment;
+    struct moment *frozen; /* NULL: the view follows */
+    struct view_state state;
+    struct screen *screen;
+};
+
+static int fail(int status, const struct error *error)
+{
+    fprintf(stderr, "tpmon: %s\n", error->text);
+    return status;
+}
+
+/* 1: there is no such run yet. */
+static int open_source(struct monitor *monitor, struct error *error)
+{
+    const struct arguments *arguments = monitor->arguments;
+
+    return arguments->replay ? source_replay(&monitor->source, arguments->replay, error)
+                             : source_attach(&monitor->source, arguments->run, error);
+}
+
+/* Before there is a run. */
+static void draw_waiting(const struct canvas *canvas, const char *run)
+{
+    static const char rest[] = "start one with tpcoord CONFIG; q quits";
+    const struct style title = {.colour = COLOUR_TITLE}, dim = {.colour = COLOUR_DIM};
+    char text[256];
+
+    snprintf(text, sizeof(text), "waiting for %s%s", run ? "run " : "a run", run ? run : "");
+    canvas_write(canvas, canvas->rows / 2, (canvas->columns - canvas_width(text)) / 2, title, text);
+    canvas_write(canvas, canvas->rows / 2 + 1, (canvas->columns - canvas_width(rest)) / 2, dim, rest);
+}
+
+static int draw(const struct monitor *monitor, struct canvas *canvas, int rows, int columns, struct error *error)
+{
+    if (canvas_create(canvas, rows, columns, monitor->arguments->ascii || !screen_has_unicode()))
+        return error_set(error, "out of memory");
+    if (monitor->source)
+        view_draw(canvas, &monitor->state, monitor->frozen ? monitor->frozen : &monitor->moment);
+    else
+        draw_waiting(canvas, monitor->arguments->run);
+    return 0;
+}
+
+static int print_once(struct monitor *monitor, struct error *error)
+{
+    const struct arguments *arguments = monitor->arguments;
+    int result = open_source(monitor, error);
+    struct canvas canvas;
+
+    if (result > 0)
+        return error_set(error, "%s%s; start one with tpcoord CONFIG",
+                         arguments->run ? "there is no run " : "no run is going", arguments->run ? arguments->run : "");
+    if (result)
+        return -1;
+    if (arguments->replay)
+        source_key(monitor->source, 'G', 1);
+    source_look(monitor->source, &monitor->moment);
+    if (draw(monitor, &canvas, arguments->height ? arguments->height : ONCE_HEIGHT,
+             arguments->width ? arguments->width : ONCE_WIDTH, error))
+        return -1;
+    char *text = canvas_text(&canvas);
+    canvas_destroy(&canvas);
+    if (!text)
+        return error_set(error, "out of memory");
+    fputs(text, stdout);
+    free(text);
+    return 0;
+}
+
+/* Freezes or follows, as the state has become. */
+static void keep_or_follow(struct monitor *monitor)
+{
+    if (monitor->state.frozen && !monitor->frozen)
+        monitor->frozen = moment_copy(&monitor->moment);
+    monitor->state.frozen = monitor->state.frozen && monitor->frozen;
+    if (monitor->state.frozen)
+        return;
+    free(monitor->frozen);
+    monitor->frozen = NULL;
+}
+
+/* False: the user has seen enough. */
+static bool press(struct monitor *monitor, int key)
+{
+    if (key == 'q' || key == SCREEN_END)
+        return false;
+    if (!monitor->source || key <= 0)
+        return true;
+    if (source_key(monitor->source, key,
+                   max_int(1, min_int(monitor->state.cursor_stage, monitor->moment.snapshot->stage_count))))
+        return true;
+    view_key(&monitor->state, monitor->frozen ? monitor->frozen : &monitor->moment, key);
+    keep_or_follow(monitor);
+    return true;
+}
+
+/* Waits for a key until it is time for the next picture; takes all that have come. False: to the end. */
+static bool read_keys(struct monitor *monitor)
+{
+    int key = screen_key(monitor->screen, monitor->source ? REFRESH_MS : SEARCH_MS);
+
+    while (key != SCREEN_NOTHING) {
+        if (!press(monitor, key))
+            return false;
+        key = screen_key(monitor->screen, 0);
+    }
+    return true;
+}
+
+static int show(struct monitor *monitor, struct error *error)
+{
+    struct canvas canvas;
+    int rows, columns;
+
+    screen_size(monitor->screen, &rows, &columns);
+    if (draw(monitor, &canvas, rows, columns, error))
+        return -1;
+    screen_show(monitor->screen, &canvas);
+    canvas_destroy(&canvas);
+    return 0;
+}
+
+/* Once before the terminal is taken, so that what is wrong is said on it as it was. */
+static int watch(struct monitor *monitor, struct error *error)
+{
+    int result = open_source(monitor, error);
+
+    if (result < 0 || screen_open(&monitor->screen, error))
+        return -1;
+    do {
+        result = monitor->source ? 0 : open_source(monitor, error);
+        if (result >= 0 && monitor->source)
+            source_look(monitor->source, &monitor->moment);
+    } while (result >= 0 && (result = show(monitor, error)) == 0 && read_keys(monitor));
+    screen_close(monitor->screen);
+    return result;
+}
+
+static int run(const struct arguments *arguments)
+{
+    struct monitor monitor = {.arguments = arguments, .state.view = arguments->view};
+    struct error error;
+    int result = arguments->list   ? runs_print(stdout, &error)
+                 : arguments->once ? print_once(&monitor, &error)
+                                   : watch(&monitor, &error);
+
+    free(monitor.frozen);
+    source_close(monitor.source);
+    return result < 0 ? fail(EXIT_FAILED, &error) : EXIT_DONE;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments;
+    struct error error;
+    int status = EXIT_DONE;
+
+    setlocale(LC_CTYPE, "");
+    if (arguments_read(&arguments, argc, argv, &error))
+        return fail(EXIT_USAGE, &error);
+    if (arguments.help)
+        arguments_print_help(stdout);
+    else if (arguments.version)
+        printf("tpmon %s\n", TP_VERSION);
+    else
+        status = run(&arguments);
+    /* What was printed may have gone nowhere: to a full disk. */
+    return fflush(stdout) && status == EXIT_DONE ? EXIT_FAILED : status;
+}

@@ -1,0 +1,194 @@
+/* A recorded run as a source of moments: a time that moves through the recording with the clock, at the speed chosen. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+#include "monitor/source_internal.h"
+#include "telemetry/recording.h"
+
+enum { SPEEDS_UP = 10, SPEEDS_DOWN = -10 }; /* powers of two */
+
+struct replay {
+    struct source source;
+    struct recording *recording;
+    struct recording_facts facts;
+    char path[CONFIG_PATH_MAX];
+    uint64_t time_ns, looked_ns;
+    int speed; /* 2 to this power */
+    bool backward, playing;
+};
+
+static struct replay *replay_of(struct source *source)
+{
+    return (struct replay *)source;
+}
+
+static void close_replay(struct source *source)
+{
+    recording_close(replay_of(source)->recording);
+    free(source);
+}
+
+static double speed_of(const struct replay *replay)
+{
+    return replay->playing ? ldexp(replay->backward ? -1 : 1, replay->speed) : 0;
+}
+
+static void say_end(struct source *source)
+{
+    const struct replay *replay = replay_of(source);
+    const struct snapshot *snapshot = &source->snapshot;
+
+    if (replay->facts.cut)
+        source_say(source, "the recording ends here: the run was killed, or goes on");
+    else if (replay->facts.full)
+        source_say(source, "the recording ends here: it had reached its bound (run.record_mib)");
+    else if (snapshot->state == RUN_FAILED)
+        source_say(source, "the run failed here: %s", snapshot->outcome);
+    else
+        source_say(source, "the run %s here", snapshot->state == RUN_INTERRUPTED ? "was interrupted" : "had finished");
+}
+
+/* Where the clock has brought it. */
+static void advance(struct replay *replay)
+{
+    uint64_t now_ns = clock_now_ns();
+    double passed = (double)(now_ns - replay->looked_ns) * speed_of(replay);
+    double left =
+        (double)(passed < 0 ? replay->time_ns - replay->facts.begin_ns : replay->facts.end_ns - replay->time_ns);
+
+    replay->looked_ns = now_ns;
+    if (passed == 0)
+        return;
+    if (fabs(passed) < left) {
+        replay->time_ns = passed < 0 ? replay->time_ns - (uint64_t)-passed : replay->time_ns + (uint64_t)passed;
+        return;
+    }
+    replay->time_ns = passed < 0 ? replay->facts.begin_ns : replay->facts.end_ns;
+    replay->playing = false;
+}
+
+static void look(struct source *source, struct moment *moment)
+{
+    struct replay *replay = replay_of(source);
+
+    advance(replay);
+    recording_seek(replay->recording, replay->time_ns, &source->snapshot, &source->history, &source->curve);
+    if (replay->time_ns == replay->facts.end_ns)
+        say_end(source);
+    moment->kind = MOMENT_REPLAY;
+    moment->speed = speed_of(replay);
+    moment->begin_ns = replay->facts.begin_ns;
+    moment->end_ns = replay->facts.end_ns;
+    moment->source = replay->path;
+}
+
+static void go_to(struct replay *replay, uint64_t time_ns)
+{
+    replay->time_ns = time_ns;
+    replay->playing = false;
+}
+
+static void press_play(struct source *source, int stage)
+{
+    struct replay *replay = replay_of(source);
+
+    (void)stage;
+    replay->playing = !replay->playing;
+    /* At an end it begins again from the other. */
+    if (replay->playing && replay->time_ns == (replay->backward ? replay->facts.begin_ns : replay->facts.end_ns))
+        replay->time_ns = replay->backward ? replay->facts.end_ns : replay->facts.begin_ns;
+}
+
+static void press_on(struct source *source, int stage)
+{
+    struct replay *replay = replay_of(source);
+
+    (void)stage;
+    go_to(replay, recording_step(replay->recording, replay->time_ns, true));
+}
+
+static void press_back(struct source *source, int stage)
+{
+    struct replay *replay = replay_of(source);
+
+    (void)stage;
+    go_to(replay, recording_step(replay->recording, replay->time_ns, false));
+}
+
+static void press_turn(struct source *source, int stage)
+{
+    (void)stage;
+    replay_of(source)->backward = !replay_of(source)->backward;
+    replay_of(source)->playing = true;
+}
+
+static void change_speed(struct source *source, int by)
+{
+    struct replay *replay = replay_of(source);
+
+    if (replay->speed + by >= SPEEDS_DOWN && replay->speed + by <= SPEEDS_UP)
+        replay->speed += by;
+    source_say(source, "speed: %g of the run's", ldexp(1, replay->speed));
+}
+
+static void press_slower(struct source *source, int stage)
+{
+    (void)stage;
+    change_speed(source, -1);
+}
+
+static void press_faster(struct source *source, int stage)
+{
+    (void)stage;
+    change_speed(source, 1);
+}
+
+static void press_begin(struct source *source, int stage)
+{
+    (void)stage;
+    go_to(replay_of(source), replay_of(source)->facts.begin_ns);
+}
+
+static void press_end(struct source *source, int stage)
+{
+    (void)stage;
+    go_to(replay_of(source), replay_of(source)->facts.end_ns);
+}
+
+static bool key(struct source *source, int key, int stage)
+{
+    static const struct time_key keys[] = {
+        {' ', press_play},   {'.', press_on},    {',', press_back}, {'r', press_turn}, {'<', press_slower},
+        {'>', press_faster}, {'g', press_begin}, {'G', press_end},  {0, NULL},
+    };
+
+    return source_press(keys, source, key, stage);
+}
+
+static const struct source_kind kind = {look, key, close_replay};
+
+int source_replay(struct source **out, const char *path, struct error *error)
+{
+    struct replay *replay = calloc(1, sizeof(*replay));
+    struct stat status;
+    bool folder = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+
+    *out = NULL;
+    if (!replay)
+        return error_set(error, "out of memory");
+    snprintf(replay->path, sizeof(replay->path), "%s%s", path, folder ? "/recording.tprec" : "");
+    if (recording_open(&replay->recording, replay->path, error)) {
+        free(replay);
+        return -1;
+    }
+    replay->source.kind = &kind;
+    replay->facts = recording_facts(replay->recording);
+    replay->time_ns = replay->facts.begin_ns;
+    replay->looked_ns = clock_now_ns();
+    replay->playing = true;
+    *out = &replay->source;
+    return 0;
+}

@@ -1,0 +1,18 @@
+/* This user's runs on this machine, found by the names of their segments. */
+#ifndef TP_MONITOR_RUNS_H
+#define TP_MONITOR_RUNS_H
+
+#include <stdio.h>
+
+#include "base/error.h"
+
+enum { SEGMENT_NAME_MAX = 256 };
+
+/* Prints a table of them, the newest first; those that cannot be read with the reason. */
+int runs_print(FILE *out, struct error *error);
+
+/* The segment of the newest run that is going, or of the one that `run` names: by its segment, its name or its folder.
+ * 0; 1 if there is no such run; -1 and the reason if it cannot be read. */
+int runs_find(const char *run, char segment[SEGMENT_NAME_MAX], struct error *error);
+
+#endif

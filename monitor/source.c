@@ -1,0 +1,89 @@
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "monitor/source_internal.h"
+
+void source_say(struct source *source, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(source->message, sizeof(source->message), format, arguments);
+    va_end(arguments);
+}
+
+bool source_press(const struct time_key *keys, struct source *source, int key, int stage)
+{
+    for (; keys->key; keys++) {
+        if (keys->key == key) {
+            source->message[0] = '\0';
+            keys->press(source, stage);
+            return true;
+        }
+    }
+    return false;
+}
+
+void source_close(struct source *source)
+{
+    if (source)
+        source->kind->close(source);
+}
+
+void source_look(struct source *source, struct moment *moment)
+{
+    *moment = (struct moment){
+        .snapshot = &source->snapshot,
+        .history = &source->history,
+        .curve = &source->curve,
+        .message = source->message,
+    };
+    source->kind->look(source, moment);
+}
+
+bool source_key(struct source *source, int key, int stage)
+{
+    return source->kind->key(source, key, stage);
+}
+
+/* A moment and all that it points to which changes. */
+struct kept {
+    struct moment moment;
+    struct snapshot snapshot;
+    struct curve curve;
+    float loss[CURVE_POINTS];
+    struct history history;
+    struct op_record ops[];
+};
+
+struct moment *moment_copy(const struct moment *moment)
+{
+    size_t count = 0;
+
+    for (int s = 0; s < MAX_STAGES; s++)
+        count += (size_t)moment->history->stages[s].count;
+    struct kept *kept = malloc(sizeof(*kept) + count * sizeof(kept->ops[0]));
+    if (!kept)
+        return NULL;
+    kept->moment = *moment;
+    kept->snapshot = *moment->snapshot;
+    kept->curve = *moment->curve;
+    kept->history = *moment->history;
+    kept->moment.snapshot = &kept->snapshot;
+    kept->moment.curve = &kept->curve;
+    kept->moment.history = &kept->history;
+    kept->curve.loss = kept->loss;
+    if (kept->curve.count > 0)
+        memcpy(kept->loss, moment->curve->loss, (size_t)kept->curve.count * sizeof(kept->loss[0]));
+    count = 0;
+    for (int s = 0; s < MAX_STAGES; s++) {
+        struct stage_history *stage = &kept->history.stages[s];
+
+        if (stage->count > 0)
+            memcpy(kept->ops + count, stage->ops, (size_t)stage->count * sizeof(kept->ops[0]));
+        stage->ops = kept->ops + count;
+        count += (size_t)stage->count;
+    }
+    return &kept->moment;
+}

@@ -1,0 +1,29 @@
+/* Where the moments come from that the views draw: a live run, attached to read-only, or a recorded one. */
+#ifndef TP_MONITOR_SOURCE_H
+#define TP_MONITOR_SOURCE_H
+
+#include "base/error.h"
+#include "monitor/view.h"
+
+struct source; /* opaque */
+
+/* The newest run that is going, or the one that `run` names (monitor/runs.h). 0; 1 if there is none yet; -1 and the
+ * reason if it cannot be watched. */
+int source_attach(struct source **out, const char *run, struct error *error);
+
+/* A recording, or the one in a run's folder. */
+int source_replay(struct source **out, const char *path, struct error *error);
+
+/* A paused or slowed run that this monitor controls goes on freely. NULL is fine. */
+void source_close(struct source *source);
+
+/* The run now, or where the replay is by now. What the moment points to is the source's, until the next look. */
+void source_look(struct source *source, struct moment *moment);
+
+/* A key of time (monitor/view.h), with the selected stage. False: it is none. */
+bool source_key(struct source *source, int key, int stage);
+
+/* What stays when the user freezes the view: a copy of a moment, for free(). NULL if out of memory. */
+struct moment *moment_copy(const struct moment *moment);
+
+#endif

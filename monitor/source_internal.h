@@ -1,0 +1,33 @@
+/* What a kind of source is: its functions, and what both kinds have. */
+#ifndef TP_MONITOR_SOURCE_INTERNAL_H
+#define TP_MONITOR_SOURCE_INTERNAL_H
+
+#include "monitor/source.h"
+
+struct source_kind {
+    void (*look)(struct source *source, struct moment *moment);
+    bool (*key)(struct source *source, int key, int stage);
+    void (*close)(struct source *source);
+};
+
+/* The first member of each kind's own struct. */
+struct source {
+    const struct source_kind *kind;
+    struct snapshot snapshot;
+    struct history history;
+    struct curve curve;
+    char message[STAGE_ERROR_MAX + 64];
+};
+
+void source_say(struct source *source, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A key of time and what it does. */
+struct time_key {
+    int key;
+    void (*press)(struct source *source, int stage);
+};
+
+/* Presses the key of a table that ends with key 0. */
+bool source_press(const struct time_key *keys, struct source *source, int key, int stage);
+
+#endif

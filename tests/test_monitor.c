@@ -1,0 +1,472 @@
+/* tpmon as a user meets it, and the sources of what it shows: runs that begin, are controlled, end and die under its eyes,
+ * recordings, and what is no run at all. */
+#include <check.h>
+#include <fcntl.h>
+#include <math.h>
+#include <pty.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "monitor/source.h"
+#include "telemetry/recording.h"
+#include "tests/support/program.h"
+
+#define LONG_RUN "@ --quiet --epochs 1000 --set run.name=watched"
+
+static struct program program;
+static struct source *source;
+static struct moment moment;
+
+static void set_up(void)
+{
+    program_set_up(&program);
+    source = NULL;
+}
+
+static void tear_down(void)
+{
+    source_close(source);
+    program_tear_down(&program);
+}
+
+/* Starts a run and attaches to it when it trains. */
+static pid_t watch(const char *words)
+{
+    pid_t run = program_start(&program, words);
+    char folder[128];
+    struct error error;
+    int result;
+
+    /* By its folder: other runs may have the same name. */
+    snprintf(folder, sizeof(folder), "%s/runs/watched", program.folder);
+    while ((result = source_attach(&source, folder, &error)) == 1)
+        ck_assert_int_eq(waitpid(run, NULL, WNOHANG), 0);
+    ck_assert_msg(result == 0, "%s", error.text);
+    do
+        source_look(source, &moment);
+    while (moment.kind == MOMENT_LIVE && moment.snapshot->stages[2].counters.ops < 100);
+    ck_assert_int_eq(moment.kind, MOMENT_LIVE);
+    return run;
+}
+
+static void look_until_ended(void)
+{
+    while (moment.kind != MOMENT_ENDED)
+        source_look(source, &moment);
+}
+
+static void check_message(const char *expected)
+{
+    ck_assert_msg(strstr(moment.message, expected) != NULL && !strchr(moment.message, '\n'), "%s", moment.message);
+}
+
+/* Exit status, and the one line on standard error. */
+static void check_refused(const char *words, int status, const char *expected)
+{
+    ck_assert_int_eq(program_run(&program, words), status);
+    const char *text = program_text(&program, "err");
+    ck_assert_msg(strstr(text, expected) && strncmp(text, "tpmon: ", 7) == 0, "%s: %s", words, text);
+    ck_assert_msg(strchr(text, '\n') == text + strlen(text) - 1, "%s: %s", words, text);
+}
+
+START_TEST(mistakes_are_said_in_one_line)
+{
+    check_refused("tpmon --no-such", 2, "unknown option --no-such; tpmon --help");
+    check_refused("tpmon --replay", 2, "--replay needs a value");
+    check_refused("tpmon --view sideways", 2, "--view: \"sideways\" is no view: use schedule");
+    check_refused("tpmon --width 80", 2, "--width and --height go with --once");
+    check_refused("tpmon --once --width 0", 2, "--width");
+    check_refused("tpmon --once --width 1001", 2, "go up to 1000");
+    check_refused("tpmon one two", 2, "what is \"two\"?");
+    check_refused("tpmon one --replay two", 2, "--replay plays a recording");
+    check_refused("tpmon --list --once", 2, "--list goes alone");
+    check_refused("tpmon", 1, "must be a terminal; --once prints");
+    check_refused("tpmon --once no-such-run", 1, "there is no run no-such-run");
+    check_refused("tpmon --once --replay ~/none.tprec", 1, "none.tprec: cannot be read: No such file");
+    check_refused("tpmon --once --replay @", 1, "small.ini: this is not a recording of a tp run");
+}
+END_TEST
+
+START_TEST(a_run_is_found_by_its_name_and_its_folder)
+{
+    pid_t run = watch(LONG_RUN);
+    char words[256], pid[32];
+
+    ck_assert_int_eq(program_run(&program, "tpmon --list"), 0);
+    snprintf(pid, sizeof(pid), " %d running ", (int)run);
+    ck_assert_msg(strstr(program_text(&program, "out"), pid) != NULL, "%s", program_text(&program, "out"));
+    ck_assert_int_eq(program_run(&program, "tpmon --once ~/runs/watched"), 0);
+    ck_assert_ptr_nonnull(strstr(program_text(&program, "out"), "watched"));
+    snprintf(words, sizeof(words), "tpmon --once --width 132 --height 40 --view versions %s", moment.snapshot->name);
+    ck_assert_int_eq(program_run(&program, words), 0);
+    ck_assert_ptr_nonnull(strstr(program_text(&program, "out"), "watched"));
+    ck_assert_int_eq(program_run(&program, "tpmon --once"), 0); /* the newest, whoever's test it is */
+    kill(run, SIGINT);
+    ck_assert_int_eq(program_finish(run), 3);
+    look_until_ended();
+    check_message("the run was interrupted");
+}
+END_TEST
+
+START_TEST(a_run_that_finishes_stays_to_be_seen)
+{
+    pid_t run = watch("@ --quiet --epochs 20 --set run.name=watched");
+
+    look_until_ended();
+    ck_assert_int_eq(program_finish(run), 0);
+    check_message("the run has finished");
+    source_look(source, &moment);
+    ck_assert_int_eq(moment.snapshot->epochs_done, 20);
+    ck_assert_int_gt(moment.history->stages[0].count, 100);
+    ck_assert_int_gt(moment.curve->count, 0);
+}
+END_TEST
+
+START_TEST(a_killed_stage_is_named)
+{
+    pid_t run = watch(LONG_RUN);
+    char expected[128];
+    int pid = moment.snapshot->stages[1].pid;
+
+    ck_assert_int_gt(pid, 0);
+    kill(pid, SIGKILL);
+    look_until_ended();
+    snprintf(expected, sizeof(expected), "the run has failed: stage 2 (pid %d) was killed by signal 9", pid);
+    check_message(expected);
+    ck_assert_int_eq(program_finish(run), 1);
+}
+END_TEST
+
+START_TEST(a_killed_coordinator_is_missed)
+{
+    pid_t run = watch(LONG_RUN);
+    char expected[128];
+    int status;
+
+    kill(run, SIGKILL);
+    ck_assert_int_eq(waitpid(run, &status, 0), run);
+    look_until_ended();
+    snprintf(expected, sizeof(expected), "the coordinator (pid %d) is gone", (int)run);
+    check_message(expected);
+}
+END_TEST
+
+START_TEST(only_an_interactive_run_is_controlled)
+{
+    pid_t run = watch(LONG_RUN);
+
+    for (const char *key = " .s<>"; *key; key++) {
+        ck_assert(source_key(source, *key, 1));
+        check_message("not started with --interactive");
+    }
+    ck_assert(!source_key(source, 'f', 1));
+    ck_assert(!source_key(source, 'q', 1));
+    kill(run, SIGINT);
+    ck_assert_int_eq(program_finish(run), 3);
+}
+END_TEST
+
+static bool all_stand(void)
+{
+    for (int s = 0; s < 3; s++)
+        if (moment.snapshot->stages[s].activity.kind != ACTIVITY_HELD &&
+            moment.snapshot->stages[s].activity.kind != ACTIVITY_WAIT)
+            return false;
+    return true;
+}
+
+static uint64_t ops_done(void)
+{
+    uint64_t count = 0;
+
+    for (int s = 0; s < 3; s++)
+        count += moment.snapshot->stages[s].counters.ops;
+    return count;
+}
+
+START_TEST(a_monitor_that_quits_lets_the_run_go_on)
+{
+    pid_t run = watch("@ --quiet --interactive --epochs 60 --set run.name=watched");
+    uint64_t before;
+
+    ck_assert(source_key(source, ' ', 1));
+    check_message("the run is paused");
+    do
+        source_look(source, &moment);
+    while (!all_stand());
+    before = ops_done();
+    ck_assert(source_key(source, 's', 1));
+    do
+        source_look(source, &moment);
+    while (!strstr(moment.message, "one slot"));
+    do
+        source_look(source, &moment);
+    while (ops_done() == before);
+    ck_assert_uint_le(ops_done(), before + 3);
+    source_close(source);
+    source = NULL;
+    ck_assert_int_eq(program_finish(run), 0);
+}
+END_TEST
+
+/* Against the trace of the same run, op for op. */
+START_TEST(a_recording_has_the_ops_of_the_trace)
+{
+    struct recording *recording;
+    struct error error;
+    char path[128];
+    int next[4] = {0}, ops = 0;
+
+    ck_assert_int_eq(program_run(&program, "@ --quiet --epochs 2 --record ~/run.tprec --trace ~/trace.json"), 0);
+    snprintf(path, sizeof(path), "%s/run.tprec", program.folder);
+    ck_assert_msg(recording_open(&recording, path, &error) == 0, "%s", error.text);
+    json_t *trace = program_json(&program, "trace.json"), *event;
+    size_t i;
+    json_array_foreach(trace, i, event)
+    {
+        const char *category = json_string_value(json_object_get(event, "cat"));
+        int stage = (int)json_integer_value(json_object_get(event, "tid"));
+
+        if (!category || strcmp(category, "update") == 0)
+            continue;
+        struct stage_history history = recording_ops(recording, stage);
+        ck_assert_int_lt(next[stage], history.count);
+        const struct op_record *op = &history.ops[next[stage]++];
+        double duration = json_number_value(json_object_get(event, "dur"));
+        ck_assert_int_eq((int)llround(1e3 * duration), (int)(op->end_ns - op->start_ns));
+        ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(event, "args"), "minibatch")),
+                         op->minibatch);
+        ops++;
+    }
+    ck_assert_int_gt(ops, 100);
+    for (int s = 1; s <= 3; s++)
+        ck_assert_int_eq(next[s], recording_ops(recording, s).count);
+    json_decref(trace);
+    recording_close(recording);
+    ck_assert_int_eq(program_run(&program, "tpmon --once --replay ~/run.tprec"), 0);
+    ck_assert_ptr_nonnull(strstr(program_text(&program, "out"), "run.tprec"));
+}
+END_TEST
+
+START_TEST(a_run_records_itself_into_its_folder)
+{
+    ck_assert_int_eq(program_run(&program, "@ --quiet --set run.record=yes --set run.name=watched"), 0);
+    ck_assert_int_eq(program_run(&program, "tpmon --once --replay ~/runs/watched"), 0);
+    ck_assert_ptr_nonnull(strstr(program_text(&program, "out"), "recording.tprec"));
+}
+END_TEST
+
+START_TEST(a_replay_goes_wherever_keys_say)
+{
+    char path[128];
+    struct error error;
+
+    ck_assert_int_eq(program_run(&program, "@ --quiet --record ~/run.tprec"), 0);
+    snprintf(path, sizeof(path), "%s/run.tprec", program.folder);
+    ck_assert_msg(source_replay(&source, path, &error) == 0, "%s", error.text);
+    source_key(source, 'G', 1);
+    source_look(source, &moment);
+    ck_assert_int_eq(moment.kind, MOMENT_REPLAY);
+    ck_assert_uint_eq(moment.snapshot->now_ns, moment.end_ns);
+    check_message("the run had finished here");
+    int last = moment.history->stages[2].count;
+    /* Stage 1 ends the run: the first steps back are its evaluation's or others', until stage 3's are gone as well. */
+    while (moment.history->stages[2].count == last) {
+        ck_assert(source_key(source, ',', 1));
+        source_look(source, &moment);
+        ck_assert(moment.speed == 0.0);
+    }
+    ck_assert_int_eq(moment.history->stages[2].count, last - 1);
+    source_key(source, '.', 1);
+    source_look(source, &moment);
+    ck_assert_int_eq(moment.history->stages[2].count, last);
+    source_key(source, 'g', 1);
+    source_look(source, &moment);
+    ck_assert_uint_eq(moment.snapshot->now_ns, moment.begin_ns);
+    ck_assert_int_eq(moment.history->stages[0].count, 0);
+    /* To its end at double speed, and back. */
+    source_key(source, '>', 1);
+    source_key(source, ' ', 1);
+    source_look(source, &moment);
+    ck_assert(moment.speed == 2.0);
+    while (moment.speed != 0.0)
+        source_look(source, &moment);
+    ck_assert_uint_eq(moment.snapshot->now_ns, moment.end_ns);
+    source_key(source, 'r', 1);
+    source_look(source, &moment);
+    ck_assert(moment.speed == -2.0);
+    while (moment.speed != 0.0)
+        source_look(source, &moment);
+    ck_assert_uint_eq(moment.snapshot->now_ns, moment.begin_ns);
+}
+END_TEST
+
+START_TEST(a_frozen_moment_stays)
+{
+    pid_t run = watch(LONG_RUN);
+    struct moment *kept = moment_copy(&moment);
+    uint64_t now_ns = moment.snapshot->now_ns;
+    int count = moment.history->stages[0].count;
+
+    ck_assert_ptr_nonnull(kept);
+    struct op_record newest = moment.history->stages[0].ops[count - 1];
+    do
+        source_look(source, &moment);
+    while (moment.history->stages[0].count == count);
+    kill(run, SIGINT);
+    ck_assert_int_eq(program_finish(run), 3);
+    ck_assert_uint_eq(kept->snapshot->now_ns, now_ns);
+    ck_assert_int_eq(kept->history->stages[0].count, count);
+    ck_assert_mem_eq(&kept->history->stages[0].ops[count - 1], &newest, sizeof(newest));
+    free(kept);
+}
+END_TEST
+
+/* Something else has a run's name. */
+START_TEST(a_foreign_segment_is_one_line)
+{
+    char name[64], words[128];
+
+    snprintf(name, sizeof(name), "/tp-%u-%d-foreign", getuid(), (int)getpid());
+    int file = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    ck_assert_int_ge(file, 0);
+    ck_assert_int_eq((int)write(file, "hello", 5), 5);
+    close(file);
+    snprintf(words, sizeof(words), "tpmon --once %s", name);
+    check_refused(words, 1, "this shared memory is not a tp run");
+    int listed = program_run(&program, "tpmon --list");
+    shm_unlink(name);
+    ck_assert_int_eq(listed, 0);
+    ck_assert_ptr_nonnull(strstr(program_text(&program, "out"), "this shared memory is not a tp run"));
+}
+END_TEST
+
+/* tpmon on a terminal of a size, playing a recording. */
+static pid_t start_on_terminal(int *terminal, const char *name, unsigned short rows, unsigned short columns)
+{
+    struct winsize size = {.ws_row = rows, .ws_col = columns};
+    char path[128];
+
+    snprintf(path, sizeof(path), "%s/run.tprec", program.folder);
+    pid_t child = forkpty(terminal, NULL, NULL, &size);
+    if (child == 0) {
+        setenv("TERM", name, 1);
+        execl(program.monitor, "tpmon", "--replay", path, (char *)NULL);
+        _exit(127);
+    }
+    ck_assert_int_gt(child, 0);
+    return child;
+}
+
+/* Reads until the text comes. At the end of the output this fails. */
+static void read_until(int terminal, const char *text)
+{
+    static char output[1 << 20];
+    size_t length = 0;
+    ssize_t count;
+
+    while ((count = read(terminal, output + length, sizeof(output) - 1 - length)) > 0) {
+        length += (size_t)count;
+        output[length] = '\0';
+        if (strstr(output, text))
+            return;
+    }
+    ck_abort_msg("no \"%s\" in what the terminal shows: %s", text + 1, output);
+}
+
+static int wait_status(pid_t child)
+{
+    int status;
+
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(WIFEXITED(status), "tpmon was killed by signal %d", WTERMSIG(status));
+    return WEXITSTATUS(status);
+}
+
+/* The screen that was there before, and a line mode with echo. */
+static void check_restored(pid_t child, int terminal)
+{
+    struct termios mode;
+
+    read_until(terminal, "\033[?1049l");
+    ck_assert_int_eq(wait_status(child), 0);
+    ck_assert_int_eq(tcgetattr(terminal, &mode), 0);
+    ck_assert((mode.c_lflag & (ICANON | ECHO)) == (ICANON | ECHO));
+}
+
+static const struct {
+    unsigned short rows, columns;
+    int signal_number; /* 0: the key q */
+} ends[] = {{24, 80, 0}, {60, 200, SIGTERM}, {40, 120, SIGINT}, {24, 80, SIGHUP}, {3, 8, 0}, {1, 1, 0}};
+
+START_TEST(the_terminal_is_left_as_it_was)
+{
+    struct winsize other = {.ws_row = 7, .ws_col = 30};
+    int terminal;
+
+    ck_assert_int_eq(program_run(&program, "@ --quiet --record ~/run.tprec"), 0);
+    pid_t child = start_on_terminal(&terminal, "xterm-256color", ends[_i].rows, ends[_i].columns);
+    read_until(terminal, "\033[?1049h");
+    ck_assert_int_eq((int)write(terminal, "2?\t<\033[A ", 9), 9);
+    ck_assert_int_eq(ioctl(terminal, TIOCSWINSZ, &other), 0);
+    if (ends[_i].signal_number)
+        kill(child, ends[_i].signal_number);
+    else
+        ck_assert_int_eq((int)write(terminal, "q", 1), 1);
+    check_restored(child, terminal);
+    close(terminal);
+}
+END_TEST
+
+START_TEST(a_terminal_that_cannot_be_drawn_on_is_named)
+{
+    static const char *const names[] = {"dumb", "no-such-terminal"};
+    char expected[64];
+    int terminal;
+
+    ck_assert_int_eq(program_run(&program, "@ --quiet --record ~/run.tprec"), 0);
+    for (int i = 0; i < 2; i++) {
+        pid_t child = start_on_terminal(&terminal, names[i], 24, 80);
+        snprintf(expected, sizeof(expected), "tpmon: the terminal \"%s\" (TERM) is unknown or cannot place", names[i]);
+        read_until(terminal, expected);
+        ck_assert_int_eq(wait_status(child), 1);
+        close(terminal);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("monitor");
+    TCase *tcase = tcase_create("monitor");
+
+    tcase_set_timeout(tcase, 60);
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_test(tcase, mistakes_are_said_in_one_line);
+    tcase_add_test(tcase, a_run_is_found_by_its_name_and_its_folder);
+    tcase_add_test(tcase, a_run_that_finishes_stays_to_be_seen);
+    tcase_add_test(tcase, a_killed_stage_is_named);
+    tcase_add_test(tcase, a_killed_coordinator_is_missed);
+    tcase_add_test(tcase, only_an_interactive_run_is_controlled);
+    tcase_add_test(tcase, a_monitor_that_quits_lets_the_run_go_on);
+    tcase_add_test(tcase, a_recording_has_the_ops_of_the_trace);
+    tcase_add_test(tcase, a_run_records_itself_into_its_folder);
+    tcase_add_test(tcase, a_replay_goes_wherever_keys_say);
+    tcase_add_test(tcase, a_frozen_moment_stays);
+    tcase_add_test(tcase, a_foreign_segment_is_one_line);
+    tcase_add_loop_test(tcase, the_terminal_is_left_as_it_was, 0, sizeof(ends) / sizeof(ends[0]));
+    tcase_add_test(tcase, a_terminal_that_cannot_be_drawn_on_is_named);
+    suite_add_tcase(suite, tcase);
+
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed > 0;
+}
