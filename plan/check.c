@@ -1,5 +1,6 @@
 /* Whether a plan that somebody else has written can be relied on: everything that a reader uses as an index, a size, a
  * row of a table or a text is what plan_begin and plan_finish could have put there. */
+#include <limits.h>
 #include <string.h>
 
 #include "base/numbers.h"
@@ -21,6 +22,14 @@ static bool same_rules(const struct schedule *claimed, const struct schedule *tr
            within((int)claimed->backward, 0, BACKWARD_INTERMEDIATE);
 }
 
+/* At most W - 1 by the papers' expression, W by the others. */
+static bool difference_is_sound(const struct plan *plan)
+{
+    return within(plan->version_difference_paper, 0, plan->stage_count) &&
+           within(plan->version_difference_exact, 0, plan->stage_count) &&
+           within(plan->version_difference_simulated, 0, plan->stage_count);
+}
+
 static bool counts_are_sound(const struct plan *plan)
 {
     const int batch = plan->config.data.batch, microbatches = plan->config.pipeline.microbatches;
@@ -29,6 +38,7 @@ static bool counts_are_sound(const struct plan *plan)
            plan->schedule.microbatches == microbatches && microbatches <= batch && plan->minibatches_per_epoch >= 1 &&
            plan->schedule.minibatches == plan->minibatches_per_epoch && plan->test_minibatches >= 1 &&
            within(plan->last_minibatch_rows, 1, batch) && within(plan->last_test_minibatch_rows, 1, batch) &&
+           (long long)plan->config.run.epochs * plan->minibatches_per_epoch <= INT_MAX && difference_is_sound(plan) &&
            memchr(plan->backend, '\0', sizeof(plan->backend)) != NULL;
 }
 

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/numbers.h"
 #include "telemetry/recording_internal.h"
 
@@ -57,6 +58,8 @@ static int take_run(struct reading *reading, struct error *error)
         return wrong("its plan has another size", error);
     run->name[sizeof(run->name) - 1] = '\0';
     run->run_folder[sizeof(run->run_folder) - 1] = '\0';
+    if (run->start_ns >= CLOCK_NS_MAX)
+        return wrong("an impossible time", error);
     if (plan_check(&run->plan, &reason))
         return error_set(error, "the recording is damaged: its plan has %s", reason.text);
     run->plan.schedule = plan_training(&run->plan);
@@ -66,10 +69,11 @@ static int take_run(struct reading *reading, struct error *error)
 static bool is_possible(const struct op_record *op, const struct plan *plan, uint64_t not_before_ns)
 {
     return op->kind < OP_KINDS && op->phase < PHASES && op->wait_cause < WAIT_CAUSES && op->epoch >= 1 &&
-           op->minibatch >= 1 && op->minibatch <= max_int(plan->minibatches_per_epoch, plan->test_minibatches) &&
-           op->first >= 1 && op->count >= 1 && op->first + op->count - 1 <= plan->schedule.microbatches &&
-           op->start_ns >= not_before_ns && op->end_ns >= op->start_ns && op->update_ns <= op->end_ns - op->start_ns &&
-           op->held_ns <= op->end_ns - op->start_ns;
+           op->epoch <= plan->config.run.epochs && op->minibatch >= 1 &&
+           op->minibatch <= max_int(plan->minibatches_per_epoch, plan->test_minibatches) && op->first >= 1 &&
+           op->count >= 1 && op->first + op->count - 1 <= plan->schedule.microbatches &&
+           op->start_ns >= not_before_ns && op->end_ns >= op->start_ns && op->end_ns < CLOCK_NS_MAX &&
+           op->update_ns <= op->end_ns - op->start_ns && op->held_ns <= op->end_ns - op->start_ns;
 }
 
 static int take_ops(struct reading *reading, struct error *error)
@@ -99,7 +103,7 @@ static int in_range(int number, int count)
     return number >= 0 && number < count ? number : 0;
 }
 
-static bool take_stage(struct reading *reading, struct stage_snapshot *stage)
+static bool take_stage(struct reading *reading, const struct plan *plan, struct stage_snapshot *stage)
 {
     struct recorded_stage recorded;
 
@@ -119,8 +123,10 @@ static bool take_stage(struct reading *reading, struct stage_snapshot *stage)
         .counters = recorded.counters,
         .version_count = recorded.version_count,
     };
-    stage->counters.phase = in_range(recorded.counters.phase, PHASES);
-    return take(reading, stage->versions, (size_t)recorded.version_count * sizeof(stage->versions[0]));
+    if (!take(reading, stage->versions, (size_t)recorded.version_count * sizeof(stage->versions[0])))
+        return false;
+    snapshot_bound_stage(stage, plan);
+    return true;
 }
 
 bool recording_take_state(const struct recording *recording, const unsigned char *payload, size_t bytes,
@@ -135,7 +141,7 @@ bool recording_take_state(const struct recording *recording, const unsigned char
         whole = take(&reading, &snapshot->down[l - 1], sizeof(snapshot->down[0])) &&
                 take(&reading, &snapshot->up[l - 1], sizeof(snapshot->up[0]));
     for (int s = 1; whole && s <= stage_count; s++)
-        whole = take_stage(&reading, &snapshot->stages[s - 1]);
+        whole = take_stage(&reading, &recording->run.plan, &snapshot->stages[s - 1]);
     if (!whole || reading.bytes > 0)
         return false;
     snapshot->now_ns = state.now_ns;
@@ -156,6 +162,8 @@ static int take_state(struct reading *reading, struct error *error)
     place.now_ns = snapshot.now_ns;
     if (count > 0 && state_at(recording, count - 1)->now_ns > place.now_ns)
         return wrong("time runs backwards", error);
+    if (place.now_ns >= CLOCK_NS_MAX)
+        return wrong("an impossible time", error);
     return append(&recording->states, &place, 1, sizeof(place), error);
 }
 

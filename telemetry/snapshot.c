@@ -116,6 +116,36 @@ static void take_process(struct stage_snapshot *stage)
     stage->dead = stage->pid > 0 && stage->state < STAGE_DONE && (state == 'Z' || !is_alive(stage->pid));
 }
 
+static int bound(int value, int low, int high)
+{
+    return max_int(low, min_int(value, high));
+}
+
+void snapshot_bound_stage(struct stage_snapshot *stage, const struct plan *plan)
+{
+    const int minibatches = max_int(plan->minibatches_per_epoch, plan->test_minibatches);
+    const int microbatches = plan->schedule.microbatches;
+    const int updates = plan->config.run.epochs * plan->minibatches_per_epoch;
+    struct stage_counters *counters = &stage->counters;
+    struct op *op = &stage->activity.op;
+
+    counters->epoch = bound(counters->epoch, 0, plan->config.run.epochs);
+    counters->phase = in_range(counters->phase, PHASES);
+    counters->minibatch = bound(counters->minibatch, 0, minibatches);
+    op->minibatch = bound(op->minibatch, 1, minibatches);
+    op->first = bound(op->first, 1, microbatches);
+    op->count = bound(op->count, 1, microbatches - op->first + 1);
+    stage->version_live = bound(stage->version_live, 0, updates);
+    for (int k = 0; k < stage->version_count; k++) {
+        struct version_use *use = &stage->versions[k];
+
+        use->version = bound(use->version, 0, updates);
+        use->stash_first = bound(use->stash_first, 0, minibatches * microbatches - 1);
+        use->stash_last = bound(use->stash_last, use->stash_first, minibatches * microbatches - 1);
+        use->stashed = bound(use->stashed, 0, use->stash_last - use->stash_first + 1);
+    }
+}
+
 static void take_stage(struct stage_snapshot *stage, const struct segment *segment, int s)
 {
     const struct stage_block *block = segment_stage(segment, s);
@@ -129,6 +159,7 @@ static void take_stage(struct stage_snapshot *stage, const struct segment *segme
     take_counters(&stage->counters, &block->counters);
     stage->version_count = take_versions(stage->versions, &block->versions);
     stage->allowed = stage->counters.ops < load(&segment_controls(segment)->ops_allowed[s - 1]);
+    snapshot_bound_stage(stage, &segment->header->plan);
 }
 
 static struct link_snapshot link_of(const struct ring *ring)

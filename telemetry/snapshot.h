@@ -70,4 +70,7 @@ struct snapshot {
  * holds. */
 void snapshot_take(struct snapshot *snapshot, const struct segment *segment);
 
+/* Takes a stage's numbers into the ranges that the plan allows, for those that come from foreign memory. */
+void snapshot_bound_stage(struct stage_snapshot *stage, const struct plan *plan);
+
 #endif

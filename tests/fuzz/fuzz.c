@@ -22,3 +22,20 @@ void fuzz_touch(const void *bytes, size_t size)
     for (size_t i = 0; i < size; i++)
         (void)byte[i];
 }
+
+void fuzz_plan(struct plan *plan)
+{
+    static const char *const overrides[] = {"pipeline.stages=3", "pipeline.microbatches=2", "data.batch=4",
+                                            "model.arch=mlp", "device.backend=reference"};
+    static const struct data_facts facts = {30, 6, {28, 28, 1}};
+    static struct config_mistakes mistakes;
+    static struct layer_cost costs[64];
+    struct network *network;
+    struct config config;
+    struct error error;
+
+    if (config_load(&config, "/dev/null", overrides, sizeof(overrides) / sizeof(overrides[0]), &mistakes) ||
+        plan_begin(plan, &config, &facts, &network, &mistakes) || plan_finish(plan, network, costs, &error))
+        abort();
+    network_destroy(network);
+}

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "plan/plan.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { FUZZ_PATH_MAX = 32 };
@@ -16,5 +18,8 @@ int fuzz_file(const uint8_t *data, size_t size, char path[FUZZ_PATH_MAX]);
 
 /* Reads every byte, so that a sanitizer sees those that cannot be read. */
 void fuzz_touch(const void *bytes, size_t size);
+
+/* The plan of a small run in three stages. */
+void fuzz_plan(struct plan *plan);
 
 #endif

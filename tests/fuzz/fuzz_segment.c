@@ -21,29 +21,12 @@ struct part {
     size_t offset, size;
 };
 
-static void plan_small(struct plan *plan)
-{
-    static const char *const overrides[] = {"pipeline.stages=3", "pipeline.microbatches=2", "data.batch=4",
-                                            "model.arch=mlp", "device.backend=reference"};
-    static const struct data_facts facts = {30, 6, {28, 28, 1}};
-    static struct config_mistakes mistakes;
-    static struct layer_cost costs[64];
-    struct network *network;
-    struct config config;
-    struct error error;
-
-    if (config_load(&config, "/dev/null", overrides, sizeof(overrides) / sizeof(overrides[0]), &mistakes) ||
-        plan_begin(plan, &config, &facts, &network, &mistakes) || plan_finish(plan, network, costs, &error))
-        abort();
-    network_destroy(network);
-}
-
 static void create(void)
 {
     struct error error;
     struct plan plan;
 
-    plan_small(&plan);
+    fuzz_plan(&plan);
     descriptor = memfd_create("segment", MFD_CLOEXEC);
     if (segment_create_private(&sound, &plan, &error) || descriptor < 0 ||
         write(descriptor, sound.header, sound.size) != (ssize_t)sound.size)
