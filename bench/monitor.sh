@@ -1,7 +1,7 @@
 #!/bin/sh
 # What watching costs: a run of configs/resnet.ini with a monitor beside it and one without take turns, and the ratio of
 # their images/s counts, pair by pair, so that a machine whose speed drifts favours nobody; and the processor time that
-# the monitor takes. The monitor draws on a terminal of 120 x 40, ten times a second.
+# the monitor takes. The monitor draws on a terminal of 120 x 40.
 #
 # Usage: bench/monitor.sh BUILD   (BUILD: where tpcoord, tpstage and tpmon are)
 #   ROUNDS=5         pairs of runs

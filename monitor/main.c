@@ -14,7 +14,7 @@
 enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 /* Between two pictures, and between two looks for a run. */
-enum { REFRESH_MS = 100, SEARCH_MS = 250 };
+enum { REFRESH_MS = 150, SEARCH_MS = 250 };
 
 enum { ONCE_WIDTH = 80, ONCE_HEIGHT = 24 };
 
