@@ -19,7 +19,6 @@ struct simulator {
     const struct schedule *schedule;
     struct link_slots slots;
     struct simulated_stage *stages; /* [W] */
-    int *pins;                      /* [K * N]: the version that each micro-batch's activation carries */
     struct simulation *simulation;
 };
 
@@ -33,6 +32,7 @@ void simulation_destroy(struct simulation *simulation)
     }
     free(simulation->stages);
     free(simulation->committed);
+    free(simulation->pins);
     free(simulation);
 }
 
@@ -47,7 +47,8 @@ static struct simulation *simulation_create(const struct schedule *schedule)
     simulation->minibatch_count = schedule->minibatches;
     simulation->stages = calloc((size_t)schedule->stages, sizeof(*simulation->stages));
     simulation->committed = calloc((size_t)schedule->minibatches, sizeof(*simulation->committed));
-    if (simulation->stages == NULL || simulation->committed == NULL)
+    simulation->pins = calloc((size_t)schedule->minibatches * (size_t)schedule->microbatches, sizeof(int));
+    if (simulation->stages == NULL || simulation->committed == NULL || simulation->pins == NULL)
         goto fail;
     for (int s = 0; s < schedule->stages; s++) {
         struct stage_order *order = &simulation->stages[s];
@@ -69,7 +70,6 @@ static void simulator_release(struct simulator *simulator)
     for (int s = 0; simulator->stages != NULL && s < simulator->schedule->stages; s++)
         versions_destroy(simulator->stages[s].tracker);
     free(simulator->stages);
-    free(simulator->pins);
     simulation_destroy(simulator->simulation);
 }
 
@@ -78,9 +78,8 @@ static int simulator_prepare(struct simulator *simulator)
     const struct schedule *schedule = simulator->schedule;
 
     simulator->simulation = simulation_create(schedule);
-    simulator->pins = calloc((size_t)schedule->minibatches * (size_t)schedule->microbatches, sizeof(*simulator->pins));
     simulator->stages = calloc((size_t)schedule->stages, sizeof(*simulator->stages));
-    if (simulator->simulation == NULL || simulator->pins == NULL || simulator->stages == NULL)
+    if (simulator->simulation == NULL || simulator->stages == NULL)
         return -1;
     for (int s = 1; s <= schedule->stages; s++) {
         simulator->stages[s - 1].tracker = versions_create(schedule, s, 0);
@@ -132,15 +131,15 @@ static void begin_op(struct simulator *simulator, int stage, int slot)
     struct simulated_stage *state = &simulator->stages[stage - 1];
     struct stage_order *order = &simulator->simulation->stages[stage - 1];
     const struct op *op = &state->next.op;
-    int *pin = &simulator->pins[(op->minibatch - 1) * schedule->microbatches + op->first - 1];
+    int *pin = &simulator->simulation->pins[(op->minibatch - 1) * schedule->microbatches + op->first - 1];
     int *committed = &simulator->simulation->committed[op->minibatch - 1];
 
     order->slots[order->op_count] = slot;
     order->ops[order->op_count++] = *op;
     if (op->kind == OP_FORWARD) {
-        const int read = versions_begin_forward(state->tracker, op, *pin);
         if (stage == 1)
-            *pin = read;
+            *pin = versions_live(state->tracker);
+        versions_begin_forward(state->tracker, op, *pin);
         return;
     }
     if (stage == schedule->stages && op->kind != OP_BACKWARD_WEIGHTS && op->first == 1)
@@ -260,6 +259,48 @@ int simulate_slots(const struct schedule *schedule, struct link_slots slots, str
 fail:
     simulator_release(&simulator);
     return -1;
+}
+
+static void begin_again(const struct simulation *simulation, struct version_tracker *tracker, int microbatches,
+                        const struct op *op)
+{
+    if (op->kind == OP_FORWARD)
+        versions_begin_forward(tracker, op, simulation->pins[(op->minibatch - 1) * microbatches + op->first - 1]);
+    else
+        versions_begin_backward(tracker, op, simulation->committed[op->minibatch - 1]);
+}
+
+/* Marks the versions before k that the op, which has begun, reads. */
+static void mark_read(const struct version_tracker *tracker, const struct op *op, int k, uint64_t *versions)
+{
+    for (int j = op->first; j < op->first + op->count; j++) {
+        const struct backward_versions of = versions_of_backward(tracker, op->minibatch, j);
+        const int read = op->kind == OP_FORWARD || of.read < 0 ? of.forward : of.read;
+
+        if (read < k && k - read < 64)
+            *versions |= UINT64_C(1) << (k - read);
+    }
+}
+
+int simulation_versions_read_after(const struct simulation *simulation, const struct schedule *schedule, int stage,
+                                   int k, uint64_t *versions)
+{
+    const struct stage_order *order = &simulation->stages[stage - 1];
+    struct version_tracker *tracker = versions_create(schedule, stage, 0);
+
+    if (tracker == NULL)
+        return -1;
+    *versions = 0;
+    for (const struct op *op = order->ops; op < order->ops + order->op_count; op++) {
+        begin_again(simulation, tracker, schedule->microbatches, op);
+        if (op->minibatch > k)
+            mark_read(tracker, op, k, versions);
+        versions_end(tracker, op);
+        if (schedule_updates_after(schedule, op))
+            versions_update(tracker);
+    }
+    versions_destroy(tracker);
+    return 0;
 }
 
 char *simulation_grid_line(const struct simulation *simulation, const struct schedule *schedule, int stage, int slots)

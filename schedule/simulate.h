@@ -4,6 +4,8 @@
 #ifndef TP_SCHEDULE_SIMULATE_H
 #define TP_SCHEDULE_SIMULATE_H
 
+#include <stdint.h>
+
 #include "schedule/schedule.h"
 #include "schedule/versions.h"
 
@@ -24,6 +26,7 @@ struct simulation {
     int minibatch_count;
     int *committed; /* [minibatch_count]: updates applied on every stage when mini-batch i + 1's (first) backward began
                        at stage W, counted since the phase began; all 0 with forward_only */
+    int *pins; /* [minibatch_count * N]: version that stage 1 had when each micro-batch entered, counted likewise */
     int version_difference_min, version_difference_max; /* of i - committed over the mini-batches after warm-up, see
                                                            simulate_slots; 0 with forward_only */
     double bubble_fraction; /* idle slots / all slots between a stage's first op and the last slot, over all stages */
@@ -42,6 +45,12 @@ struct link_slots {
 int simulate_slots(const struct schedule *schedule, struct link_slots slots, struct simulation **out,
                    struct error *error);
 void simulation_destroy(struct simulation *simulation);
+
+/* For a phase that is stopped after mini-batch k, when version k is live: which older ones would the stage's ops of later
+ * mini-batches have read? Bit d of *versions stands for version k - d, counted since the phase began. They are fewer
+ * than W; W is at most 64. -1 if out of memory. */
+int simulation_versions_read_after(const struct simulation *simulation, const struct schedule *schedule, int stage,
+                                   int k, uint64_t *versions);
 
 /* "stage 1: 1A 1B 2A 2B . 1 ..." for the first `slots` slots, at most what was simulated; '.' is an idle slot. Returns
  * a heap string. NULL if out of memory. */
