@@ -30,6 +30,9 @@ static int apply(void *options, const struct option_row *row, const char *argume
     case OPTION_TEXT:
         *(const char **)member = argument;
         return 0;
+    case OPTION_PERHAPS:
+        *(const char **)member = argument ? argument : "";
+        return 0;
     case OPTION_COUNT:
         if (parse_int(&count, argument, 1, OPTION_COUNT_MAX, error))
             return error_prefix(error, "--%s", row->name);
@@ -41,6 +44,13 @@ static int apply(void *options, const struct option_row *row, const char *argume
     return row->read(options, argument, error) ? error_prefix(error, "--%s", row->name) : 0;
 }
 
+static int argument_of(const struct option_row *row)
+{
+    if (row->type == OPTION_PERHAPS)
+        return optional_argument;
+    return row->argument ? required_argument : no_argument;
+}
+
 int command_line_read(const struct command_line *line, void *options, int argc, char **argv, unsigned *given,
                       struct error *error)
 {
@@ -48,8 +58,7 @@ int command_line_read(const struct command_line *line, void *options, int argc, 
     int choice, row;
 
     for (int i = 0; i < line->row_count; i++)
-        table[i] =
-            (struct option){line->rows[i].name, line->rows[i].argument ? required_argument : no_argument, NULL, 'o'};
+        table[i] = (struct option){line->rows[i].name, argument_of(&line->rows[i]), NULL, 'o'};
     opterr = 0;
     optind = 1;
     while ((choice = getopt_long(argc, argv, ":", table, &row)) != -1) {

@@ -8,10 +8,11 @@
 #include "base/error.h"
 
 enum option_type {
-    OPTION_FLAG,  /* bool */
-    OPTION_TEXT,  /* const char * */
-    OPTION_COUNT, /* int, from 1 */
-    OPTION_OWN    /* `read` takes it */
+    OPTION_FLAG,    /* bool */
+    OPTION_TEXT,    /* const char * */
+    OPTION_PERHAPS, /* const char *: what follows "=", or "" */
+    OPTION_COUNT,   /* int, from 1 */
+    OPTION_OWN      /* `read` takes it */
 };
 
 enum { OPTION_COUNT_MAX = 1000000 };
