@@ -1,0 +1,32 @@
+/* The tensors of a stage's layers as files have them: named by global layer ("block3.conv1.weight",
+ * "block3.bn1.running_mean") and laid out as in PyTorch, filters as [out][in][height][width]. */
+#ifndef TP_STAGES_TENSORS_H
+#define TP_STAGES_TENSORS_H
+
+#include "base/error.h"
+#include "model/model.h"
+
+enum { TENSOR_NAME_MAX = LAYER_NAME_MAX + 16, TENSOR_DIMENSIONS_MAX = 4 };
+
+struct tensor {
+    char name[TENSOR_NAME_MAX];
+    bool state;    /* it lies among the slice's running statistics, not its parameters; */
+    size_t offset; /* there, in floats */
+    size_t count;
+    int dimensions;
+    int shape[TENSOR_DIMENSIONS_MAX]; /* of the file */
+};
+
+struct tensors {
+    int count;
+    struct tensor *list; /* [count], in layer order */
+};
+
+int tensors_create(struct tensors *tensors, const struct network *network, const struct slice *slice,
+                   struct error *error);
+void tensors_release(struct tensors *tensors);
+
+/* Where the file's element i lies in the slice's array. */
+size_t tensor_element(const struct tensor *tensor, size_t i);
+
+#endif
