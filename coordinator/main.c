@@ -7,6 +7,7 @@
 #include "coordinator/compare.h"
 #include "coordinator/options.h"
 #include "coordinator/prepare.h"
+#include "coordinator/resume.h"
 #include "coordinator/run.h"
 #include "coordinator/show_comparison.h"
 #include "coordinator/show_plan.h"
@@ -129,6 +130,8 @@ static enum exit_status run_prepared(const struct options *options, struct prepa
     const struct run_request request = {
         .plan = &prepared->plan,
         .folder = prepared->folder,
+        .from = prepared->from.manifest.stage_count > 0 ? &prepared->from : NULL,
+        .config = options->config,
         .signals = signals,
         .out = json_file == stdout || trace_file == stdout || record_file == stdout ? stderr : stdout,
         .trace = trace_file,
@@ -139,6 +142,8 @@ static enum exit_status run_prepared(const struct options *options, struct prepa
 
     json_t *report = plan_json(&prepared->plan, prepared->network);
     if (!options->quiet) {
+        if (request.from)
+            resume_print(request.out, request.from, &prepared->plan);
         plan_print(request.out, &prepared->plan, prepared->network);
         fputc('\n', request.out);
         fflush(request.out);
@@ -161,6 +166,7 @@ static enum exit_status do_run(const struct options *options)
     if (signals_take(&signals, &error))
         return fail(EXIT_FAILED, &error);
     preparation.depth = PREPARE_RUN;
+    preparation.resume = options->resume;
     enum exit_status status = prepare(&prepared, &preparation);
     if (status == EXIT_DONE) {
         if (open_output(&json_file, "--json", options->json) || open_output(&trace_file, "--trace", options->trace) ||
@@ -283,6 +289,8 @@ int main(int argc, char **argv)
 
     /* Whoever started us may ignore it; the kernel would then reap children before we can ask how they ended. */
     signal(SIGCHLD, SIG_DFL);
+    /* A file beyond the limit is an error like a full disk. */
+    signal(SIGXFSZ, SIG_IGN);
     enum exit_status status;
 
     if (options_read(&options, argc, argv, &error))

@@ -47,6 +47,8 @@ static const struct option_row rows[] = {
     {"set", "SECTION.KEY=VALUE", OPTION_OWN, 0, WITH_CONFIG,
      .help = "override a key of the config; may be repeated", .read = read_override},
     {"epochs", "N", OPTION_OWN, 0, WITH_CONFIG, .help = "short for --set run.epochs=N", .read = read_epochs},
+    {"resume", "[=DIR]", OPTION_PERHAPS, offsetof(struct options, resume), WITH_RUN,
+     .help = "go on from the newest checkpoint of this config's last run, or of the one in DIR"},
     {"json", "FILE", OPTION_TEXT, offsetof(struct options, json), WITH_CONFIG,
      .help = "write the plan, the run's report or the comparison as JSON; -: to standard output"},
     {"trace", "FILE", OPTION_TEXT, offsetof(struct options, trace), WITH_RUN | WITH_PLAN,

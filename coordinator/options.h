@@ -17,6 +17,7 @@ struct options {
     char epochs[64];                      /* the override that --epochs stands for */
     const char *json, *csv;               /* path; "-" = standard output; NULL = none */
     const char *trace, *record;           /* path; NULL = none */
+    const char *resume;                   /* run folder or checkpoint; "" = to be found; NULL = start anew */
     int slots, minibatches;               /* 0 = not given */
     const char *systems, *seeds, *target; /* of a comparison; NULL = not given */
     bool interactive, quiet, grid, simulate, help, help_keys, version;

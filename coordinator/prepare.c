@@ -1,8 +1,10 @@
 #include "coordinator/prepare.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "coordinator/probe.h"
+#include "coordinator/resume.h"
 #include "coordinator/run_folder.h"
 
 /* Reads the whole data set, so that what is damaged is found before anything starts. */
@@ -32,7 +34,14 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
         count_data(&facts, &config, mistakes) ||
         plan_begin(&prepared->plan, &config, &facts, &prepared->network, mistakes))
         return -1;
-    return preparation->depth == PREPARE_RUN ? run_folder_create(prepared->folder, &config, mistakes) : 0;
+    if (preparation->depth != PREPARE_RUN)
+        return 0;
+    if (!preparation->resume)
+        return run_folder_create(prepared->folder, &config, mistakes);
+    if (resume_open(&prepared->from, preparation->resume, &config, &facts, mistakes))
+        return -1;
+    memcpy(prepared->folder, prepared->from.run_folder, sizeof(prepared->folder));
+    return 0;
 }
 
 static int finish(struct plan *plan, const struct network *network, bool measured, struct error *error)
@@ -55,6 +64,7 @@ enum exit_status prepare(struct prepared *prepared, const struct preparation *pr
 
     prepared->network = NULL;
     prepared->folder[0] = '\0';
+    prepared->from.manifest = (struct manifest){.stage_count = 0};
     if (begin(prepared, preparation, &mistakes)) {
         config_mistakes_print(&mistakes, stderr);
         prepared_release(prepared);
@@ -72,6 +82,7 @@ enum exit_status prepare(struct prepared *prepared, const struct preparation *pr
 void prepared_release(struct prepared *prepared)
 {
     network_destroy(prepared->network);
+    set_release(&prepared->from);
     if (prepared->folder[0] != '\0')
         run_folder_discard(prepared->folder);
 }

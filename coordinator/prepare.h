@@ -2,6 +2,7 @@
 #ifndef TP_COORDINATOR_PREPARE_H
 #define TP_COORDINATOR_PREPARE_H
 
+#include "coordinator/sets.h"
 #include "plan/plan.h"
 
 enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 3 };
@@ -11,13 +12,15 @@ struct preparation {
     const char *const *overrides;
     int override_count;
     enum { PREPARE_SCHEDULE, PREPARE_PLAN, PREPARE_RUN } depth;
-    bool measured; /* time the layers even where the partition does not depend on it */
+    const char *resume; /* PREPARE_RUN: what --resume says; NULL: a new run */
+    bool measured;      /* time the layers even where the partition does not depend on it */
 };
 
 struct prepared {
     struct plan plan; /* with PREPARE_SCHEDULE only what plan_begin fills */
     struct network *network;
     char folder[CONFIG_PATH_MAX]; /* PREPARE_RUN: the run's, made */
+    struct checkpoint_set from;   /* where it resumes; without stages if it does not */
 };
 
 /* Says on stderr what is wrong: EXIT_USAGE if the user can mend it in the config, the data or the folders, EXIT_FAILED

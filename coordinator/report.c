@@ -156,7 +156,7 @@ static struct traffic all_traffic(const struct segment *segment)
 /* Per mini-batch of training; NaN where that cannot be said, as when some were cut off. */
 static struct traffic training_traffic(const struct segment *segment, const struct outcome *outcome)
 {
-    const double minibatches = atomic_load(&segment_stage(segment, 1)->applied);
+    const double minibatches = atomic_load(&segment_stage(segment, 1)->applied) - segment->header->start.updates;
     const struct traffic training = traffic_of(segment, PHASE_TRAIN);
 
     if (outcome->state == RUN_FAILED || minibatches < 1)
@@ -209,6 +209,8 @@ static void print_ending(FILE *out, const struct segment *segment, const struct 
     if (epochs > 0)
         fprintf(out, "; %.0f images/s in training; test top-1 %.2f%%", images_per_second(header),
                 100.0 * header->epochs[epochs - 1].test_top1);
+    if (outcome->checkpoints_failed > 0)
+        fprintf(out, "; %d checkpoints could not be written", outcome->checkpoints_failed);
     fprintf(out, "\nreport: %s/report.json\n", outcome->folder);
 }
 
@@ -277,10 +279,10 @@ static json_t *waits_json(const struct counters *counters)
 }
 
 /* Mean milliseconds of each kind of op that was run in training, and of an update: what plan --simulate asks for. */
-static json_t *op_ms_json(const struct stage_block *block)
+static json_t *op_ms_json(const struct stage_block *block, const struct start *start)
 {
     const struct counters *counters = &block->counters;
-    const int updates = atomic_load(&block->applied);
+    const int updates = atomic_load(&block->applied) - start->updates;
     json_t *object = json_object();
 
     for (int kind = 0; kind < OP_KINDS; kind++) {
@@ -295,7 +297,8 @@ static json_t *op_ms_json(const struct stage_block *block)
     return object;
 }
 
-static int add_stage_json(json_t *stage, const struct stage_block *block, const struct outcome *outcome)
+static int add_stage_json(json_t *stage, const struct stage_block *block, const struct start *start,
+                          const struct outcome *outcome)
 {
     const struct counters *counters = &block->counters;
     double wall = wall_seconds(outcome);
@@ -306,7 +309,7 @@ static int add_stage_json(json_t *stage, const struct stage_block *block, const 
     json_t *members = json_pack("{s:i, s:I, s:o, s:o, s:f, s:f, s:o, s:i, s:i, s:o, s:I, s:I, s:{s:o, s:o}}",
                                 "pid", (int)atomic_load(&block->pid),
                                 "ops", (json_int_t)load(&counters->ops),
-                                "op_ms", op_ms_json(block),
+                                "op_ms", op_ms_json(block, start),
                                 "busy_fraction", real_json(1e-9 * (double)load(&counters->busy_ns) / wall),
                                 "busy_seconds", 1e-9 * (double)load(&counters->busy_ns),
                                 "update_seconds", 1e-9 * (double)load(&counters->update_ns),
@@ -369,7 +372,7 @@ int report_add_json(json_t *plan, const struct segment *segment, const struct ou
     size_t index;
 
     /* clang-format off */
-    json_t *members = json_pack("{s:s, s:o, s:o, s:i, s:I, s:f, s:o, s:I, s:o, s:o}",
+    json_t *members = json_pack("{s:s, s:o, s:o, s:i, s:I, s:f, s:o, s:I, s:{s:o, s:i, s:i}, s:o, s:o}",
                                 "result", state_name(outcome->state),
                                 "error", outcome->state == RUN_FAILED ? text_json(outcome->error.text) : json_null(),
                                 "run_folder", text_json(outcome->folder),
@@ -378,6 +381,10 @@ int report_add_json(json_t *plan, const struct segment *segment, const struct ou
                                 "seconds", wall_seconds(outcome),
                                 "images_per_second", real_json(images_per_second(header)),
                                 "telemetry_records_lost", (json_int_t)outcome->records_lost,
+                                "checkpoints",
+                                "resumed_from", header->start.set[0] ? text_json(header->start.set) : json_null(),
+                                "written", outcome->checkpoints_written,
+                                "failed", outcome->checkpoints_failed,
                                 "communication", communication_json(segment, outcome),
                                 "epochs", epochs_json(header));
     /* clang-format on */
@@ -388,7 +395,7 @@ int report_add_json(json_t *plan, const struct segment *segment, const struct ou
         result = -1;
     json_array_foreach(json_object_get(plan, "stage"), index, stage)
     {
-        if (add_stage_json(stage, segment_stage(segment, (int)index + 1), outcome))
+        if (add_stage_json(stage, segment_stage(segment, (int)index + 1), &header->start, outcome))
             result = -1;
     }
     return result;

@@ -14,7 +14,8 @@ struct outcome {
     const char *folder;        /* of the run */
     uint64_t start_ns, end_ns; /* from all stages ready to all ended; equal if it never came so far */
     int restarts;              /* attempts before this one */
-    uint64_t records_lost;     /* that the coordinator was too slow to read */
+    int checkpoints_written, checkpoints_failed;
+    uint64_t records_lost; /* that the coordinator was too slow to read */
 };
 
 void report_print(FILE *out, const struct segment *segment, const struct outcome *outcome);

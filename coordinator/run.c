@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "coordinator/checkpoints.h"
 #include "coordinator/keep.h"
 #include "coordinator/process.h"
 #include "coordinator/progress.h"
@@ -37,6 +38,7 @@ struct run {
     struct trace trace;
     struct keep keep;
     struct progress_line progress;
+    struct checkpoints checkpoints;
     struct watchdog watchdog;
     bool may_restart; /* it failed by a stage's death or a stall: what another attempt may be spared */
 };
@@ -165,6 +167,16 @@ static void record(struct run *run)
             run->request->plan->config.run.record_mib);
 }
 
+static void follow_checkpoints(struct run *run)
+{
+    struct error error;
+
+    while (checkpoints_follow(&run->checkpoints, &error)) {
+        progress_clear(&run->progress);
+        fprintf(stderr, "tpcoord: training goes on without a checkpoint: %s\n", error.text);
+    }
+}
+
 static void watch(struct run *run)
 {
     const struct config *config = &run->request->plan->config;
@@ -194,14 +206,19 @@ static void supervise(struct run *run)
             go(run);
         if (run->going) {
             follow(run);
+            follow_checkpoints(run);
             watch(run);
             progress_draw(&run->progress, clock_now_ns());
         }
         record(run);
     }
     run->outcome.end_ns = run->going ? clock_now_ns() : 0;
-    if (run->going)
+    if (run->going) {
         follow(run);
+        follow_checkpoints(run);
+    }
+    run->outcome.checkpoints_written = run->checkpoints.written;
+    run->outcome.checkpoints_failed = run->checkpoints.failed;
     run->outcome.records_lost = run->drain.lost;
     progress_clear(&run->progress);
 }
@@ -234,7 +251,7 @@ static void judge_run(struct run *run)
     locate_divergence(run);
     if (run->outcome.state == RUN_STARTING)
         run->outcome.state =
-            atomic_load(&header->epochs_done) == header->plan.config.run.epochs ? RUN_FINISHED : RUN_INTERRUPTED;
+            atomic_load(&header->epochs_done) >= header->plan.config.run.epochs ? RUN_FINISHED : RUN_INTERRUPTED;
     snprintf(run->segment.header->outcome, sizeof(header->outcome), "%.*s", STAGE_ERROR_MAX - 1,
              run->outcome.state == RUN_FAILED ? run->outcome.error.text : "");
     /* Pairs with a monitor's acquire load: the outcome is there. */
@@ -290,16 +307,28 @@ static enum exit_status report(struct run *run, json_t *json)
     }
     if (!request->label) /* who runs several says what they did */
         (request->quiet ? report_print_essentials : report_print)(request->out, &run->segment, &run->outcome);
-    return run->outcome.state == RUN_FINISHED ? EXIT_DONE : EXIT_INTERRUPTED;
+    if (run->outcome.state == RUN_INTERRUPTED)
+        return EXIT_INTERRUPTED;
+    return run->outcome.checkpoints_failed > 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
-static int attempt(struct run *run, struct error *error)
+/* How to go on with a run that is not at its end. */
+static void say_how_to_continue(const struct run *run)
+{
+    const struct run_request *request = run->request;
+
+    if (run->outcome.state != RUN_FINISHED && request->config && run->checkpoints.newest[0])
+        fprintf(request->out, "continue with: tpcoord %s --resume=%s\n", request->config, request->folder);
+}
+
+static int attempt(struct run *run, struct checkpoint_set *from, struct error *error)
 {
     const struct run_request *request = run->request;
 
     if (room_check(request->plan, error) || segment_create(&run->segment, request->plan, request->folder, error))
         return -1;
     run->drain.segment = &run->segment;
+    checkpoints_begin(&run->checkpoints, &run->segment, request->folder, from);
     if (request->trace && !run->trace.file)
         trace_begin(&run->trace, request->trace, request->plan, run->segment.header->start_ns);
     run->segment.header->interactive = request->interactive;
@@ -316,17 +345,22 @@ static int attempt(struct run *run, struct error *error)
     return 0;
 }
 
-/* Whether another attempt follows; then the run is as new, but for its trace. */
-static bool begin_again(struct run *run)
+/* Whether another attempt follows; then the run is as new, but for its trace. It begins with the newest checkpoint:
+ * *from is NULL, or `set`. */
+static bool begin_again(struct run *run, struct checkpoint_set *set, struct checkpoint_set **from)
 {
     const struct run_request *request = run->request;
     const int restarts = run->outcome.restarts + 1, allowed = request->plan->config.run.restarts;
     const struct trace trace = run->trace;
+    struct error error;
 
     if (!run->may_restart || restarts > allowed || request->signals->interruptions > 0)
         return false;
     say_failed(request, &run->outcome.error);
-    fprintf(stderr, "tpcoord: starting again from the beginning (restart %d of %d)\n", restarts, allowed);
+    *from = set_open_newest(set, request->folder, &error) ? NULL : set;
+    fprintf(stderr, "tpcoord: starting again from %s (restart %d of %d)\n", *from ? set->name : "the beginning",
+            restarts, allowed);
+    checkpoints_end(&run->checkpoints);
     segment_close(&run->segment);
     *run =
         (struct run){.request = request, .outcome = {.folder = request->folder, .restarts = restarts}, .trace = trace};
@@ -336,17 +370,20 @@ static bool begin_again(struct run *run)
 enum exit_status run_execute(const struct run_request *request, json_t *json)
 {
     struct run run = {.request = request, .outcome = {.folder = request->folder}};
+    struct checkpoint_set *from = request->from, set;
     enum exit_status status;
     struct error error;
 
     do {
-        if (attempt(&run, &error)) {
+        if (attempt(&run, from, &error)) {
             say_failed(request, &error);
             report_add_failure(json, &error);
             return EXIT_FAILED;
         }
-    } while (begin_again(&run));
+    } while (begin_again(&run, &set, &from));
     status = report(&run, json);
+    say_how_to_continue(&run);
+    checkpoints_end(&run.checkpoints);
     segment_close(&run.segment);
     return status;
 }

@@ -236,7 +236,7 @@ static json_t *stage_json(const struct plan *plan, const struct network *network
     /* clang-format on */
 }
 
-static json_t *config_json(const struct config *config)
+json_t *config_json(const struct config *config)
 {
     json_t *object = json_object();
     struct config_value value;

@@ -17,6 +17,9 @@ int plan_print_grid(FILE *out, const struct plan *plan, int slots, int minibatch
 /* The report of a run adds its own members to this object. NULL if out of memory; the caller drops the reference. */
 json_t *plan_json(const struct plan *plan, const struct network *network);
 
+/* {"section": {"key": value}} for all keys. */
+json_t *config_json(const struct config *config);
+
 /* Null for what is not UTF-8, which JSON cannot hold: a path may be anything. */
 json_t *text_json(const char *text);
 

@@ -78,6 +78,9 @@ struct config {
         bool nesterov;
     } train;
     struct {
+        int keep;
+    } checkpoints;
+    struct {
         char backend[CONFIG_NAME_MAX];
         int threads;
     } device;

@@ -120,6 +120,9 @@ const struct config_key config_keys[] = {
     {MEMBER(train, nesterov), KEY_BOOLEAN, "no",
      .help = "Nesterov's form of momentum"},
 
+    {MEMBER(checkpoints, keep), KEY_INTEGER, "2", 1, 1000,
+     .help = "newest checkpoints that are kept; the one with the best test top-1 always is"},
+
     {MEMBER(device, backend), KEY_CHOICE_NAME, "auto", .choices = CHOICES("auto", "reference", "onednn"),
      .help = "who computes; reference: plain C, slow; auto: the fastest that works here"},
     {MEMBER(device, threads), KEY_INTEGER, "1", 1, 256,

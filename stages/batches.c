@@ -8,7 +8,7 @@ struct batches {
     const struct plan *plan;
     struct dataset *dataset; /* NULL in between the first and the last stage */
     enum phase phase;
-    int epoch;
+    int epoch, skipped;
     int *order;      /* [train count] */
     int *test_order; /* [test count]: 0, 1, 2, ... */
     uint8_t *labels; /* [batch] */
@@ -63,19 +63,20 @@ void batches_destroy(struct batches *batches)
     free(batches);
 }
 
-void batches_begin(struct batches *batches, enum phase phase, int epoch)
+void batches_begin(struct batches *batches, enum phase phase, int epoch, int skipped)
 {
     const struct plan *plan = batches->plan;
 
     batches->phase = phase;
     batches->epoch = epoch;
+    batches->skipped = skipped;
     if (batches->dataset && phase == PHASE_TRAIN)
         data_order((uint64_t)plan->config.run.seed, epoch, plan->data.train_count, batches->order);
 }
 
 int batches_rows(const struct batches *batches, int minibatch)
 {
-    return batches->phase == PHASE_TRAIN ? plan_minibatch_rows(batches->plan, minibatch)
+    return batches->phase == PHASE_TRAIN ? plan_minibatch_rows(batches->plan, batches->skipped + minibatch)
                                          : plan_test_minibatch_rows(batches->plan, minibatch);
 }
 
@@ -83,7 +84,7 @@ static const int *indices(const struct batches *batches, int minibatch)
 {
     const int *order = batches->phase == PHASE_TRAIN ? batches->order : batches->test_order;
 
-    return order + (size_t)(minibatch - 1) * (size_t)batches->plan->config.data.batch;
+    return order + (size_t)(batches->skipped + minibatch - 1) * (size_t)batches->plan->config.data.batch;
 }
 
 static const struct samples *samples(const struct batches *batches)

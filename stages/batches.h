@@ -13,8 +13,9 @@ struct batches; /* opaque */
 int batches_create(struct batches **out, const struct plan *plan, int stage, struct error *error);
 void batches_destroy(struct batches *batches);
 
-/* Training visits the samples in the epoch's order, evaluation in the file's. */
-void batches_begin(struct batches *batches, enum phase phase, int epoch);
+/* Training visits the samples in the epoch's order, evaluation in the file's. The first `skipped` mini-batches are left
+ * out: those that follow count from 1. */
+void batches_begin(struct batches *batches, enum phase phase, int epoch, int skipped);
 
 /* Rows of mini-batch i (1..) of the phase. */
 int batches_rows(const struct batches *batches, int minibatch);

@@ -1,14 +1,54 @@
-/* What a stage has learned, as a safetensors file that other tools read. */
+/* A stage's part of a checkpoint: what it has learned, as safetensors files that other tools read. The coordinator adds
+ * a manifest when every stage has written its part (coordinator/checkpoints.h); a set without one does not exist.
+ *
+ *   RUN/checkpoints/epoch-0003/                     after epoch 3
+ *   RUN/checkpoints/epoch-0003-minibatch-000412/    stopped after mini-batch 412 of epoch 3
+ *     stage-2.safetensors              parameters and running statistics by their names, and the optimizer's
+ *                                      "optimizer.momentum.<name>"
+ *     stage-2-version-2287.safetensors "version.2287.<name>": parameters as 2287 updates had made them, which later
+ *                                      mini-batches still read (simulation_versions_read_after) */
 #ifndef TP_STAGES_CHECKPOINT_H
 #define TP_STAGES_CHECKPOINT_H
 
-#include "base/error.h"
-#include "model/model.h"
+#include <stdint.h>
 
-/* Writes <folder>/<name>/stage-<stage>.safetensors, making the folder; through a temporary name, so that the file is
- * whole or absent. Tensors are named by global layer ("block3.conv1.weight", "block3.bn1.running_mean") and laid out
- * as PyTorch has them: filters [out][in][height][width]. */
-int checkpoint_write(const char *folder, const char *name, int stage, const struct network *network,
-                     const struct slice *slice, const float *weights, const float *state, struct error *error);
+#include "plan/config.h"
+#include "stages/tensors.h"
+
+enum { CHECKPOINT_NAME_MAX = 48, CHECKPOINT_PATH_MAX = CONFIG_PATH_MAX + 128 };
+
+#define CHECKPOINTS_FOLDER "checkpoints"
+
+/* The name of a set's folder. `minibatch` 0: the epoch's end. */
+void checkpoint_set_name(int epoch, int minibatch, char name[CHECKPOINT_NAME_MAX]);
+
+/* The name of a stage's file in it. `version` negative: its main one. */
+void checkpoint_file_name(int stage, int version, char name[CHECKPOINT_NAME_MAX]);
+
+/* Tensors of a file that share a prefix, and the slice's array in which they lie. */
+struct tensor_group {
+    char prefix[32];
+    bool state;
+    float *floats;
+};
+
+struct written_file {
+    uint64_t bytes;
+    uint32_t crc32;
+};
+
+/* Writes <run_folder>/checkpoints/<set>/<file>, making the folders; through a temporary name, so that it is whole or
+ * absent, and synchronised with the disk. 0, or the errno that says why it could not be written. */
+int checkpoint_write(const char *run_folder, const char *set, const char *file, const struct tensors *tensors,
+                     const struct tensor_group *groups, int group_count, struct written_file *written);
+
+/* Fills the groups' arrays from stage-1.safetensors ... stage-<files>.safetensors of a set's folder, whatever stage
+ * wrote which tensor. -1 and the file that is damaged, or the tensor that is missing or of another shape. */
+int checkpoint_read(const char *folder, int files, const struct tensors *tensors, const struct tensor_group *groups,
+                    int group_count, struct error *error);
+
+/* The same from one file of the folder. */
+int checkpoint_read_file(const char *folder, const char *file, const struct tensors *tensors,
+                         const struct tensor_group *groups, int group_count, struct error *error);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/numbers.h"
 #include "stages/internal.h"
 
 /* Every wait ends by itself after this long, to look at the abort flag again. */
@@ -49,7 +50,7 @@ static void obey_stop(struct stage *stage)
 {
     struct phase_run *phase = &stage->phase;
     int microbatches = phase->schedule.microbatches;
-    int admitted = (phase->progress.forwards + microbatches - 1) / microbatches;
+    int admitted = max_int(phase->replayed, (phase->progress.forwards + microbatches - 1) / microbatches);
     uint64_t stopped_at = atomic_load_explicit(&stage->header->stopped_at, memory_order_acquire);
 
     /* A phase that was admitted to its end is not shortened, as later stages may have left it already: the request then
@@ -60,32 +61,53 @@ static void obey_stop(struct stage *stage)
         atomic_store_explicit(&stage->header->stopped_at, stopped_at, memory_order_release);
         segment_ring_all(stage->segment);
     }
-    if (stopped_at >> 32 == stop_point(phase->epoch, phase->kind, 0) >> 32) {
+    if (stopped_at >> 32 == stop_point(phase->epoch, phase->kind, 0) >> 32 &&
+        phase->schedule.minibatches != (int)(uint32_t)stopped_at) {
+        if (phase->kind == PHASE_TRAIN)
+            save_stopped(stage, (int)(uint32_t)stopped_at);
         phase->schedule.minibatches = (int)(uint32_t)stopped_at;
         if (phase->tracker)
             versions_stop(phase->tracker, phase->schedule.minibatches);
     }
 }
 
-static struct next next_static(struct stage *stage)
+/* Passes over the ops that a stop has cut off, and those that were run before the checkpoint. */
+static int pass_over(struct stage *stage, const struct stage_order *order, struct error *error)
 {
     struct phase_run *phase = &stage->phase;
-    const struct stage_order *order = &stage->simulation->stages[stage->index - 1];
 
-    while (phase->next_op < order->op_count && order->ops[phase->next_op].minibatch > phase->schedule.minibatches)
-        phase->next_op++;
-    if (phase->next_op == order->op_count)
-        return (struct next){.kind = NEXT_DONE};
-    return schedule_can_run(&phase->schedule, stage->index, &phase->progress, &order->ops[phase->next_op]);
+    for (; phase->next_op < order->op_count; phase->next_op++) {
+        const struct op *op = &order->ops[phase->next_op];
+
+        if (op->minibatch <= phase->replayed) {
+            if (passes_replay(stage, op, error))
+                return -1;
+        } else if (op->minibatch <= phase->schedule.minibatches) {
+            break;
+        }
+    }
+    return 0;
 }
 
-static struct next next_op(struct stage *stage)
+static int next_op(struct stage *stage, struct next *next, struct error *error)
 {
+    struct phase_run *phase = &stage->phase;
+    const struct stage_order *order;
+
     obey_stop(stage);
+    if (!phase->simulation) {
+        refresh_progress(stage);
+        *next = schedule_next(&phase->schedule, stage->index, &phase->progress);
+        return 0;
+    }
+    order = &phase->simulation->stages[stage->index - 1];
+    if (pass_over(stage, order, error))
+        return -1;
     refresh_progress(stage);
-    if (stage->simulation && stage->phase.kind == PHASE_TRAIN)
-        return next_static(stage);
-    return schedule_next(&stage->phase.schedule, stage->index, &stage->phase.progress);
+    *next = (struct next){.kind = NEXT_DONE};
+    if (phase->next_op < order->op_count)
+        *next = schedule_can_run(&phase->schedule, stage->index, &phase->progress, &order->ops[phase->next_op]);
+    return 0;
 }
 
 void executor_sleep(struct stage *stage, int milliseconds)
@@ -128,7 +150,7 @@ static int run_op(struct stage *stage, const struct op *op, struct error *error)
     struct op_record record = {
         .start_ns = clock_now_ns(),
         .epoch = phase->epoch,
-        .minibatch = op->minibatch,
+        .minibatch = phase->skipped + op->minibatch,
         .first = (int16_t)op->first,
         .count = (int16_t)op->count,
         .kind = (uint8_t)op->kind,
@@ -140,11 +162,41 @@ static int run_op(struct stage *stage, const struct op *op, struct error *error)
     telemetry_activity(stage, ACTIVITY_RUN, WAIT_NONE, op);
     record.held_ns = hold_stretch(stage, op);
     if (passes_run(stage, op, &record, error))
-        return error_prefix(error, "mini-batch %d of epoch %d", op->minibatch, phase->epoch);
+        return error_prefix(error, "mini-batch %d of epoch %d", phase->skipped + op->minibatch, phase->epoch);
     record.end_ns = clock_now_ns();
     telemetry_op(stage, &record);
     phase->next_op++;
     return check_abort(stage, error);
+}
+
+/* The epoch that a checkpoint holds the begin of. What was run before it took slots and messages, as it were. */
+static int continue_epoch(struct stage *stage, struct error *error)
+{
+    struct phase_run *phase = &stage->phase;
+    const struct start *start = &stage->header->start;
+    const struct schedule *schedule = &phase->schedule;
+    const uint64_t replayed = (uint64_t)start->replayed,
+                   slots = (uint64_t)(schedule->microbatches / schedule_slot_size(schedule));
+
+    phase->loss_sum = start->sums.loss;
+    phase->samples = start->sums.samples;
+    phase->top1 = start->sums.top1;
+    phase->top5 = start->sums.top5;
+    phase->skipped = start->filled_after;
+    phase->schedule.minibatches -= start->filled_after;
+    if (phase->simulation && start->filled_after > 0)
+        phase->simulation = stage->remainder;
+    phase->replayed = start->replayed;
+    phase->first_version -= start->replayed;
+    phase->activations_before -= replayed * (uint64_t)schedule->microbatches;
+    phase->gradients_before -= replayed * slots;
+    stage->slots_before -= replayed * slots;
+    if (phase->replayed == 0)
+        return 0;
+    weights_renumber(stage->weights, phase->first_version);
+    if (save_find_versions(stage, phase->replayed, &phase->restored))
+        return error_set(error, "out of memory");
+    return save_restore_version(stage, phase->first_version, weights_live(stage->weights), error);
 }
 
 static int begin_phase(struct stage *stage, enum phase kind, int epoch, struct error *error)
@@ -155,11 +207,14 @@ static int begin_phase(struct stage *stage, enum phase kind, int epoch, struct e
         .kind = kind,
         .epoch = epoch,
         .schedule = kind == PHASE_TRAIN ? plan_training(stage->plan) : plan_evaluation(stage->plan),
+        .simulation = kind == PHASE_TRAIN ? stage->simulation : NULL,
         .first_version = atomic_load(&stage->block->applied),
         .activations_before = stage->down_in.messages,
         .gradients_before = stage->up_in.messages,
     };
-    batches_begin(stage->batches, kind, epoch);
+    if (kind == PHASE_TRAIN && save_continues(stage, epoch) && continue_epoch(stage, error))
+        return -1;
+    batches_begin(stage->batches, kind, epoch, phase->skipped);
     telemetry_phase(stage);
     if (kind == PHASE_TRAIN) {
         phase->tracker = versions_create(&phase->schedule, stage->index, phase->first_version);
@@ -183,8 +238,9 @@ int executor_run_phase(struct stage *stage, enum phase kind, int epoch, struct e
 
     if (begin_phase(stage, kind, epoch, error))
         return -1;
-    while (!failed && (next = next_op(stage)).kind != NEXT_DONE)
-        failed = step(stage, &next, error);
+    while (!(failed = next_op(stage, &next, error)) && next.kind != NEXT_DONE)
+        if ((failed = step(stage, &next, error)))
+            break;
     if (failed)
         divergence_locate(stage);
     versions_destroy(stage->phase.tracker);

@@ -7,17 +7,30 @@
 #include "stages/batches.h"
 #include "stages/compute.h"
 #include "stages/stage.h"
+#include "stages/tensors.h"
 #include "stages/weights.h"
 #include "transport/ring.h"
+
+/* What later mini-batches read of the versions before `live`: bit d stands for version live - d. */
+struct old_versions {
+    int live;
+    uint64_t bits;
+};
 
 /* Training or evaluation of one epoch. */
 struct phase_run {
     enum phase kind;
     int epoch;
-    struct schedule schedule; /* minibatches may shrink when the run is stopped */
+    struct schedule schedule;            /* minibatches may shrink when the run is stopped */
+    int skipped;                         /* mini-batches of the epoch that come before the schedule's first */
+    int replayed;                        /* static order: mini-batches whose ops are counted, not run (struct start) */
+    const struct simulation *simulation; /* static order, training only */
     struct progress progress;
-    struct version_tracker *tracker;               /* training only */
-    int first_version;                             /* live when the phase began */
+    struct version_tracker *tracker; /* training only */
+    int first_version;               /* live when the phase began */
+    struct old_versions restored;    /* static order, replay: from the checkpoint */
+    struct old_versions kept;        /* static order, stopped: to save before they go */
+    int versions_saved;
     uint64_t activations_before, gradients_before; /* messages taken from the links in earlier phases */
     int next_op;                                   /* static order: index of the next op */
     double loss_sum;                               /* stage W, over the phase; */
@@ -35,7 +48,9 @@ struct stage {
     struct compute *compute;
     struct batches *batches;
     struct weights *weights;
-    struct simulation *simulation; /* static order; NULL if dynamic */
+    struct tensors tensors;
+    struct simulation *simulation; /* static order: of an epoch; NULL if dynamic */
+    struct simulation *remainder;  /* likewise of the rest of the first one, if its pipeline is filled anew */
     float *state, *gradient, *momentum;
     float *blended; /* the intermediate weight; NULL unless a rule asks for it */
     int set_count;
@@ -75,8 +90,35 @@ int executor_run_phase(struct stage *stage, enum phase kind, int epoch, struct e
 bool hold_wanted(const struct stage *stage);
 uint64_t hold_stretch(struct stage *stage, const struct op *op);
 
+/* stages/save.c: fills in weights, momentum and running statistics from the checkpoint with which the run begins, if
+ * there is one. */
+int save_restore(struct stage *stage, struct error *error);
+
+/* Whether the run goes on within this epoch, or with its test. */
+bool save_continues(const struct stage *stage, int epoch);
+
+/* Fills in a version that a replayed update has made, or that was live when a replayed phase began, if anyone reads
+ * it. */
+int save_restore_version(struct stage *stage, int version, float *floats, struct error *error);
+
+/* Static order: what mini-batches after `minibatch` of the phase read, when all up to it are trained. -1 if out of
+ * memory. */
+int save_find_versions(const struct stage *stage, int minibatch, struct old_versions *versions);
+
+/* The phase is about to be stopped after `minibatch`: what later ones read is saved, now or before it goes. */
+void save_stopped(struct stage *stage, int minibatch);
+
+/* The live version is about to go. */
+void save_version_before_update(struct stage *stage);
+
+/* All that the stage has learned after this mini-batch of the epoch. */
+void save_epoch(struct stage *stage, int epoch, int minibatch, const struct epoch_sums *sums);
+
 /* stages/executor.c: waits on the doorbell, but no longer than the bound. */
 void executor_sleep(struct stage *stage, int milliseconds);
+
+/* stages/passes.c: counts an op that was run before the checkpoint from which the run goes on. */
+int passes_replay(struct stage *stage, const struct op *op, struct error *error);
 
 /* stages/passes.c: executes one op that can run and fills the versions, loss and bytes of its record. */
 int passes_run(struct stage *stage, const struct op *op, struct op_record *record, struct error *error);
@@ -101,6 +143,6 @@ void telemetry_sent(struct stage *stage, uint64_t bytes);
 void telemetry_backward(struct stage *stage, const struct backward_versions *versions);
 void telemetry_version_difference(struct stage *stage, int difference);
 void telemetry_op(struct stage *stage, struct op_record *record);
-void telemetry_epoch(struct stage *stage, int epoch, const struct phase_run *trained);
+void telemetry_epoch(struct stage *stage, int epoch, const struct epoch_sums *trained);
 
 #endif

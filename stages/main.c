@@ -42,6 +42,7 @@ static void set_signals(void)
     signal(SIGQUIT, SIG_IGN);
     signal(SIGTERM, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a checkpoint beyond the limit is an error like a full disk */
     prctl(PR_SET_PDEATHSIG, SIGUSR1);
 }
 

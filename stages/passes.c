@@ -147,8 +147,8 @@ static int run_forward(struct stage *stage, const struct op *op, struct op_recor
  * it is what the unit-time schedule says, so that a run can be repeated. */
 static int committed_version(const struct stage *stage, int minibatch)
 {
-    if (stage->simulation)
-        return stage->phase.first_version + stage->simulation->committed[minibatch - 1];
+    if (stage->phase.simulation)
+        return stage->phase.first_version + stage->phase.simulation->committed[minibatch - 1];
     return atomic_load_explicit(&segment_stage(stage->segment, 1)->applied, memory_order_acquire);
 }
 
@@ -242,6 +242,7 @@ static int update(struct stage *stage, struct op_record *record, struct error *e
         .nesterov = config->train.nesterov,
     };
 
+    save_version_before_update(stage);
     versions_update(tracker);
     if (weights_update(stage->weights, tracker, compute_backend(stage->compute), &sgd, stage->gradient, stage->momentum,
                        error))
@@ -299,6 +300,28 @@ static int run_backward(struct stage *stage, const struct op *op, struct op_reco
         finish_loss(stage, &tensors, record);
     telemetry_activity(stage, ACTIVITY_UPDATE, WAIT_NONE, op);
     return update(stage, record, error);
+}
+
+int passes_replay(struct stage *stage, const struct op *op, struct error *error)
+{
+    struct phase_run *phase = &stage->phase;
+    const struct simulation *simulation = phase->simulation;
+    const int number = (op->minibatch - 1) * phase->schedule.microbatches + op->first - 1;
+    float *floats;
+
+    if (op->kind == OP_FORWARD)
+        versions_begin_forward(phase->tracker, op, phase->first_version + simulation->pins[number]);
+    else
+        versions_begin_backward(phase->tracker, op, phase->first_version + simulation->committed[op->minibatch - 1]);
+    weights_retire(stage->weights, phase->tracker);
+    versions_end(phase->tracker, op);
+    progress_advance(&phase->progress, op);
+    if (!schedule_updates_after(&phase->schedule, op))
+        return 0;
+    save_version_before_update(stage);
+    versions_update(phase->tracker);
+    floats = weights_make_room(stage->weights, phase->tracker, error);
+    return floats ? save_restore_version(stage, versions_live(phase->tracker), floats, error) : -1;
 }
 
 int passes_run(struct stage *stage, const struct op *op, struct op_record *record, struct error *error)

@@ -5,7 +5,6 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
-#include "stages/checkpoint.h"
 #include "stages/internal.h"
 
 static const struct plan_stage *own_plan(const struct stage *stage)
@@ -61,11 +60,15 @@ static int create_activations(struct stage *stage, struct error *error)
 static int simulate(struct stage *stage, struct error *error)
 {
     struct schedule schedule = plan_training(stage->plan);
+    const struct link_slots slots = {.gradients = stage->plan->gradient_slots};
+    const int left_out = stage->header->start.filled_after;
 
     if (stage->plan->config.pipeline.order != RUN_STATIC)
         return 0;
-    return simulate_slots(&schedule, (struct link_slots){.gradients = stage->plan->gradient_slots}, &stage->simulation,
-                          error);
+    if (simulate_slots(&schedule, slots, &stage->simulation, error))
+        return -1;
+    schedule.minibatches -= left_out;
+    return left_out > 0 && schedule.minibatches > 0 ? simulate_slots(&schedule, slots, &stage->remainder, error) : 0;
 }
 
 int stage_create(struct stage **out, const struct segment *segment, int index, struct error *error)
@@ -83,7 +86,7 @@ int stage_create(struct stage **out, const struct segment *segment, int index, s
     open_links(stage);
     if (compute_create(&stage->compute, stage->plan, index, error) ||
         batches_create(&stage->batches, stage->plan, index, error) || create_weights(stage, error) ||
-        create_activations(stage, error) || simulate(stage, error)) {
+        create_activations(stage, error) || simulate(stage, error) || save_restore(stage, error)) {
         stage_destroy(stage);
         return -1;
     }
@@ -97,6 +100,8 @@ void stage_destroy(struct stage *stage)
     if (!stage)
         return;
     simulation_destroy(stage->simulation);
+    simulation_destroy(stage->remainder);
+    tensors_release(&stage->tensors);
     free(stage->sets);
     free(stage->images);
     free(stage->blended);
@@ -119,14 +124,6 @@ const float *stage_state(const struct stage *stage)
     return stage->state;
 }
 
-static int save(const struct stage *stage, const char *name, struct error *error)
-{
-    if (!stage->header->run_folder[0])
-        return 0;
-    return checkpoint_write(stage->header->run_folder, name, stage->index, compute_network(stage->compute),
-                            &own_plan(stage)->slice, stage_weights(stage), stage->state, error);
-}
-
 /* Whether the run was stopped in the phase that has just ended. */
 static bool stopped_in(const struct stage *stage, enum phase kind, int epoch)
 {
@@ -135,26 +132,44 @@ static bool stopped_in(const struct stage *stage, enum phase kind, int epoch)
     return stopped_at >> 32 == stop_point(epoch, kind, 0) >> 32;
 }
 
+/* Trains what of the epoch is not trained yet, and saves it. */
+static int train_epoch(struct stage *stage, int epoch, struct epoch_sums *sums, struct error *error)
+{
+    const struct start *start = &stage->header->start;
+    const struct phase_run *phase = &stage->phase;
+    const bool continued = save_continues(stage, epoch);
+    const int before = continued ? start->filled_after + start->replayed : 0;
+    int trained = before;
+
+    *sums = continued ? start->sums : (struct epoch_sums){0};
+    if (before < stage->plan->minibatches_per_epoch) {
+        if (executor_run_phase(stage, PHASE_TRAIN, epoch, error))
+            return -1;
+        trained = phase->skipped + phase->schedule.minibatches;
+        *sums = (struct epoch_sums){phase->loss_sum, phase->samples, phase->top1, phase->top5, sums->training_ns};
+        if (phase->start_ns > 0)
+            sums->training_ns += clock_now_ns() - phase->start_ns;
+    }
+    if (trained > before)
+        save_epoch(stage, epoch, trained, sums);
+    return 0;
+}
+
 static int run_epoch(struct stage *stage, int epoch, bool *stopped, struct error *error)
 {
     struct epoch_result *result = &stage->header->epochs[epoch - 1];
-    struct phase_run trained;
-    char name[32];
+    struct epoch_sums trained;
 
-    if (executor_run_phase(stage, PHASE_TRAIN, epoch, error))
+    if (train_epoch(stage, epoch, &trained, error))
         return -1;
-    trained = stage->phase;
-    /* Stage 1 is the first to begin and the last to update. Published by the next activation it sends. */
-    if (stage_is_first(stage)) {
-        result->start_ns = trained.start_ns;
-        result->trained_ns = clock_now_ns();
-    }
     *stopped = stopped_in(stage, PHASE_TRAIN, epoch);
-    snprintf(name, sizeof(name), *stopped ? "interrupted" : "epoch-%d", epoch);
-    if (save(stage, name, error))
-        return -1;
     if (*stopped)
         return 0;
+    /* Stage 1 is the first to begin and the last to update. Published by the next activation it sends. */
+    if (stage_is_first(stage)) {
+        result->trained_ns = clock_now_ns();
+        result->start_ns = result->trained_ns - trained.training_ns;
+    }
     if (executor_run_phase(stage, PHASE_EVALUATE, epoch, error))
         return -1;
     *stopped = stopped_in(stage, PHASE_EVALUATE, epoch);
@@ -165,9 +180,10 @@ static int run_epoch(struct stage *stage, int epoch, bool *stopped, struct error
 
 int stage_run(struct stage *stage, struct error *error)
 {
+    const struct start *start = &stage->header->start;
     bool stopped = false;
 
-    for (int epoch = 1; epoch <= stage->plan->config.run.epochs && !stopped; epoch++)
+    for (int epoch = start->epoch; epoch <= stage->plan->config.run.epochs && !stopped; epoch++)
         if (run_epoch(stage, epoch, &stopped, error))
             return -1;
     return 0;

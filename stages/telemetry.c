@@ -36,9 +36,14 @@ void telemetry_start(struct stage *stage)
 
 void telemetry_activity(struct stage *stage, enum activity_kind kind, enum wait_cause cause, const struct op *op)
 {
-    const struct activity activity = {
-        .kind = kind, .cause = cause, .phase = stage->phase.kind, .op = op ? *op : (struct op){0}};
-    uint64_t word = activity_pack(&activity);
+    struct activity activity = {.kind = kind, .cause = cause, .phase = stage->phase.kind};
+    uint64_t word;
+
+    if (op) {
+        activity.op = *op;
+        activity.op.minibatch += stage->phase.skipped;
+    }
+    word = activity_pack(&activity);
 
     if (word == atomic_load_explicit(&stage->block->activity, memory_order_relaxed))
         return;
@@ -170,7 +175,7 @@ void telemetry_op(struct stage *stage, struct op_record *record)
     set(&counters->minibatch, record->minibatch);
 }
 
-void telemetry_epoch(struct stage *stage, int epoch, const struct phase_run *trained)
+void telemetry_epoch(struct stage *stage, int epoch, const struct epoch_sums *trained)
 {
     const struct phase_run *tested = &stage->phase;
     struct epoch_result *result = &stage->header->epochs[epoch - 1];
@@ -178,7 +183,7 @@ void telemetry_epoch(struct stage *stage, int epoch, const struct phase_run *tra
     result->end_ns = clock_now_ns();
     result->trained_samples = trained->samples;
     result->tested_samples = tested->samples;
-    result->train_loss = trained->loss_sum / trained->samples;
+    result->train_loss = trained->loss / trained->samples;
     result->test_loss = tested->loss_sum / tested->samples;
     result->test_top1 = (double)tested->top1 / tested->samples;
     result->test_top5 = (double)tested->top5 / tested->samples;

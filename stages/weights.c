@@ -57,6 +57,12 @@ static int find(const struct weights *weights, int version)
     return -1;
 }
 
+void weights_renumber(struct weights *weights, int version)
+{
+    weights->buffers[find(weights, weights->live)].version = version;
+    weights->live = version;
+}
+
 float *weights_live(struct weights *weights)
 {
     return weights->buffers[find(weights, weights->live)].floats;
@@ -88,15 +94,35 @@ void weights_retire(struct weights *weights, const struct version_tracker *track
     }
 }
 
-int weights_update(struct weights *weights, const struct version_tracker *tracker, const struct backend *backend,
-                   const struct sgd *sgd, const float *gradient, float *momentum, struct error *error)
+/* The buffer for the version after the live one; -1 if all are in use. */
+static int choose_buffer(struct weights *weights, const struct version_tracker *tracker, struct error *error)
 {
-    int from = find(weights, weights->live), to = from;
+    int to = find(weights, weights->live);
 
     weights_retire(weights, tracker);
     if (versions_needed(tracker, weights->live) && (to = find(weights, FREE)) < 0)
         return error_set(error, "no room for weight version %d: all %d buffers are in use", versions_live(tracker),
                          weights->buffer_count);
+    return to;
+}
+
+float *weights_make_room(struct weights *weights, const struct version_tracker *tracker, struct error *error)
+{
+    int to = choose_buffer(weights, tracker, error);
+
+    if (to < 0)
+        return NULL;
+    weights->buffers[to].version = weights->live = versions_live(tracker);
+    return weights->buffers[to].floats;
+}
+
+int weights_update(struct weights *weights, const struct version_tracker *tracker, const struct backend *backend,
+                   const struct sgd *sgd, const float *gradient, float *momentum, struct error *error)
+{
+    int from = find(weights, weights->live), to = choose_buffer(weights, tracker, error);
+
+    if (to < 0)
+        return -1;
     if (backend->sgd_update(sgd, weights->parameters, weights->buffers[from].floats, gradient, momentum,
                             weights->buffers[to].floats, error))
         return -1;

@@ -14,6 +14,9 @@ struct weights; /* opaque */
 int weights_create(struct weights **out, size_t parameters, int buffers, struct error *error);
 void weights_destroy(struct weights *weights);
 
+/* Gives the live version, the only one, this number. */
+void weights_renumber(struct weights *weights, int version);
+
 float *weights_live(struct weights *weights);
 
 /* The buffer of a version; NULL if it is no longer, or not yet, here. */
@@ -29,5 +32,8 @@ void weights_retire(struct weights *weights, const struct version_tracker *track
  * else into a free buffer. Call after versions_update(). Fails if there are more versions than buffers. */
 int weights_update(struct weights *weights, const struct version_tracker *tracker, const struct backend *backend,
                    const struct sgd *sgd, const float *gradient, float *momentum, struct error *error);
+
+/* Likewise, but nothing is computed: returns the version's buffer, in which the old one may be. NULL on failure. */
+float *weights_make_room(struct weights *weights, const struct version_tracker *tracker, struct error *error);
 
 #endif

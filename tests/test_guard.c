@@ -248,7 +248,9 @@ START_TEST(no_descriptors_are_said)
 
         ck_assert_uint_lt(count, 100);
         ck_assert_msg(strstr(err, "Too many open files\n") || strstr(err, "Error 24\n"), "%s", err);
-        ck_assert_int_eq(occurrences(err, "\n"), 1);
+        /* One line, or one for the checkpoint and one for the report. */
+        ck_assert_int_eq(occurrences(err, "\n"),
+                         occurrences(err, "Too many open files\n") + occurrences(err, "Error 24\n"));
         said += strncmp(err, "tpcoord: ", 9) == 0 || strstr(err, ".ini:");
     }
     ck_assert_int_gt(said, 0);

@@ -81,6 +81,7 @@ static int initialise(struct segment *segment, const struct plan *plan, const ch
     snprintf(header->name, sizeof(header->name), "%s", segment->name);
     snprintf(header->run_folder, sizeof(header->run_folder), "%s", run_folder);
     atomic_init(&header->stopped_at, UINT64_MAX);
+    header->start.epoch = 1;
     header->plan = *plan;
     for (int s = 1; s <= MAX_STAGES; s++)
         atomic_init(&segment_controls(segment)->ops_allowed[s - 1], UINT64_MAX);

@@ -23,7 +23,7 @@
 #define SEGMENT_MAGIC UINT64_C(0x0a6e75722d7074) /* "tp-run\n" */
 
 enum {
-    SEGMENT_VERSION = 2,
+    SEGMENT_VERSION = 4,
     TELEMETRY_RECORDS = 8192,
     STAGE_ERROR_MAX = 1024,
     EPOCHS_MAX = 1000,
@@ -114,6 +114,35 @@ struct epoch_result {
     int32_t trained_samples, tested_samples;
 };
 
+/* Sums over the mini-batches of an epoch that are trained. */
+struct epoch_sums {
+    double loss;
+    int32_t samples, top1, top5;
+    uint64_t training_ns;
+};
+
+/* Where a run begins: at the initial weights, or at what a checkpoint holds (stages/checkpoint.h). */
+struct start {
+    char set[CONFIG_PATH_MAX]; /* the checkpoint's folder; "": there is none, and all else is 0 but the epoch, 1 */
+    int32_t files;             /* stages that have written one into it */
+    bool momentum;             /* they had one */
+    int32_t epoch;             /* in which the run goes on; it may be trained, and only its test be missing */
+    int32_t filled_after;      /* mini-batch of the epoch after which its pipeline was filled: 0, but after a checkpoint
+                                  that does not continue bit for bit */
+    int32_t replayed;          /* mini-batches after that one which are trained: their ops are only counted */
+    int32_t updates;           /* applied since the run first began */
+    struct epoch_sums sums;    /* of the epoch's trained mini-batches */
+};
+
+/* A file of a checkpoint that a stage has written, or not. */
+enum { SAVED_NOT_YET = 0, SAVED = 1 }; /* -errno: it could not be */
+struct saved_file {
+    _Atomic int32_t state; /* stored last */
+    int32_t number;        /* of the mini-batch in its epoch, or of the weight version */
+    uint64_t bytes;
+    uint32_t crc32; /* zlib's */
+};
+
 /* The weight versions that a stage holds and why (schedule/versions.h), rewritten as ops begin and end. `sequence` is
  * odd while it is being rewritten: a reader whose copy began or ended with another value looks again. */
 struct version_table {
@@ -136,6 +165,10 @@ struct stage_block {
     alignas(CACHE_LINE) struct counters counters;
     struct version_table versions;
     struct telemetry telemetry;
+    struct saved_file saved[EPOCHS_MAX]; /* at the end of epoch e, or where it was stopped: saved[e - 1] */
+    struct saved_file
+        saved_versions[MAX_STAGES];     /* where it was stopped: older versions, in order; state 0 ends them */
+    struct epoch_sums sums[EPOCHS_MAX]; /* of what was trained when saved[e - 1] was; stage W, training_ns stage 1 */
 };
 
 /* A link's message: one micro-batch's activation, or the gradient of the micro-batches that one backward covered. */
@@ -187,6 +220,7 @@ struct segment_header {
     _Atomic uint64_t stopped_at; /* set by stage 1 when it obeys `stop`: the last mini-batch it admitted, as
                                     stop_point(); UINT64_MAX before */
     struct epoch_result epochs[EPOCHS_MAX];
+    struct start start; /* written before the stages are started */
     struct plan plan;
 };
 

@@ -178,6 +178,13 @@ static int no_blend(size_t count, const float *live, const float *stale, float s
     return 0;
 }
 
+/* Nothing is saved, so nobody asks. */
+const struct network *compute_network(const struct compute *compute)
+{
+    (void)compute;
+    return NULL;
+}
+
 const struct backend *compute_backend(const struct compute *compute)
 {
     static const struct backend backend = {.name = "none", .sgd_update = count_update, .blend = no_blend};
@@ -223,11 +230,12 @@ const struct layer *compute_weights_not_finite(const struct compute *compute, co
 }
 
 /* In place of stages/batches.c: one row per micro-batch. */
-void batches_begin(struct batches *batches, enum phase phase, int epoch)
+void batches_begin(struct batches *batches, enum phase phase, int epoch, int skipped)
 {
     (void)batches;
     (void)phase;
     (void)epoch;
+    (void)skipped;
 }
 
 int batches_rows(const struct batches *batches, int minibatch)

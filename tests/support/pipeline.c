@@ -8,11 +8,19 @@
 
 void pipeline_create(struct pipeline *pipeline, const char *const *overrides)
 {
+    pipeline_create_in(pipeline, overrides, "", NULL);
+}
+
+void pipeline_create_in(struct pipeline *pipeline, const char *const *overrides, const char *folder,
+                        struct checkpoint_set *from)
+{
     struct error error;
 
     memset(pipeline, 0, sizeof(*pipeline));
     planned(&pipeline->plan, &pipeline->network, overrides, true);
     ck_assert_msg(!segment_create_private(&pipeline->segment, &pipeline->plan, &error), "%s", error.text);
+    snprintf(pipeline->segment.header->run_folder, CONFIG_PATH_MAX, "%s", folder);
+    checkpoints_begin(&pipeline->checkpoints, &pipeline->segment, pipeline->segment.header->run_folder, from);
     for (int s = 1; s <= pipeline->plan.stage_count; s++)
         ck_assert_msg(!stage_create(&pipeline->stages[s - 1], &pipeline->segment, s, &error), "%s", error.text);
 }
@@ -35,6 +43,8 @@ void pipeline_start(struct pipeline *pipeline)
 
 void pipeline_wait(struct pipeline *pipeline, int result)
 {
+    struct error error;
+
     for (int s = 0; s < pipeline->plan.stage_count; s++) {
         pthread_join(pipeline->threads[s].thread, NULL);
         if (pipeline->threads[s].result)
@@ -43,12 +53,15 @@ void pipeline_wait(struct pipeline *pipeline, int result)
     for (int s = 0; s < pipeline->plan.stage_count; s++)
         ck_assert_msg(pipeline->threads[s].result == result, "stage %d returned %d: %s", s + 1,
                       pipeline->threads[s].result, pipeline->threads[s].error.text);
+    while (pipeline->segment.header->run_folder[0] && checkpoints_follow(&pipeline->checkpoints, &error))
+        ;
 }
 
 void pipeline_destroy(struct pipeline *pipeline)
 {
     for (int s = 0; s < pipeline->plan.stage_count; s++)
         stage_destroy(pipeline->stages[s]);
+    checkpoints_end(&pipeline->checkpoints);
     segment_close(&pipeline->segment);
     network_destroy(pipeline->network);
 }

@@ -4,12 +4,14 @@
 
 #include <pthread.h>
 
+#include "coordinator/checkpoints.h"
 #include "stages/stage.h"
 
 struct pipeline {
     struct plan plan;
     struct network *network;
     struct segment segment;
+    struct checkpoints checkpoints;
     struct stage *stages[MAX_STAGES];
     struct pipeline_thread {
         pthread_t thread;
@@ -22,6 +24,11 @@ struct pipeline {
 /* Plans a run from overrides ("pipeline.stages=4", ...), over a small synthetic data set unless they say otherwise, and
  * creates its stages. Fails the test when something is wrong. The overrides end with NULL. */
 void pipeline_create(struct pipeline *pipeline, const char *const *overrides);
+
+/* The same with a run folder, in which checkpoints are saved; and it begins with one of them, or NULL. pipeline_wait
+ * completes the sets. */
+void pipeline_create_in(struct pipeline *pipeline, const char *const *overrides, const char *folder,
+                        struct checkpoint_set *from);
 
 /* Starts the stages' threads; waits for their end. pipeline_wait fails the test unless every stage returned `result`. */
 void pipeline_start(struct pipeline *pipeline);

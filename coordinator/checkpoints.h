@@ -1,0 +1,31 @@
+/* The checkpoints of a run that is going on: when every stage has written its part of one, the coordinator makes it
+ * whole with a manifest, marks the best, and removes those that are no longer kept. */
+#ifndef TP_COORDINATOR_CHECKPOINTS_H
+#define TP_COORDINATOR_CHECKPOINTS_H
+
+#include "coordinator/sets.h"
+
+struct checkpoints {
+    const struct segment *segment;
+    const char *folder;               /* of the run */
+    int epoch;                        /* whose set is next, or has yet to hear of its test */
+    bool judged;                      /* it is complete, or will never be */
+    char newest[CHECKPOINT_NAME_MAX]; /* complete; "": none */
+    struct manifest manifest;         /* of the epoch's set, if it is complete */
+    int written, failed;
+};
+
+/* Before the stages are started: has them begin with `from`, or from the beginning if it is NULL. Its manifest becomes
+ * the checkpoints'. */
+void checkpoints_begin(struct checkpoints *checkpoints, const struct segment *segment, const char *folder,
+                       struct checkpoint_set *from);
+void checkpoints_end(struct checkpoints *checkpoints);
+
+/* Completes what can be completed. Call often, and once when the stages have ended. -1 and the reason if a checkpoint
+ * could not be written; then call again. */
+int checkpoints_follow(struct checkpoints *checkpoints, struct error *error);
+
+/* Whether a run of this plan goes on from there as if it had never been interrupted, in the middle of an epoch too. */
+bool checkpoints_exact(const struct manifest *manifest, const struct plan *plan);
+
+#endif

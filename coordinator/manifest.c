@@ -1,0 +1,305 @@
+#include "coordinator/manifest.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/show_plan.h"
+#include "plan/config_keys.h"
+
+static const char format_name[] = "tp checkpoint";
+enum { FORMAT_VERSION = 1 };
+
+static json_t *epochs_json(const struct manifest *manifest)
+{
+    json_t *array = json_array();
+
+    for (int e = 0; e < manifest->epoch_count; e++) {
+        const struct epoch_result *result = &manifest->epochs[e];
+
+        /* clang-format off */
+        json_array_append_new(array,
+            json_pack("{s:o, s:o, s:o, s:o, s:i, s:i, s:I, s:I}",
+                      "train_loss", real_json(result->train_loss), "test_loss", real_json(result->test_loss),
+                      "test_top1", real_json(result->test_top1), "test_top5", real_json(result->test_top5),
+                      "trained_samples", result->trained_samples, "tested_samples", result->tested_samples,
+                      "training_ns", (json_int_t)(result->trained_ns - result->start_ns),
+                      "ns", (json_int_t)(result->end_ns - result->start_ns)));
+        /* clang-format on */
+    }
+    return array;
+}
+
+static json_t *files_json(const struct manifest *manifest)
+{
+    json_t *array = json_array();
+
+    for (int i = 0; i < manifest->file_count; i++) {
+        const struct manifest_file *file = &manifest->files[i];
+
+        json_array_append_new(array, json_pack("{s:s, s:I, s:I}", "name", file->name, "bytes", (json_int_t)file->bytes,
+                                               "crc32", (json_int_t)file->crc32));
+    }
+    return array;
+}
+
+static json_t *integers_json(const int *numbers, int count)
+{
+    json_t *array = json_array();
+
+    for (int i = 0; i < count; i++)
+        json_array_append_new(array, json_integer(numbers[i]));
+    return array;
+}
+
+json_t *manifest_json(const struct manifest *manifest)
+{
+    const struct epoch_sums *sums = &manifest->sums;
+    const int shape[] = {manifest->shape.height, manifest->shape.width, manifest->shape.channels};
+
+    /* clang-format off */
+    return json_pack("{s:s, s:i, s:{s:i, s:i, s:i, s:i, s:i}, s:{s:o, s:i, s:i, s:i, s:I}, s:o, s:o, s:i, s:o, s:o, s:o}",
+                     "format", format_name,
+                     "version", FORMAT_VERSION,
+                     "progress",
+                     "epoch", manifest->epoch,
+                     "minibatch", manifest->minibatch,
+                     "minibatches_per_epoch", manifest->minibatches_per_epoch,
+                     "filled_after", manifest->filled_after,
+                     "updates", manifest->updates,
+                     "epoch_sums",
+                     "loss", real_json(sums->loss),
+                     "samples", sums->samples,
+                     "top1", sums->top1,
+                     "top5", sums->top5,
+                     "training_ns", (json_int_t)sums->training_ns,
+                     "partition", integers_json(manifest->partition, manifest->stage_count),
+                     "image", integers_json(shape, 3),
+                     "train_images", manifest->train_count,
+                     "epochs", epochs_json(manifest),
+                     "config", config_json(&manifest->config),
+                     "files", files_json(manifest));
+    /* clang-format on */
+}
+
+/* Null stands for what JSON does not know. */
+static int read_real(double *out, const json_t *value)
+{
+    *out = json_is_null(value) ? (double)NAN : json_number_value(value);
+    return json_is_null(value) || json_is_number(value) ? 0 : -1;
+}
+
+static bool within(json_int_t value, json_int_t low, json_int_t high)
+{
+    return value >= low && value <= high;
+}
+
+/* A key's value as a config would have it. */
+static int read_key(const struct config_key *key, struct config *config, const json_t *value, struct error *error)
+{
+    char number[64];
+    const char *text = json_string_value(value);
+
+    if (json_is_integer(value))
+        snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(value));
+    else if (json_is_real(value))
+        snprintf(number, sizeof(number), "%.17g", json_real_value(value));
+    else if (json_is_boolean(value))
+        snprintf(number, sizeof(number), "%s", json_is_true(value) ? "yes" : "no");
+    else if (!text)
+        return error_set(error, "no value");
+    return config_key_set(key, config, text ? text : number, error);
+}
+
+/* Keys that the manifest does not have, as it is older, are at their defaults. */
+static int read_config(struct config *config, const json_t *sections, struct error *error)
+{
+    for (int i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        const char *dot = strchr(key->name, '.');
+        char section[CONFIG_NAME_MAX];
+        const json_t *value;
+
+        snprintf(section, sizeof(section), "%.*s", (int)(dot - key->name), key->name);
+        value = json_object_get(json_object_get(sections, section), dot + 1);
+        if (config_key_set(key, config, key->fallback, error) ||
+            (value && !json_is_null(value) && read_key(key, config, value, error)))
+            return error_prefix(error, "%s", key->name);
+    }
+    return 0;
+}
+
+static int read_progress(struct manifest *manifest, const json_t *progress, const json_t *sums, struct error *error)
+{
+    json_int_t training_ns;
+    json_t *loss;
+
+    if (json_unpack((json_t *)(uintptr_t)progress, "{s:i, s:i, s:i, s:i, s:i}", "epoch", &manifest->epoch, "minibatch",
+                    &manifest->minibatch, "minibatches_per_epoch", &manifest->minibatches_per_epoch, "filled_after",
+                    &manifest->filled_after, "updates", &manifest->updates) ||
+        json_unpack((json_t *)(uintptr_t)sums, "{s:o, s:i, s:i, s:i, s:I}", "loss", &loss, "samples",
+                    &manifest->sums.samples, "top1", &manifest->sums.top1, "top5", &manifest->sums.top5, "training_ns",
+                    &training_ns) ||
+        read_real(&manifest->sums.loss, loss))
+        return error_set(error, "it does not say how far training had come");
+    manifest->sums.training_ns = (uint64_t)training_ns;
+    if (!within(manifest->epoch, 1, EPOCHS_MAX) || manifest->minibatches_per_epoch < 1 ||
+        !within(manifest->minibatch, 1, manifest->minibatches_per_epoch) ||
+        !within(manifest->filled_after, 0, manifest->minibatch) ||
+        manifest->updates != (int64_t)(manifest->epoch - 1) * manifest->minibatches_per_epoch + manifest->minibatch ||
+        !within(manifest->sums.samples, 1, INT32_MAX) || !within(manifest->sums.top1, 0, manifest->sums.samples) ||
+        !within(manifest->sums.top5, 0, manifest->sums.samples) || training_ns < 0)
+        return error_set(error, "it says of training's progress what cannot be");
+    return 0;
+}
+
+/* An array of integers from 1 on; its length, or -1. */
+static int read_integers(int *numbers, int count_max, const json_t *array)
+{
+    if (!json_is_array(array) || json_array_size(array) > (size_t)count_max)
+        return -1;
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        const json_int_t number = json_integer_value(json_array_get(array, i));
+
+        if (!within(number, 1, INT32_MAX))
+            return -1;
+        numbers[i] = (int)number;
+    }
+    return (int)json_array_size(array);
+}
+
+static int read_facts(struct manifest *manifest, const json_t *root, struct error *error)
+{
+    int shape[3];
+    json_int_t train_count = json_integer_value(json_object_get(root, "train_images"));
+
+    manifest->stage_count = read_integers(manifest->partition, MAX_STAGES, json_object_get(root, "partition"));
+    if (manifest->stage_count < 1)
+        return error_set(error, "its partition makes no sense");
+    if (read_integers(shape, 3, json_object_get(root, "image")) != 3 || !within(train_count, 1, INT32_MAX))
+        return error_set(error, "its data makes no sense");
+    manifest->shape = (struct shape){shape[0], shape[1], shape[2]};
+    manifest->train_count = (int)train_count;
+    return 0;
+}
+
+static int read_epoch(struct epoch_result *result, json_t *object)
+{
+    json_t *train_loss, *test_loss, *top1, *top5;
+    json_int_t training_ns, ns;
+
+    *result = (struct epoch_result){0};
+    if (json_unpack(object, "{s:o, s:o, s:o, s:o, s:i, s:i, s:I, s:I}", "train_loss", &train_loss, "test_loss",
+                    &test_loss, "test_top1", &top1, "test_top5", &top5, "trained_samples", &result->trained_samples,
+                    "tested_samples", &result->tested_samples, "training_ns", &training_ns, "ns", &ns) ||
+        read_real(&result->train_loss, train_loss) || read_real(&result->test_loss, test_loss) ||
+        read_real(&result->test_top1, top1) || read_real(&result->test_top5, top5))
+        return -1;
+    result->trained_ns = (uint64_t)training_ns;
+    result->end_ns = (uint64_t)ns;
+    return result->trained_samples >= 1 && result->tested_samples >= 1 && training_ns >= 0 && ns >= training_ns ? 0
+                                                                                                                : -1;
+}
+
+static int read_epochs(struct manifest *manifest, const json_t *array, struct error *error)
+{
+    const bool whole = manifest->minibatch == manifest->minibatches_per_epoch;
+    const size_t count = json_array_size(array);
+
+    if (!json_is_array(array) || (count != (size_t)manifest->epoch - 1 && !(whole && count == (size_t)manifest->epoch)))
+        return error_set(error, "its results are not of the epochs before it");
+    manifest->epochs = calloc(count + 1, sizeof(*manifest->epochs));
+    if (!manifest->epochs)
+        return error_set(error, "out of memory");
+    for (size_t e = 0; e < count; e++)
+        if (read_epoch(&manifest->epochs[manifest->epoch_count++], json_array_get(array, e)))
+            return error_set(error, "its results of epoch %zu make no sense", e + 1);
+    return 0;
+}
+
+/* The stage whose file it is, and the version, or -1 for its main file. False if no file has the name. */
+static bool parse_name(const char *name, int *stage, int *version)
+{
+    char again[CHECKPOINT_NAME_MAX];
+
+    *version = -1;
+    if (sscanf(name, "stage-%3d-version-%9d", stage, version) < 1 || !within(*stage, 1, MAX_STAGES))
+        return false;
+    checkpoint_file_name(*stage, *version, again);
+    return strcmp(name, again) == 0;
+}
+
+static int read_file(struct manifest *manifest, bool seen[MAX_STAGES][MAX_STAGES], json_t *object)
+{
+    struct manifest_file *file = &manifest->files[manifest->file_count++];
+    json_int_t bytes, crc;
+    const char *name;
+    int stage, version, age;
+
+    if (json_unpack(object, "{s:s, s:I, s:I}", "name", &name, "bytes", &bytes, "crc32", &crc) || bytes < 0 ||
+        !within(crc, 0, UINT32_MAX) || !parse_name(name, &stage, &version) || stage > manifest->stage_count)
+        return -1;
+    age = version < 0 ? 0 : manifest->updates - version;
+    if (!within(age, version < 0 ? 0 : 1, MAX_STAGES - 1) || seen[stage - 1][age])
+        return -1;
+    seen[stage - 1][age] = true;
+    snprintf(file->name, sizeof(file->name), "%s", name);
+    file->bytes = (uint64_t)bytes;
+    file->crc32 = (uint32_t)crc;
+    return 0;
+}
+
+static int read_files(struct manifest *manifest, const json_t *array, struct error *error)
+{
+    bool seen[MAX_STAGES][MAX_STAGES] = {{false}};
+    const size_t count = json_array_size(array);
+
+    manifest->files = calloc(count + 1, sizeof(*manifest->files));
+    if (!manifest->files)
+        return error_set(error, "out of memory");
+    for (size_t i = 0; i < count; i++)
+        if (read_file(manifest, seen, json_array_get(array, i)))
+            return error_set(error, "the %zu. of its files makes no sense", i + 1);
+    for (int s = 1; s <= manifest->stage_count; s++)
+        if (!seen[s - 1][0])
+            return error_set(error, "it lacks stage %d's file", s);
+    return 0;
+}
+
+static int read_root(struct manifest *manifest, const json_t *root, struct error *error)
+{
+    const char *format = json_string_value(json_object_get(root, "format"));
+
+    if (!format || strcmp(format, format_name) != 0)
+        return error_set(error, "it is no manifest of a checkpoint");
+    if (json_integer_value(json_object_get(root, "version")) != FORMAT_VERSION)
+        return error_set(error, "it was written by another version of tp");
+    if (read_config(&manifest->config, json_object_get(root, "config"), error) ||
+        read_progress(manifest, json_object_get(root, "progress"), json_object_get(root, "epoch_sums"), error) ||
+        read_facts(manifest, root, error) || read_epochs(manifest, json_object_get(root, "epochs"), error))
+        return -1;
+    return read_files(manifest, json_object_get(root, "files"), error);
+}
+
+int manifest_read(struct manifest *manifest, const char *text, size_t size, struct error *error)
+{
+    json_error_t reason;
+    json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &reason);
+    int failed;
+
+    *manifest = (struct manifest){.stage_count = 0};
+    if (!root)
+        return error_set(error, "line %d: %s", reason.line, reason.text);
+    failed = read_root(manifest, root, error);
+    json_decref(root);
+    if (failed)
+        manifest_release(manifest);
+    return failed;
+}
+
+void manifest_release(struct manifest *manifest)
+{
+    free(manifest->epochs);
+    free(manifest->files);
+    *manifest = (struct manifest){.stage_count = 0};
+}

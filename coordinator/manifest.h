@@ -1,0 +1,45 @@
+/* The manifest of a checkpoint: which files make it complete, how far training had come, and the config it was made
+ * with. It is written last, so a set that has one is whole. */
+#ifndef TP_COORDINATOR_MANIFEST_H
+#define TP_COORDINATOR_MANIFEST_H
+
+#include <jansson.h>
+
+#include "stages/checkpoint.h"
+#include "transport/segment.h"
+
+enum { MANIFEST_FILES_MAX = MAX_STAGES * (MAX_STAGES + 1) };
+
+struct manifest_file {
+    char name[CHECKPOINT_NAME_MAX];
+    uint64_t bytes;
+    uint32_t crc32; /* zlib's */
+};
+
+struct manifest {
+    struct config config;
+    int epoch;
+    int minibatch;             /* of the epoch: all up to it are trained */
+    int minibatches_per_epoch; /* minibatch is the same: the epoch is trained whole */
+    int filled_after;          /* struct start */
+    int updates;
+    struct epoch_sums sums;    /* of the epoch's trained mini-batches */
+    int stage_count;           /* 0 in a struct that holds none */
+    int partition[MAX_STAGES]; /* blocks per stage */
+    struct shape shape;        /* of the data */
+    int train_count;
+    int epoch_count;             /* tested: those before this one, and this one if it has been */
+    struct epoch_result *epochs; /* [epoch_count]; times count from the begin of each */
+    int file_count;
+    struct manifest_file *files; /* [file_count]: every stage's, and older versions */
+};
+
+/* NULL if out of memory; the caller drops the reference. */
+json_t *manifest_json(const struct manifest *manifest);
+
+/* Reads a manifest's text. Nothing in it is trusted: numbers are in range and agree with each other, names are those of
+ * stages' files, each is there once. -1 and what is wrong. The caller releases. */
+int manifest_read(struct manifest *manifest, const char *text, size_t size, struct error *error);
+void manifest_release(struct manifest *manifest);
+
+#endif
