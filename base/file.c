@@ -32,12 +32,17 @@ static int read_stream(FILE *file, const char *path, char **bytes, size_t *size,
 
 int file_read(const char *path, char **bytes, size_t *size, struct error *error)
 {
-    FILE *file = fopen(path, "re");
+    const int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused, not waited for */
+    FILE *file = descriptor < 0 ? NULL : fdopen(descriptor, "r");
     int result;
 
     *bytes = NULL;
-    if (!file)
-        return error_set(error, "%s cannot be read: %s", path, strerror(errno));
+    if (!file) {
+        error_set(error, "%s cannot be read: %s", path, strerror(errno));
+        if (descriptor >= 0)
+            close(descriptor);
+        return -1;
+    }
     result = read_stream(file, path, bytes, size, error);
     fclose(file);
     return result;

@@ -83,10 +83,10 @@ json_t *manifest_json(const struct manifest *manifest)
 }
 
 /* Null stands for what JSON does not know. */
-static int read_real(double *out, const json_t *value)
+static bool read_real(double *out, const json_t *value)
 {
     *out = json_is_null(value) ? (double)NAN : json_number_value(value);
-    return json_is_null(value) || json_is_number(value) ? 0 : -1;
+    return json_is_null(value) || json_is_number(value);
 }
 
 static bool within(json_int_t value, json_int_t low, json_int_t high)
@@ -129,27 +129,44 @@ static int read_config(struct config *config, const json_t *sections, struct err
     return 0;
 }
 
-static int read_progress(struct manifest *manifest, const json_t *progress, const json_t *sums, struct error *error)
+/* False if there is no such integer, or it is out of bounds. */
+static bool read_int(int *out, const json_t *object, const char *key, int low, int high)
 {
-    json_int_t training_ns;
-    json_t *loss;
+    const json_t *value = json_object_get(object, key);
 
-    if (json_unpack((json_t *)(uintptr_t)progress, "{s:i, s:i, s:i, s:i, s:i}", "epoch", &manifest->epoch, "minibatch",
-                    &manifest->minibatch, "minibatches_per_epoch", &manifest->minibatches_per_epoch, "filled_after",
-                    &manifest->filled_after, "updates", &manifest->updates) ||
-        json_unpack((json_t *)(uintptr_t)sums, "{s:o, s:i, s:i, s:i, s:I}", "loss", &loss, "samples",
-                    &manifest->sums.samples, "top1", &manifest->sums.top1, "top5", &manifest->sums.top5, "training_ns",
-                    &training_ns) ||
-        read_real(&manifest->sums.loss, loss))
-        return error_set(error, "it does not say how far training had come");
-    manifest->sums.training_ns = (uint64_t)training_ns;
-    if (!within(manifest->epoch, 1, EPOCHS_MAX) || manifest->minibatches_per_epoch < 1 ||
-        !within(manifest->minibatch, 1, manifest->minibatches_per_epoch) ||
-        !within(manifest->filled_after, 0, manifest->minibatch) ||
-        manifest->updates != (int64_t)(manifest->epoch - 1) * manifest->minibatches_per_epoch + manifest->minibatch ||
-        !within(manifest->sums.samples, 1, INT32_MAX) || !within(manifest->sums.top1, 0, manifest->sums.samples) ||
-        !within(manifest->sums.top5, 0, manifest->sums.samples) || training_ns < 0)
-        return error_set(error, "it says of training's progress what cannot be");
+    if (!json_is_integer(value) || !within(json_integer_value(value), low, high))
+        return false;
+    *out = (int)json_integer_value(value);
+    return true;
+}
+
+static bool read_ns(uint64_t *out, const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+
+    *out = (uint64_t)json_integer_value(value);
+    return json_is_integer(value) && json_integer_value(value) >= 0;
+}
+
+static int read_progress(struct manifest *manifest, const json_t *progress, struct error *error)
+{
+    if (!read_int(&manifest->epoch, progress, "epoch", 1, EPOCHS_MAX) ||
+        !read_int(&manifest->minibatches_per_epoch, progress, "minibatches_per_epoch", 1, INT32_MAX) ||
+        !read_int(&manifest->minibatch, progress, "minibatch", 1, manifest->minibatches_per_epoch) ||
+        !read_int(&manifest->filled_after, progress, "filled_after", 0, manifest->minibatch) ||
+        !read_int(&manifest->updates, progress, "updates", 1, INT32_MAX) ||
+        manifest->updates != (int64_t)(manifest->epoch - 1) * manifest->minibatches_per_epoch + manifest->minibatch)
+        return error_set(error, "what it says of training's progress makes no sense");
+    return 0;
+}
+
+static int read_sums(struct epoch_sums *sums, const json_t *object, struct error *error)
+{
+    if (!read_int(&sums->samples, object, "samples", 1, INT32_MAX) ||
+        !read_int(&sums->top1, object, "top1", 0, sums->samples) ||
+        !read_int(&sums->top5, object, "top5", 0, sums->samples) ||
+        !read_ns(&sums->training_ns, object, "training_ns") || !read_real(&sums->loss, json_object_get(object, "loss")))
+        return error_set(error, "what it says of its epoch makes no sense");
     return 0;
 }
 
@@ -171,34 +188,27 @@ static int read_integers(int *numbers, int count_max, const json_t *array)
 static int read_facts(struct manifest *manifest, const json_t *root, struct error *error)
 {
     int shape[3];
-    json_int_t train_count = json_integer_value(json_object_get(root, "train_images"));
 
     manifest->stage_count = read_integers(manifest->partition, MAX_STAGES, json_object_get(root, "partition"));
     if (manifest->stage_count < 1)
         return error_set(error, "its partition makes no sense");
-    if (read_integers(shape, 3, json_object_get(root, "image")) != 3 || !within(train_count, 1, INT32_MAX))
+    if (read_integers(shape, 3, json_object_get(root, "image")) != 3 ||
+        !read_int(&manifest->train_count, root, "train_images", 1, INT32_MAX))
         return error_set(error, "its data makes no sense");
     manifest->shape = (struct shape){shape[0], shape[1], shape[2]};
-    manifest->train_count = (int)train_count;
     return 0;
 }
 
-static int read_epoch(struct epoch_result *result, json_t *object)
+static bool read_epoch(struct epoch_result *result, const json_t *object)
 {
-    json_t *train_loss, *test_loss, *top1, *top5;
-    json_int_t training_ns, ns;
-
-    *result = (struct epoch_result){0};
-    if (json_unpack(object, "{s:o, s:o, s:o, s:o, s:i, s:i, s:I, s:I}", "train_loss", &train_loss, "test_loss",
-                    &test_loss, "test_top1", &top1, "test_top5", &top5, "trained_samples", &result->trained_samples,
-                    "tested_samples", &result->tested_samples, "training_ns", &training_ns, "ns", &ns) ||
-        read_real(&result->train_loss, train_loss) || read_real(&result->test_loss, test_loss) ||
-        read_real(&result->test_top1, top1) || read_real(&result->test_top5, top5))
-        return -1;
-    result->trained_ns = (uint64_t)training_ns;
-    result->end_ns = (uint64_t)ns;
-    return result->trained_samples >= 1 && result->tested_samples >= 1 && training_ns >= 0 && ns >= training_ns ? 0
-                                                                                                                : -1;
+    return read_real(&result->train_loss, json_object_get(object, "train_loss")) &&
+           read_real(&result->test_loss, json_object_get(object, "test_loss")) &&
+           read_real(&result->test_top1, json_object_get(object, "test_top1")) &&
+           read_real(&result->test_top5, json_object_get(object, "test_top5")) &&
+           read_int(&result->trained_samples, object, "trained_samples", 1, INT32_MAX) &&
+           read_int(&result->tested_samples, object, "tested_samples", 1, INT32_MAX) &&
+           read_ns(&result->trained_ns, object, "training_ns") && read_ns(&result->end_ns, object, "ns") &&
+           result->trained_ns <= result->end_ns;
 }
 
 static int read_epochs(struct manifest *manifest, const json_t *array, struct error *error)
@@ -212,7 +222,7 @@ static int read_epochs(struct manifest *manifest, const json_t *array, struct er
     if (!manifest->epochs)
         return error_set(error, "out of memory");
     for (size_t e = 0; e < count; e++)
-        if (read_epoch(&manifest->epochs[manifest->epoch_count++], json_array_get(array, e)))
+        if (!read_epoch(&manifest->epochs[manifest->epoch_count++], json_array_get(array, e)))
             return error_set(error, "its results of epoch %zu make no sense", e + 1);
     return 0;
 }
@@ -239,6 +249,7 @@ static int read_file(struct manifest *manifest, bool seen[MAX_STAGES][MAX_STAGES
     if (json_unpack(object, "{s:s, s:I, s:I}", "name", &name, "bytes", &bytes, "crc32", &crc) || bytes < 0 ||
         !within(crc, 0, UINT32_MAX) || !parse_name(name, &stage, &version) || stage > manifest->stage_count)
         return -1;
+    /* Others than the stage's main file hold older versions, W - 1 at most. */
     age = version < 0 ? 0 : manifest->updates - version;
     if (!within(age, version < 0 ? 0 : 1, MAX_STAGES - 1) || seen[stage - 1][age])
         return -1;
@@ -275,8 +286,9 @@ static int read_root(struct manifest *manifest, const json_t *root, struct error
     if (json_integer_value(json_object_get(root, "version")) != FORMAT_VERSION)
         return error_set(error, "it was written by another version of tp");
     if (read_config(&manifest->config, json_object_get(root, "config"), error) ||
-        read_progress(manifest, json_object_get(root, "progress"), json_object_get(root, "epoch_sums"), error) ||
-        read_facts(manifest, root, error) || read_epochs(manifest, json_object_get(root, "epochs"), error))
+        read_progress(manifest, json_object_get(root, "progress"), error) ||
+        read_sums(&manifest->sums, json_object_get(root, "epoch_sums"), error) || read_facts(manifest, root, error) ||
+        read_epochs(manifest, json_object_get(root, "epochs"), error))
         return -1;
     return read_files(manifest, json_object_get(root, "files"), error);
 }

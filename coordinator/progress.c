@@ -18,17 +18,6 @@ enum { COLUMNS_WITHOUT_TERMINAL = 80 };
 /* A forward costs about half of a backward, so testing an image about a third of training one. */
 enum { TRAIN_COST = 3, TEST_COST = 1 };
 
-void progress_begin(struct progress_line *line, const struct plan *plan, FILE *out, const char *label)
-{
-    const char *terminal = getenv("TERM");
-
-    *line = (struct progress_line){.plan = plan, .out = out, .label = label, .epoch = 1, .start_ns = clock_now_ns()};
-    line->shown_ns = line->looked_ns = line->start_ns;
-    line->terminal = out && isatty(fileno(out)) && terminal && strcmp(terminal, "dumb") != 0;
-    if (out && !label)
-        epoch_print_head(out);
-}
-
 void progress_op(struct progress_line *line, const struct op_record *record)
 {
     if (record->epoch != line->epoch) {
@@ -88,16 +77,36 @@ static double epoch_work(const struct progress_line *line, int64_t trained, int6
     return ((double)TRAIN_COST * (double)trained + (double)TEST_COST * (double)tested) / all;
 }
 
+void progress_begin(struct progress_line *line, const struct segment_header *header, FILE *out, const char *label)
+{
+    const struct start *start = &header->start;
+    const char *terminal = getenv("TERM");
+
+    *line = (struct progress_line){
+        .plan = &header->plan,
+        .out = out,
+        .label = label,
+        .epoch = start->epoch,
+        .trained = start->sums.samples,
+        .start_ns = clock_now_ns(),
+    };
+    line->done_before = line->epoch - 1 + epoch_work(line, line->trained, 0);
+    line->shown_ns = line->start_ns;
+    line->terminal = out && isatty(fileno(out)) && terminal && strcmp(terminal, "dumb") != 0;
+    if (out && !label)
+        epoch_print_head(out);
+}
+
 static void format_remaining(const struct progress_line *line, uint64_t now_ns, char text[32])
 {
-    double done = line->epoch - 1 + epoch_work(line, line->trained, line->tested);
+    double all = line->epoch - 1 + epoch_work(line, line->trained, line->tested), done = all - line->done_before;
     double elapsed = 1e-9 * (double)(now_ns - line->start_ns);
     long seconds;
 
     text[0] = '\0';
     if (done <= 0.0)
         return;
-    seconds = (long)(elapsed * (line->plan->config.run.epochs - done) / done + 0.5);
+    seconds = (long)(elapsed * (line->plan->config.run.epochs - all) / done + 0.5);
     if (seconds >= 3600)
         snprintf(text, 32, "  %ld:%02ld:%02ld left", seconds / 3600, seconds / 60 % 60, seconds % 60);
     else

@@ -17,7 +17,8 @@ struct progress_line {
     const char *label; /* stands before each line, and there is no table of epochs; NULL: there is */
     bool terminal;     /* redraw one line */
     uint64_t start_ns, shown_ns, looked_ns;
-    int epoch; /* where the last stage is: 1.. */
+    int epoch;          /* where the last stage is: 1.. */
+    double done_before; /* epochs, when the run went on from a checkpoint */
     enum phase phase;
     int64_t trained, tested; /* images in this epoch */
     int64_t all_trained;     /* in the run */
@@ -33,7 +34,7 @@ struct progress_line {
 };
 
 /* `out` NULL: silent. `label` NULL: none. */
-void progress_begin(struct progress_line *line, const struct plan *plan, FILE *out, const char *label);
+void progress_begin(struct progress_line *line, const struct segment_header *header, FILE *out, const char *label);
 
 /* Takes account of an op of the last stage. */
 void progress_op(struct progress_line *line, const struct op_record *record);

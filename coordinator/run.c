@@ -134,7 +134,7 @@ static void go(struct run *run)
     run->going = true;
     run->outcome.start_ns = clock_now_ns();
     watchdog_begin(&run->watchdog, run->request->plan->config.run.stall_seconds, run->outcome.start_ns);
-    progress_begin(&run->progress, run->request->plan, run->request->quiet ? NULL : run->request->out,
+    progress_begin(&run->progress, run->segment.header, run->request->quiet ? NULL : run->request->out,
                    run->request->label);
     atomic_store(&run->segment.header->run_state, RUN_TRAINING);
     atomic_store(&run->segment.header->go, 1);
