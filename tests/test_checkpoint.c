@@ -2,14 +2,12 @@
  * the same bits as one that was never stopped; with another partition it begins with exactly the weights that were
  * saved; of the sets in its folder the newest that is whole is taken. Stages are threads. */
 #include <check.h>
-#include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/file.h"
-#include "stages/safetensors.h"
 #include "tests/support/compare.h"
 #include "tests/support/pipeline.h"
 #include "tests/support/settings.h"
@@ -154,7 +152,8 @@ START_TEST(resumed_runs_equal_uninterrupted_ones_bit_for_bit)
         return;
     whole = run(&settings, NULL, UINT64_MAX);
     ck_assert_int_eq(whole.epochs_done, EPOCHS);
-    for (int k = 1; k < MINIBATCHES; k++) {
+    /* All k for three stages; every other for the rest. */
+    for (int k = 1 + (stages != 3 && _i % 2); k < MINIBATCHES; k += 1 + (stages != 3)) {
         tear_down();
         set_up();
         run_discarded(&settings, NULL, stop_point(1, PHASE_TRAIN, k));
@@ -172,17 +171,250 @@ START_TEST(resumed_runs_equal_uninterrupted_ones_bit_for_bit)
 }
 END_TEST
 
+/* The same where the stop comes when the others have run as far as they can: stage 1 is held after a number of ops. */
+START_TEST(a_stop_may_come_at_any_moment)
+{
+    static struct pipeline pipeline;
+    const struct system *system = &systems[_i % SYSTEMS];
+    struct settings settings = settings_for(system->name, "mlp", 3, orders[system->order].microbatches ? 1 : 3);
+    struct result whole = run(&settings, NULL, UINT64_MAX), resumed;
+    const uint64_t ops = (uint64_t)(3 + 2 * (_i % SYSTEMS));
+
+    tear_down();
+    set_up();
+    pipeline_create_in(&pipeline, settings_list(&settings), folder, NULL);
+    struct segment_header *header = pipeline.segment.header;
+    header->interactive = true;
+    atomic_store(&segment_controls(&pipeline.segment)->ops_allowed[0], ops);
+    pipeline_start(&pipeline);
+    while (activity_unpack(atomic_load(&segment_stage(&pipeline.segment, 1)->activity)).kind != ACTIVITY_HELD ||
+           activity_unpack(atomic_load(&segment_stage(&pipeline.segment, 3)->activity)).kind != ACTIVITY_WAIT)
+        sched_yield();
+    atomic_store(&header->stop, 1);
+    atomic_store(&segment_controls(&pipeline.segment)->ops_allowed[0], UINT64_MAX);
+    segment_ring_all(&pipeline.segment);
+    pipeline_wait(&pipeline, 0);
+    ck_assert_int_ne(header->epochs_done, EPOCHS);
+    pipeline_destroy(&pipeline);
+    resumed = resume(&settings, UINT64_MAX);
+    assert_equal(&whole, &resumed);
+    result_free(&whole);
+    result_free(&resumed);
+}
+END_TEST
+
+/* Whatever the partition, and in the middle of an epoch too, from which the rest is trained. */
+START_TEST(another_partition_begins_with_the_weights_that_were_saved)
+{
+    static const int others[] = {1, 2, 5};
+    static struct pipeline pipeline;
+    struct settings settings = settings_for("timeprest", "resnet8", 4, 2);
+    struct result saved = run(&settings, NULL, stop_point(1 + _i % 2, PHASE_TRAIN, 3));
+    struct checkpoint_set set = newest();
+    float *weights;
+
+    ck_assert_int_eq(set.manifest.minibatch, 3);
+    settings = settings_for(_i < 2 ? "gpipe" : "timeprest", "resnet8", others[_i / 2], 2);
+    pipeline_create_in(&pipeline, settings_list(&settings), folder, &set);
+    weights = pipeline_weights(&pipeline);
+    ck_assert_same("weights", weights, saved.weights, saved.parameters);
+    for (int s = 0; s < pipeline.plan.stage_count; s++)
+        ck_assert_same("running statistics", stage_state(pipeline.stages[s]),
+                       saved.statistics + pipeline.plan.stages[s].slice.state_offset,
+                       pipeline.plan.stages[s].slice.state);
+    ck_assert_int_eq(pipeline.segment.header->start.filled_after, 3);
+    pipeline_start(&pipeline);
+    pipeline_wait(&pipeline, 0);
+    ck_assert_int_eq(pipeline.segment.header->epochs_done, EPOCHS);
+    for (int e = 0; e < EPOCHS; e++)
+        ck_assert_int_eq(pipeline.segment.header->epochs[e].trained_samples, 28);
+    ck_assert_int_eq(segment_stage(&pipeline.segment, 1)->applied, EPOCHS * MINIBATCHES);
+    pipeline_destroy(&pipeline);
+    free(weights);
+    result_free(&saved);
+    set_release(&set);
+}
+END_TEST
+
+/* A pipeline that was filled anew in the middle of an epoch is stopped again: from there on, bit for bit. */
+START_TEST(a_refilled_pipeline_goes_on_bit_for_bit)
+{
+    struct settings settings = settings_for("timeprest", "mlp", 2, 2), other = settings_for("timeprest", "mlp", 3, 2);
+    struct result whole, resumed;
+
+    run_discarded(&settings, NULL, stop_point(1, PHASE_TRAIN, 1));
+    whole = resume(&other, UINT64_MAX);
+    tear_down();
+    set_up();
+    run_discarded(&settings, NULL, stop_point(1, PHASE_TRAIN, 1));
+    resumed = resume(&other, stop_point(1, PHASE_TRAIN, 2));
+    ck_assert_int_eq(resumed.epochs_done, 0);
+    result_free(&resumed);
+    resumed = resume(&other, UINT64_MAX);
+    assert_equal(&whole, &resumed);
+    result_free(&whole);
+    result_free(&resumed);
+}
+END_TEST
+
+/* A test that was cut off is repeated. */
+START_TEST(an_epoch_that_was_not_tested_is_tested)
+{
+    struct settings settings = settings_for("timeprest", "mlp", 3, 2);
+    struct result whole = run(&settings, NULL, UINT64_MAX), resumed;
+
+    for (int epoch = 1; epoch <= EPOCHS; epoch++) {
+        tear_down();
+        set_up();
+        run_discarded(&settings, NULL, stop_point(epoch, PHASE_EVALUATE, 0));
+        resumed = resume(&settings, UINT64_MAX);
+        assert_equal(&whole, &resumed);
+        result_free(&resumed);
+    }
+    result_free(&whole);
+}
+END_TEST
+
+static bool has(const char *name)
+{
+    char path[256];
+
+    snprintf(path, sizeof(path), "%s/checkpoints/%s", folder, name);
+    return access(path, F_OK) == 0;
+}
+
+START_TEST(the_newest_and_the_best_are_kept)
+{
+    struct settings settings = settings_for("gpipe", "mlp", 2, 2);
+    static struct pipeline pipeline;
+    char best[64] = "", path[256], expected[64];
+    int most = 1;
+
+    settings_set(&settings, "run.epochs", "6");
+    settings_number(&settings, "checkpoints.keep", 1 + _i);
+    settings_set(&settings, "train.lr", "0.03");
+    pipeline_create_in(&pipeline, settings_list(&settings), folder, NULL);
+    pipeline_start(&pipeline);
+    pipeline_wait(&pipeline, 0);
+    for (int e = 2; e <= 6; e++)
+        if (pipeline.segment.header->epochs[e - 1].test_top1 > pipeline.segment.header->epochs[most - 1].test_top1)
+            most = e;
+    snprintf(path, sizeof(path), "%s/checkpoints/best", folder);
+    ck_assert_int_gt(readlink(path, best, sizeof(best) - 1), 0);
+    snprintf(expected, sizeof(expected), "epoch-%04d", most);
+    ck_assert_str_eq(best, expected);
+    for (int e = 1; e <= 6; e++) {
+        snprintf(expected, sizeof(expected), "epoch-%04d/manifest.json", e);
+        ck_assert_msg(has(expected) == (e == most || e > 6 - (1 + _i)), "%s", expected);
+    }
+    pipeline_destroy(&pipeline);
+}
+END_TEST
+
+static void damage(const char *name, long offset, bool cut)
+{
+    char path[256];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/checkpoints/%s", folder, name);
+    if (offset < 0) {
+        ck_assert_int_eq(unlink(path), 0);
+    } else if (cut) {
+        ck_assert_int_eq(truncate(path, offset), 0);
+    } else {
+        file = fopen(path, "r+");
+        ck_assert_ptr_nonnull(file);
+        fseek(file, offset, SEEK_SET);
+        const int byte = fgetc(file);
+        fseek(file, offset, SEEK_SET);
+        fputc(byte ^ 4, file);
+        ck_assert_int_eq(fclose(file), 0);
+    }
+}
+
+static const struct {
+    const char *file;
+    long offset;
+    bool cut;
+    const char *message;
+} damages[] = {
+    {"epoch-0002/stage-1.safetensors", 100000, false, "stage-1.safetensors is damaged"},
+    {"epoch-0002/stage-2.safetensors", 0, false, "stage-2.safetensors is damaged"},
+    {"epoch-0002/stage-2.safetensors", 1000, true, "stage-2.safetensors is damaged"},
+    {"epoch-0002/stage-1.safetensors", -1, false, "stage-1.safetensors cannot be read"},
+    {"epoch-0002/manifest.json", 0, false, "manifest.json: line 1"},
+    {"epoch-0002/manifest.json", 200, true, "manifest.json: line"},
+    {"epoch-0002/manifest.json", 0, true, "manifest.json: line"},
+    {"epoch-0002/manifest.json", -1, false, "manifest.json cannot be read"},
+};
+enum { DAMAGES = sizeof(damages) / sizeof(damages[0]) };
+
+START_TEST(a_damaged_set_gives_way_to_an_older_one)
+{
+    struct settings settings = settings_for("timeprest", "mlp", 2, 2);
+    struct checkpoint_set set;
+    struct error error;
+    char path[256];
+
+    run_discarded(&settings, NULL, UINT64_MAX);
+    damage(damages[_i].file, damages[_i].offset, damages[_i].cut);
+    snprintf(path, sizeof(path), "%s/checkpoints/epoch-0002", folder);
+    ck_assert_int_eq(set_open(&set, path, &error), -1);
+    ck_assert_msg(strstr(error.text, damages[_i].message) && !strchr(error.text, '\n'), "%s", error.text);
+    set = newest();
+    ck_assert_str_eq(set.name, "epoch-0001");
+    set_release(&set);
+    damage("epoch-0001/stage-2.safetensors", 5000, true);
+    ck_assert_int_eq(set_open_newest(&set, folder, &error), -1);
+}
+END_TEST
+
+/* The first set has no place; training goes on, and the next is written. */
+START_TEST(a_set_that_cannot_be_written_costs_only_itself)
+{
+    struct settings settings = settings_for("timeprest", "mlp", 2, 2);
+    static struct pipeline pipeline;
+    struct checkpoint_set set;
+    char path[256];
+
+    snprintf(path, sizeof(path), "%s/checkpoints", folder);
+    ck_assert_int_eq(mkdir(path, 0777), 0);
+    snprintf(path, sizeof(path), "%s/checkpoints/epoch-0001", folder);
+    fclose(fopen(path, "w"));
+    pipeline_create_in(&pipeline, settings_list(&settings), folder, NULL);
+    pipeline_start(&pipeline);
+    pipeline_wait(&pipeline, 0);
+    ck_assert_int_eq(pipeline.checkpoints.failed, 1);
+    ck_assert_int_eq(pipeline.checkpoints.written, 1);
+    pipeline_destroy(&pipeline);
+    set = newest();
+    ck_assert_str_eq(set.name, "epoch-0002");
+    set_release(&set);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("checkpoint");
-    TCase *exact = tcase_create("exact");
+    TCase *exact = tcase_create("exact"), *sets = tcase_create("sets");
     SRunner *runner;
     int failed;
 
     tcase_set_timeout(exact, 120);
     tcase_add_checked_fixture(exact, set_up, tear_down);
     tcase_add_loop_test(exact, resumed_runs_equal_uninterrupted_ones_bit_for_bit, 0, SHAPES * SYSTEMS);
+    tcase_add_loop_test(exact, a_stop_may_come_at_any_moment, 0, SYSTEMS);
+    tcase_add_test(exact, a_refilled_pipeline_goes_on_bit_for_bit);
+    tcase_add_test(exact, an_epoch_that_was_not_tested_is_tested);
     suite_add_tcase(suite, exact);
+
+    tcase_set_timeout(sets, 60);
+    tcase_add_checked_fixture(sets, set_up, tear_down);
+    tcase_add_loop_test(sets, another_partition_begins_with_the_weights_that_were_saved, 0, 6);
+    tcase_add_loop_test(sets, the_newest_and_the_best_are_kept, 0, 2);
+    tcase_add_loop_test(sets, a_damaged_set_gives_way_to_an_older_one, 0, DAMAGES);
+    tcase_add_test(sets, a_set_that_cannot_be_written_costs_only_itself);
+    suite_add_tcase(suite, sets);
 
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

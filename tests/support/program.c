@@ -55,12 +55,14 @@ static void split(const struct program *program, const char *words, char text[AR
     snprintf(text[count++], PATH_LENGTH, "%s", monitor ? program->monitor : program->path);
     while (*words) {
         size_t length = strcspn(words, " ");
+        const char *tilde = words + strcspn(words, "~");
 
         ck_assert_int_lt(count, ARGUMENTS_MAX - 1);
         if (length == 1 && words[0] == '@')
             snprintf(text[count], PATH_LENGTH, "%s", program->config);
-        else if (words[0] == '~')
-            snprintf(text[count], PATH_LENGTH, "%s%.*s", program->folder, (int)length - 1, words + 1);
+        else if ((size_t)(tilde - words) < length)
+            snprintf(text[count], PATH_LENGTH, "%.*s%s%.*s", (int)(tilde - words), words, program->folder,
+                     (int)(length - 1 - (size_t)(tilde - words)), tilde + 1);
         else
             snprintf(text[count], PATH_LENGTH, "%.*s", (int)length, words);
         arguments[count] = text[count];

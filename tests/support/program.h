@@ -17,8 +17,8 @@ struct program {
 void program_set_up(struct program *program);
 void program_tear_down(const struct program *program);
 
-/* Starts tpcoord, or tpmon if that is the first word, with these words, in which @ is the config and ~ the folder; its output goes to the files "out" and
- * "err". */
+/* Starts tpcoord, or tpmon if that is the first word, with these words, in which @ is the config and ~ the folder; its
+ * output goes to the files "out" and "err". */
 pid_t program_start(const struct program *program, const char *words);
 
 /* Waits for its end and returns the exit status. Fails the test if it was killed or left anything in /dev/shm. */

@@ -1,0 +1,230 @@
+/* Goal of this test: the real program goes on with a run that was interrupted or killed, to the very results of one that
+ * was not, and says in a line what it resumes or why it cannot. */
+#include <check.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "tests/support/program.h"
+
+static struct program program;
+
+static void set_up(void)
+{
+    program_set_up(&program);
+}
+
+static void tear_down(void)
+{
+    program_tear_down(&program);
+}
+
+/* Long enough to be interrupted in its middle. */
+static const char run_words[] = "@ --quiet --epochs 4 --set data.limit=6000 --set data.batch=16 --set train.lr=0.002 "
+                                "--set pipeline.order=static --set pipeline.system=v-timeprest";
+
+static const char *words(const char *name, const char *more)
+{
+    static char text[512];
+
+    snprintf(text, sizeof(text), "%s --set run.name=%s %s", run_words, name, more);
+    return text;
+}
+
+static int run_named(const char *name, const char *more)
+{
+    return program_run(&program, words(name, more));
+}
+
+/* Waits until the run has applied so many updates. */
+static pid_t start_until(const char *name, const char *more, int updates, pid_t *stage)
+{
+    const uint64_t deadline = clock_now_ns() + 60 * 1000000000ull;
+    pid_t child = program_start(&program, words(name, more));
+    struct segment segment;
+    int applied = 0;
+
+    while (applied < updates) {
+        ck_assert_msg(clock_now_ns() < deadline, "%s", program_text(&program, "err"));
+        usleep(500);
+        if (!program_segment(child, name, &segment))
+            continue;
+        applied = atomic_load(&segment_stage(&segment, 1)->applied);
+        *stage = atomic_load(&segment_stage(&segment, 2)->pid);
+        segment_close(&segment);
+    }
+    return child;
+}
+
+/* Two runs' last checkpoints and results are the same. */
+static void assert_same(const char *a, const char *b)
+{
+    static const char *const results[] = {"train_loss", "test_loss", "test_top1", "test_top5"};
+    char name[128];
+
+    for (int s = 1; s <= 3; s++) {
+        char path[256], *bytes[2];
+        size_t size[2];
+        struct error error;
+
+        for (int i = 0; i < 2; i++) {
+            snprintf(path, sizeof(path), "%s/runs/%s/checkpoints/epoch-0004/stage-%d.safetensors", program.folder,
+                     i ? b : a, s);
+            ck_assert_msg(!file_read(path, &bytes[i], &size[i], &error), "%s", error.text);
+        }
+        ck_assert_uint_eq(size[0], size[1]);
+        ck_assert_msg(memcmp(bytes[0], bytes[1], size[0]) == 0, "stage %d's weights differ", s);
+        free(bytes[0]);
+        free(bytes[1]);
+    }
+    snprintf(name, sizeof(name), "runs/%s/report.json", a);
+    json_t *one = program_json(&program, name);
+    snprintf(name, sizeof(name), "runs/%s/report.json", b);
+    json_t *other = program_json(&program, name);
+    ck_assert_uint_eq(json_array_size(json_object_get(one, "epochs")), 4);
+    ck_assert_uint_eq(json_array_size(json_object_get(other, "epochs")), 4);
+    for (size_t e = 0; e < 4; e++)
+        for (size_t r = 0; r < sizeof(results) / sizeof(results[0]); r++)
+            ck_assert_msg(json_equal(json_object_get(json_array_get(json_object_get(one, "epochs"), e), results[r]),
+                                     json_object_get(json_array_get(json_object_get(other, "epochs"), e), results[r])),
+                          "epoch %zu: %s", e + 1, results[r]);
+    json_decref(one);
+    json_decref(other);
+}
+
+static void assert_says(const char *file, const char *text)
+{
+    ck_assert_msg(strstr(program_text(&program, file), text) != NULL, "no \"%s\" in: %s", text,
+                  program_text(&program, file));
+}
+
+START_TEST(interrupted_runs_go_on)
+{
+    pid_t stage, child;
+
+    ck_assert_int_eq(run_named("whole", ""), 0);
+    child = start_until("stopped", "", 500, &stage);
+    kill(child, SIGINT);
+    ck_assert_int_eq(program_finish(child), 3);
+    assert_says("out", "continue with: tpcoord ");
+    assert_says("out", "/runs/stopped\n");
+    /* And again, from wherever that was. */
+    child = start_until("stopped", "--resume", 1200, &stage);
+    kill(child, SIGTERM);
+    ck_assert_int_eq(program_finish(child), 3);
+    ck_assert_int_eq(run_named("stopped", "--resume=~/runs/stopped"), 0);
+    assert_same("whole", "stopped");
+    ck_assert(!program_has(&program, "runs/stopped/checkpoints/best.part"));
+    /* Nothing is left to do, which is no mistake. */
+    ck_assert_int_eq(run_named("stopped", "--resume"), 0);
+    assert_same("whole", "stopped");
+}
+END_TEST
+
+START_TEST(killed_runs_go_on)
+{
+    pid_t stage, child;
+
+    ck_assert_int_eq(run_named("whole", ""), 0);
+    child = start_until("restarted", "--set run.restarts=1", 900, &stage);
+    kill(stage, SIGKILL);
+    ck_assert_int_eq(program_finish(child), 0);
+    assert_says("err", "starting again from epoch-000");
+    assert_same("whole", "restarted");
+    child = start_until("killed", "", 900, &stage);
+    kill(stage, SIGKILL);
+    ck_assert_int_eq(program_finish(child), 1);
+    assert_says("out", "continue with: tpcoord ");
+    ck_assert_int_eq(run_named("killed", "--resume"), 0);
+    assert_same("whole", "killed");
+}
+END_TEST
+
+START_TEST(what_must_agree_is_checked)
+{
+    static const struct {
+        const char *more, *message;
+    } cases[] = {
+        {"--set data.batch=8", "data.batch: 8, but the checkpoint was made with 16"},
+        {"--set run.seed=2", "run.seed: 2, but the checkpoint was made with 1"},
+        {"--set data.synthetic_size=32", "its images are 32 x 32 x 1, those of the checkpoint 28 x 28 x 1"},
+        {"--set model.arch=resnet8", "model.arch: resnet8, but the checkpoint was made with mlp"},
+        {"--epochs 1", "run.epochs: 1, but the checkpoint is of epoch 2"},
+        {"--resume=~/nowhere", "--resume: "},
+        {"--resume=~/runs/made/checkpoints/epoch-0009", "manifest.json cannot be read: No such file"},
+        {"--set run.name=other", "has a complete checkpoint; give its folder, --resume=DIR"},
+    };
+    char more[256];
+
+    ck_assert_int_eq(run_named("made", "--epochs 2"), 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        snprintf(more, sizeof(more), "--epochs 3 --resume %s", cases[i].more);
+        ck_assert_int_eq(run_named("made", more), 2);
+        assert_says("err", cases[i].message);
+    }
+    /* All else may change. */
+    ck_assert_int_eq(run_named("made", "--resume --epochs 3 --set pipeline.stages=2 --set pipeline.system=gpipe "
+                                       "--set pipeline.order=dynamic --set train.momentum=0 --set train.lr=0.001"),
+                     0);
+    ck_assert_int_eq(run_named("made", "--resume --epochs 4 --set train.momentum=0.5"), 0);
+}
+END_TEST
+
+START_TEST(an_older_checkpoint_sets_newer_ones_aside)
+{
+    ck_assert_int_eq(run_named("older", "--epochs 3"), 0);
+    ck_assert_int_eq(run_named("older", "--epochs 2 --resume=~/runs/older/checkpoints/epoch-0002/"), 0);
+    ck_assert(program_has(&program, "runs/older/checkpoints/epoch-0003/manifest.json.aside"));
+    ck_assert(!program_has(&program, "runs/older/checkpoints/epoch-0003/manifest.json"));
+    ck_assert_int_eq(run_named("older", "--resume"), 0);
+    ck_assert(program_has(&program, "runs/older/checkpoints/epoch-0003/manifest.json"));
+}
+END_TEST
+
+START_TEST(a_full_disk_stops_no_training)
+{
+    struct rlimit before, limit;
+    char path[256];
+
+    /* Room for the shared memory, but not for the first layer and its momentum. */
+
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit = (struct rlimit){6000000, before.rlim_max};
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    pid_t child = program_start(&program, words("full", "--set data.limit=200 --set data.synthetic_size=64"));
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &before), 0);
+    ck_assert_int_eq(program_finish(child), 1);
+    assert_says("err", "training goes on without a checkpoint: stage 1 cannot write its part of ");
+    assert_says("err", "/checkpoints/epoch-0004: File too large\n");
+    assert_says("out", "finished after 4 of 4 epochs");
+    assert_says("out", "; 4 checkpoints could not be written");
+    snprintf(path, sizeof(path), "%s/runs/full/checkpoints", program.folder);
+    ck_assert_int_eq(rmdir(path), 0); /* nothing is left in it */
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("resume");
+    TCase *tests = tcase_create("resume");
+    SRunner *runner;
+    int failed;
+
+    tcase_set_timeout(tests, 240);
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_test(tests, interrupted_runs_go_on);
+    tcase_add_test(tests, killed_runs_go_on);
+    tcase_add_test(tests, what_must_agree_is_checked);
+    tcase_add_test(tests, an_older_checkpoint_sets_newer_ones_aside);
+    tcase_add_test(tests, a_full_disk_stops_no_training);
+    suite_add_tcase(suite, tests);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}
