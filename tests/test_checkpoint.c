@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
+#include "stages/safetensors.h"
 #include "tests/support/compare.h"
 #include "tests/support/pipeline.h"
 #include "tests/support/settings.h"
@@ -275,6 +277,66 @@ START_TEST(an_epoch_that_was_not_tested_is_tested)
 }
 END_TEST
 
+static float value_at(const struct safetensors_entry *entry, size_t i)
+{
+    float value;
+
+    memcpy(&value, entry->values + i * sizeof(value), sizeof(value));
+    return value;
+}
+
+/* PyTorch's filters are [out][in][height][width], ours [out][height][width][in]; the rest is the same. */
+START_TEST(files_have_names_and_layouts_of_pytorch)
+{
+    static struct pipeline pipeline;
+    struct settings settings = settings_for("gpipe", "resnet8", 1, 2);
+    char path[256], name[128], *bytes;
+    struct safetensors file;
+    struct error error;
+    size_t size;
+
+    pipeline_create_in(&pipeline, settings_list(&settings), folder, NULL);
+    pipeline_start(&pipeline);
+    pipeline_wait(&pipeline, 0);
+    snprintf(path, sizeof(path), "%s/checkpoints/epoch-0002/stage-1.safetensors", folder);
+    ck_assert_msg(!file_read(path, &bytes, &size, &error), "%s", error.text);
+    ck_assert_msg(!safetensors_read(&file, bytes, size, &error), "%s", error.text);
+    for (int l = 0; l < pipeline.network->layer_count; l++) {
+        const struct layer *layer = &pipeline.network->layers[l];
+        const float *weights = stage_weights(pipeline.stages[0]) + layer->parameter_offset;
+        const size_t out = (size_t)layer->out.channels, in = (size_t)layer->in.channels, k = (size_t)layer->kernel;
+        const struct safetensors_entry *entry;
+
+        if (layer->kind == LAYER_AVERAGE_POOL)
+            continue;
+        snprintf(name, sizeof(name), "%s.weight", layer->name);
+        entry = safetensors_find(&file, name);
+        ck_assert_msg(entry != NULL, "%s", name);
+        if (layer->kind == LAYER_CONVOLUTION) {
+            for (size_t i = 0; i < out * in * k * k; i++) {
+                const size_t x = i % k, y = i / k % k, c = i / (k * k) % in, o = i / (k * k * in);
+                const float ours = weights[((o * k + y) * k + x) * in + c], theirs = value_at(entry, i);
+
+                ck_assert_msg(memcmp(&ours, &theirs, sizeof(ours)) == 0, "%s [%zu][%zu][%zu][%zu]", name, o, c, y, x);
+            }
+            continue;
+        }
+        ck_assert_mem_eq(entry->values, weights, entry->end - entry->begin);
+        snprintf(name, sizeof(name), "%s.bias", layer->name);
+        ck_assert_mem_eq(safetensors_find(&file, name)->values, weights + (entry->end - entry->begin) / sizeof(float),
+                         out * sizeof(float));
+        if (layer->kind != LAYER_BATCH_NORM)
+            continue;
+        snprintf(name, sizeof(name), "%s.running_var", layer->name);
+        ck_assert_mem_eq(safetensors_find(&file, name)->values,
+                         stage_state(pipeline.stages[0]) + layer->state_offset + out, out * sizeof(float));
+    }
+    safetensors_release(&file);
+    free(bytes);
+    pipeline_destroy(&pipeline);
+}
+END_TEST
+
 static bool has(const char *name)
 {
     char path[256];
@@ -411,6 +473,7 @@ int main(void)
     tcase_set_timeout(sets, 60);
     tcase_add_checked_fixture(sets, set_up, tear_down);
     tcase_add_loop_test(sets, another_partition_begins_with_the_weights_that_were_saved, 0, 6);
+    tcase_add_test(sets, files_have_names_and_layouts_of_pytorch);
     tcase_add_loop_test(sets, the_newest_and_the_best_are_kept, 0, 2);
     tcase_add_loop_test(sets, a_damaged_set_gives_way_to_an_older_one, 0, DAMAGES);
     tcase_add_test(sets, a_set_that_cannot_be_written_costs_only_itself);

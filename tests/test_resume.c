@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "tests/support/program.h"
 
 static struct program program;
@@ -60,42 +59,6 @@ static pid_t start_until(const char *name, const char *more, int updates, pid_t 
     return child;
 }
 
-/* Two runs' last checkpoints and results are the same. */
-static void assert_same(const char *a, const char *b)
-{
-    static const char *const results[] = {"train_loss", "test_loss", "test_top1", "test_top5"};
-    char name[128];
-
-    for (int s = 1; s <= 3; s++) {
-        char path[256], *bytes[2];
-        size_t size[2];
-        struct error error;
-
-        for (int i = 0; i < 2; i++) {
-            snprintf(path, sizeof(path), "%s/runs/%s/checkpoints/epoch-0004/stage-%d.safetensors", program.folder,
-                     i ? b : a, s);
-            ck_assert_msg(!file_read(path, &bytes[i], &size[i], &error), "%s", error.text);
-        }
-        ck_assert_uint_eq(size[0], size[1]);
-        ck_assert_msg(memcmp(bytes[0], bytes[1], size[0]) == 0, "stage %d's weights differ", s);
-        free(bytes[0]);
-        free(bytes[1]);
-    }
-    snprintf(name, sizeof(name), "runs/%s/report.json", a);
-    json_t *one = program_json(&program, name);
-    snprintf(name, sizeof(name), "runs/%s/report.json", b);
-    json_t *other = program_json(&program, name);
-    ck_assert_uint_eq(json_array_size(json_object_get(one, "epochs")), 4);
-    ck_assert_uint_eq(json_array_size(json_object_get(other, "epochs")), 4);
-    for (size_t e = 0; e < 4; e++)
-        for (size_t r = 0; r < sizeof(results) / sizeof(results[0]); r++)
-            ck_assert_msg(json_equal(json_object_get(json_array_get(json_object_get(one, "epochs"), e), results[r]),
-                                     json_object_get(json_array_get(json_object_get(other, "epochs"), e), results[r])),
-                          "epoch %zu: %s", e + 1, results[r]);
-    json_decref(one);
-    json_decref(other);
-}
-
 static void assert_says(const char *file, const char *text)
 {
     ck_assert_msg(strstr(program_text(&program, file), text) != NULL, "no \"%s\" in: %s", text,
@@ -117,11 +80,11 @@ START_TEST(interrupted_runs_go_on)
     kill(child, SIGTERM);
     ck_assert_int_eq(program_finish(child), 3);
     ck_assert_int_eq(run_named("stopped", "--resume=~/runs/stopped"), 0);
-    assert_same("whole", "stopped");
+    program_assert_same(&program, 3, 4, "whole", "stopped");
     ck_assert(!program_has(&program, "runs/stopped/checkpoints/best.part"));
     /* Nothing is left to do, which is no mistake. */
     ck_assert_int_eq(run_named("stopped", "--resume"), 0);
-    assert_same("whole", "stopped");
+    program_assert_same(&program, 3, 4, "whole", "stopped");
 }
 END_TEST
 
@@ -134,13 +97,13 @@ START_TEST(killed_runs_go_on)
     kill(stage, SIGKILL);
     ck_assert_int_eq(program_finish(child), 0);
     assert_says("err", "starting again from epoch-000");
-    assert_same("whole", "restarted");
+    program_assert_same(&program, 3, 4, "whole", "restarted");
     child = start_until("killed", "", 900, &stage);
     kill(stage, SIGKILL);
     ck_assert_int_eq(program_finish(child), 1);
     assert_says("out", "continue with: tpcoord ");
     ck_assert_int_eq(run_named("killed", "--resume"), 0);
-    assert_same("whole", "killed");
+    program_assert_same(&program, 3, 4, "whole", "killed");
 }
 END_TEST
 

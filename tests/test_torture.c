@@ -1,6 +1,7 @@
 /* Goal of this test: a run survives what happens to its processes. A small run is started, one of its processes gets a
  * signal after a number of ops; process, signal and op are drawn. Then the exit status and the message are right, all
- * ends within five seconds, no process and no shared memory is left, and the run says the truth in its report.
+ * ends within five seconds, no process and no shared memory is left, and the run says the truth in its report. If it had
+ * saved anything it is resumed, and ends with the very results of one that was left alone.
  *
  * make torture KILLS=200 [SEED=n]; a failure prints the seed that brings it back with KILLS=1. */
 #include <check.h>
@@ -15,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "coordinator/sets.h"
 #include "tests/support/program.h"
 
 enum { KILLS = 10, SECONDS_MAX = 5, START_SECONDS_MAX = 30, POLL_US = 100, WORDS_MAX = 512 };
@@ -197,6 +199,23 @@ static void check_end(const struct trial *trial, const struct outcome *outcome)
         check_exit(outcome, 3, "interrupted");
 }
 
+/* Nothing is lost but what came after the newest checkpoint, and that is computed again, bit for bit. */
+static void check_resumed(const struct trial *trial)
+{
+    char again[WORDS_MAX + 160], runs[128];
+    struct checkpoint_set set;
+    struct error error;
+
+    snprintf(runs, sizeof(runs), "%s/runs/killed", program.folder);
+    if (set_open_newest(&set, runs, &error))
+        return;
+    set_release(&set);
+    snprintf(again, sizeof(again), "%s --resume=%s", words(trial, "killed"), runs);
+    ck_assert_msg(program_run(&program, again) == 0, "%s", program_text(&program, "err"));
+    ck_assert_int_eq(program_run(&program, words(trial, "whole")), 0);
+    program_assert_same(&program, trial->stages, trial->epochs, "whole", "killed");
+}
+
 START_TEST(a_kill_is_survived)
 {
     const struct trial trial = draw_trial(environment_number("SEED", 1) + (uint64_t)_i);
@@ -210,6 +229,7 @@ START_TEST(a_kill_is_survived)
     ck_assert_int_eq(kill(outcome.victim, signals[trial.signal].number), 0);
     finish(&trial, &outcome);
     check_end(&trial, &outcome);
+    check_resumed(&trial);
     segment_close(&outcome.segment);
 }
 END_TEST

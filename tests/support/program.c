@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/file.h"
+
 enum { ARGUMENTS_MAX = 32, TEXT_MAX = 1 << 20, TEXTS = 4, PATH_LENGTH = 256 };
 
 static void path_of(const struct program *program, const char *name, char path[PATH_LENGTH])
@@ -168,6 +170,55 @@ bool program_has(const struct program *program, const char *name)
 
     path_of(program, name, path);
     return access(path, F_OK) == 0;
+}
+
+static void assert_same_file(const struct program *program, const char *a, const char *b, const char *file)
+{
+    const char *const runs[] = {a, b};
+    char path[PATH_LENGTH], *bytes[2];
+    size_t size[2];
+    struct error error;
+
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof(path), "%s/runs/%s/checkpoints/%s", program->folder, runs[i], file);
+        ck_assert_msg(!file_read(path, &bytes[i], &size[i], &error), "%s", error.text);
+    }
+    ck_assert_msg(size[0] == size[1] && memcmp(bytes[0], bytes[1], size[0]) == 0, "%s differs", file);
+    free(bytes[0]);
+    free(bytes[1]);
+}
+
+static json_t *epochs_of(const struct program *program, const char *run, int epochs)
+{
+    static const char *const other_times[] = {"seconds", "images_per_second"};
+    char name[PATH_LENGTH];
+    json_t *epoch;
+    size_t index;
+
+    snprintf(name, sizeof(name), "runs/%s/report.json", run);
+    json_t *report = program_json(program, name), *results = json_incref(json_object_get(report, "epochs"));
+    json_decref(report);
+    ck_assert_int_eq((int)json_array_size(results), epochs);
+    json_array_foreach(results, index, epoch)
+    {
+        for (size_t t = 0; t < sizeof(other_times) / sizeof(other_times[0]); t++)
+            json_object_del(epoch, other_times[t]);
+    }
+    return results;
+}
+
+void program_assert_same(const struct program *program, int stages, int epochs, const char *a, const char *b)
+{
+    json_t *one = epochs_of(program, a, epochs), *other = epochs_of(program, b, epochs);
+    char file[64];
+
+    ck_assert_msg(json_equal(one, other), "results differ");
+    json_decref(one);
+    json_decref(other);
+    for (int s = 1; s <= stages; s++) {
+        snprintf(file, sizeof(file), "epoch-%04d/stage-%d.safetensors", epochs, s);
+        assert_same_file(program, a, b, file);
+    }
 }
 
 bool program_segment(pid_t coordinator, const char *name, struct segment *segment)

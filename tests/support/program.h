@@ -30,6 +30,9 @@ const char *program_text(const struct program *program, const char *name);
 json_t *program_json(const struct program *program, const char *name);
 bool program_has(const struct program *program, const char *name);
 
+/* Two runs of that name have the same results in their reports, and the same bits in their last checkpoints. */
+void program_assert_same(const struct program *program, int stages, int epochs, const char *a, const char *b);
+
 /* Whether a run of that coordinator has a name in /dev/shm. */
 bool program_has_segment(pid_t coordinator);
 
