@@ -78,20 +78,31 @@ void checkpoints_end(struct checkpoints *checkpoints)
     manifest_release(&checkpoints->manifest);
 }
 
-/* All stages' parts: 0 if one is still to come, 1 if all are there, or the first failure's -errno and its stage. */
-static int state_of(const struct checkpoints *checkpoints, int *stage)
+/* The first failure's -errno among a stage's older versions, which are written before its main file. */
+static int state_of_versions(const struct stage_block *block)
 {
     int state = SAVED;
 
-    for (int s = 1; s <= checkpoints->segment->header->stage_count; s++) {
+    for (int v = 0; v < MAX_STAGES && block->saved_versions[v].state != SAVED_NOT_YET && state == SAVED; v++)
+        state = block->saved_versions[v].state;
+    return state;
+}
+
+/* All stages' parts: 0 if one is still to come, 1 if all are there, or the first failure's -errno and its stage. */
+static int state_of(const struct checkpoints *checkpoints, int *stage)
+{
+    const struct segment_header *header = checkpoints->segment->header;
+    int state = SAVED;
+
+    for (int s = 1; s <= header->stage_count; s++) {
         struct stage_block *block = segment_stage(checkpoints->segment, s);
         /* Pairs with the stage's release store: the rest of the record is there. */
         int own = atomic_load_explicit(&block->saved[checkpoints->epoch - 1].state, memory_order_acquire);
 
         if (own == SAVED_NOT_YET)
             return SAVED_NOT_YET;
-        for (int v = 0; v < MAX_STAGES && own == SAVED && block->saved_versions[v].state != SAVED_NOT_YET; v++)
-            own = block->saved_versions[v].state;
+        if (own == SAVED && block->saved[checkpoints->epoch - 1].number < header->plan.minibatches_per_epoch)
+            own = state_of_versions(block);
         if (own < 0 && state == SAVED) {
             state = own;
             *stage = s;
@@ -265,31 +276,35 @@ static int complete(struct checkpoints *checkpoints, int done, struct error *err
     return 0;
 }
 
-int checkpoints_follow(struct checkpoints *checkpoints, struct error *error)
+/* Takes the epoch's set a step further. 1 if something was done, 0 if it is not time yet, -1 if it failed. */
+static int step(struct checkpoints *checkpoints, struct error *error)
 {
-    const struct segment_header *header = checkpoints->segment->header;
+    /* Pairs with the last stage's release store: the results are there, and all parts were written before. */
+    const int done = atomic_load_explicit(&checkpoints->segment->header->epochs_done, memory_order_acquire);
+    const struct manifest *manifest = &checkpoints->manifest;
     int stage, failed = 0;
 
-    while (checkpoints->epoch <= header->plan.config.run.epochs && !failed) {
-        /* Pairs with the last stage's release store: the results are there, and all parts were written before. */
-        const int done = atomic_load_explicit(&header->epochs_done, memory_order_acquire);
-
-        if (!checkpoints->judged) {
-            if (state_of(checkpoints, &stage) == SAVED_NOT_YET)
-                break;
-            checkpoints->judged = true;
-            failed = complete(checkpoints, done, error);
-        } else if (done < checkpoints->epoch) {
-            break;
-        } else if (checkpoints->manifest.stage_count > 0 && !is_tested(&checkpoints->manifest)) {
-            failed = write_manifest(checkpoints, done, error);
-        }
-        if (done >= checkpoints->epoch &&
-            (failed || checkpoints->manifest.stage_count == 0 || is_tested(&checkpoints->manifest))) {
-            checkpoints->epoch++;
-            checkpoints->judged = false;
-        }
+    if (!checkpoints->judged) {
+        if (state_of(checkpoints, &stage) == SAVED_NOT_YET)
+            return 0;
+        checkpoints->judged = true;
+        return complete(checkpoints, done, error) ? -1 : 1;
     }
-    checkpoints->failed += failed != 0;
-    return failed;
+    if (done < checkpoints->epoch)
+        return 0;
+    if (manifest->stage_count > 0 && !is_tested(manifest))
+        failed = write_manifest(checkpoints, done, error);
+    checkpoints->epoch++;
+    checkpoints->judged = false;
+    return failed ? -1 : 1;
+}
+
+int checkpoints_follow(struct checkpoints *checkpoints, struct error *error)
+{
+    int stepped = 1;
+
+    while (stepped > 0 && checkpoints->epoch <= checkpoints->segment->header->plan.config.run.epochs)
+        stepped = step(checkpoints, error);
+    checkpoints->failed += stepped < 0;
+    return stepped < 0 ? -1 : 0;
 }

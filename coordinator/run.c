@@ -12,6 +12,7 @@
 #include "coordinator/progress.h"
 #include "coordinator/report.h"
 #include "coordinator/room.h"
+#include "coordinator/run_folder.h"
 #include "coordinator/show_plan.h"
 #include "coordinator/trace.h"
 #include "coordinator/watchdog.h"
@@ -173,7 +174,8 @@ static void follow_checkpoints(struct run *run)
 
     while (checkpoints_follow(&run->checkpoints, &error)) {
         progress_clear(&run->progress);
-        fprintf(stderr, "tpcoord: training goes on without a checkpoint: %s\n", error.text);
+        fprintf(stderr, "tpcoord: %s without a checkpoint: %s\n", run->interruptions ? "stopping" : "training goes on",
+                error.text);
     }
 }
 
@@ -370,14 +372,18 @@ static bool begin_again(struct run *run, struct checkpoint_set *set, struct chec
 enum exit_status run_execute(const struct run_request *request, json_t *json)
 {
     struct run run = {.request = request, .outcome = {.folder = request->folder}};
-    struct checkpoint_set *from = request->from, set;
+    struct checkpoint_set *from = request->from, set = {.manifest = {.stage_count = 0}};
     enum exit_status status;
     struct error error;
 
+    const int lock = run_folder_lock(request->folder, &error);
     do {
-        if (attempt(&run, from, &error)) {
+        if (lock < 0 || attempt(&run, from, &error)) {
             say_failed(request, &error);
             report_add_failure(json, &error);
+            set_release(&set);
+            if (lock >= 0)
+                close(lock);
             return EXIT_FAILED;
         }
     } while (begin_again(&run, &set, &from));
@@ -385,5 +391,6 @@ enum exit_status run_execute(const struct run_request *request, json_t *json)
     say_how_to_continue(&run);
     checkpoints_end(&run.checkpoints);
     segment_close(&run.segment);
+    close(lock);
     return status;
 }

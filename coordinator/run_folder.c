@@ -1,8 +1,10 @@
 #include "coordinator/run_folder.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -83,6 +85,19 @@ int run_folder_create(char folder[CONFIG_PATH_MAX], const struct config *config,
         return -1;
     }
     return config->run.name[0] ? create_named(folder, config, mistakes) : create_unnamed(folder, config, mistakes);
+}
+
+int run_folder_lock(const char *folder, struct error *error)
+{
+    /* Stages inherit it: they may still write a checkpoint when the coordinator has been killed. */
+    const int descriptor = open(folder, O_RDONLY | O_DIRECTORY);
+
+    if (descriptor < 0)
+        return error_set(error, "%s cannot be opened: %s", folder, strerror(errno));
+    if (flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return descriptor; /* where folders cannot be locked, none is */
+    close(descriptor);
+    return error_set(error, "%s is in use by a run that has not ended yet", folder);
 }
 
 void run_folder_discard(const char *folder)

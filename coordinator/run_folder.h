@@ -8,6 +8,10 @@
  * an earlier run's report is refused. What is wrong goes to `mistakes`. */
 int run_folder_create(char folder[CONFIG_PATH_MAX], const struct config *config, struct config_mistakes *mistakes);
 
+/* Keeps other runs out of the folder as long as the descriptor that it returns is open, here or in a stage. -1 if another
+ * has it. */
+int run_folder_lock(const char *folder, struct error *error);
+
 /* Removes it again if nothing has been written into it. */
 void run_folder_discard(const char *folder);
 

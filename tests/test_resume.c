@@ -71,6 +71,13 @@ START_TEST(interrupted_runs_go_on)
 
     ck_assert_int_eq(run_named("whole", ""), 0);
     child = start_until("stopped", "", 500, &stage);
+    /* Two runs in one folder would spoil each other's checkpoints. */
+    ck_assert_int_eq(kill(child, SIGSTOP), 0);
+    if (program_has(&program, "runs/stopped/checkpoints/epoch-0001/manifest.json")) {
+        ck_assert_int_eq(program_run(&program, words("stopped", "--resume")), 1);
+        assert_says("err", "runs/stopped is in use by a run that has not ended yet");
+    }
+    kill(child, SIGCONT);
     kill(child, SIGINT);
     ck_assert_int_eq(program_finish(child), 3);
     assert_says("out", "continue with: tpcoord ");
