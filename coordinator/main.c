@@ -132,6 +132,8 @@ static enum exit_status run_prepared(const struct options *options, struct prepa
         .folder = prepared->folder,
         .from = prepared->from.manifest.stage_count > 0 ? &prepared->from : NULL,
         .config = options->config,
+        .overrides = options->overrides,
+        .override_count = options->override_count,
         .signals = signals,
         .out = json_file == stdout || trace_file == stdout || record_file == stdout ? stderr : stdout,
         .trace = trace_file,

@@ -91,7 +91,7 @@ void progress_begin(struct progress_line *line, const struct segment_header *hea
         .start_ns = clock_now_ns(),
     };
     line->done_before = line->epoch - 1 + epoch_work(line, line->trained, 0);
-    line->shown_ns = line->start_ns;
+    line->shown_ns = line->looked_ns = line->start_ns;
     line->terminal = out && isatty(fileno(out)) && terminal && strcmp(terminal, "dumb") != 0;
     if (out && !label)
         epoch_print_head(out);

@@ -13,11 +13,13 @@ struct run_request {
     const char *folder;          /* of the run; it exists */
     struct checkpoint_set *from; /* where it resumes; or NULL */
     const char *config;          /* its path, to say how to go on; or NULL */
-    struct signals *signals;     /* taken */
-    FILE *out;                   /* progress and report */
-    FILE *trace;                 /* or NULL */
-    FILE *record;                /* or NULL; then, if run.record says so, it is in the folder */
-    bool interactive;            /* tpmon may pause, step and slow the stages */
+    const char *const *overrides;
+    int override_count;      /* that were given with it */
+    struct signals *signals; /* taken */
+    FILE *out;               /* progress and report */
+    FILE *trace;             /* or NULL */
+    FILE *record;            /* or NULL; then, if run.record says so, it is in the folder */
+    bool interactive;        /* tpmon may pause, step and slow the stages */
     bool quiet;
     const char *label; /* the run is one of several: this stands before its messages, and its progress is one line; or
                           NULL */

@@ -1,12 +1,8 @@
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/numbers.h"
 #include "telemetry/recording_internal.h"
 
@@ -299,38 +295,19 @@ int recording_open_memory(struct recording **out, const void *bytes, size_t size
     return 0;
 }
 
-static int map(const char *path, void **mapping, size_t *size, struct error *error)
-{
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat status;
-    int result = 0;
-
-    if (file < 0)
-        return error_set(error, "cannot be read: %s", strerror(errno));
-    *mapping = MAP_FAILED;
-    if (fstat(file, &status) || !S_ISREG(status.st_mode) || status.st_size == 0)
-        result = error_set(error, "this is not a recording of a tp run");
-    else
-        *mapping = mmap(NULL, *size = (size_t)status.st_size, PROT_READ, MAP_PRIVATE, file, 0);
-    if (result == 0 && *mapping == MAP_FAILED)
-        result = error_set(error, "cannot be mapped: %s", strerror(errno));
-    close(file);
-    return result;
-}
-
 int recording_open(struct recording **out, const char *path, struct error *error)
 {
-    void *mapping;
-    size_t size = 0;
+    char *bytes;
+    size_t size;
 
     *out = NULL;
-    if (map(path, &mapping, &size, error))
-        return error_prefix(error, "%s", path);
-    if (recording_open_memory(out, mapping, size, error)) {
-        munmap(mapping, size);
+    if (file_read(path, &bytes, &size, error))
+        return -1;
+    if (recording_open_memory(out, bytes, size, error)) {
+        free(bytes);
         return error_prefix(error, "%s", path);
     }
-    (*out)->mapping = mapping;
+    (*out)->owned = bytes;
     return 0;
 }
 
@@ -342,8 +319,7 @@ void recording_close(struct recording *recording)
         free(recording->ops[s].items);
     free(recording->states.items);
     free(recording->epochs.items);
-    if (recording->mapping)
-        munmap(recording->mapping, recording->size);
+    free(recording->owned);
     free(recording);
 }
 

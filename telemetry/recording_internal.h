@@ -20,7 +20,7 @@ struct state_place {
 struct recording {
     const unsigned char *bytes;
     size_t size;
-    void *mapping; /* NULL: `bytes` is the caller's */
+    void *owned; /* to be freed; NULL: `bytes` is the caller's */
     struct recorded_run run;
     struct list ops[MAX_STAGES]; /* struct op_record */
     struct list states;          /* struct state_place */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "coordinator/progress.h"
 #include "coordinator/room.h"
 #include "coordinator/watchdog.h"
 #include "telemetry/explain.h"
@@ -419,6 +420,23 @@ START_TEST(the_watchdog_knows_who_holds_and_who_computes)
 }
 END_TEST
 
+/* Of the time that is left, and of the rate: nobody looked in between, so nothing ran. */
+START_TEST(a_pause_is_no_time_of_the_run)
+{
+    struct progress_line line;
+    struct pipeline pipeline;
+
+    pipeline_create(&pipeline, (const char *const[]){"pipeline.stages=3", NULL});
+    progress_begin(&line, pipeline.segment.header, NULL, NULL);
+    const uint64_t start = line.start_ns;
+    progress_draw(&line, start + second);
+    ck_assert_uint_eq(line.start_ns, start);
+    progress_draw(&line, start + 100 * second);
+    ck_assert_uint_eq(line.start_ns, start + 99 * second);
+    pipeline_destroy(&pipeline);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("guard");
@@ -440,6 +458,7 @@ int main(void)
     tcase_add_loop_test(tcase, the_layer_where_it_began_is_found, 0, 4);
     tcase_add_test(tcase, the_watchdog_barks_once_for_each_stall);
     tcase_add_test(tcase, the_watchdog_knows_who_holds_and_who_computes);
+    tcase_add_test(tcase, a_pause_is_no_time_of_the_run);
     suite_add_tcase(suite, tcase);
 
     SRunner *runner = srunner_create(suite);

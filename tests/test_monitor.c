@@ -88,7 +88,7 @@ START_TEST(mistakes_are_said_in_one_line)
     check_refused("tpmon --list --once", 2, "--list goes alone");
     check_refused("tpmon", 1, "must be a terminal; --once prints");
     check_refused("tpmon --once no-such-run", 1, "there is no run no-such-run");
-    check_refused("tpmon --once --replay ~/none.tprec", 1, "none.tprec: cannot be read: No such file");
+    check_refused("tpmon --once --replay ~/none.tprec", 1, "none.tprec cannot be read: No such file");
     check_refused("tpmon --once --replay @", 1, "small.ini: this is not a recording of a tp run");
 }
 END_TEST

@@ -250,9 +250,9 @@ START_TEST(what_is_no_recording_is_called_so)
     check_refused(other, size + 1, "something follows its end");
     free(other);
     ck_assert_int_eq(recording_open(&none, "/dev/null", &error), -1);
-    ck_assert_str_eq(error.text, "/dev/null: this is not a recording of a tp run");
+    ck_assert_str_eq(error.text, "/dev/null is no file");
     ck_assert_int_eq(recording_open(&none, "/nowhere/at/all", &error), -1);
-    ck_assert_str_eq(error.text, "/nowhere/at/all: cannot be read: No such file or directory");
+    ck_assert_str_eq(error.text, "/nowhere/at/all cannot be read: No such file or directory");
 }
 END_TEST
 
