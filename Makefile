@@ -15,7 +15,7 @@ CC     ?= cc
 PACKAGES := pkg-config libdnnl-dev libinih-dev libjansson-dev zlib1g-dev libncurses-dev check dataset-fashion-mnist
 
 LIBRARIES := inih jansson zlib
-DIRS      := base model kernels kernels/reference kernels/onednn data schedule plan transport telemetry stages coordinator monitor
+DIRS      := base device model kernels kernels/reference kernels/onednn data schedule plan transport telemetry stages coordinator monitor
 PROGRAMS  := tpcoord tpstage tpmon
 MAINS     := coordinator/main.c stages/main.c monitor/main.c
 

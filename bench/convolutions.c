@@ -22,7 +22,10 @@ struct settings {
     const char *arch;
     int minibatch, microbatches;
     const struct backend *backend;
+    struct device *host;
 };
+
+static const struct engine_options one_thread = {.threads = 1};
 
 /* Errors end the program here, and only here. */
 static void check(int result, const struct error *error)
@@ -206,6 +209,7 @@ struct node {
 struct training {
     const struct network *network;
     const struct settings *settings;
+    struct engine *engine;
     struct node *nodes;
     int *group_start;
     float *input, *weights, *weight_gradient, *momentum, *state;
@@ -222,6 +226,7 @@ static void training_create(struct training *training, const struct network *net
     struct error error;
 
     *training = (struct training){.network = network, .settings = settings};
+    check(backend->open(&training->engine, settings->host, &one_thread, &error), &error);
     training->best_loss = training->best_update = UINT64_MAX;
     training->nodes = calloc((size_t)network->layer_count, sizeof(struct node));
     training->group_start = calloc((size_t)settings->microbatches + 1, sizeof(int));
@@ -239,7 +244,7 @@ static void training_create(struct training *training, const struct network *net
         struct node *node = &training->nodes[i];
 
         node->layer = &network->layers[i];
-        check(backend->layer_create(&node->kernel, node->layer, &error), &error);
+        check(backend->layer_create(&node->kernel, training->engine, node->layer, &error), &error);
         for (int j = 0; j < settings->microbatches; j++)
             check(backend->prepare_forward(node->kernel, first_row(settings, j + 1) - first_row(settings, j), &error),
                   &error);
@@ -262,6 +267,7 @@ static void training_destroy(struct training *training)
         free(training->nodes[i].gradient);
         free(training->nodes[i].saved);
     }
+    training->settings->backend->close(training->engine);
     free(training->nodes);
     free(training->group_start);
     free(training->labels);
@@ -364,15 +370,15 @@ static void step(struct training *training)
             forward(training, i, j);
 
     start = clock_now_ns();
-    check(backend->softmax_cross_entropy(rows, CLASSES, last->output, training->labels, 1.0f / (float)rows,
-                                         last->gradient, &result, &error),
+    check(backend->softmax_cross_entropy(training->engine, rows, CLASSES, last->output, training->labels,
+                                         1.0f / (float)rows, last->gradient, &result, &error),
           &error);
     training->best_loss = smaller(training->best_loss, clock_now_ns() - start);
     for (int i = network->layer_count - 1; i >= 0; i--)
         backward(training, i);
 
     start = clock_now_ns();
-    check(backend->sgd_update(&sgd, network->parameters, training->weights, training->weight_gradient,
+    check(backend->sgd_update(training->engine, &sgd, network->parameters, training->weights, training->weight_gradient,
                               training->momentum, training->weights, &error),
           &error);
     training->best_update = smaller(training->best_update, clock_now_ns() - start);
@@ -437,16 +443,19 @@ int main(int argc, char **argv)
     struct settings settings = {.arch = argc > 1 ? argv[1] : "resnet20"};
     struct network *network;
     struct error error;
+    struct engine *onednn;
     double limit, total;
 
     settings.minibatch = count_of(argc > 2 ? argv[2] : "64", ROWS_MAX);
     settings.microbatches = count_of(argc > 3 ? argv[3] : "3", settings.minibatch);
-    settings.backend = backend_find(argc > 4 ? argv[4] : "auto");
+    settings.backend = backend_find(argc > 4 ? argv[4] : "onednn");
     if (!settings.backend)
         check(error_set(&error, "there is no backend \"%s\"", argv[4]), &error);
+    if (settings.backend->device != &device_host)
+        check(error_set(&error, "this is about the CPU, and %s is not", settings.backend->name), &error);
     check(settings.backend->available(&error), &error);
-    check(backend_onednn.set_threads(1, &error), &error);
-    check(settings.backend->set_threads(1, &error), &error);
+    check(device_host.open(&settings.host, 0, &error), &error);
+    check(backend_onednn.open(&onednn, settings.host, &one_thread, &error), &error);
     check(network_create(&network, settings.arch, (struct shape){28, 28, 1}, CLASSES, &error), &error);
 
     printf("%s, 28 x 28 x 1, mini-batches of %d in %d micro-batches, one thread\n\n", settings.arch, settings.minibatch,
@@ -457,5 +466,7 @@ int main(int argc, char **argv)
     printf("the whole network      %8.1f us/sample   %7.0f images/s   %.0f%% of it\n", total, 1e6 / total,
            100.0 * limit / total);
     network_destroy(network);
+    backend_onednn.close(onednn);
+    device_host.close(settings.host);
     return 0;
 }

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/memory.h"
 #include "coordinator/process.h"
 #include "data/data.h"
 #include "kernels/backend.h"
@@ -30,6 +29,8 @@ struct findings {
 /* One layer with everything its calls need, all for a full mini-batch. */
 struct bench {
     const struct backend *backend;
+    struct device *device;
+    struct engine *engine;
     const struct layer *layer;
     struct layer_kernel *kernel;
     size_t saved_floats;
@@ -48,7 +49,7 @@ static int prepare(struct bench *bench, const struct plan_rows *rows, struct err
     const int *backward = by_group ? rows->group : rows->backward;
     const int backward_count = by_group ? rows->group_count : rows->backward_count;
 
-    if (bench->backend->layer_create(&bench->kernel, bench->layer, error))
+    if (bench->backend->layer_create(&bench->kernel, bench->engine, bench->layer, error))
         return -1;
     for (int i = 0; i < rows->forward_count; i++)
         if (bench->backend->prepare_forward(bench->kernel, rows->forward[i], error))
@@ -59,13 +60,24 @@ static int prepare(struct bench *bench, const struct plan_rows *rows, struct err
     return 0;
 }
 
-static int allocate(float **out, size_t count, struct error *error)
+/* On the device, with ordinary numbers in it. */
+static int allocate(const struct bench *bench, float **out, size_t count, struct error *error)
 {
-    if (memory_floats(out, count, "measuring a layer", error))
+    const struct device_type *type = bench->device->type;
+    void *memory, *host;
+    int failed;
+
+    if (type->allocate(bench->device, &memory, count * sizeof(float), "measuring a layer", error))
+        return -1;
+    *out = memory;
+    if (type->allocate_host(bench->device, &host, count * sizeof(float), "measuring a layer", error))
         return -1;
     for (size_t i = 0; i < count; i++)
-        (*out)[i] = 0.01f * (float)(i % 7);
-    return 0;
+        ((float *)host)[i] = 0.01f * (float)(i % 7);
+    failed =
+        type->copy(bench->device, memory, host, count * sizeof(float), error) || device_finish(bench->device, error);
+    type->release_host(bench->device, host);
+    return failed ? -1 : 0;
 }
 
 static int allocate_all(struct bench *bench, const struct plan *plan, size_t workspace_bytes, struct error *error)
@@ -91,7 +103,7 @@ static int allocate_all(struct bench *bench, const struct plan *plan, size_t wor
     };
 
     for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
-        if (allocate(arrays[i].array, arrays[i].count, error))
+        if (allocate(bench, arrays[i].array, arrays[i].count, error))
             return -1;
     return 0;
 }
@@ -104,7 +116,7 @@ static void bench_destroy(struct bench *bench)
                        bench->saved,           bench->workspace};
 
     for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
-        free(arrays[i]);
+        bench->device->type->release(bench->device, arrays[i]);
     if (bench->kernel)
         bench->backend->layer_destroy(bench->kernel);
 }
@@ -127,12 +139,15 @@ static int run_forward(struct bench *bench, int first, int rows, int microbatch,
 }
 
 /* Adds the time since *start, and starts anew. */
-static void lap(uint64_t *sum, uint64_t *start)
+static int lap(struct bench *bench, uint64_t *sum, uint64_t *start, struct error *error)
 {
+    if (device_finish(bench->device, error))
+        return -1;
     const uint64_t now = clock_now_ns();
 
     *sum += now - *start;
     *start = now;
+    return 0;
 }
 
 static int run_backward(struct bench *bench, int groups, const int *starts, int first_group,
@@ -158,13 +173,10 @@ static int run_backward(struct bench *bench, int groups, const int *starts, int 
     for (int g = 0; g <= groups; g++)
         group_start[g] = starts[g] - starts[0];
     uint64_t start = clock_now_ns();
-    if (bench->backend->backward_input(bench->kernel, &call, error))
-        return -1;
-    lap(&stopwatch->backward_input, &start);
-    if (bench->backend->backward_weights(bench->kernel, &call, error))
-        return -1;
-    lap(&stopwatch->backward_weights, &start);
-    return 0;
+    return bench->backend->backward_input(bench->kernel, &call, error) ||
+           lap(bench, &stopwatch->backward_input, &start, error) ||
+           bench->backend->backward_weights(bench->kernel, &call, error) ||
+           lap(bench, &stopwatch->backward_weights, &start, error);
 }
 
 /* A rate of 0: the weights stay what they are, however often this is run. */
@@ -175,11 +187,9 @@ static int run_update(struct bench *bench, const struct plan *plan, struct stopw
                             .nesterov = plan->config.train.nesterov};
     uint64_t start = clock_now_ns();
 
-    if (bench->backend->sgd_update(&sgd, bench->layer->parameters, bench->weights, bench->weight_gradient,
-                                   bench->momentum, bench->weights, error))
-        return -1;
-    lap(&stopwatch->update, &start);
-    return 0;
+    return bench->backend->sgd_update(bench->engine, &sgd, bench->layer->parameters, bench->weights,
+                                      bench->weight_gradient, bench->momentum, bench->weights, error) ||
+           lap(bench, &stopwatch->update, &start, error);
 }
 
 /* One mini-batch as a stage runs it: N forwards, then one backward or N, and an update. */
@@ -195,7 +205,8 @@ static int run_minibatch(struct bench *bench, const struct plan *plan, struct st
     for (int j = 0; j < microbatches; j++)
         if (run_forward(bench, starts[j], starts[j + 1] - starts[j], j, error))
             return -1;
-    lap(&stopwatch->forward, &start);
+    if (lap(bench, &stopwatch->forward, &start, error))
+        return -1;
     for (int j = 0; j < microbatches; j += groups)
         if (run_backward(bench, groups, &starts[j], j, stopwatch, error))
             return -1;
@@ -233,42 +244,65 @@ static int measure(struct bench *bench, const struct plan *plan, struct layer_co
     return 0;
 }
 
-static int probe_layer(const struct backend *backend, const struct layer *layer, const struct plan *plan,
+/* `bench` has backend, device and engine. */
+static int probe_layer(struct bench bench, const struct layer *layer, const struct plan *plan,
                        const struct plan_rows *rows, bool measured, struct layer_cost *cost, struct error *error)
 {
-    struct bench bench = {.backend = backend, .layer = layer};
     int result = -1;
 
+    bench.layer = layer;
     if (prepare(&bench, rows, error))
         goto out;
-    bench.saved_floats = cost->saved_floats = backend->saved_floats(bench.kernel);
-    cost->workspace_bytes = backend->workspace_bytes(bench.kernel);
+    bench.saved_floats = cost->saved_floats = bench.backend->saved_floats(bench.kernel);
+    cost->workspace_bytes = bench.backend->workspace_bytes(bench.kernel);
     if (measured && (allocate_all(&bench, plan, cost->workspace_bytes, error) || measure(&bench, plan, cost, error)))
         goto out;
     result = 0;
 out:
     bench_destroy(&bench);
-    return result ? error_prefix(error, "%s on backend %s", layer->name, backend->name) : 0;
+    return result ? error_prefix(error, "%s on backend %s", layer->name, bench.backend->name) : 0;
+}
+
+/* The backend of that name, or for "auto" the fastest that can run here; NULL if there is none. */
+static const struct backend *choose(const char *name, struct error *error)
+{
+    const bool any = strcmp(name, "auto") == 0;
+    const struct backend *backend = any ? backend_at(0) : backend_find(name);
+
+    for (int n = 1; any && backend && backend->available(error); n++)
+        backend = backend_at(n);
+    if (!backend)
+        error_set(error, "device.backend: %s is not built in", name);
+    else if (!any && backend->available(error)) {
+        error_prefix(error, "device.backend: %s cannot run here", name);
+        backend = NULL;
+    }
+    return backend;
 }
 
 static int probe(const struct plan *plan, const struct network *network, bool measured, struct findings *findings)
 {
-    const struct backend *backend = backend_find(plan->backend);
+    const struct engine_options options = {.threads = plan->config.device.threads};
     struct error *error = &findings->error;
+    struct bench bench = {.backend = choose(plan->backend, error)};
     struct plan_rows rows;
+    int result = 0;
 
-    if (!backend)
-        return error_set(error, "device.backend: %s is not built in", plan->backend);
-    if (backend->available(error))
-        return error_prefix(error, "device.backend: %s cannot run here", backend->name);
-    if (backend->set_threads(plan->config.device.threads, error))
-        return error_prefix(error, "device.threads");
-    memcpy(findings->backend, backend->name, strlen(backend->name) + 1);
+    if (!bench.backend)
+        return -1;
+    if (bench.backend->device->open(&bench.device, 0, error))
+        return -1;
+    if (bench.backend->open(&bench.engine, bench.device, &options, error)) {
+        bench.device->type->close(bench.device);
+        return -1;
+    }
+    memcpy(findings->backend, bench.backend->name, strlen(bench.backend->name) + 1);
     plan_rows(plan, &rows);
-    for (int l = 0; l < network->layer_count; l++)
-        if (probe_layer(backend, &network->layers[l], plan, &rows, measured, &findings->costs[l], error))
-            return -1;
-    return 0;
+    for (int l = 0; l < network->layer_count && result == 0; l++)
+        result = probe_layer(bench, &network->layers[l], plan, &rows, measured, &findings->costs[l], error);
+    bench.backend->close(bench.engine);
+    bench.device->type->close(bench.device);
+    return result;
 }
 
 /* Waits for the child and says what became of it. */

@@ -3,18 +3,21 @@
 
 #include <string.h>
 
-static const struct backend *const backends[] = {
-    &backend_onednn,
-    &backend_reference,
-};
+const struct backend *backend_at(int n)
+{
+    const struct backend *const backends[] = {&backend_cuda, &backend_onednn, &backend_reference};
+
+    for (size_t i = 0; i < sizeof(backends) / sizeof(backends[0]); i++)
+        if (backends[i] && n-- == 0)
+            return backends[i];
+    return NULL;
+}
 
 const struct backend *backend_find(const char *name)
 {
-    const bool any = strcmp(name, "auto") == 0;
-    struct error ignored;
+    const struct backend *backend;
 
-    for (size_t i = 0; i < sizeof(backends) / sizeof(backends[0]); i++)
-        if (any ? backends[i]->available(&ignored) == 0 : strcmp(backends[i]->name, name) == 0)
-            return backends[i];
-    return NULL;
+    for (int n = 0; (backend = backend_at(n)) && strcmp(backend->name, name) != 0; n++)
+        ;
+    return backend;
 }

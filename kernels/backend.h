@@ -1,9 +1,10 @@
 /* The interface that every compute backend fills: one layer's forward and backward, the loss, the update.
  *
- * A backend is a table of functions; a layer kernel is one layer prepared on it. Pointers are plain addresses in memory
- * that the backend can reach, aligned to their floats and no more, the workspace excepted. All tensors are float,
- * channels-last, and contiguous over rows (samples), laid out as model/model.h says. No call allocates tensors: what it
- * needs beside its operands lies in the workspace. Calls with no rows touch nothing, but a weight gradient that is
+ * A backend is a table of functions; an engine is a backend opened on a device, and a layer kernel one layer prepared on
+ * an engine. What a call computes is queued on the device (device/device.h). Pointers are plain addresses in memory of
+ * that device, aligned to their floats and no more, the workspace excepted. All tensors are float, channels-last, and
+ * contiguous over rows (samples), laid out as model/model.h says. No call allocates tensors: what it needs beside its
+ * operands lies in the workspace. Calls with no rows touch nothing, but a weight gradient that is
  * written and not added to becomes 0, the sum over no rows. */
 #ifndef TP_KERNELS_BACKEND_H
 #define TP_KERNELS_BACKEND_H
@@ -13,13 +14,21 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "device/device.h"
 #include "model/model.h"
 
 /* As PyTorch's defaults. */
 #define BATCH_NORM_EPSILON  1e-5f
 #define BATCH_NORM_MOMENTUM 0.1f
 
-struct layer_kernel; /* opaque, one per backend */
+struct engine;       /* opaque, one per backend; NULL in those that keep nothing */
+struct layer_kernel; /* likewise, never NULL */
+
+struct engine_options {
+    int threads; /* of the host, at least 1, that each later call in this process may use */
+    bool tf32;   /* products of floats may round their factors to 10 bits, where that is faster */
+    bool graphs; /* passes may be recorded and repeated (pass_begin) */
+};
 
 struct forward_call {
     int rows;
@@ -75,17 +84,26 @@ struct loss_result {
     int top1, top5;  /* rows whose label is the first, or among the first five, by logit (ties: lower class first) */
 };
 
+/* What a pass reads and writes: passes of equal keys make equal calls. It has no padding. */
+struct pass_key {
+    const void *pointers[8];
+    int numbers[8];
+};
+
 struct backend {
     const char *name;
+    const struct device_type *device; /* that it computes on */
 
-    /* 0 if this machine can run it, else -1 and why. Side-effect free enough for any process to call. */
+    /* 0 if this machine can run it, else -1 and why. As with a device's `count`, whoever has called it must not fork. */
     int (*available)(struct error *error);
 
-    /* Threads (at least 1) that each later call in this process may use. Called once, before the first layer. */
-    int (*set_threads)(int threads, struct error *error);
+    /* The device outlives the engine, and the engine its layers. */
+    int (*open)(struct engine **out, struct device *device, const struct engine_options *options, struct error *error);
+    void (*close)(struct engine *engine);
 
     /* `layer` is copied. */
-    int (*layer_create)(struct layer_kernel **out, const struct layer *layer, struct error *error);
+    int (*layer_create)(struct layer_kernel **out, struct engine *engine, const struct layer *layer,
+                        struct error *error);
     void (*layer_destroy)(struct layer_kernel *kernel);
 
     /* Makes calls with `rows` rows (of all groups together) ready: forward, or backward; of a layer that reads the
@@ -108,23 +126,37 @@ struct backend {
     int (*backward_input)(struct layer_kernel *kernel, const struct backward_call *call, struct error *error);
     int (*backward_weights)(struct layer_kernel *kernel, const struct backward_call *call, struct error *error);
 
-    /* logits [rows][classes]; gradient [rows][classes] = (softmax - onehot) * scale, or NULL. Adds to *result. */
-    int (*softmax_cross_entropy)(int rows, int classes, const float *logits, const uint8_t *labels, float scale,
-                                 float *gradient, struct loss_result *result, struct error *error);
+    /* logits [rows][classes]; gradient [rows][classes] = (softmax - onehot) * scale, or NULL. Adds to *result.
+     * `labels` [rows] and `result` lie in host memory that the device reaches, and are read and added to when the device
+     * comes to it. */
+    int (*softmax_cross_entropy)(struct engine *engine, int rows, int classes, const float *logits,
+                                 const uint8_t *labels, float scale, float *gradient, struct loss_result *result,
+                                 struct error *error);
 
     /* new_weights may be weights (in place). */
-    int (*sgd_update)(const struct sgd *sgd, size_t count, const float *weights, const float *gradient,
-                      float *momentum_buffer, float *new_weights, struct error *error);
+    int (*sgd_update)(struct engine *engine, const struct sgd *sgd, size_t count, const float *weights,
+                      const float *gradient, float *momentum_buffer, float *new_weights, struct error *error);
 
     /* blended = live + significance * (stale - live): I-TiMePReSt's intermediate weight. */
-    int (*blend)(size_t count, const float *live, const float *stale, float significance, float *blended,
-                 struct error *error);
+    int (*blend)(struct engine *engine, size_t count, const float *live, const float *stale, float significance,
+                 float *blended, struct error *error);
+
+    /* Around the layers' calls of a pass: a backend may keep what it did for a key, and do it again. Then *repeated, and
+     * the pass is over; else the calls are made, and pass_end ends it, also if one of them failed. NULL: it never does. */
+    int (*pass_begin)(struct engine *engine, const struct pass_key *key, bool *repeated, struct error *error);
+    int (*pass_end)(struct engine *engine, struct error *error);
 };
 
 extern const struct backend backend_reference;
 extern const struct backend backend_onednn;
 
-/* The backend of that name; NULL if it is not built in. "auto" is the fastest that is available here. */
+/* NULL in a program that is linked without it. */
+extern const struct backend backend_cuda __attribute__((weak));
+
+/* The n-th backend that is built in (0.., fastest first); NULL behind the last. */
+const struct backend *backend_at(int n);
+
+/* The backend of that name; NULL if it is not built in. */
 const struct backend *backend_find(const char *name);
 
 #endif

@@ -352,6 +352,7 @@ static void share_out(struct plan *plan, const struct network *network, const do
     for (int s = 0; s < plan->stage_count; s++) {
         struct plan_stage *stage = &plan->stages[s];
 
+        memcpy(stage->backend, plan->backend, sizeof(stage->backend));
         stage->slice = network_slice(network, first, counts[s]);
         stage->input = slice_input(network, &stage->slice);
         stage->output = slice_output(network, &stage->slice);

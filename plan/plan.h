@@ -43,7 +43,13 @@ struct layer_cost {
     double update_seconds;       /* its parameters' */
 };
 
+/* Where the slots of the link between two stages lie, and how its ends reach them (transport/link.h). */
+enum link_path { LINK_SHARED, LINK_DEVICE, LINK_STAGED, LINK_PATHS };
+
 struct plan_stage {
+    char backend[CONFIG_NAME_MAX]; /* that computes it, */
+    int device;                    /* on this device of the backend's (0..) */
+    enum link_path link;           /* to the stage after it */
     struct slice slice;
     struct shape input, output;
     int weight_versions;        /* most at once on the unit-time schedule */
@@ -59,7 +65,7 @@ struct plan_stage {
 
 struct plan {
     struct config config;
-    char backend[CONFIG_NAME_MAX]; /* never "auto" */
+    char backend[CONFIG_NAME_MAX]; /* of the stages that nothing else is said of; never "auto" */
     struct data_facts data;
     struct schedule schedule; /* of one epoch's training; K = minibatches_per_epoch. Elsewhere than in the process that
                                  planned, use plan_training: the row of the order holds pointers. */

@@ -11,7 +11,6 @@ struct batches {
     int epoch, skipped;
     int *order;      /* [train count] */
     int *test_order; /* [test count]: 0, 1, 2, ... */
-    uint8_t *labels; /* [batch] */
 };
 
 int batches_create(struct batches **out, const struct plan *plan, int stage, struct error *error)
@@ -37,8 +36,7 @@ int batches_create(struct batches **out, const struct plan *plan, int stage, str
     }
     batches->order = calloc((size_t)plan->data.train_count, sizeof(*batches->order));
     batches->test_order = calloc((size_t)plan->data.test_count, sizeof(*batches->test_order));
-    batches->labels = calloc((size_t)config->data.batch, sizeof(*batches->labels));
-    if (!batches->order || !batches->test_order || !batches->labels) {
+    if (!batches->order || !batches->test_order) {
         error_set(error, "out of memory for the order of %d samples", plan->data.train_count);
         goto fail;
     }
@@ -59,7 +57,6 @@ void batches_destroy(struct batches *batches)
         dataset_close(batches->dataset);
     free(batches->order);
     free(batches->test_order);
-    free(batches->labels);
     free(batches);
 }
 
@@ -109,9 +106,7 @@ void batches_images(struct batches *batches, int minibatch, int first, int j, fl
                        &augmentation, input + (size_t)(start - origin) * shape_size(batches->plan->data.shape));
 }
 
-const uint8_t *batches_labels(struct batches *batches, int minibatch)
+void batches_labels(struct batches *batches, int minibatch, uint8_t *labels)
 {
-    data_gather_labels(samples(batches), indices(batches, minibatch), batches_rows(batches, minibatch),
-                       batches->labels);
-    return batches->labels;
+    data_gather_labels(samples(batches), indices(batches, minibatch), batches_rows(batches, minibatch), labels);
 }

@@ -23,7 +23,7 @@ int batches_rows(const struct batches *batches, int minibatch);
 /* Writes micro-batch j's images to its rows of `input`, which begins with the rows of micro-batch `first`. */
 void batches_images(struct batches *batches, int minibatch, int first, int j, float *input);
 
-/* The mini-batch's labels [rows], valid until the next call. */
-const uint8_t *batches_labels(struct batches *batches, int minibatch);
+/* Writes the mini-batch's labels to labels[rows]. */
+void batches_labels(struct batches *batches, int minibatch, uint8_t *labels);
 
 #endif

@@ -4,19 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/memory.h"
 #include "data/data.h"
 
 struct compute {
     const struct plan *plan;
+    struct device *device;
     const struct backend *backend;
+    struct engine *engine;
     struct network *network;
     struct slice slice;
     struct layout_options options;
     struct stage_layout *layout;
     struct layer_kernel **kernels; /* [slice.layer_count] */
-    float *gradient_scratch;
-    float *workspace;
+    void *gradient_scratch, *workspace;
 };
 
 static int prepare(struct compute *compute, const struct layer *layer, struct layer_kernel **kernel,
@@ -26,7 +26,7 @@ static int prepare(struct compute *compute, const struct layer *layer, struct la
     const int *backward;
     int count;
 
-    if (backend->layer_create(kernel, layer, error))
+    if (backend->layer_create(kernel, compute->engine, layer, error))
         return -1;
     for (int i = 0; i < rows->forward_count; i++)
         if (backend->prepare_forward(*kernel, rows->forward[i], error))
@@ -59,10 +59,22 @@ static int create_kernels(struct compute *compute, size_t *saved_floats, struct 
         bytes = compute->backend->workspace_bytes(compute->kernels[l]);
         workspace = bytes > workspace ? bytes : workspace;
     }
-    return memory_floats(&compute->workspace, workspace / sizeof(float) + 1, "the kernels' workspace", error);
+    return compute->device->type->allocate(compute->device, &compute->workspace, workspace + 1,
+                                           "the kernels' workspace", error);
 }
 
-int compute_create(struct compute **out, const struct plan *plan, int stage, struct error *error)
+static int open_backend(struct compute *compute, const char *name, struct error *error)
+{
+    const struct config *config = &compute->plan->config;
+    const struct engine_options options = {.threads = config->device.threads};
+
+    compute->backend = backend_find(name);
+    if (!compute->backend)
+        return error_set(error, "backend %s is not built in", name);
+    return compute->backend->open(&compute->engine, compute->device, &options, error);
+}
+
+int compute_create(struct compute **out, struct device *device, const struct plan *plan, int stage, struct error *error)
 {
     const struct config *config = &plan->config;
     struct compute *compute = calloc(1, sizeof(*compute));
@@ -71,15 +83,11 @@ int compute_create(struct compute **out, const struct plan *plan, int stage, str
     *out = NULL;
     if (!compute)
         return error_set(error, "out of memory");
+    compute->device = device;
     compute->plan = plan;
     compute->slice = plan->stages[stage - 1].slice;
     compute->options = plan_layout_options(plan, stage);
-    compute->backend = backend_find(plan->backend);
-    if (!compute->backend) {
-        error_set(error, "backend %s is not built in", plan->backend);
-        goto fail;
-    }
-    if (compute->backend->set_threads(config->device.threads, error) ||
+    if (open_backend(compute, plan->stages[stage - 1].backend, error) ||
         network_create(&compute->network, config->model.arch, plan->data.shape, config->model.classes, error))
         goto fail;
     saved_floats = calloc((size_t)compute->network->layer_count, sizeof(*saved_floats));
@@ -90,7 +98,8 @@ int compute_create(struct compute **out, const struct plan *plan, int stage, str
     }
     if (create_kernels(compute, saved_floats, error) ||
         layout_create(&compute->layout, compute->network, &compute->slice, saved_floats, &compute->options, error) ||
-        memory_floats(&compute->gradient_scratch, compute->layout->gradient_floats, "activation gradients", error))
+        device->type->allocate(device, &compute->gradient_scratch, compute->layout->gradient_floats * sizeof(float),
+                               "activation gradients", error))
         goto fail;
     free(saved_floats);
     *out = compute;
@@ -110,8 +119,10 @@ void compute_destroy(struct compute *compute)
             if (compute->kernels[l])
                 compute->backend->layer_destroy(compute->kernels[l]);
     free(compute->kernels);
-    free(compute->gradient_scratch);
-    free(compute->workspace);
+    compute->device->type->release(compute->device, compute->gradient_scratch);
+    compute->device->type->release(compute->device, compute->workspace);
+    if (compute->backend)
+        compute->backend->close(compute->engine);
     layout_destroy(compute->layout);
     network_destroy(compute->network);
     free(compute);
@@ -125,6 +136,11 @@ const struct network *compute_network(const struct compute *compute)
 const struct backend *compute_backend(const struct compute *compute)
 {
     return compute->backend;
+}
+
+struct engine *compute_engine(const struct compute *compute)
+{
+    return compute->engine;
 }
 
 const struct stage_layout *compute_layout(const struct compute *compute)
@@ -169,8 +185,39 @@ static float *tensor_at(const struct compute *compute, const struct slot_tensors
     return tensors->set + offset + (size_t)row * shape_size(layer_at(compute, l)->out);
 }
 
-static int forward(struct compute *compute, const struct slot_tensors *tensors, int j, bool training,
-                   const float *weights, float *state, bool recompute, struct error *error)
+/* A pass of the stage's layers is over all that these say. */
+static struct pass_key pass_key(const struct slot_tensors *tensors, int first, int count, int what,
+                                const float *weights, const float *more)
+{
+    return (struct pass_key){
+        .pointers = {tensors->input, tensors->output, tensors->set, tensors->output_gradient, tensors->input_gradient,
+                     weights, more},
+        .numbers = {what, tensors->rows, tensors->first_microbatch, first, count},
+    };
+}
+
+/* False if the backend has repeated the pass, or could not begin it. */
+static bool pass_begins(struct compute *compute, const struct pass_key *key, int *failed, struct error *error)
+{
+    bool repeated = false;
+
+    *failed = compute->backend->pass_begin ? compute->backend->pass_begin(compute->engine, key, &repeated, error) : 0;
+    return *failed == 0 && !repeated;
+}
+
+static int pass_ends(struct compute *compute, int failed, struct error *error)
+{
+    struct error ignored;
+
+    if (compute->backend->pass_end && compute->backend->pass_end(compute->engine, failed ? &ignored : error))
+        failed = -1;
+    return failed;
+}
+
+enum pass { PASS_FORWARD, PASS_TEST, PASS_RECOMPUTE, PASS_BACKWARD };
+
+static int forward_layers(struct compute *compute, const struct slot_tensors *tensors, int j, bool training,
+                          const float *weights, float *state, bool recompute, struct error *error)
 {
     int start = first_row(compute, tensors, j);
     int rows = first_row(compute, tensors, j + 1) - start;
@@ -199,17 +246,29 @@ static int forward(struct compute *compute, const struct slot_tensors *tensors, 
     return 0;
 }
 
+static int forward(struct compute *compute, const struct slot_tensors *tensors, int j, enum pass pass,
+                   const float *weights, float *state, struct error *error)
+{
+    const struct pass_key key = pass_key(tensors, j, 1, (int)pass, weights, state);
+    int failed;
+
+    if (!pass_begins(compute, &key, &failed, error))
+        return failed;
+    failed = forward_layers(compute, tensors, j, pass != PASS_TEST, weights, state, pass == PASS_RECOMPUTE, error);
+    return pass_ends(compute, failed, error);
+}
+
 int compute_forward(struct compute *compute, const struct slot_tensors *tensors, int j, bool training,
                     const float *weights, float *state, struct error *error)
 {
-    return forward(compute, tensors, j, training, weights, state, false, error);
+    return forward(compute, tensors, j, training ? PASS_FORWARD : PASS_TEST, weights, state, error);
 }
 
 int compute_recompute(struct compute *compute, const struct slot_tensors *tensors, int first, int count,
                       const float *weights, struct error *error)
 {
     for (int j = first; j < first + count; j++)
-        if (forward(compute, tensors, j, true, weights, NULL, true, error))
+        if (forward(compute, tensors, j, PASS_RECOMPUTE, weights, NULL, error))
             return -1;
     return 0;
 }
@@ -228,7 +287,7 @@ static float *gradient_at(const struct compute *compute, const struct slot_tenso
     if (own->gradient == TENSOR_IN_LINK)
         base = tensors->output_gradient;
     else
-        base = (own->gradient_in_set ? tensors->set : compute->gradient_scratch) + own->gradient;
+        base = (own->gradient_in_set ? tensors->set : (float *)compute->gradient_scratch) + own->gradient;
     return base + (size_t)row * shape_size(layer_at(compute, l)->out);
 }
 
@@ -240,17 +299,35 @@ int compute_loss(struct compute *compute, const struct slot_tensors *tensors, in
     int end = first_row(compute, tensors, first + count);
 
     return compute->backend->softmax_cross_entropy(
-        end - start, compute->network->classes, tensor_at(compute, tensors, last, start, true),
+        compute->engine, end - start, compute->network->classes, tensor_at(compute, tensors, last, start, true),
         labels + microbatch_start(tensors->rows, compute->plan->config.pipeline.microbatches, first - 1),
         1.0f / (float)tensors->rows, differentiate ? gradient_at(compute, tensors, last, start) : NULL, result, error);
 }
 
-static bool all_finite(const float *values, size_t count)
+enum { CHUNK_FLOATS = 1 << 16 };
+
+/* Of an array in the device's memory. What cannot be read is not said to be wrong. */
+static bool all_finite(const struct compute *compute, const float *values, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        if (!isfinite(values[i]))
-            return false;
-    return true;
+    struct device *device = compute->device;
+    struct error ignored;
+    void *memory;
+    bool finite = true;
+
+    if (device->type->allocate_host(device, &memory, CHUNK_FLOATS * sizeof(float), "a look at an array", &ignored))
+        return true;
+    for (size_t begin = 0; finite && begin < count; begin += CHUNK_FLOATS) {
+        const size_t chunk = count - begin < CHUNK_FLOATS ? count - begin : CHUNK_FLOATS;
+        const float *floats = memory;
+
+        if (device->type->copy(device, memory, values + begin, chunk * sizeof(float), &ignored) ||
+            device_finish(device, &ignored))
+            break;
+        for (size_t i = 0; i < chunk; i++)
+            finite = finite && isfinite(floats[i]);
+    }
+    device->type->release_host(device, memory);
+    return finite;
 }
 
 const struct layer *compute_output_not_finite(const struct compute *compute, const struct slot_tensors *tensors,
@@ -261,7 +338,7 @@ const struct layer *compute_output_not_finite(const struct compute *compute, con
     for (int l = 0; l < compute->slice.layer_count; l++) {
         const float *output = tensor_at(compute, tensors, compute->slice.first_layer + l, start, recomputed);
 
-        if (!all_finite(output, (size_t)rows * shape_size(layer_at(compute, l)->out)))
+        if (!all_finite(compute, output, (size_t)rows * shape_size(layer_at(compute, l)->out)))
             return layer_at(compute, l);
     }
     return NULL;
@@ -272,7 +349,8 @@ const struct layer *compute_weights_not_finite(const struct compute *compute, co
     for (int l = 0; l < compute->slice.layer_count; l++) {
         const struct layer *layer = layer_at(compute, l);
 
-        if (!all_finite(weights + layer->parameter_offset - compute->slice.parameter_offset, layer->parameters))
+        if (!all_finite(compute, weights + layer->parameter_offset - compute->slice.parameter_offset,
+                        layer->parameters))
             return layer;
     }
     return NULL;
@@ -310,8 +388,8 @@ static int backward_layer(struct compute *compute, const struct slot_tensors *te
     return 0;
 }
 
-int compute_backward(struct compute *compute, const struct slot_tensors *tensors, int first, int count, int halves,
-                     const float *weights, float *gradient, bool add, struct error *error)
+static int backward_layers(struct compute *compute, const struct slot_tensors *tensors, int first, int count,
+                           int halves, const float *weights, float *gradient, bool add, struct error *error)
 {
     int group_start[MAX_MICROBATCHES + 1];
     int start = first_row(compute, tensors, first);
@@ -325,4 +403,17 @@ int compute_backward(struct compute *compute, const struct slot_tensors *tensors
         if (backward_layer(compute, tensors, l, first, &rows, halves, weights, gradient, error))
             return -1;
     return 0;
+}
+
+int compute_backward(struct compute *compute, const struct slot_tensors *tensors, int first, int count, int halves,
+                     const float *weights, float *gradient, bool add, struct error *error)
+{
+    const int what = PASS_BACKWARD + (halves << 1 | add);
+    const struct pass_key key = pass_key(tensors, first, count, what, weights, gradient);
+    int failed;
+
+    if (!pass_begins(compute, &key, &failed, error))
+        return failed;
+    failed = backward_layers(compute, tensors, first, count, halves, weights, gradient, add, error);
+    return pass_ends(compute, failed, error);
 }

@@ -10,12 +10,15 @@
 
 struct compute; /* opaque */
 
-/* Builds the stage's network, prepares its kernels for every row count of the plan, allocates the scratch. */
-int compute_create(struct compute **out, const struct plan *plan, int stage, struct error *error);
+/* Builds the stage's network, prepares its kernels for every row count of the plan, allocates the scratch. The device
+ * outlives it. */
+int compute_create(struct compute **out, struct device *device, const struct plan *plan, int stage,
+                   struct error *error);
 void compute_destroy(struct compute *compute);
 
 const struct network *compute_network(const struct compute *compute);
 const struct backend *compute_backend(const struct compute *compute);
+struct engine *compute_engine(const struct compute *compute);
 const struct stage_layout *compute_layout(const struct compute *compute);
 const struct layout_options *compute_layout_options(const struct compute *compute);
 
@@ -39,7 +42,7 @@ int compute_forward(struct compute *compute, const struct slot_tensors *tensors,
 int compute_recompute(struct compute *compute, const struct slot_tensors *tensors, int first, int count,
                       const float *weights, struct error *error);
 
-/* Stage W: adds the loss of the micro-batches' logits to *result, and with `differentiate` puts its gradient, divided
+/* Stage W: adds the loss of the micro-batches' logits to *result (which lies where a backend wants it), and with `differentiate` puts its gradient, divided
  * by the mini-batch's rows, where the backward starts. labels [tensors->rows]. */
 int compute_loss(struct compute *compute, const struct slot_tensors *tensors, int first, int count,
                  const uint8_t *labels, bool differentiate, struct loss_result *result, struct error *error);

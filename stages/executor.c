@@ -8,11 +8,11 @@
 #include "base/numbers.h"
 #include "stages/internal.h"
 
-/* Every wait ends by itself after this long, to look at the abort flag again. */
-enum { WAIT_BOUND_MS = 100 };
+/* Every wait ends by itself after this long, to look at the abort flag again; with work on the device, to look at that. */
+enum { WAIT_BOUND_US = 100000, PENDING_BOUND_US = 50 };
 
 /* And so often while the controls hold the stage, as they ring no doorbell. */
-enum { HELD_BOUND_MS = 10 };
+enum { HELD_BOUND_US = 10000 };
 
 static int microbatches_arrived(const struct ring_end *end, uint64_t before, int per_message, int total)
 {
@@ -35,14 +35,15 @@ static void refresh_progress(struct stage *stage)
     int total = schedule->minibatches * schedule->microbatches;
 
     progress->activations_arrived =
-        stage_is_first(stage) ? total
-                              : microbatches_arrived(&stage->down_in, stage->phase.activations_before, 1, total);
+        stage_is_first(stage)
+            ? total
+            : microbatches_arrived(&stage->links.down_in.ring, stage->phase.activations_before, 1, total);
     if (!stage_is_last(stage) && !schedule->forward_only)
         progress->gradients_arrived =
-            microbatches_arrived(&stage->up_in, stage->phase.gradients_before,
+            microbatches_arrived(&stage->links.up_in.ring, stage->phase.gradients_before,
                                  schedule->order.whole_backward ? schedule->microbatches : 1, total);
-    progress->forward_room = room(stage, &stage->down_out);
-    progress->backward_room = room(stage, &stage->up_out);
+    progress->forward_room = room(stage, &stage->links.down_out.ring);
+    progress->backward_room = room(stage, &stage->links.up_out.ring);
 }
 
 /* A stop request shortens the phase: stage 1 says after which mini-batch, everybody ends there. */
@@ -110,9 +111,9 @@ static int next_op(struct stage *stage, struct next *next, struct error *error)
     return 0;
 }
 
-void executor_sleep(struct stage *stage, int milliseconds)
+void executor_sleep(struct stage *stage, int microseconds)
 {
-    uint64_t deadline = clock_now_ns() + (uint64_t)milliseconds * 1000000u;
+    uint64_t deadline = clock_now_ns() + (uint64_t)microseconds * 1000u;
     struct timespec until = {.tv_sec = (time_t)(deadline / 1000000000u), .tv_nsec = (long)(deadline % 1000000000u)};
 
     while (sem_clockwait(&stage->block->doorbell, CLOCK_MONOTONIC, &until) && errno == EINTR)
@@ -128,9 +129,15 @@ static int wait_for_doorbell(struct stage *stage, const struct next *next, struc
 {
     uint64_t start = clock_now_ns();
 
+    if (stage->pending_count > 0) {
+        telemetry_activity(stage, ACTIVITY_RUN, WAIT_NONE, &stage->pending[0].op);
+        executor_sleep(stage, PENDING_BOUND_US);
+        return check_abort(stage, error);
+    }
     telemetry_activity(stage, ACTIVITY_WAIT, next->cause, &next->op);
-    executor_sleep(stage, WAIT_BOUND_MS);
-    telemetry_waited(stage, next->cause, clock_now_ns() - start);
+    executor_sleep(stage, WAIT_BOUND_US);
+    if (on_host(stage))
+        telemetry_waited(stage, next->cause, clock_now_ns() - start);
     return check_abort(stage, error);
 }
 
@@ -139,7 +146,7 @@ static int wait_while_held(struct stage *stage, const struct op *op, struct erro
     uint64_t start = clock_now_ns();
 
     telemetry_activity(stage, ACTIVITY_HELD, WAIT_NONE, op);
-    executor_sleep(stage, HELD_BOUND_MS);
+    executor_sleep(stage, HELD_BOUND_US);
     telemetry_held(stage, clock_now_ns() - start);
     return check_abort(stage, error);
 }
@@ -147,25 +154,31 @@ static int wait_while_held(struct stage *stage, const struct op *op, struct erro
 static int run_op(struct stage *stage, const struct op *op, struct error *error)
 {
     struct phase_run *phase = &stage->phase;
-    struct op_record record = {
-        .start_ns = clock_now_ns(),
-        .epoch = phase->epoch,
-        .minibatch = phase->skipped + op->minibatch,
-        .first = (int16_t)op->first,
-        .count = (int16_t)op->count,
-        .kind = (uint8_t)op->kind,
-        .phase = (uint8_t)phase->kind,
+    struct pending_op pending = {
+        .op = *op,
+        .record =
+            {
+                .epoch = phase->epoch,
+                .minibatch = phase->skipped + op->minibatch,
+                .first = (int16_t)op->first,
+                .count = (int16_t)op->count,
+                .kind = (uint8_t)op->kind,
+                .phase = (uint8_t)phase->kind,
+            },
     };
 
     if (phase->start_ns == 0)
-        phase->start_ns = record.start_ns;
+        phase->start_ns = clock_now_ns();
     telemetry_activity(stage, ACTIVITY_RUN, WAIT_NONE, op);
-    record.held_ns = hold_stretch(stage, op);
-    if (passes_run(stage, op, &record, error))
+    pending.record.held_ns = hold_stretch(stage, op);
+    if (pending_make_room(stage, error) || passes_run(stage, &pending, error) ||
+        stage->device->type->mark(stage->device, &pending.end, error))
         return error_prefix(error, "mini-batch %d of epoch %d", phase->skipped + op->minibatch, phase->epoch);
-    record.end_ns = clock_now_ns();
-    telemetry_op(stage, &record);
+    pending_add(stage, &pending);
     phase->next_op++;
+    /* The controls count ops that are done. */
+    if (stage->header->interactive && pending_await_all(stage, error))
+        return -1;
     return check_abort(stage, error);
 }
 
@@ -209,11 +222,14 @@ static int begin_phase(struct stage *stage, enum phase kind, int epoch, struct e
         .schedule = kind == PHASE_TRAIN ? plan_training(stage->plan) : plan_evaluation(stage->plan),
         .simulation = kind == PHASE_TRAIN ? stage->simulation : NULL,
         .first_version = atomic_load(&stage->block->applied),
-        .activations_before = stage->down_in.messages,
-        .gradients_before = stage->up_in.messages,
+        .activations_before = stage->links.down_in.ring.messages,
+        .gradients_before = stage->links.up_in.ring.messages,
     };
     if (kind == PHASE_TRAIN && save_continues(stage, epoch) && continue_epoch(stage, error))
         return -1;
+    if (stage->device->type->set_clock(stage->device, error))
+        return -1;
+    stage->last_end_ns = 0;
     batches_begin(stage->batches, kind, epoch, phase->skipped);
     telemetry_phase(stage);
     if (kind == PHASE_TRAIN) {
@@ -238,9 +254,10 @@ int executor_run_phase(struct stage *stage, enum phase kind, int epoch, struct e
 
     if (begin_phase(stage, kind, epoch, error))
         return -1;
-    while (!(failed = next_op(stage, &next, error)) && next.kind != NEXT_DONE)
+    while (!(failed = pending_look(stage, error) || next_op(stage, &next, error)) && next.kind != NEXT_DONE)
         if ((failed = step(stage, &next, error)))
             break;
+    failed = failed || pending_await_all(stage, error);
     if (failed)
         divergence_locate(stage);
     versions_destroy(stage->phase.tracker);

@@ -1,10 +1,9 @@
 /* The controls of an interactive run, obeyed: pause, step and slow motion change when an op runs, never which op or what
  * it reads. */
 #include "base/clock.h"
-#include "base/numbers.h"
 #include "stages/internal.h"
 
-enum { STRETCH_BOUND_MS = 10 };
+enum { STRETCH_BOUND_US = 10000 };
 
 /* Somebody wants the run to end: nothing is held or stretched any more. */
 static bool ending(const struct stage *stage)
@@ -50,7 +49,8 @@ uint64_t hold_stretch(struct stage *stage, const struct op *op)
     if (!stage->header->interactive)
         return 0;
     while (held < (wanted = usual * (slow_motion(controls) - 1)) && !ending(stage)) {
-        executor_sleep(stage, min_int(STRETCH_BOUND_MS, (int)((wanted - held) / 1000000u)));
+        executor_sleep(stage,
+                       wanted - held > STRETCH_BOUND_US * 1000u ? STRETCH_BOUND_US : (int)((wanted - held) / 1000u));
         held = clock_now_ns() - start;
     }
     if (held > 0)

@@ -9,7 +9,7 @@
 #include "stages/stage.h"
 #include "stages/tensors.h"
 #include "stages/weights.h"
-#include "transport/ring.h"
+#include "transport/link.h"
 
 /* What later mini-batches read of the versions before `live`: bit d stands for version live - d. */
 struct old_versions {
@@ -33,11 +33,20 @@ struct phase_run {
     int versions_saved;
     uint64_t activations_before, gradients_before; /* messages taken from the links in earlier phases */
     int next_op;                                   /* static order: index of the next op */
-    double loss_sum;                               /* stage W, over the phase; */
-    struct loss_result minibatch;                  /* stage W, of the mini-batch that is running */
+    double loss_sum;                               /* stage W, over the phase */
     int samples, top1, top5;                       /* stage W, over the phase */
     uint64_t start_ns;
 };
+
+/* An op whose work is queued: its record is written when the device has done it. */
+struct pending_op {
+    struct op op;
+    struct op_record record;
+    uint64_t begin, update, end; /* marks in the device's queue; update: 0 if none followed */
+};
+
+/* Enough to keep a device busy, and few enough that their marks are at hand. */
+enum { PENDING_OPS = 8 };
 
 struct stage {
     const struct segment *segment;
@@ -45,19 +54,30 @@ struct stage {
     struct stage_block *block;
     const struct plan *plan;
     int index; /* s, 1..W */
+    struct device *device;
     struct compute *compute;
     struct batches *batches;
     struct weights *weights;
     struct tensors tensors;
     struct simulation *simulation; /* static order: of an epoch; NULL if dynamic */
     struct simulation *remainder;  /* likewise of the rest of the first one, if its pipeline is filled anew */
+    /* On the device: */
     float *state, *gradient, *momentum;
     float *blended; /* the intermediate weight; NULL unless a rule asks for it */
     int set_count;
-    float *sets;                                      /* activation sets [set_count] */
-    float *images;                                    /* stage 1, [slots in flight] */
-    struct ring_end down_in, down_out, up_in, up_out; /* .ring NULL where there is no neighbour */
-    uint64_t slots_before;                            /* of earlier phases, since the run began */
+    float *sets;   /* activation sets [set_count] */
+    float *images; /* stage 1, [slots in flight] */
+    /* On the host, where the device reaches it: */
+    float *gathered;          /* the images before they are copied; `images` itself if that is on the host */
+    uint64_t *copied;         /* [slots in flight] mark behind the copying of the slot's images */
+    float *copies;            /* for checkpoints: [parameters], [state], [parameters]; NULL if the device is the host */
+    uint8_t *labels;          /* stage W, [batch] */
+    struct loss_result *loss; /* stage W, of the mini-batch that is running */
+    struct links links;
+    struct pending_op pending[PENDING_OPS]; /* oldest first */
+    int pending_count;
+    uint64_t last_end_ns;  /* of the last op that the device did */
+    uint64_t slots_before; /* of earlier phases, since the run began */
     struct phase_run phase;
     uint64_t wait_ns; /* since the last op ended */
     enum wait_cause wait_cause;
@@ -71,6 +91,11 @@ static inline bool stage_is_first(const struct stage *stage)
 static inline bool stage_is_last(const struct stage *stage)
 {
     return stage->index == stage->plan->stage_count;
+}
+
+static inline bool on_host(const struct stage *stage)
+{
+    return stage->device->type == &device_host;
 }
 
 /* How many slots came before the op's since the run began: its place in every ring and set. */
@@ -115,13 +140,25 @@ void save_version_before_update(struct stage *stage);
 void save_epoch(struct stage *stage, int epoch, int minibatch, const struct epoch_sums *sums);
 
 /* stages/executor.c: waits on the doorbell, but no longer than the bound. */
-void executor_sleep(struct stage *stage, int milliseconds);
+void executor_sleep(struct stage *stage, int microseconds);
+
+/* stages/pending.c: waits until the device has reached the mark, or has done all; -1 also if the run is aborted. */
+int pending_await(struct stage *stage, uint64_t mark, struct error *error);
+int pending_await_all(struct stage *stage, struct error *error);
+
+/* A moment's sleep for whatever it may be; -1 if the run is aborted. `stage` is a struct stage. */
+int pending_moment(void *stage, struct error *error);
+
+/* Adds an op, for which there is room; makes room; and writes the records of those that are done. */
+void pending_add(struct stage *stage, const struct pending_op *op);
+int pending_make_room(struct stage *stage, struct error *error);
+int pending_look(struct stage *stage, struct error *error);
 
 /* stages/passes.c: counts an op that was run before the checkpoint from which the run goes on. */
 int passes_replay(struct stage *stage, const struct op *op, struct error *error);
 
-/* stages/passes.c: executes one op that can run and fills the versions, loss and bytes of its record. */
-int passes_run(struct stage *stage, const struct op *op, struct op_record *record, struct error *error);
+/* stages/passes.c: executes one op that can run, and fills in its marks and the versions, loss and bytes of its record. */
+int passes_run(struct stage *stage, struct pending_op *pending, struct error *error);
 
 /* stages/passes.c: where the tensors of the op's slot are. */
 struct slot_tensors passes_tensors(struct stage *stage, const struct op *op);

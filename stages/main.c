@@ -71,7 +71,7 @@ static int run_stage(int index, struct error *error)
     struct stage *stage = NULL;
     int failed;
 
-    failed = stage_create(&stage, &run, index, error);
+    failed = stage_create(&stage, &run, index, error) || stage_connect(stage, error);
     if (!failed) {
         atomic_store(&block->state, STAGE_READY);
         failed = wait_for_go(block, error);
@@ -80,7 +80,8 @@ static int run_stage(int index, struct error *error)
         atomic_store(&block->state, STAGE_RUNNING);
         failed = stage_run(stage, error);
     }
-    stage_destroy(stage);
+    if (stage && (!failed || stage_on_host(stage)))
+        stage_destroy(stage);
     if (failed)
         snprintf(block->error, sizeof(block->error), "%s", error->text);
     /* Pairs with the coordinator's acquire load: the error's text is there. */

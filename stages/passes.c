@@ -1,5 +1,4 @@
 /* One op, executed: choose the weight version, run the kernels, publish what the neighbour waits for, update. */
-#include "base/clock.h"
 #include "data/data.h"
 #include "plan/learning_rate.h"
 #include "plan/staleness.h"
@@ -15,11 +14,12 @@ struct slot_tensors passes_tensors(struct stage *stage, const struct op *op)
     return (struct slot_tensors){
         .rows = batches_rows(stage->batches, op->minibatch),
         .first_microbatch = (op->first - 1) / size * size + 1,
-        .input = stage_is_first(stage) ? stage->images + slot * layout->input_floats : ring_slot(&stage->down_in, n),
-        .output = stage_is_last(stage) ? NULL : ring_slot(&stage->down_out, n),
+        .input =
+            stage_is_first(stage) ? stage->images + slot * layout->input_floats : link_slot(&stage->links.down_in, n),
+        .output = stage_is_last(stage) ? NULL : link_slot(&stage->links.down_out, n),
         .set = stage->sets + n % (uint64_t)stage->set_count * layout->set_floats,
-        .output_gradient = stage_is_last(stage) ? NULL : ring_slot(&stage->up_in, n),
-        .input_gradient = stage_is_first(stage) ? NULL : ring_slot(&stage->up_out, n),
+        .output_gradient = stage_is_last(stage) ? NULL : link_slot(&stage->links.up_in, n),
+        .input_gradient = stage_is_first(stage) ? NULL : link_slot(&stage->links.up_out, n),
     };
 }
 
@@ -29,92 +29,162 @@ static int rows_of(int rows, int microbatches, const struct op *op)
            microbatch_start(rows, microbatches, op->first - 1);
 }
 
-/* Takes the next message from a link; it must be the one that the schedule expects. */
-static int take(struct ring_end *end, const struct op *op, const struct message **message, struct error *error)
+/* The op's part of its slot. */
+struct part {
+    uint64_t slot; /* since the run began */
+    size_t offset, bytes;
+};
+
+static struct part part_of(const struct stage *stage, const struct op *op, struct shape shape)
 {
-    *message = ring_message(end, end->messages);
+    const int microbatches = stage->phase.schedule.microbatches, size = schedule_slot_size(&stage->phase.schedule);
+    const int rows = batches_rows(stage->batches, op->minibatch), first = (op->first - 1) / size * size;
+    const size_t row_bytes = shape_size(shape) * sizeof(float);
+
+    return (struct part){
+        .slot = stage_sequence(stage, op),
+        .offset = row_bytes * (size_t)(microbatch_start(rows, microbatches, op->first - 1) -
+                                       microbatch_start(rows, microbatches, first)),
+        .bytes = row_bytes * (size_t)rows_of(rows, microbatches, op),
+    };
+}
+
+/* Takes the next message from a link; it must be the one that the schedule expects. */
+static int take(struct stage *stage, struct link_end *end, const struct op *op, struct shape shape,
+                const struct message **message, struct error *error)
+{
+    const struct part part = part_of(stage, op, shape);
+
+    *message = ring_message(&end->ring, end->ring.messages);
     if ((*message)->minibatch != op->minibatch || (*message)->first != op->first || (*message)->count != op->count)
         return error_set(error, "expected micro-batch %d of mini-batch %d on the link but found %d of %d", op->first,
                          op->minibatch, (*message)->first, (*message)->minibatch);
-    end->messages++;
-    return 0;
+    return link_take(&stage->links, end, part.slot, part.offset, part.bytes, error);
 }
 
-static void publish(struct stage *stage, struct ring_end *end, int neighbour, const struct op *op, int version,
-                    struct shape shape, struct op_record *record)
+/* Before the op's kernels write to the next stage's slot, or to the one before's. */
+static int begin_slot(struct stage *stage, struct link_end *end, const struct op *op, struct error *error)
 {
+    const bool first_of_slot = (op->first - 1) % schedule_slot_size(&stage->phase.schedule) == 0;
+
+    return first_of_slot ? link_begin(&stage->links, end, stage_sequence(stage, op), error) : 0;
+}
+
+static int publish(struct stage *stage, struct link_end *end, int neighbour, const struct op *op, int version,
+                   struct shape shape, struct op_record *record, struct error *error)
+{
+    const struct part part = part_of(stage, op, shape);
     struct message message = {
         .minibatch = op->minibatch,
         .first = (int16_t)op->first,
         .count = (int16_t)op->count,
         .version = version,
     };
-    uint64_t bytes = record->rows * shape_size(shape) * sizeof(float);
 
-    ring_publish(end, &message);
+    if (link_publish(&stage->links, end, &message, part.slot, part.offset, part.bytes, error))
+        return -1;
     segment_ring_doorbell(stage->segment, neighbour);
-    telemetry_sent(stage, bytes);
-    record->bytes_sent = bytes;
+    telemetry_sent(stage, part.bytes);
+    record->bytes_sent = part.bytes;
     record->version_sent = version;
+    return 0;
 }
 
 /* The op was the last of its slot at this stage: others may write there again. */
-static void release_slot(struct stage *stage, const struct op *op)
+static int release_slot(struct stage *stage, const struct op *op, struct error *error)
 {
-    uint64_t done = stage_sequence(stage, op) + 1;
+    const uint64_t slot = stage_sequence(stage, op);
 
     if (!stage_is_first(stage)) {
-        ring_release(&stage->down_in, done);
+        if (link_release(&stage->links, &stage->links.down_in, slot, error))
+            return -1;
         segment_ring_doorbell(stage->segment, stage->index - 1);
     }
     if (!stage_is_last(stage)) {
-        ring_release(&stage->up_in, done);
+        if (link_release(&stage->links, &stage->links.up_in, slot, error))
+            return -1;
         segment_ring_doorbell(stage->segment, stage->index + 1);
     }
+    return 0;
 }
 
-static void count_loss(struct phase_run *phase, const struct loss_result *result, int rows)
+/* Adds the loss of micro-batches to that of the mini-batch, whose gradient must not go anywhere before it is known to be
+ * finite: so this waits for the device. */
+static int add_loss(struct stage *stage, const struct op *op, const struct slot_tensors *tensors, int first, int count,
+                    bool differentiate, struct error *error)
 {
-    phase->loss_sum += result->loss_sum;
-    phase->top1 += result->top1;
-    phase->top5 += result->top5;
+    uint64_t mark;
+
+    batches_labels(stage->batches, op->minibatch, stage->labels);
+    if (compute_loss(stage->compute, tensors, first, count, stage->labels, differentiate, stage->loss, error) ||
+        stage->device->type->mark(stage->device, &mark, error) || pending_await(stage, mark, error))
+        return -1;
+    return divergence_check(stage, op, stage->loss->loss_sum, error);
+}
+
+/* And begins the next one's. */
+static void count_loss(struct stage *stage, int rows)
+{
+    struct phase_run *phase = &stage->phase;
+
+    phase->loss_sum += stage->loss->loss_sum;
+    phase->top1 += stage->loss->top1;
+    phase->top5 += stage->loss->top5;
     phase->samples += rows;
+    *stage->loss = (struct loss_result){0};
 }
 
 /* Evaluation: newest weights, running statistics, nothing kept. */
 static int evaluate(struct stage *stage, const struct op *op, const struct slot_tensors *tensors,
                     struct op_record *record, struct error *error)
 {
-    struct loss_result result = {0};
-
     if (compute_forward(stage->compute, tensors, op->first, false, weights_live(stage->weights), stage->state, error))
         return -1;
     if (stage_is_last(stage)) {
-        if (compute_loss(stage->compute, tensors, op->first, op->count, batches_labels(stage->batches, op->minibatch),
-                         false, &result, error) ||
-            divergence_check(stage, op, result.loss_sum, error))
+        if (add_loss(stage, op, tensors, op->first, op->count, false, error))
             return -1;
-        count_loss(&stage->phase, &result, (int)record->rows);
+        count_loss(stage, (int)record->rows);
     }
     return 0;
 }
 
-static int run_forward(struct stage *stage, const struct op *op, struct op_record *record, struct error *error)
+/* Gathers the micro-batch's images where stage 1's forward reads them. */
+static int gather(struct stage *stage, const struct op *op, const struct slot_tensors *tensors, struct error *error)
+{
+    const struct device_type *type = stage->device->type;
+    const struct part part = part_of(stage, op, stage->plan->stages[0].input);
+    float *images = stage->gathered + (tensors->input - stage->images);
+    uint64_t *copied = &stage->copied[part.slot % (uint64_t)stage->plan->stages[0].activation_sets];
+
+    /* The device may not have come yet to the copying of the slot's images before these. */
+    if (pending_await(stage, *copied, error))
+        return -1;
+    batches_images(stage->batches, op->minibatch, tensors->first_microbatch, op->first, images);
+    return type->copy(stage->device, (char *)(uintptr_t)tensors->input + part.offset, (char *)images + part.offset,
+                      part.bytes, error) ||
+           type->mark(stage->device, copied, error);
+}
+
+static int run_forward(struct stage *stage, const struct op *op, struct pending_op *pending, struct error *error)
 {
     struct phase_run *phase = &stage->phase;
+    struct op_record *record = &pending->record;
     struct slot_tensors tensors = passes_tensors(stage, op);
     const struct message *message = NULL;
     const float *weights;
     int pinned = phase->first_version;
 
-    if (!stage_is_first(stage)) {
-        if (take(&stage->down_in, op, &message, error))
+    if (stage_is_first(stage)) {
+        if (gather(stage, op, &tensors, error))
+            return -1;
+    } else {
+        if (take(stage, &stage->links.down_in, op, stage->plan->stages[stage->index - 1].input, &message, error))
             return -1;
         pinned = message->version;
-    } else {
-        batches_images(stage->batches, op->minibatch, tensors.first_microbatch, op->first,
-                       (float *)(uintptr_t)tensors.input);
     }
+    if ((!stage_is_last(stage) && begin_slot(stage, &stage->links.down_out, op, error)) ||
+        stage->device->type->mark(stage->device, &pending->begin, error))
+        return -1;
     if (phase->kind == PHASE_EVALUATE) {
         if (evaluate(stage, op, &tensors, record, error))
             return -1;
@@ -133,12 +203,12 @@ static int run_forward(struct stage *stage, const struct op *op, struct op_recor
             return -1;
         versions_end(phase->tracker, op);
     }
-    if (!stage_is_last(stage))
-        publish(stage, &stage->down_out, stage->index + 1, op, pinned, stage->plan->stages[stage->index - 1].output,
-                record);
+    if (!stage_is_last(stage) && publish(stage, &stage->links.down_out, stage->index + 1, op, pinned,
+                                         stage->plan->stages[stage->index - 1].output, record, error))
+        return -1;
     progress_advance(&phase->progress, op);
     if (phase->kind == PHASE_EVALUATE && op->first % schedule_slot_size(&phase->schedule) == 0)
-        release_slot(stage, op);
+        return release_slot(stage, op, error);
     return 0;
 }
 
@@ -175,8 +245,8 @@ static const float *backward_weights(struct stage *stage, struct backward_versio
         return weights;
     significance = (float)staleness_significance(&stage->plan->config, versions.live - versions.forward);
     if (compute_backend(stage->compute)
-            ->blend(stage->plan->stages[stage->index - 1].slice.parameters, weights, stale, significance,
-                    stage->blended, error))
+            ->blend(compute_engine(stage->compute), stage->plan->stages[stage->index - 1].slice.parameters, weights,
+                    stale, significance, stage->blended, error))
         return NULL;
     return stage->blended;
 }
@@ -195,10 +265,7 @@ static int backward_group(struct stage *stage, const struct op *op, int first, i
         if (compute_layout_options(stage->compute)->recompute &&
             compute_recompute(stage->compute, tensors, first, count, weights, error))
             return -1;
-        if (stage_is_last(stage) &&
-            (compute_loss(stage->compute, tensors, first, count, batches_labels(stage->batches, op->minibatch), true,
-                          &stage->phase.minibatch, error) ||
-             divergence_check(stage, op, stage->phase.minibatch.loss_sum, error)))
+        if (stage_is_last(stage) && add_loss(stage, op, tensors, first, count, true, error))
             return -1;
     }
     return compute_backward(stage->compute, tensors, first, count, halves[op->kind], weights, stage->gradient,
@@ -230,11 +297,10 @@ static int backward_groups(struct stage *stage, const struct op *op, const struc
     return 0;
 }
 
-static int update(struct stage *stage, struct op_record *record, struct error *error)
+static int update(struct stage *stage, struct pending_op *pending, struct error *error)
 {
     const struct config *config = &stage->plan->config;
     struct version_tracker *tracker = stage->phase.tracker;
-    uint64_t start = clock_now_ns();
     struct sgd sgd = {
         .rate = (float)learning_rate(config, stage->plan->minibatches_per_epoch, versions_live(tracker)),
         .momentum = (float)config->train.momentum,
@@ -242,37 +308,32 @@ static int update(struct stage *stage, struct op_record *record, struct error *e
         .nesterov = config->train.nesterov,
     };
 
+    if (stage->device->type->mark(stage->device, &pending->update, error))
+        return -1;
     save_version_before_update(stage);
     versions_update(tracker);
-    if (weights_update(stage->weights, tracker, compute_backend(stage->compute), &sgd, stage->gradient, stage->momentum,
-                       error))
+    if (weights_update(stage->weights, tracker, compute_backend(stage->compute), compute_engine(stage->compute), &sgd,
+                       stage->gradient, stage->momentum, error))
         return -1;
     /* Pairs with committed_version() at stage W. */
     atomic_store_explicit(&stage->block->applied, versions_live(tracker), memory_order_release);
-    record->updated = 1;
-    record->update_ns = clock_now_ns() - start;
+    pending->record.updated = 1;
     return 0;
 }
 
-static void finish_loss(struct stage *stage, const struct slot_tensors *tensors, struct op_record *record)
+static int run_backward(struct stage *stage, const struct op *op, struct pending_op *pending, struct error *error)
 {
     struct phase_run *phase = &stage->phase;
-
-    record->loss = (float)(phase->minibatch.loss_sum / tensors->rows);
-    count_loss(phase, &phase->minibatch, tensors->rows);
-    phase->minibatch = (struct loss_result){0};
-}
-
-static int run_backward(struct stage *stage, const struct op *op, struct op_record *record, struct error *error)
-{
-    struct phase_run *phase = &stage->phase;
+    struct op_record *record = &pending->record;
+    const struct plan_stage *own = &stage->plan->stages[stage->index - 1];
+    const bool sends = op->kind != OP_BACKWARD_WEIGHTS && !stage_is_first(stage);
     struct slot_tensors tensors = passes_tensors(stage, op);
     const struct message *message = NULL;
     struct backward_versions versions;
     int committed = 0;
 
     if (op->kind != OP_BACKWARD_WEIGHTS) {
-        if (!stage_is_last(stage) && take(&stage->up_in, op, &message, error))
+        if (!stage_is_last(stage) && take(stage, &stage->links.up_in, op, own->output, &message, error))
             return -1;
         committed = message ? message->version : committed_version(stage, op->minibatch);
         if (stage_is_last(stage) && op->first == 1)
@@ -285,21 +346,23 @@ static int run_backward(struct stage *stage, const struct op *op, struct op_reco
     record->version_read = versions.read;
     record->version_forward = versions.forward;
     record->version_live = versions.live;
-    if (backward_groups(stage, op, &tensors, error))
+    if ((sends && begin_slot(stage, &stage->links.up_out, op, error)) ||
+        stage->device->type->mark(stage->device, &pending->begin, error) || backward_groups(stage, op, &tensors, error))
         return -1;
     versions_end(phase->tracker, op);
-    if (op->kind != OP_BACKWARD_WEIGHTS && !stage_is_first(stage))
-        publish(stage, &stage->up_out, stage->index - 1, op, committed, stage->plan->stages[stage->index - 1].input,
-                record);
+    if (sends && publish(stage, &stage->links.up_out, stage->index - 1, op, committed, own->input, record, error))
+        return -1;
     progress_advance(&phase->progress, op);
-    if (op->kind != OP_BACKWARD_INPUT)
-        release_slot(stage, op);
+    if (op->kind != OP_BACKWARD_INPUT && release_slot(stage, op, error))
+        return -1;
     if (!schedule_updates_after(&phase->schedule, op))
         return 0;
-    if (stage_is_last(stage))
-        finish_loss(stage, &tensors, record);
+    if (stage_is_last(stage)) {
+        record->loss = (float)(stage->loss->loss_sum / tensors.rows);
+        count_loss(stage, tensors.rows);
+    }
     telemetry_activity(stage, ACTIVITY_UPDATE, WAIT_NONE, op);
-    return update(stage, record, error);
+    return update(stage, pending, error);
 }
 
 int passes_replay(struct stage *stage, const struct op *op, struct error *error)
@@ -324,13 +387,14 @@ int passes_replay(struct stage *stage, const struct op *op, struct error *error)
     return floats ? save_restore_version(stage, versions_live(phase->tracker), floats, error) : -1;
 }
 
-int passes_run(struct stage *stage, const struct op *op, struct op_record *record, struct error *error)
+int passes_run(struct stage *stage, struct pending_op *pending, struct error *error)
 {
+    const struct op *op = &pending->op;
     int rows = batches_rows(stage->batches, op->minibatch);
     int failed;
 
-    record->rows = (uint32_t)rows_of(rows, stage->phase.schedule.microbatches, op);
-    failed = op->kind == OP_FORWARD ? run_forward(stage, op, record, error) : run_backward(stage, op, record, error);
+    pending->record.rows = (uint32_t)rows_of(rows, stage->phase.schedule.microbatches, op);
+    failed = op->kind == OP_FORWARD ? run_forward(stage, op, pending, error) : run_backward(stage, op, pending, error);
     telemetry_account(stage);
     return failed;
 }

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/memory.h"
 #include "stages/internal.h"
 
 static const struct plan_stage *own_plan(const struct stage *stage)
@@ -12,16 +11,44 @@ static const struct plan_stage *own_plan(const struct stage *stage)
     return &stage->plan->stages[stage->index - 1];
 }
 
-static void open_links(struct stage *stage)
+static int open_device(struct stage *stage, struct error *error)
 {
-    const struct segment *segment = stage->segment;
-    int s = stage->index;
-    bool first = stage_is_first(stage), last = stage_is_last(stage);
+    const struct plan_stage *own = own_plan(stage);
+    const struct backend *backend = backend_find(own->backend);
 
-    ring_end_open(&stage->down_in, segment, first ? NULL : segment_ring_down(segment, s - 1));
-    ring_end_open(&stage->up_out, segment, first ? NULL : segment_ring_up(segment, s - 1));
-    ring_end_open(&stage->down_out, segment, last ? NULL : segment_ring_down(segment, s));
-    ring_end_open(&stage->up_in, segment, last ? NULL : segment_ring_up(segment, s));
+    if (!backend)
+        return error_set(error, "backend %s is not built in", own->backend);
+    return backend->device->open(&stage->device, own->device, error);
+}
+
+static int open_links(struct stage *stage, struct error *error)
+{
+    const struct link_waiter waiter = {.moment = pending_moment, .context = stage};
+
+    return links_open(&stage->links, stage->segment, stage->index, stage->device, &waiter, error);
+}
+
+static int allocate(struct stage *stage, float **out, size_t count, const char *what, struct error *error)
+{
+    void *memory;
+
+    if (stage->device->type->allocate(stage->device, &memory, count * sizeof(float), what, error))
+        return -1;
+    *out = memory;
+    return 0;
+}
+
+/* The initial values are drawn on the host. */
+static int initialise_weights(struct stage *stage, struct error *error)
+{
+    const struct slice *slice = &own_plan(stage)->slice;
+    float *weights = stage->copies ? stage->copies : weights_live(stage->weights);
+    float *state = stage->copies ? stage->copies + slice->parameters : stage->state;
+
+    network_initialise(compute_network(stage->compute), slice, (uint64_t)stage->plan->config.run.seed, weights, state);
+    return stage->device->type->copy(stage->device, weights_live(stage->weights), weights,
+                                     slice->parameters * sizeof(float), error) ||
+           stage->device->type->copy(stage->device, stage->state, state, slice->state * sizeof(float), error);
 }
 
 static int create_weights(struct stage *stage, struct error *error)
@@ -29,20 +56,54 @@ static int create_weights(struct stage *stage, struct error *error)
     const struct config *config = &stage->plan->config;
     const struct slice *slice = &own_plan(stage)->slice;
 
-    if (weights_create(&stage->weights, slice->parameters, own_plan(stage)->weight_version_buffers, error) ||
-        memory_floats(&stage->state, slice->state, "running statistics", error) ||
-        memory_floats(&stage->gradient, slice->parameters, "weight gradients", error))
+    if (weights_create(&stage->weights, stage->device, slice->parameters, own_plan(stage)->weight_version_buffers,
+                       error) ||
+        allocate(stage, &stage->state, slice->state, "running statistics", error) ||
+        allocate(stage, &stage->gradient, slice->parameters, "weight gradients", error))
         return -1;
-    network_initialise(compute_network(stage->compute), slice, (uint64_t)config->run.seed, weights_live(stage->weights),
-                       stage->state);
     if (stage->plan->schedule.backward == BACKWARD_INTERMEDIATE &&
-        memory_floats(&stage->blended, slice->parameters, "the intermediate weight", error))
+        allocate(stage, &stage->blended, slice->parameters, "the intermediate weight", error))
         return -1;
-    if (config->train.momentum > 0) {
-        if (memory_floats(&stage->momentum, slice->parameters, "momentum", error))
+    if (config->train.momentum > 0 &&
+        (allocate(stage, &stage->momentum, slice->parameters, "momentum", error) ||
+         stage->device->type->clear(stage->device, stage->momentum, slice->parameters * sizeof(float), error)))
+        return -1;
+    return 0;
+}
+
+static int allocate_host(struct stage *stage, void *out, size_t bytes, const char *what, struct error *error)
+{
+    void *memory;
+
+    if (stage->device->type->allocate_host(stage->device, &memory, bytes, what, error))
+        return -1;
+    memcpy(out, &memory, sizeof(memory));
+    return 0;
+}
+
+/* What the host hands to the device, and takes from it. */
+static int create_host_side(struct stage *stage, struct error *error)
+{
+    const struct slice *slice = &own_plan(stage)->slice;
+    const size_t slots = (size_t)own_plan(stage)->activation_sets;
+    const size_t image_bytes = slots * compute_layout(stage->compute)->input_floats * sizeof(float);
+
+    stage->gathered = stage->images;
+    if (!on_host(stage)) {
+        if (allocate_host(stage, &stage->copies, (2 * slice->parameters + slice->state) * sizeof(float),
+                          "copies of the weights", error) ||
+            (stage_is_first(stage) && allocate_host(stage, &stage->gathered, image_bytes, "images", error)))
             return -1;
-        memset(stage->momentum, 0, slice->parameters * sizeof(float));
     }
+    stage->copied = calloc(slots, sizeof(*stage->copied));
+    if (!stage->copied)
+        return error_set(error, "out of memory");
+    if (!stage_is_last(stage))
+        return 0;
+    if (allocate_host(stage, &stage->labels, (size_t)stage->plan->config.data.batch, "labels", error) ||
+        allocate_host(stage, &stage->loss, sizeof(*stage->loss), "the loss", error))
+        return -1;
+    *stage->loss = (struct loss_result){0};
     return 0;
 }
 
@@ -52,9 +113,9 @@ static int create_activations(struct stage *stage, struct error *error)
     size_t slots = (size_t)own_plan(stage)->activation_sets;
 
     stage->set_count = layout_set_count(compute_layout_options(stage->compute), own_plan(stage)->activation_sets);
-    if (memory_floats(&stage->sets, (size_t)stage->set_count * layout->set_floats, "activations", error))
+    if (allocate(stage, &stage->sets, (size_t)stage->set_count * layout->set_floats, "activations", error))
         return -1;
-    return stage_is_first(stage) ? memory_floats(&stage->images, slots * layout->input_floats, "images", error) : 0;
+    return stage_is_first(stage) ? allocate(stage, &stage->images, slots * layout->input_floats, "images", error) : 0;
 }
 
 static int simulate(struct stage *stage, struct error *error)
@@ -83,16 +144,41 @@ int stage_create(struct stage **out, const struct segment *segment, int index, s
     stage->block = segment_stage(segment, index);
     stage->plan = &segment->header->plan;
     stage->index = index;
-    open_links(stage);
-    if (compute_create(&stage->compute, stage->plan, index, error) ||
+    if (open_device(stage, error) || open_links(stage, error) ||
+        compute_create(&stage->compute, stage->device, stage->plan, index, error) ||
         batches_create(&stage->batches, stage->plan, index, error) || create_weights(stage, error) ||
-        create_activations(stage, error) || simulate(stage, error) || save_restore(stage, error)) {
+        create_activations(stage, error) || create_host_side(stage, error) || initialise_weights(stage, error) ||
+        simulate(stage, error) || save_restore(stage, error) || device_finish(stage->device, error)) {
         stage_destroy(stage);
         return -1;
     }
     telemetry_start(stage);
     *out = stage;
     return 0;
+}
+
+int stage_connect(struct stage *stage, struct error *error)
+{
+    return links_connect(&stage->links, error);
+}
+
+/* All that the device's memory holds. */
+static void release_arrays(struct stage *stage)
+{
+    const struct device_type *type = stage->device->type;
+    float *const arrays[] = {stage->sets,     stage->images,   stage->blended,
+                             stage->momentum, stage->gradient, stage->state};
+
+    for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
+        type->release(stage->device, arrays[i]);
+    if (stage->gathered != stage->images)
+        type->release_host(stage->device, stage->gathered);
+    type->release_host(stage->device, stage->copies);
+    type->release_host(stage->device, stage->labels);
+    type->release_host(stage->device, stage->loss);
+    weights_destroy(stage->weights);
+    compute_destroy(stage->compute);
+    type->close(stage->device);
 }
 
 void stage_destroy(struct stage *stage)
@@ -102,15 +188,10 @@ void stage_destroy(struct stage *stage)
     simulation_destroy(stage->simulation);
     simulation_destroy(stage->remainder);
     tensors_release(&stage->tensors);
-    free(stage->sets);
-    free(stage->images);
-    free(stage->blended);
-    free(stage->momentum);
-    free(stage->gradient);
-    free(stage->state);
-    weights_destroy(stage->weights);
+    free(stage->copied);
     batches_destroy(stage->batches);
-    compute_destroy(stage->compute);
+    if (stage->device)
+        release_arrays(stage);
     free(stage);
 }
 
@@ -122,6 +203,11 @@ const float *stage_weights(const struct stage *stage)
 const float *stage_state(const struct stage *stage)
 {
     return stage->state;
+}
+
+bool stage_on_host(const struct stage *stage)
+{
+    return on_host(stage);
 }
 
 /* Whether the run was stopped in the phase that has just ended. */
@@ -186,5 +272,5 @@ int stage_run(struct stage *stage, struct error *error)
     for (int epoch = start->epoch; epoch <= stage->plan->config.run.epochs && !stopped; epoch++)
         if (run_epoch(stage, epoch, &stopped, error))
             return -1;
-    return 0;
+    return links_close(&stage->links, error);
 }

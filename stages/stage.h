@@ -10,6 +10,11 @@ struct stage; /* opaque outside stages/ */
 
 /* Allocates and prepares everything that training needs. The segment must outlive the stage. */
 int stage_create(struct stage **out, const struct segment *segment, int index, struct error *error);
+
+/* Waits until the neighbours are created as well, and opens what they share. Then the stage is ready. */
+int stage_connect(struct stage *stage, struct error *error);
+
+/* After a failure, only for a stage on the host: a GPU's work may wait for a dead neighbour's (stage_on_host). */
 void stage_destroy(struct stage *stage);
 
 /* Trains and evaluates every epoch of the plan. 0 when done or stopped on request; -1 on failure or abort. */
@@ -18,5 +23,8 @@ int stage_run(struct stage *stage, struct error *error);
 /* The live weights [slice parameters] and the running statistics [slice state]. */
 const float *stage_weights(const struct stage *stage);
 const float *stage_state(const struct stage *stage);
+
+/* Whether its device is the host. */
+bool stage_on_host(const struct stage *stage);
 
 #endif

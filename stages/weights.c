@@ -2,8 +2,6 @@
 
 #include <stdlib.h>
 
-#include "base/memory.h"
-
 enum { FREE = -1 };
 
 struct buffer {
@@ -12,27 +10,32 @@ struct buffer {
 };
 
 struct weights {
+    struct device *device;
     size_t parameters;
     int live;
     int buffer_count;
     struct buffer buffers[];
 };
 
-int weights_create(struct weights **out, size_t parameters, int buffers, struct error *error)
+int weights_create(struct weights **out, struct device *device, size_t parameters, int buffers, struct error *error)
 {
     struct weights *weights = calloc(1, sizeof(*weights) + (size_t)buffers * sizeof(weights->buffers[0]));
 
     *out = NULL;
     if (!weights)
         return error_set(error, "out of memory for %d weight versions", buffers);
+    weights->device = device;
     weights->parameters = parameters;
     weights->buffer_count = buffers;
     for (int i = 0; i < buffers; i++) {
+        void *memory;
+
         weights->buffers[i].version = FREE;
-        if (memory_floats(&weights->buffers[i].floats, parameters, "a weight version", error)) {
+        if (device->type->allocate(device, &memory, parameters * sizeof(float), "a weight version", error)) {
             weights_destroy(weights);
             return -1;
         }
+        weights->buffers[i].floats = memory;
     }
     weights->buffers[0].version = 0;
     *out = weights;
@@ -44,7 +47,7 @@ void weights_destroy(struct weights *weights)
     if (!weights)
         return;
     for (int i = 0; i < weights->buffer_count; i++)
-        free(weights->buffers[i].floats);
+        weights->device->type->release(weights->device, weights->buffers[i].floats);
     free(weights);
 }
 
@@ -117,13 +120,14 @@ float *weights_make_room(struct weights *weights, const struct version_tracker *
 }
 
 int weights_update(struct weights *weights, const struct version_tracker *tracker, const struct backend *backend,
-                   const struct sgd *sgd, const float *gradient, float *momentum, struct error *error)
+                   struct engine *engine, const struct sgd *sgd, const float *gradient, float *momentum,
+                   struct error *error)
 {
     int from = find(weights, weights->live), to = choose_buffer(weights, tracker, error);
 
     if (to < 0)
         return -1;
-    if (backend->sgd_update(sgd, weights->parameters, weights->buffers[from].floats, gradient, momentum,
+    if (backend->sgd_update(engine, sgd, weights->parameters, weights->buffers[from].floats, gradient, momentum,
                             weights->buffers[to].floats, error))
         return -1;
     weights->buffers[to].version = weights->live = versions_live(tracker);

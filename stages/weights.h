@@ -10,8 +10,9 @@
 
 struct weights; /* opaque */
 
-/* Room for `buffers` versions of `parameters` floats; version 0 is live, its contents to be filled in by the caller. */
-int weights_create(struct weights **out, size_t parameters, int buffers, struct error *error);
+/* Room on the device, which outlives it, for `buffers` versions of `parameters` floats; version 0 is live, its contents
+ * to be filled in by the caller. */
+int weights_create(struct weights **out, struct device *device, size_t parameters, int buffers, struct error *error);
 void weights_destroy(struct weights *weights);
 
 /* Gives the live version, the only one, this number. */
@@ -31,7 +32,8 @@ void weights_retire(struct weights *weights, const struct version_tracker *track
 /* Makes the tracker's live version (one above the store's) from the old one: in place if nobody needs the old one,
  * else into a free buffer. Call after versions_update(). Fails if there are more versions than buffers. */
 int weights_update(struct weights *weights, const struct version_tracker *tracker, const struct backend *backend,
-                   const struct sgd *sgd, const float *gradient, float *momentum, struct error *error);
+                   struct engine *engine, const struct sgd *sgd, const float *gradient, float *momentum,
+                   struct error *error);
 
 /* Likewise, but nothing is computed: returns the version's buffer, in which the old one may be. NULL on failure. */
 float *weights_make_room(struct weights *weights, const struct version_tracker *tracker, struct error *error);

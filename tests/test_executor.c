@@ -201,6 +201,7 @@ static void create_stage(int s)
     const struct plan_stage *plan = &segment->header->plan.stages[s - 1];
     struct actor *actor = &actors[s - 1];
     struct stage *stage = &actor->stage;
+    const struct link_waiter waiter = {.moment = pending_moment, .context = stage};
     struct error error;
 
     *stage = (struct stage){
@@ -213,14 +214,16 @@ static void create_stage(int s)
         .set_count = plan->activation_sets,
         .sets = actor->sets,
         .images = actor->images,
+        .gathered = actor->images,
+        .copied = actor->copied,
+        .loss = &actor->loss,
     };
     require(plan->activation_sets * schedule_slot_size(&explored.schedule) <= SLOTS_MAX, "too many slots");
-    ring_end_open(&stage->down_in, segment, s == 1 ? NULL : segment_ring_down(segment, s - 1));
-    ring_end_open(&stage->up_out, segment, s == 1 ? NULL : segment_ring_up(segment, s - 1));
-    ring_end_open(&stage->down_out, segment, s == explorer.stages ? NULL : segment_ring_down(segment, s));
-    ring_end_open(&stage->up_in, segment, s == explorer.stages ? NULL : segment_ring_up(segment, s));
+    require(device_host.open(&stage->device, 0, &error) == 0 &&
+                links_open(&stage->links, segment, s, stage->device, &waiter, &error) == 0,
+            "%s", error.text);
     running = s;
-    weights_create(&stage->weights, 1, plan->weight_version_buffers, &error);
+    weights_create(&stage->weights, stage->device, 1, plan->weight_version_buffers, &error);
     memory_floats(&stage->blended, 1, "", &error);
     running = 0;
     getcontext(&actor->context);
@@ -291,9 +294,9 @@ static struct fingerprint fingerprint(void)
         add(&print, numbers, sizeof(numbers));
         add(&print, actor->heap, actor->heap_used);
         if (s > 1)
-            add_ring(&print, &actor->stage.down_in);
+            add_ring(&print, &actor->stage.links.down_in.ring);
         if (s < explorer.stages)
-            add_ring(&print, &actor->stage.up_in);
+            add_ring(&print, &actor->stage.links.up_in.ring);
     }
     return print;
 }
@@ -374,8 +377,8 @@ static void check_room(const struct ring_end *producer, const struct ring_end *c
 static void check_links(void)
 {
     for (int s = 1; s < explorer.stages; s++) {
-        check_room(&actors[s - 1].stage.down_out, &actors[s].stage.down_in);
-        check_room(&actors[s].stage.up_out, &actors[s - 1].stage.up_in);
+        check_room(&actors[s - 1].stage.links.down_out.ring, &actors[s].stage.links.down_in.ring);
+        check_room(&actors[s].stage.links.up_out.ring, &actors[s - 1].stage.links.up_in.ring);
     }
 }
 
@@ -392,10 +395,11 @@ static void check_end(void)
                 "stage %d ends elsewhere than stage 1", s);
         if (s == 1)
             continue;
-        require(ring_published(&stage->down_in) == stage->down_in.messages &&
-                    ring_room(&stage->down_in) - stage->down_in.ring->slots == stage->slots_before &&
-                    ring_published(&stage->up_out) == stage->up_out.messages &&
-                    ring_room(&stage->up_out) - stage->up_out.ring->slots == stage->slots_before,
+        require(ring_published(&stage->links.down_in.ring) == stage->links.down_in.ring.messages &&
+                    ring_room(&stage->links.down_in.ring) - stage->links.down_in.ring.ring->slots ==
+                        stage->slots_before &&
+                    ring_published(&stage->links.up_out.ring) == stage->links.up_out.ring.messages &&
+                    ring_room(&stage->links.up_out.ring) - stage->links.up_out.ring.ring->slots == stage->slots_before,
                 "something is left on the link to stage %d", s);
     }
 }

@@ -73,11 +73,12 @@ START_TEST(loss_and_ranks_match_their_definitions)
         }
         for (size_t j = 0; j < logits.count; j++)
             gradients[j] *= (double)scale;
-        ck_assert_int_eq(backends[i]->softmax_cross_entropy(rows, classes, logits.values, labels, scale,
+        ck_assert_int_eq(backends[i]->softmax_cross_entropy(NULL, rows, classes, logits.values, labels, scale,
                                                             gradient.values, &result, &error),
                          0);
         ck_assert_int_eq(
-            backends[i]->softmax_cross_entropy(rows, classes, logits.values, labels, scale, NULL, &again, &error), 0);
+            backends[i]->softmax_cross_entropy(NULL, rows, classes, logits.values, labels, scale, NULL, &again, &error),
+            0);
         ck_assert_close(backends[i]->name, gradient.values, gradients, logits.count, 1e-6, (double)scale);
         ck_assert_double_eq_tol(result.loss_sum, expected.loss_sum, 1e-6 * (1.0 + fabs(expected.loss_sum)));
         ck_assert_int_eq(result.top1, expected.top1);
@@ -99,7 +100,8 @@ START_TEST(loss_of_equal_and_broken_logits)
             struct loss_result result = {0};
             struct error error;
 
-            ck_assert_int_eq(backends[i]->softmax_cross_entropy(1, 6, equal, &label, 1.0f, NULL, &result, &error), 0);
+            ck_assert_int_eq(backends[i]->softmax_cross_entropy(NULL, 1, 6, equal, &label, 1.0f, NULL, &result, &error),
+                             0);
             ck_assert_int_eq(result.top1, label == 0);
             ck_assert_int_eq(result.top5, label < 5);
             ck_assert_double_eq_tol(result.loss_sum, log(6.0), 1e-12);
@@ -109,11 +111,13 @@ START_TEST(loss_of_equal_and_broken_logits)
         struct error error;
 
         ck_assert_int_eq(
-            backends[i]->softmax_cross_entropy(1, 6, broken, (const uint8_t[]){5}, 1.0f, NULL, &result, &error), 0);
+            backends[i]->softmax_cross_entropy(NULL, 1, 6, broken, (const uint8_t[]){5}, 1.0f, NULL, &result, &error),
+            0);
         ck_assert_int_eq(result.top1, 0);
         ck_assert(isnan(result.loss_sum));
         ck_assert_int_eq(
-            backends[i]->softmax_cross_entropy(1, 6, equal, (const uint8_t[]){6}, 1.0f, NULL, &result, &error), -1);
+            backends[i]->softmax_cross_entropy(NULL, 1, 6, equal, (const uint8_t[]){6}, 1.0f, NULL, &result, &error),
+            -1);
         ck_assert_ptr_nonnull(strstr(error.text, "label 6"));
     }
 }
@@ -146,7 +150,7 @@ START_TEST(sgd_matches_its_formula)
                 if (momentum == 0.0)
                     expected_buffer[j] = (double)buffer.values[j];
             }
-            ck_assert_int_eq(backends[i]->sgd_update(&sgd, count, weights.values, gradient.values,
+            ck_assert_int_eq(backends[i]->sgd_update(NULL, &sgd, count, weights.values, gradient.values,
                                                      momentum != 0.0 ? buffer.values : NULL,
                                                      in_place ? weights.values : next.values, &error),
                              0);
@@ -172,7 +176,7 @@ START_TEST(sgd_demands_its_buffer)
         float weight = 1.0f, gradient = 1.0f;
         struct error error;
 
-        ck_assert_int_eq(backends[i]->sgd_update(&sgd, 1, &weight, &gradient, NULL, &weight, &error), -1);
+        ck_assert_int_eq(backends[i]->sgd_update(NULL, &sgd, 1, &weight, &gradient, NULL, &weight, &error), -1);
         ck_assert_ptr_nonnull(strstr(error.text, "buffer"));
     }
 }
@@ -191,8 +195,8 @@ START_TEST(blend_lies_between_its_ends)
 
         for (size_t j = 0; j < 1000; j++)
             expected[j] += (double)significances[_i] * ((double)stale.values[j] - expected[j]);
-        ck_assert_int_eq(backends[i]->blend(1000, live.values, stale.values, significances[_i], blended.values, &error),
-                         0);
+        ck_assert_int_eq(
+            backends[i]->blend(NULL, 1000, live.values, stale.values, significances[_i], blended.values, &error), 0);
         ck_assert_close(backends[i]->name, blended.values, expected, 1000, 1e-6, 1.0);
         free(expected);
         guarded_destroy(&live);

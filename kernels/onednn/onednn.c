@@ -46,23 +46,33 @@ static int available(struct error *error)
 
 /* The library computes on the threads of the OpenMP runtime that it was built with, and has no call of its own for
  * their number. So ask the runtime that it brought along. */
-static int set_threads(int threads, struct error *error)
+static int open_engine(struct engine **out, struct device *device, const struct engine_options *options,
+                       struct error *error)
 {
     void *symbol = dlsym(RTLD_DEFAULT, "omp_set_num_threads");
     void (*set)(int);
 
+    (void)device;
+    *out = NULL;
     if (!symbol)
         return error_set(error, "cannot set the number of threads: oneDNN was built without OpenMP");
     memcpy(&set, &symbol, sizeof(set));
-    set(threads);
+    set(options->threads);
     return 0;
 }
 
-static int layer_create(struct layer_kernel **out, const struct layer *layer, struct error *error)
+static void close_engine(struct engine *engine)
+{
+    (void)engine;
+}
+
+static int layer_create(struct layer_kernel **out, struct engine *engine, const struct layer *layer,
+                        struct error *error)
 {
     struct layer_kernel *kernel = calloc(1, sizeof(*kernel));
     dnnl_status_t status;
 
+    (void)engine;
     if (!kernel)
         return error_set(error, "%s: out of memory", layer->name);
     kernel->layer = *layer;
@@ -237,7 +247,9 @@ static int backward_weights(struct layer_kernel *kernel, const struct backward_c
 const struct backend backend_onednn = {
     .name = "onednn",
     .available = available,
-    .set_threads = set_threads,
+    .device = &device_host,
+    .open = open_engine,
+    .close = close_engine,
     .layer_create = layer_create,
     .layer_destroy = layer_destroy,
     .prepare_forward = prepare_forward,

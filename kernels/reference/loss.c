@@ -36,9 +36,11 @@ static double log_sum_exp(int classes, const float *logits, int best)
     return log1p(others);
 }
 
-int reference_softmax_cross_entropy(int rows, int classes, const float *logits, const uint8_t *labels, float scale,
-                                    float *gradient, struct loss_result *result, struct error *error)
+int reference_softmax_cross_entropy(struct engine *engine, int rows, int classes, const float *logits,
+                                    const uint8_t *labels, float scale, float *gradient, struct loss_result *result,
+                                    struct error *error)
 {
+    (void)engine;
     for (int row = 0; row < rows; row++, logits += classes) {
         const int label = labels[row];
 

@@ -31,18 +31,26 @@ static int available(struct error *error)
     return 0;
 }
 
-/* Plain loops run on the caller's thread, whatever the number. */
-static int set_threads(int threads, struct error *error)
+/* Plain loops run on the caller's thread, whatever the options. */
+static int open_engine(struct engine **out, struct device *device, const struct engine_options *options,
+                       struct error *error)
 {
-    (void)threads;
-    (void)error;
+    (void)device, (void)options, (void)error;
+    *out = NULL;
     return 0;
 }
 
-static int layer_create(struct layer_kernel **out, const struct layer *layer, struct error *error)
+static void close_engine(struct engine *engine)
+{
+    (void)engine;
+}
+
+static int layer_create(struct layer_kernel **out, struct engine *engine, const struct layer *layer,
+                        struct error *error)
 {
     struct layer_kernel *kernel = malloc(sizeof(*kernel));
 
+    (void)engine;
     if (!kernel)
         return error_set(error, "%s: out of memory", layer->name);
     kernel->layer = *layer;
@@ -102,7 +110,9 @@ static int backward_weights(struct layer_kernel *kernel, const struct backward_c
 const struct backend backend_reference = {
     .name = "reference",
     .available = available,
-    .set_threads = set_threads,
+    .device = &device_host,
+    .open = open_engine,
+    .close = close_engine,
     .layer_create = layer_create,
     .layer_destroy = layer_destroy,
     .prepare_forward = prepare,

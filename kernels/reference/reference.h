@@ -27,11 +27,12 @@ void reference_average_pool_backward(const struct layer *layer, const struct bac
 /* ReLU's backward in place: gradient[i] becomes 0 where output[i] is not positive. */
 void reference_relu_backward(size_t count, const float *output, float *gradient);
 
-int reference_softmax_cross_entropy(int rows, int classes, const float *logits, const uint8_t *labels, float scale,
-                                    float *gradient, struct loss_result *result, struct error *error);
-int reference_sgd_update(const struct sgd *sgd, size_t count, const float *weights, const float *gradient,
-                         float *momentum_buffer, float *new_weights, struct error *error);
-int reference_blend(size_t count, const float *live, const float *stale, float significance, float *blended,
-                    struct error *error);
+int reference_softmax_cross_entropy(struct engine *engine, int rows, int classes, const float *logits,
+                                    const uint8_t *labels, float scale, float *gradient, struct loss_result *result,
+                                    struct error *error);
+int reference_sgd_update(struct engine *engine, const struct sgd *sgd, size_t count, const float *weights,
+                         const float *gradient, float *momentum_buffer, float *new_weights, struct error *error);
+int reference_blend(struct engine *engine, size_t count, const float *live, const float *stale, float significance,
+                    float *blended, struct error *error);
 
 #endif

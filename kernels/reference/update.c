@@ -23,11 +23,12 @@ static void sgd_direction(const struct sgd *sgd, size_t count, const float *rest
 
 /* In blocks that stay in the first-level cache, through a buffer of its own: old and new weights may be one array, and
  * loops over arrays that may overlap do not vectorise. */
-int reference_sgd_update(const struct sgd *sgd, size_t count, const float *weights, const float *gradient,
-                         float *momentum_buffer, float *new_weights, struct error *error)
+int reference_sgd_update(struct engine *engine, const struct sgd *sgd, size_t count, const float *weights,
+                         const float *gradient, float *momentum_buffer, float *new_weights, struct error *error)
 {
     float step[BLOCK];
 
+    (void)engine;
     if (sgd->momentum != 0.0f && !momentum_buffer)
         return error_set(error, "momentum %g needs a momentum buffer", (double)sgd->momentum);
     for (size_t start = 0; start < count; start += BLOCK) {
@@ -42,10 +43,10 @@ int reference_sgd_update(const struct sgd *sgd, size_t count, const float *weigh
     return 0;
 }
 
-int reference_blend(size_t count, const float *live, const float *stale, float significance, float *blended,
-                    struct error *error)
+int reference_blend(struct engine *engine, size_t count, const float *live, const float *stale, float significance,
+                    float *blended, struct error *error)
 {
-    (void)error;
+    (void)engine, (void)error;
     for (size_t i = 0; i < count; i++)
         blended[i] = live[i] + significance * (stale[i] - live[i]);
     return 0;

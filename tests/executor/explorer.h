@@ -24,6 +24,8 @@ extern struct actor {
     _Alignas(16) unsigned char heap[HEAP_BYTES]; /* what the stage allocates */
     _Alignas(16) unsigned char stack[STACK_BYTES];
     float sets[SLOTS_MAX], images[SLOTS_MAX];
+    uint64_t copied[SLOTS_MAX];
+    struct loss_result loss;
     struct stage stage;
 } actors[STAGES_MAX];
 

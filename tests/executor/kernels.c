@@ -156,9 +156,10 @@ int compute_loss(struct compute *compute, const struct slot_tensors *tensors, in
     return 0;
 }
 
-static int count_update(const struct sgd *sgd, size_t count, const float *weights, const float *gradient,
-                        float *momentum, float *updated, struct error *error)
+static int count_update(struct engine *engine, const struct sgd *sgd, size_t count, const float *weights,
+                        const float *gradient, float *momentum, float *updated, struct error *error)
 {
+    (void)engine;
     (void)sgd;
     (void)count;
     (void)gradient;
@@ -168,9 +169,10 @@ static int count_update(const struct sgd *sgd, size_t count, const float *weight
     return 0;
 }
 
-static int no_blend(size_t count, const float *live, const float *stale, float significance, float *blended,
-                    struct error *error)
+static int no_blend(struct engine *engine, size_t count, const float *live, const float *stale, float significance,
+                    float *blended, struct error *error)
 {
+    (void)engine;
     (void)count;
     (void)significance;
     (void)error;
@@ -191,6 +193,12 @@ const struct backend *compute_backend(const struct compute *compute)
 
     (void)compute;
     return &backend;
+}
+
+struct engine *compute_engine(const struct compute *compute)
+{
+    (void)compute;
+    return NULL;
 }
 
 const struct stage_layout *compute_layout(const struct compute *compute)
@@ -251,9 +259,9 @@ void batches_images(struct batches *batches, int minibatch, int first, int j, fl
     input[j - first] = stamp(&actors[0].stage, STAMP_ACTIVATION, 0, minibatch, j);
 }
 
-const uint8_t *batches_labels(struct batches *batches, int minibatch)
+void batches_labels(struct batches *batches, int minibatch, uint8_t *labels)
 {
     (void)batches;
     (void)minibatch;
-    return NULL;
+    (void)labels;
 }

@@ -226,12 +226,14 @@ static void check(const struct workbench *bench, const struct layer_case *it, in
 
 void workbench_create(struct workbench *bench, const struct backend *backend, int threads, const struct layer_case *it)
 {
+    const struct engine_options options = {.threads = threads};
     struct error error;
 
     *bench = (struct workbench){.backend = backend};
     check(bench, it, backend->available(&error), &error);
-    check(bench, it, backend->set_threads(threads, &error), &error);
-    check(bench, it, backend->layer_create(&bench->kernel, &it->layer, &error), &error);
+    check(bench, it, backend->device->open(&bench->device, 0, &error), &error);
+    check(bench, it, backend->open(&bench->engine, bench->device, &options, &error), &error);
+    check(bench, it, backend->layer_create(&bench->kernel, bench->engine, &it->layer, &error), &error);
     ck_assert_uint_eq(backend->saved_floats(bench->kernel), saved_floats(&it->layer));
     for (int group = 0; group < it->groups; group++)
         check(bench, it,
@@ -252,6 +254,8 @@ void workbench_destroy(struct workbench *bench)
                   bench->backend->name);
     free(bench->workspace);
     bench->backend->layer_destroy(bench->kernel);
+    bench->backend->close(bench->engine);
+    bench->device->type->close(bench->device);
 }
 
 void workbench_forward(const struct workbench *bench, const struct layer_case *it, struct dice *dice,

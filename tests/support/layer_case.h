@@ -61,6 +61,8 @@ int groups_random(struct dice *dice, int group_rows[CASE_GROUPS_MAX]);
 /* A layer on a backend, prepared for a case, with exactly the workspace that it asks for. */
 struct workbench {
     const struct backend *backend;
+    struct device *device;
+    struct engine *engine;
     struct layer_kernel *kernel;
     unsigned char *workspace;
     size_t workspace_bytes;

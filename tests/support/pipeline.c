@@ -29,7 +29,7 @@ static void *run_stage(void *context)
 {
     struct pipeline_thread *thread = context;
 
-    thread->result = stage_run(thread->stage, &thread->error);
+    thread->result = stage_connect(thread->stage, &thread->error) || stage_run(thread->stage, &thread->error) ? -1 : 0;
     return NULL;
 }
 

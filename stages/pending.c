@@ -1,0 +1,84 @@
+/* Ops that are queued on the stage's device. A stage runs ahead of a GPU by a few ops, so that the GPU need not wait for
+ * it; what an op took is known when the GPU has done it. On the host an op is done when it has been run. */
+#include <string.h>
+
+#include "stages/internal.h"
+
+/* Between two looks at the device. */
+enum { MOMENT_US = 50 };
+
+int pending_moment(void *context, struct error *error)
+{
+    struct stage *stage = context;
+
+    executor_sleep(stage, MOMENT_US);
+    return atomic_load(&stage->header->abort) ? error_set(error, "the run was aborted") : 0;
+}
+
+int pending_await(struct stage *stage, uint64_t mark, struct error *error)
+{
+    int reached;
+
+    while ((reached = stage->device->type->reached(stage->device, mark, error)) == 0)
+        if (pending_moment(stage, error))
+            return -1;
+    return reached < 0 ? -1 : 0;
+}
+
+void pending_add(struct stage *stage, const struct pending_op *op)
+{
+    stage->pending[stage->pending_count++] = *op;
+}
+
+/* A GPU that came to an op later than to the end of the one before has waited for what the op needs, or for us. */
+static void account_wait(struct stage *stage, const struct pending_op *op, uint64_t begin_ns)
+{
+    const enum wait_cause cause = op->op.kind == OP_FORWARD ? WAIT_ACTIVATION : WAIT_GRADIENT;
+
+    if (!on_host(stage) && stage->last_end_ns > 0 && begin_ns > stage->last_end_ns)
+        telemetry_waited(stage, cause, begin_ns - stage->last_end_ns);
+}
+
+static void finish(struct stage *stage, struct pending_op *op)
+{
+    const struct device_type *type = stage->device->type;
+    const uint64_t begin_ns = type->time_ns(stage->device, op->begin), end_ns = type->time_ns(stage->device, op->end);
+
+    account_wait(stage, op, begin_ns);
+    op->record.start_ns = begin_ns - op->record.held_ns;
+    op->record.end_ns = end_ns;
+    if (op->update)
+        op->record.update_ns = end_ns - type->time_ns(stage->device, op->update);
+    stage->last_end_ns = end_ns;
+    telemetry_op(stage, &op->record);
+}
+
+int pending_look(struct stage *stage, struct error *error)
+{
+    int done = 0, reached = 0;
+
+    while (done < stage->pending_count &&
+           (reached = stage->device->type->reached(stage->device, stage->pending[done].end, error)) > 0)
+        finish(stage, &stage->pending[done++]);
+    stage->pending_count -= done;
+    memmove(stage->pending, stage->pending + done, (size_t)stage->pending_count * sizeof(stage->pending[0]));
+    return reached < 0 ? -1 : 0;
+}
+
+int pending_make_room(struct stage *stage, struct error *error)
+{
+    while (stage->pending_count == PENDING_OPS) {
+        if (pending_await(stage, stage->pending[0].end, error) || pending_look(stage, error))
+            return -1;
+    }
+    return 0;
+}
+
+int pending_await_all(struct stage *stage, struct error *error)
+{
+    uint64_t mark;
+
+    if (stage->device->type->mark(stage->device, &mark, error) || pending_await(stage, mark, error))
+        return -1;
+    return pending_look(stage, error);
+}

@@ -1,0 +1,67 @@
+/* A stage's ends of its links. A ring (transport/ring.h) orders the messages of a direction and says when there is room; a
+ * link adds where its slots are, and keeps the devices' work in the same order. The calls are the same on every path:
+ *
+ *   LINK_SHARED  both stages on the host: slots lie in the segment.
+ *   LINK_DEVICE  both on GPUs that reach each other's memory: slots lie in the consumer's, opened by the producer.
+ *   LINK_STAGED  any other pair: slots lie in the segment, and an end on a GPU works on a copy of each in its own memory.
+ *
+ * What makes it safe on a GPU: no wait is queued before the record that it waits for, and the ring carries that order. A
+ * producer records behind what writes a slot, then publishes; a consumer takes the message, then queues the wait. The
+ * other way round with releases. Between a GPU and the host, and everywhere with device.sync = host, the end that publishes
+ * or releases first waits until its device has done the work. */
+#ifndef TP_TRANSPORT_LINK_H
+#define TP_TRANSPORT_LINK_H
+
+#include "device/device.h"
+#include "transport/ring.h"
+#include "transport/segment.h"
+
+/* How the owner of the ends waits for whatever it may be: sleeps a moment; -1 if the run is aborted. */
+struct link_waiter {
+    int (*moment)(void *context, struct error *error);
+    void *context;
+};
+
+struct link_end {
+    struct ring_end ring; /* .ring NULL where the stage has no neighbour; nothing else is then allowed */
+    enum link_path path;
+    unsigned char *slots; /* in this stage's own memory, or opened */
+};
+
+struct links {
+    const struct segment *segment;
+    int stage;
+    struct device *device;
+    struct link_waiter waiter;
+    struct link_end down_in, down_out, up_in, up_out;
+};
+
+/* Allocates what this stage owns and exports it to its neighbours. The device and the segment outlive the links. */
+int links_open(struct links *links, const struct segment *segment, int stage, struct device *device,
+               const struct link_waiter *waiter, struct error *error);
+
+/* Waits for the neighbours' exports and opens them. Before any other call below. */
+int links_connect(struct links *links, struct error *error);
+
+/* Ends a run in which nothing has failed: everything queued is done, imports are closed, and when the neighbours have
+ * closed theirs, what was exported is released. After a failure, whoever has work queued on a GPU must leave this to the
+ * end of the process: a neighbour may be dead, and a queue that waits for it never ends. */
+int links_close(struct links *links, struct error *error);
+
+/* The n-th slot since the run began (0-based; n % slots). */
+void *link_slot(const struct link_end *end, uint64_t n);
+
+/* Producer: before it first writes to the n-th slot, for which there is room. */
+int link_begin(struct links *links, struct link_end *end, uint64_t n, struct error *error);
+
+/* Producer: `bytes` at `offset` of the n-th slot, which queued work writes, are this message. */
+int link_publish(struct links *links, struct link_end *end, const struct message *message, uint64_t n, size_t offset,
+                 size_t bytes, struct error *error);
+
+/* Consumer: takes the next message, which has been published: work queued from now on may read those bytes. */
+int link_take(struct links *links, struct link_end *end, uint64_t n, size_t offset, size_t bytes, struct error *error);
+
+/* Consumer: all work that reads the n-th slot is queued. Slots are released in order. */
+int link_release(struct links *links, struct link_end *end, uint64_t n, struct error *error);
+
+#endif
