@@ -12,7 +12,13 @@ ARCH   ?= native
 OPT    ?= -O3
 CC     ?= cc
 
-PACKAGES := pkg-config libdnnl-dev libinih-dev libjansson-dev zlib1g-dev libncurses-dev check dataset-fashion-mnist
+# The CUDA backend is built where nvcc is found. CUDA=0: never; CUDA=1: or it is an error.
+# CUDA_ARCH: compute capabilities to compile for, such as "75 86 90"; newer GPUs run what the newest one can.
+CUDA      ?= auto
+CUDA_HOME ?= /usr/local/cuda
+CUDA_ARCH ?= 90
+
+PACKAGES := pkg-config g++ libdnnl-dev libinih-dev libjansson-dev zlib1g-dev libncurses-dev check dataset-fashion-mnist
 
 LIBRARIES := inih jansson zlib
 DIRS      := base device model kernels kernels/reference kernels/onednn data schedule plan transport telemetry stages coordinator monitor
@@ -31,17 +37,38 @@ ALL_CFLAGS = -std=c11 -ffp-contract=off -pthread $(WARNINGS) $(CFLAGS) $(SANITIZ
 LDLIBS    := $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -ldnnl -lm -lrt -pthread
 CPPFLAGS := $(CPPFLAGS) $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
 
-SOURCES  := $(filter-out $(MAINS),$(wildcard $(addsuffix /*.c,$(DIRS))))
+# Files that include CUDA's headers. They are compiled for a GPU, and once more for the tests' double of one (tests/gpu).
+CUDA_SOURCES := device/cuda.c $(wildcard kernels/cuda/*.c kernels/cuda/*.cu)
+NVCC      := $(if $(filter-out 0,$(CUDA)),$(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) $(shell command -v nvcc)))
+CUDA_ROOT := $(patsubst %/bin/nvcc,%,$(NVCC))
+ifeq ($(CUDA)$(NVCC),1)
+$(error CUDA=1, but there is no nvcc in $(CUDA_HOME)/bin or the PATH; say where with CUDA_HOME=)
+endif
+CUDA_OBJECTS := $(if $(NVCC),$(CUDA_SOURCES:%=$(BUILD)/cuda/%.o))
+CUDA_LIBS    := $(if $(NVCC),-L$(CUDA_ROOT)/lib64 -Xlinker -rpath -Xlinker $(CUDA_ROOT)/lib64 -lcudart_static -lstdc++ -ldl)
+CUDA_FLAGS   := -std=c++17 -O3 -I. -Werror all-warnings -Xcompiler -Wall,-Wextra \
+                $(foreach arch,$(CUDA_ARCH),-gencode arch=compute_$(arch),code=sm_$(arch)) \
+                -gencode arch=compute_$(lastword $(CUDA_ARCH)),code=compute_$(lastword $(CUDA_ARCH))
+
+DOUBLE_OBJECTS := $(CUDA_SOURCES:%=$(BUILD)/double/%.o) $(patsubst %.cpp,$(BUILD)/double/%.o,$(wildcard tests/gpu/*.cpp))
+DOUBLE_TESTS   := test_kernels test_loss_and_update $(patsubst tests/%.c,%,$(wildcard tests/test_gpu_*.c tests/test_double_*.c))
+CXX_WARNINGS   := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wpointer-arith -Wcast-qual -Wformat=2 -Wundef
+CXXFLAGS       ?= $(CFLAGS)
+ALL_CXXFLAGS    = -std=c++17 -ffp-contract=off -pthread -I. -Itests/gpu/include $(CXX_WARNINGS) $(CXXFLAGS) $(SANITIZE_FLAGS)
+
+SOURCES  := $(filter-out $(MAINS) device/cuda.c,$(wildcard $(addsuffix /*.c,$(DIRS))))
 OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)
 LIBRARY  := $(BUILD)/libtp.a
-TESTS    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
+TESTS    := $(patsubst %.c,$(BUILD)/%,$(filter-out tests/test_double_%,$(wildcard tests/test_*.c))) \
+            $(DOUBLE_TESTS:%=$(BUILD)/double/tests/%)
 CK_EXCLUDE_TAGS ?= exhaustive
-SCRIPT_TESTS := tests/test_docs.sh tests/test_fuzz.sh
+SCRIPT_TESTS := tests/test_docs.sh tests/test_fuzz.sh tests/test_double_headers.sh
 SUPPORT  := $(BUILD)/tests/libsupport.a
 FUZZERS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_MAIN ?= $(BUILD)/tests/fuzz/replay.o
 BENCHES  := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 BINARIES := $(PROGRAMS:%=$(BUILD)/%)
+DOUBLE_BINARIES := $(BUILD)/double/tpcoord $(BUILD)/double/tpstage
 
 .PHONY: all help deps run test exhaustive torture starts soak bench install clean format lint asan ubsan tsan valgrind fuzz programs check-programs fuzzers
 .SECONDARY:
@@ -67,7 +94,7 @@ run: all
 test: deps
 	@$(MAKE) --no-print-directory check-programs
 
-check-programs: $(BINARIES) $(TESTS) $(FUZZERS)
+check-programs: $(BINARIES) $(DOUBLE_BINARIES) $(TESTS) $(FUZZERS)
 	@CK_EXCLUDE_TAGS='$(CK_EXCLUDE_TAGS)' tests/run.sh $(BUILD) $(TESTS) $(SCRIPT_TESTS)
 
 # Every interleaving of pipelines that are too large for make test.
@@ -126,14 +153,15 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 
-FORMATTED = $(wildcard $(addsuffix /*.[ch],$(DIRS) tests tests/support tests/executor tests/fuzz bench))
+FORMATTED = $(wildcard $(addsuffix /*.[ch],$(DIRS) tests tests/support tests/executor tests/fuzz bench) \
+	$(addprefix tests/gpu/,*.[ch] *.cpp *.cu include/*.h) $(addprefix kernels/cuda/,*.[ch] *.cu))
 format:
 	clang-format -i $(FORMATTED)
 
 lint:
 	clang-format --dry-run --Werror $(FORMATTED)
 	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --suppress=ctuuninitvar \
-		--error-exitcode=1 -I. -D_GNU_SOURCE $(DIRS)
+		--error-exitcode=1 -I. -D_GNU_SOURCE $(DIRS) kernels/cuda
 
 clean:
 	rm -rf $(BUILD)
@@ -142,24 +170,44 @@ $(LIBRARY): $(OBJECTS)
 	@rm -f $@
 	@$(AR) rcs $@ $^
 
-$(BUILD)/tpcoord: $(BUILD)/coordinator/main.o $(LIBRARY)
-$(BUILD)/tpstage: $(BUILD)/stages/main.o $(LIBRARY)
+$(BUILD)/tpcoord: $(BUILD)/coordinator/main.o $(LIBRARY) $(CUDA_OBJECTS)
+$(BUILD)/tpstage: $(BUILD)/stages/main.o $(LIBRARY) $(CUDA_OBJECTS)
+$(BUILD)/tpcoord $(BUILD)/tpstage: LDLIBS += $(CUDA_LIBS)
 $(BUILD)/tpmon: $(BUILD)/monitor/main.o $(LIBRARY)
 $(BUILD)/tpmon: LDLIBS += $(shell pkg-config --libs ncursesw 2>/dev/null)
 $(BINARIES):
 	@echo "  link $@"
 	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# The programs with a GPU made of threads. The double's libraries are found by name, as the real ones are.
+$(BUILD)/double/tpcoord: $(BUILD)/coordinator/main.o $(LIBRARY) $(DOUBLE_OBJECTS)
+$(BUILD)/double/tpstage: $(BUILD)/stages/main.o $(LIBRARY) $(DOUBLE_OBJECTS)
+$(DOUBLE_BINARIES):
+	@echo "  link $@"
+	@$(CXX) $(filter-out -std=%,$(ALL_CXXFLAGS)) $(LDFLAGS) -rdynamic -o $@ $^ $(LDLIBS) -ldl
+
 $(SUPPORT): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 	@rm -f $@
 	@$(AR) rcs $@ $^
 
-$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(SUPPORT) $(LIBRARY)
-	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(shell pkg-config --libs check) $(LDLIBS)
+$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(SUPPORT) $(LIBRARY) $(CUDA_OBJECTS)
+	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(shell pkg-config --libs check) $(LDLIBS) $(CUDA_LIBS)
+
+$(BUILD)/double/tests/test_%: $(BUILD)/tests/test_%.o $(SUPPORT) $(LIBRARY) $(DOUBLE_OBJECTS)
+	@mkdir -p $(@D)
+	@$(CXX) $(filter-out -std=%,$(ALL_CXXFLAGS)) $(LDFLAGS) -rdynamic -o $@ $(filter %.o,$^) $(filter %.a,$^) \
+		$(shell pkg-config --libs check) $(LDLIBS) -ldl
+
+# Tests of the double itself, which call it as if it were CUDA.
+$(BUILD)/tests/test_double_%.o $(BUILD)/tests/gpu/%.o: CPPFLAGS += -Itests/gpu/include
+$(filter $(BUILD)/double/tests/test_double_%,$(TESTS)): $(BUILD)/double/tests/gpu/test_kernels.cu.o $(BUILD)/tests/gpu/test_support.o
 
 # Stages that are coroutines: what they allocate is the test's, and so is what they do next.
 $(BUILD)/tests/test_executor: $(BUILD)/tests/executor/kernels.o
 $(BUILD)/tests/test_executor: LDFLAGS += -Wl,--wrap=calloc,--wrap=free,--wrap=schedule_next
+
+# A GPU's clock that drifts.
+$(BUILD)/tests/test_gpu_device $(BUILD)/double/tests/test_gpu_device: LDFLAGS += -Wl,--wrap=cudaEventElapsedTime
 
 $(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/fuzz.o $(FUZZ_MAIN) $(LIBRARY)
 	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -170,6 +218,31 @@ $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIBRARY)
 # The oracle's plain loops are the slowest thing in the suite and share nothing between threads.
 $(BUILD)/tests/support/oracle.o: SANITIZE_FLAGS =
 $(BUILD)/tests/support/oracle.o: CFLAGS = -O3 -g -march=$(ARCH)
+
+$(BUILD)/cuda/%.c.o: %.c
+	@mkdir -p $(@D)
+	@echo "  cc   $<"
+	@$(CC) $(CPPFLAGS) -isystem $(CUDA_ROOT)/include $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/cuda/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	@echo "  nvcc $<"
+	@$(NVCC) $(CUDA_FLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/double/%.c.o: %.c
+	@mkdir -p $(@D)
+	@echo "  cc   $< (double)"
+	@$(CC) $(CPPFLAGS) -Itests/gpu/include $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/double/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	@echo "  c++  $< (double)"
+	@$(CXX) $(ALL_CXXFLAGS) -MMD -MP -c -o $@ -x c++ $<
+
+$(BUILD)/double/%.o: %.cpp
+	@mkdir -p $(@D)
+	@echo "  c++  $<"
+	@$(CXX) $(ALL_CXXFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
