@@ -31,6 +31,29 @@ bool checkpoints_exact(const struct manifest *manifest, const struct plan *plan)
     return same || is_whole(manifest);
 }
 
+/* Whether blocks of the manifest's that begin there are the stage's too. */
+static bool share_blocks(int first, int count, const struct slice *slice)
+{
+    return first < slice->first_block + slice->block_count && slice->first_block < first + count;
+}
+
+bool checkpoints_same_backends(const struct manifest *manifest, const struct plan *plan)
+{
+    int first = 0;
+
+    for (int m = 0; m < manifest->stage_count; m++) {
+        const char *before = manifest->backends[m];
+
+        for (int s = 0; s < plan->stage_count; s++)
+            if (before[0] && share_blocks(first, manifest->partition[m], &plan->stages[s].slice) &&
+                (strcmp(before, plan->stages[s].backend) != 0 ||
+                 (plan_place_of(plan, s + 1) == PLACE_GPU && manifest->config.device.tf32 != plan->config.device.tf32)))
+                return false;
+        first += manifest->partition[m];
+    }
+    return true;
+}
+
 static void begin_with(struct segment_header *header, const struct checkpoint_set *set)
 {
     const struct manifest *manifest = &set->manifest;
@@ -125,7 +148,10 @@ static void add_files(struct manifest *manifest, const struct checkpoints *check
     for (int s = 1; s <= manifest->stage_count; s++) {
         const struct stage_block *block = segment_stage(checkpoints->segment, s);
 
-        manifest->partition[s - 1] = checkpoints->segment->header->plan.stages[s - 1].slice.block_count;
+        const struct plan_stage *plan = &checkpoints->segment->header->plan.stages[s - 1];
+
+        manifest->partition[s - 1] = plan->slice.block_count;
+        memcpy(manifest->backends[s - 1], plan->backend, sizeof(plan->backend));
         add_file(manifest, s, -1, &block->saved[manifest->epoch - 1]);
         for (int v = 0; v < MAX_STAGES && !is_whole(manifest) && block->saved_versions[v].state == SAVED; v++)
             add_file(manifest, s, block->saved_versions[v].number, &block->saved_versions[v]);

@@ -28,4 +28,7 @@ int checkpoints_follow(struct checkpoints *checkpoints, struct error *error);
 /* Whether a run of this plan goes on from there as if it had never been interrupted, in the middle of an epoch too. */
 bool checkpoints_exact(const struct manifest *manifest, const struct plan *plan);
 
+/* Whether each block is computed by the backend that computed it before, as far as the manifest says. */
+bool checkpoints_same_backends(const struct manifest *manifest, const struct plan *plan);
+
 #endif

@@ -128,7 +128,7 @@ static enum exit_status plan_system(struct prepared *prepared, const struct comp
 
     if (!overrides)
         return out_of_memory();
-    config_partition_format(config, partition, sizeof(partition));
+    config_format_integers(config, "pipeline.partition", partition, sizeof(partition));
     snprintf(own[0], sizeof(own[0]), "pipeline.system=%s", system->name);
     snprintf(own[1], sizeof(own[1]), "pipeline.microbatches=%d", microbatches_of(system, config));
     snprintf(own[2], sizeof(own[2]), "pipeline.partition=%s", partition);
@@ -137,7 +137,8 @@ static enum exit_status plan_system(struct prepared *prepared, const struct comp
     enum exit_status status = prepare(prepared, &(struct preparation){.path = request->config,
                                                                       .overrides = overrides,
                                                                       .override_count = given + OWN,
-                                                                      .depth = PREPARE_PLAN});
+                                                                      .depth = PREPARE_PLAN,
+                                                                      .signals = request->signals});
     free(overrides);
     return status;
 }
@@ -149,14 +150,14 @@ static enum exit_status decide_partition(struct comparison *comparison, const st
     struct config *config = &comparison->config;
     struct prepared prepared;
 
-    if (config->pipeline.partition_count > 0)
+    if (config->pipeline.partition.count > 0)
         return EXIT_DONE;
     enum exit_status status = plan_system(&prepared, comparison, request, system);
     if (status != EXIT_DONE)
         return status;
     for (int s = 0; s < prepared.plan.stage_count; s++)
-        config->pipeline.partition[s] = prepared.plan.stages[s].slice.block_count;
-    config->pipeline.partition_count = prepared.plan.stage_count;
+        config->pipeline.partition.values[s] = prepared.plan.stages[s].slice.block_count;
+    config->pipeline.partition.count = prepared.plan.stage_count;
     comparison->partition_from = system;
     prepared_release(&prepared);
     return EXIT_DONE;
@@ -274,7 +275,7 @@ static void print_head(FILE *out, const struct comparison *comparison)
     const struct plan *plan = &comparison->contenders[0].prepared.plan;
     char partition[400];
 
-    config_partition_format(config, partition, sizeof(partition));
+    config_format_integers(config, "pipeline.partition", partition, sizeof(partition));
     fprintf(out, "%d system%s: %s on %d + %d images of %s, M = %d, W = %d, %d epoch%s, %s order, seed",
             comparison->count, comparison->count == 1 ? "" : "s", config->model.arch, plan->data.train_count,
             plan->data.test_count, config->data.set, config->data.batch, config->pipeline.stages, config->run.epochs,

@@ -88,15 +88,29 @@ static int show_prediction(FILE *table, json_t *object, FILE *trace_file, const 
     return result;
 }
 
+static json_t *plan_to_json(const struct prepared *prepared)
+{
+    json_t *object = plan_json(&prepared->plan, prepared->network);
+
+    json_object_set_new(object, "gpus", devices_used_json(&prepared->devices, &prepared->plan));
+    return object;
+}
+
+static void print_plan(FILE *out, const struct prepared *prepared)
+{
+    plan_print(out, &prepared->plan, prepared->network);
+    devices_print_used(out, &prepared->devices, &prepared->plan);
+}
+
 static enum exit_status show_plan(const struct options *options, const struct prepared *prepared, FILE *json_file,
                                   FILE *trace_file)
 {
     FILE *table = json_file == stdout || trace_file == stdout ? NULL : stdout;
-    json_t *object = plan_json(&prepared->plan, prepared->network);
+    json_t *object = plan_to_json(prepared);
     enum exit_status status = EXIT_FAILED;
 
     if (table)
-        plan_print(table, &prepared->plan, prepared->network);
+        print_plan(table, prepared);
     if (!options->simulate || show_prediction(table, object, trace_file, &prepared->plan, options->minibatches) == 0)
         status = write_json(json_file, options->json, object);
     json_decref(object);
@@ -114,6 +128,7 @@ static enum exit_status do_plan(const struct options *options)
     enum exit_status status = prepare(&prepared, &preparation);
     if (status != EXIT_DONE)
         return status;
+    prepared_say_gpu_left_out(&prepared);
     if (open_output(&json_file, "--json", options->json) || open_output(&trace_file, "--trace", options->trace))
         status = EXIT_USAGE;
     else
@@ -142,11 +157,11 @@ static enum exit_status run_prepared(const struct options *options, struct prepa
         .quiet = options->quiet,
     };
 
-    json_t *report = plan_json(&prepared->plan, prepared->network);
+    json_t *report = plan_to_json(prepared);
     if (!options->quiet) {
         if (request.from)
             resume_print(request.out, request.from, &prepared->plan);
-        plan_print(request.out, &prepared->plan, prepared->network);
+        print_plan(request.out, prepared);
         fputc('\n', request.out);
         fflush(request.out);
     }
@@ -169,8 +184,10 @@ static enum exit_status do_run(const struct options *options)
         return fail(EXIT_FAILED, &error);
     preparation.depth = PREPARE_RUN;
     preparation.resume = options->resume;
+    preparation.signals = &signals;
     enum exit_status status = prepare(&prepared, &preparation);
     if (status == EXIT_DONE) {
+        prepared_say_gpu_left_out(&prepared);
         if (open_output(&json_file, "--json", options->json) || open_output(&trace_file, "--trace", options->trace) ||
             open_output(&record_file, "--record", options->record))
             status = EXIT_USAGE;
@@ -265,6 +282,32 @@ static enum exit_status do_systems(void)
     return EXIT_DONE;
 }
 
+static enum exit_status do_devices(const struct options *options)
+{
+    struct devices devices;
+    struct error error;
+    FILE *json_file;
+
+    if (devices_find(&devices, NULL, NULL, &error))
+        return fail(EXIT_FAILED, &error);
+    if (open_output(&json_file, "--json", options->json))
+        return EXIT_USAGE;
+    if (json_file != stdout)
+        devices_print(stdout, &devices);
+    json_t *object = devices_json(&devices);
+    enum exit_status status = write_json(json_file, options->json, object);
+    json_decref(object);
+    close_output(json_file);
+    return status;
+}
+
+static void print_version(void)
+{
+    char backends[128];
+
+    printf("tpcoord %s (backends: %s)\n", TP_VERSION, devices_backends(PLACES, backends));
+}
+
 static enum exit_status dispatch(const struct options *options)
 {
     if (options->help)
@@ -272,9 +315,11 @@ static enum exit_status dispatch(const struct options *options)
     else if (options->help_keys)
         config_print_keys(stdout);
     else if (options->version)
-        printf("tpcoord %s\n", TP_VERSION);
+        print_version();
     else if (options->verb == VERB_SYSTEMS)
         return do_systems();
+    else if (options->verb == VERB_DEVICES)
+        return do_devices(options);
     else if (options->verb == VERB_PLAN)
         return options->grid ? do_grid(options) : do_plan(options);
     else if (options->verb == VERB_COMPARE)

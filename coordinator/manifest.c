@@ -52,13 +52,22 @@ static json_t *integers_json(const int *numbers, int count)
     return array;
 }
 
+static json_t *backends_json(const struct manifest *manifest)
+{
+    json_t *array = json_array();
+
+    for (int s = 0; s < manifest->stage_count && manifest->backends[s][0]; s++)
+        json_array_append_new(array, json_string(manifest->backends[s]));
+    return array;
+}
+
 json_t *manifest_json(const struct manifest *manifest)
 {
     const struct epoch_sums *sums = &manifest->sums;
     const int shape[] = {manifest->shape.height, manifest->shape.width, manifest->shape.channels};
 
     /* clang-format off */
-    return json_pack("{s:s, s:i, s:{s:i, s:i, s:i, s:i, s:i}, s:{s:o, s:i, s:i, s:i, s:I}, s:o, s:o, s:i, s:o, s:o, s:o}",
+    return json_pack("{s:s, s:i, s:{s:i, s:i, s:i, s:i, s:i}, s:{s:o, s:i, s:i, s:i, s:I}, s:o, s:o, s:o, s:i, s:o, s:o, s:o}",
                      "format", format_name,
                      "version", FORMAT_VERSION,
                      "progress",
@@ -74,6 +83,7 @@ json_t *manifest_json(const struct manifest *manifest)
                      "top5", sums->top5,
                      "training_ns", (json_int_t)sums->training_ns,
                      "partition", integers_json(manifest->partition, manifest->stage_count),
+                     "backends", backends_json(manifest),
                      "image", integers_json(shape, 3),
                      "train_images", manifest->train_count,
                      "epochs", epochs_json(manifest),
@@ -185,6 +195,25 @@ static int read_integers(int *numbers, int count_max, const json_t *array)
     return (int)json_array_size(array);
 }
 
+/* One for each stage, or none. */
+static bool read_backends(struct manifest *manifest, const json_t *array)
+{
+    const struct config_key *key = config_key_find("device.backend");
+    struct config scratch;
+    struct error error;
+
+    if (array && json_array_size(array) != 0 && json_array_size(array) != (size_t)manifest->stage_count)
+        return false;
+    for (size_t s = 0; s < json_array_size(array); s++) {
+        const char *name = json_string_value(json_array_get(array, s));
+
+        if (!name || config_key_set(key, &scratch, name, &error))
+            return false;
+        memcpy(manifest->backends[s], scratch.device.backend, sizeof(manifest->backends[s]));
+    }
+    return true;
+}
+
 static int read_facts(struct manifest *manifest, const json_t *root, struct error *error)
 {
     int shape[3];
@@ -192,6 +221,8 @@ static int read_facts(struct manifest *manifest, const json_t *root, struct erro
     manifest->stage_count = read_integers(manifest->partition, MAX_STAGES, json_object_get(root, "partition"));
     if (manifest->stage_count < 1)
         return error_set(error, "its partition makes no sense");
+    if (!read_backends(manifest, json_object_get(root, "backends")))
+        return error_set(error, "its backends make no sense");
     if (read_integers(shape, 3, json_object_get(root, "image")) != 3 ||
         !read_int(&manifest->train_count, root, "train_images", 1, INT32_MAX))
         return error_set(error, "its data makes no sense");

@@ -23,10 +23,11 @@ struct manifest {
     int minibatches_per_epoch; /* minibatch is the same: the epoch is trained whole */
     int filled_after;          /* struct start */
     int updates;
-    struct epoch_sums sums;    /* of the epoch's trained mini-batches */
-    int stage_count;           /* 0 in a struct that holds none */
-    int partition[MAX_STAGES]; /* blocks per stage */
-    struct shape shape;        /* of the data */
+    struct epoch_sums sums;                     /* of the epoch's trained mini-batches */
+    int stage_count;                            /* 0 in a struct that holds none */
+    int partition[MAX_STAGES];                  /* blocks per stage */
+    char backends[MAX_STAGES][CONFIG_NAME_MAX]; /* per stage; all "" in a manifest that does not say */
+    struct shape shape;                         /* of the data */
     int train_count;
     int epoch_count;             /* tested: those before this one, and this one if it has been */
     struct epoch_result *epochs; /* [epoch_count]; times count from the begin of each */

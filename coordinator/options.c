@@ -15,12 +15,14 @@ static const struct verb_row {
     [VERB_PLAN] = {"plan", "plan CONFIG", "print what would happen: stages, weight versions, memory", true},
     [VERB_COMPARE] = {"compare", "compare CONFIG", "train with several systems in turn, and compare them", true},
     [VERB_SYSTEMS] = {"systems", "systems", "list the systems that pipeline.system can name", false},
+    [VERB_DEVICES] = {"devices", "devices", "list what stages can run on here", false},
 };
 
 enum {
     WITH_RUN = 1 << VERB_RUN,
     WITH_PLAN = 1 << VERB_PLAN,
     WITH_COMPARE = 1 << VERB_COMPARE,
+    WITH_DEVICES = 1 << VERB_DEVICES,
     WITH_CONFIG = WITH_RUN | WITH_PLAN | WITH_COMPARE,
     WITH_ANY = (1 << VERBS) - 1
 };
@@ -49,8 +51,8 @@ static const struct option_row rows[] = {
     {"epochs", "N", OPTION_OWN, 0, WITH_CONFIG, .help = "short for --set run.epochs=N", .read = read_epochs},
     {"resume", "[=DIR]", OPTION_PERHAPS, offsetof(struct options, resume), WITH_RUN,
      .help = "go on from the newest checkpoint of this config's last run, or of the one in DIR"},
-    {"json", "FILE", OPTION_TEXT, offsetof(struct options, json), WITH_CONFIG,
-     .help = "write the plan, the run's report or the comparison as JSON; -: to standard output"},
+    {"json", "FILE", OPTION_TEXT, offsetof(struct options, json), WITH_CONFIG | WITH_DEVICES,
+     .help = "write the plan, the run's report, the comparison or the devices as JSON; -: to standard output"},
     {"trace", "FILE", OPTION_TEXT, offsetof(struct options, trace), WITH_RUN | WITH_PLAN,
      .help = "write every op, run or simulated, as a Chrome trace for ui.perfetto.dev"},
     {"record", "FILE", OPTION_TEXT, offsetof(struct options, record), WITH_RUN,
@@ -77,7 +79,7 @@ static const struct option_row rows[] = {
      .help = "write the comparison as CSV; -: to standard output"},
     {"help-keys", NULL, OPTION_FLAG, offsetof(struct options, help_keys), WITH_ANY, .help = "list the config's keys"},
     {"help", NULL, OPTION_FLAG, offsetof(struct options, help), WITH_ANY, .help = "print this"},
-    {"version", NULL, OPTION_FLAG, offsetof(struct options, version), WITH_ANY, .help = "print the version"},
+    {"version", NULL, OPTION_FLAG, offsetof(struct options, version), WITH_ANY, .help = "print the version and the backends that are built in"},
 };
 /* clang-format on */
 

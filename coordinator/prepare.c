@@ -44,17 +44,35 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
     return 0;
 }
 
-static int finish(struct plan *plan, const struct network *network, bool measured, struct error *error)
+static int finish(struct prepared *prepared, const struct preparation *preparation, struct error *error)
 {
-    struct layer_cost *costs = calloc((size_t)network->layer_count, sizeof(*costs));
+    const bool measured = preparation->measured || plan_wants_seconds(&prepared->plan);
+    const struct network *network = prepared->network;
+    struct layer_cost *costs = calloc(PLACES * (size_t)network->layer_count, sizeof(*costs));
     int result = -1;
 
     if (!costs)
         return error_set(error, "out of memory for the plan");
-    if (probe_costs(plan, network, measured || plan_wants_seconds(plan), costs, error) == 0)
-        result = plan_finish(plan, network, costs, error);
+    if (probe_costs(&prepared->plan, network, measured, preparation->signals, costs, error) == 0)
+        result = plan_finish(&prepared->plan, network, costs, error);
     free(costs);
     return result;
+}
+
+/* What a child has not answered. */
+static enum exit_status give_up(struct prepared *prepared, const struct preparation *preparation,
+                                const struct error *error)
+{
+    fprintf(stderr, "tpcoord: %s\n", error->text);
+    prepared_release(prepared);
+    return preparation->signals && preparation->signals->interruptions > 0 ? EXIT_INTERRUPTED : EXIT_FAILED;
+}
+
+static enum exit_status refuse(struct prepared *prepared, const struct config_mistakes *mistakes)
+{
+    config_mistakes_print(mistakes, stderr);
+    prepared_release(prepared);
+    return EXIT_USAGE;
 }
 
 enum exit_status prepare(struct prepared *prepared, const struct preparation *preparation)
@@ -65,18 +83,25 @@ enum exit_status prepare(struct prepared *prepared, const struct preparation *pr
     prepared->network = NULL;
     prepared->folder[0] = '\0';
     prepared->from.manifest = (struct manifest){.stage_count = 0};
-    if (begin(prepared, preparation, &mistakes)) {
-        config_mistakes_print(&mistakes, stderr);
-        prepared_release(prepared);
-        return EXIT_USAGE;
-    }
-    if (preparation->depth != PREPARE_SCHEDULE &&
-        finish(&prepared->plan, prepared->network, preparation->measured, &error)) {
-        fprintf(stderr, "tpcoord: %s\n", error.text);
-        prepared_release(prepared);
-        return EXIT_FAILED;
-    }
+    if (begin(prepared, preparation, &mistakes))
+        return refuse(prepared, &mistakes);
+    if (preparation->depth == PREPARE_SCHEDULE)
+        return EXIT_DONE;
+    if (devices_find(&prepared->devices, &prepared->plan.config, preparation->signals, &error))
+        return give_up(prepared, preparation, &error);
+    if (plan_place(&prepared->plan, &prepared->devices.machine, &mistakes))
+        return refuse(prepared, &mistakes);
+    if (finish(prepared, preparation, &error))
+        return give_up(prepared, preparation, &error);
     return EXIT_DONE;
+}
+
+void prepared_say_gpu_left_out(const struct prepared *prepared)
+{
+    const char *reason = devices_gpu_left_out(&prepared->devices, &prepared->plan.config);
+
+    if (reason)
+        fprintf(stderr, "tpcoord: the stages run on the CPU: %s\n", reason);
 }
 
 void prepared_release(struct prepared *prepared)

@@ -1,8 +1,10 @@
-/* From a config file to a finished plan: read, check, count the data, probe the backend. */
+/* From a config file to a finished plan: read, check, count the data, find the devices, probe the backends. */
 #ifndef TP_COORDINATOR_PREPARE_H
 #define TP_COORDINATOR_PREPARE_H
 
+#include "coordinator/devices.h"
 #include "coordinator/sets.h"
+#include "coordinator/signals.h"
 #include "plan/plan.h"
 
 enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 3 };
@@ -12,20 +14,25 @@ struct preparation {
     const char *const *overrides;
     int override_count;
     enum { PREPARE_SCHEDULE, PREPARE_PLAN, PREPARE_RUN } depth;
-    const char *resume; /* PREPARE_RUN: what --resume says; NULL: a new run */
-    bool measured;      /* time the layers even where the partition does not depend on it */
+    const char *resume;      /* PREPARE_RUN: what --resume says; NULL: a new run */
+    bool measured;           /* time the layers even where the partition does not depend on it */
+    struct signals *signals; /* an interruption ends the probing; NULL: they have not been taken */
 };
 
 struct prepared {
     struct plan plan; /* with PREPARE_SCHEDULE only what plan_begin fills */
     struct network *network;
+    struct devices devices;       /* likewise not with PREPARE_SCHEDULE */
     char folder[CONFIG_PATH_MAX]; /* PREPARE_RUN: the run's, made */
     struct checkpoint_set from;   /* where it resumes; without stages if it does not */
 };
 
-/* Says on stderr what is wrong: EXIT_USAGE if the user can mend it in the config, the data or the folders, EXIT_FAILED
- * otherwise; then there is nothing to release. */
+/* Says on stderr what is wrong: EXIT_USAGE if the user can mend it in the config, the data or the folders,
+ * EXIT_INTERRUPTED if that came, EXIT_FAILED otherwise; then there is nothing to release. */
 enum exit_status prepare(struct prepared *prepared, const struct preparation *preparation);
 void prepared_release(struct prepared *prepared);
+
+/* Says on stderr why stages run on the CPU if there is a GPU that they would have been put on. */
+void prepared_say_gpu_left_out(const struct prepared *prepared);
 
 #endif

@@ -1,30 +1,15 @@
 #include "coordinator/probe.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "coordinator/process.h"
+#include "coordinator/child.h"
 #include "data/data.h"
 #include "kernels/backend.h"
 
 /* A mini-batch is run once to warm up and then timed so often. The shortest time counts: whatever disturbs a
  * measurement makes it longer. */
 enum { TIMINGS = 3 };
-
-/* What the child leaves behind, in memory shared with the parent. */
-struct findings {
-    bool complete;
-    struct error error;
-    char backend[CONFIG_NAME_MAX];
-    struct layer_cost costs[];
-};
 
 /* One layer with everything its calls need, all for a full mini-batch. */
 struct bench {
@@ -248,14 +233,16 @@ static int measure(struct bench *bench, const struct plan *plan, struct layer_co
 static int probe_layer(struct bench bench, const struct layer *layer, const struct plan *plan,
                        const struct plan_rows *rows, bool measured, struct layer_cost *cost, struct error *error)
 {
+    size_t workspace;
     int result = -1;
 
     bench.layer = layer;
     if (prepare(&bench, rows, error))
         goto out;
     bench.saved_floats = cost->saved_floats = bench.backend->saved_floats(bench.kernel);
-    cost->workspace_bytes = bench.backend->workspace_bytes(bench.kernel);
-    if (measured && (allocate_all(&bench, plan, cost->workspace_bytes, error) || measure(&bench, plan, cost, error)))
+    workspace = bench.backend->workspace_bytes(bench.kernel);
+    cost->workspace_bytes = workspace + (bench.backend->engine_bytes ? bench.backend->engine_bytes(bench.engine) : 0);
+    if (measured && (allocate_all(&bench, plan, workspace, error) || measure(&bench, plan, cost, error)))
         goto out;
     result = 0;
 out:
@@ -263,95 +250,70 @@ out:
     return result ? error_prefix(error, "%s on backend %s", layer->name, bench.backend->name) : 0;
 }
 
-/* The backend of that name, or for "auto" the fastest that can run here; NULL if there is none. */
-static const struct backend *choose(const char *name, struct error *error)
-{
-    const bool any = strcmp(name, "auto") == 0;
-    const struct backend *backend = any ? backend_at(0) : backend_find(name);
+struct question {
+    const struct plan *plan;
+    const struct network *network;
+    bool measured;
+};
 
-    for (int n = 1; any && backend && backend->available(error); n++)
-        backend = backend_at(n);
-    if (!backend)
-        error_set(error, "device.backend: %s is not built in", name);
-    else if (!any && backend->available(error)) {
-        error_prefix(error, "device.backend: %s cannot run here", name);
-        backend = NULL;
-    }
-    return backend;
-}
-
-static int probe(const struct plan *plan, const struct network *network, bool measured, struct findings *findings)
+/* costs[network->layer_count], of the stage's backend on the stage's device. */
+static int probe_stage(const struct question *question, const struct plan_stage *stage, struct layer_cost *costs,
+                       struct error *error)
 {
-    const struct engine_options options = {.threads = plan->config.device.threads};
-    struct error *error = &findings->error;
-    struct bench bench = {.backend = choose(plan->backend, error)};
+    const struct config *config = &question->plan->config;
+    const struct engine_options options = {
+        .threads = config->device.threads, .tf32 = config->device.tf32, .graphs = config->device.graphs};
+    struct bench bench = {.backend = backend_find(stage->backend)};
     struct plan_rows rows;
     int result = 0;
 
     if (!bench.backend)
-        return -1;
-    if (bench.backend->device->open(&bench.device, 0, error))
+        return error_set(error, "backend %s is not built in", stage->backend);
+    if (bench.backend->device->open(&bench.device, stage->device, error))
         return -1;
     if (bench.backend->open(&bench.engine, bench.device, &options, error)) {
         bench.device->type->close(bench.device);
         return -1;
     }
-    memcpy(findings->backend, bench.backend->name, strlen(bench.backend->name) + 1);
-    plan_rows(plan, &rows);
-    for (int l = 0; l < network->layer_count && result == 0; l++)
-        result = probe_layer(bench, &network->layers[l], plan, &rows, measured, &findings->costs[l], error);
+    plan_rows(question->plan, &rows);
+    for (int l = 0; l < question->network->layer_count && result == 0; l++)
+        result = probe_layer(bench, &question->network->layers[l], question->plan, &rows, question->measured, &costs[l],
+                             error);
     bench.backend->close(bench.engine);
     bench.device->type->close(bench.device);
     return result;
 }
 
-/* Waits for the child and says what became of it. */
-static int collect(pid_t child, const struct findings *findings, struct error *error)
+/* In the child. The first stage of each place stands for all of them. */
+static int probe(const void *context, void *result, struct error *error)
 {
-    char death[PROCESS_TEXT_MAX];
-    int status;
-    pid_t waited;
+    const struct question *question = context;
+    struct layer_cost *costs = result;
+    bool done[PLACES] = {false};
 
-    do
-        waited = waitpid(child, &status, 0);
-    while (waited < 0 && errno == EINTR);
-    if (waited < 0)
-        return error_set(error, "cannot wait for the probe: %s", strerror(errno));
-    if (findings->complete)
-        return 0;
-    if (findings->error.text[0] != '\0') {
-        *error = findings->error;
-        return -1;
+    for (int s = 1; s <= question->plan->stage_count; s++) {
+        const enum stage_place place = plan_place_of(question->plan, s);
+
+        if (!done[place] && probe_stage(question, &question->plan->stages[s - 1],
+                                        &costs[(int)place * question->network->layer_count], error))
+            return -1;
+        done[place] = true;
     }
-    process_describe_status(status, death);
-    return error_set(error, "the probe (pid %d), which tries every layer before the run, %s", (int)child, death);
+    return 0;
 }
 
-int probe_costs(struct plan *plan, const struct network *network, bool measured, struct layer_cost *costs,
-                struct error *error)
+int probe_costs(const struct plan *plan, const struct network *network, bool measured, struct signals *signals,
+                struct layer_cost *costs, struct error *error)
 {
-    const size_t costs_size = (size_t)network->layer_count * sizeof(*costs);
-    const size_t size = sizeof(struct findings) + costs_size;
-    struct findings *findings = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    int result;
+    const struct question question = {plan, network, measured};
+    const struct child_task task = {
+        .name = "the probe that tries every layer before the run",
+        .run = probe,
+        .context = &question,
+        .result = costs,
+        .result_bytes = PLACES * (size_t)network->layer_count * sizeof(*costs),
+        .signals = signals,
+    };
 
-    if (findings == MAP_FAILED)
-        return error_set(error, "cannot map memory for the probe: %s", strerror(errno));
-    pid_t parent = getpid(), child = fork();
-    if (child == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        findings->complete = getppid() == parent && probe(plan, network, measured, findings) == 0;
-        _exit(findings->complete ? 0 : 1);
-    }
-    if (child < 0) {
-        result = error_set(error, "cannot start the probe: %s", strerror(errno));
-    } else {
-        result = collect(child, findings, error);
-    }
-    if (result == 0) {
-        memcpy(costs, findings->costs, costs_size);
-        memcpy(plan->backend, findings->backend, sizeof(plan->backend));
-    }
-    munmap(findings, size);
-    return result;
+    return child_run(&task, error);
 }

@@ -1,14 +1,14 @@
-/* What each layer costs on the backend: asked in a throw-away child process, so that the coordinator itself never
- * touches a device, and a backend that crashes takes only the probe with it. */
+/* What each layer costs on the backends, asked in a throw-away process. */
 #ifndef TP_COORDINATOR_PROBE_H
 #define TP_COORDINATOR_PROBE_H
 
 #include "base/error.h"
+#include "coordinator/signals.h"
 #include "plan/plan.h"
 
-/* Prepares every layer for the plan's row counts and fills costs[network->layer_count]; the seconds only if `measured`,
- * else 0. Writes the name of the backend that "auto" stands for into plan->backend. */
-int probe_costs(struct plan *plan, const struct network *network, bool measured, struct layer_cost *costs,
-                struct error *error);
+/* Prepares every layer for the placed plan's row counts and fills costs[PLACES][network->layer_count] for each place
+ * where a stage runs; the seconds only if `measured`, else 0. `signals` as child_run has it. */
+int probe_costs(const struct plan *plan, const struct network *network, bool measured, struct signals *signals,
+                struct layer_cost *costs, struct error *error);
 
 #endif

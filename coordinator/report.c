@@ -99,7 +99,8 @@ static void print_memory(FILE *out, const struct segment *segment)
 {
     const struct plan *plan = &segment->header->plan;
 
-    fprintf(out, "stage  versions  in flight   memory at its peak  planned\n");
+    fprintf(out, "stage  versions  in flight   memory at its peak  planned");
+    place_print_head(out, plan, 4);
     for (int s = 1; s <= plan->stage_count; s++) {
         const struct counters *counters = &segment_stage(segment, s)->counters;
         const struct plan_stage *stage = &plan->stages[s - 1];
@@ -110,8 +111,9 @@ static void print_memory(FILE *out, const struct segment *segment)
         snprintf(versions, sizeof(versions), "%d of %d", atomic_load(&counters->versions_peak),
                  stage->weight_version_buffers);
         snprintf(in_flight, sizeof(in_flight), "%d of %d", atomic_load(&counters->slots_peak), stage->activation_sets);
-        fprintf(out, "%5d %9s %10s %16.2f MiB %8.2f MiB\n", s, versions, in_flight,
+        fprintf(out, "%5d %9s %10s %16.2f MiB %8.2f MiB", s, versions, in_flight,
                 (double)memory_total(memory) / (1 << 20), (double)memory_total(stage->memory) / (1 << 20));
+        place_print(out, plan, s);
     }
     fputc('\n', out);
 }

@@ -140,6 +140,16 @@ int resume_open(struct checkpoint_set *set, const char *where, const struct conf
     return 0;
 }
 
+/* What keeps a run from going on as if it had never been interrupted; "" if nothing does, or nobody would expect it. */
+static const char *difference(const struct manifest *manifest, const struct plan *plan)
+{
+    if (!checkpoints_exact(manifest, plan))
+        return "; not bit for bit, as the pipeline is filled anew";
+    if (plan->config.pipeline.order == RUN_STATIC && !checkpoints_same_backends(manifest, plan))
+        return "; not bit for bit, as another backend computes it";
+    return "";
+}
+
 void resume_print(FILE *out, const struct checkpoint_set *set, const struct plan *plan)
 {
     const struct manifest *manifest = &set->manifest;
@@ -148,10 +158,10 @@ void resume_print(FILE *out, const struct checkpoint_set *set, const struct plan
     fprintf(out, "resuming %s from %s: ", set->run_folder, set->name);
     if (manifest->minibatch < manifest->minibatches_per_epoch)
         fprintf(out, "epoch %d of %d goes on after mini-batch %d of %d%s", manifest->epoch, epochs, manifest->minibatch,
-                manifest->minibatches_per_epoch,
-                checkpoints_exact(manifest, plan) ? "" : "; not bit for bit, as the pipeline is filled anew");
+                manifest->minibatches_per_epoch, difference(manifest, plan));
     else
-        fprintf(out, "%d of %d epochs are trained%s", manifest->epoch, epochs,
-                manifest->epoch_count < manifest->epoch ? ", the last is yet to be tested" : "");
+        fprintf(out, "%d of %d epochs are trained%s%s", manifest->epoch, epochs,
+                manifest->epoch_count < manifest->epoch ? ", the last is yet to be tested" : "",
+                difference(manifest, plan));
     fputc('\n', out);
 }

@@ -23,8 +23,9 @@ int room_check(const struct plan *plan, struct error *error)
     const unsigned long long available = bytes_available();
     unsigned long long planned = 0;
 
+    /* A GPU's own memory says by itself when it is full. */
     for (int s = 0; s < plan->stage_count; s++)
-        for (int category = 0; category < MEMORY_CATEGORIES; category++)
+        for (int category = 0; category < MEMORY_CATEGORIES && plan_place_of(plan, s + 1) == PLACE_CPU; category++)
             planned += plan->stages[s].memory[category];
     if (available == 0 || planned <= available)
         return 0;

@@ -58,14 +58,21 @@ static void print_header(FILE *out, const struct plan *plan, const struct networ
     fprintf(out, "), N = %d micro-batches each\n", schedule->microbatches);
 }
 
+static bool has_gpus(const struct plan *plan)
+{
+    return backend_place(plan->backend) == PLACE_GPU;
+}
+
 static void print_predictions(FILE *out, const struct plan *plan)
 {
     const struct config *config = &plan->config;
 
-    fprintf(out, "pipeline  W = %d stages, %s order, backend %s, %d thread%s each; partition by %s\n",
-            plan->stage_count, config->pipeline.order == RUN_STATIC ? "static" : "dynamic", plan->backend,
-            config->device.threads, config->device.threads == 1 ? "" : "s",
-            config->pipeline.partition_count > 0 ? "hand"
+    fprintf(out, "pipeline  W = %d stages, %s order, backend %s", plan->stage_count,
+            config->pipeline.order == RUN_STATIC ? "static" : "dynamic", plan->backend);
+    if (!has_gpus(plan))
+        fprintf(out, ", %d thread%s each", config->device.threads, config->device.threads == 1 ? "" : "s");
+    fprintf(out, "; partition by %s\n",
+            config->pipeline.partition.count > 0 ? "hand"
             : plan->costs_measured               ? "measured time"
                                                  : "floating-point operations");
     if (plan->version_difference_exact > 0)
@@ -86,9 +93,53 @@ static const char *peak_of_room(int peak, int room, char text[32])
     return text;
 }
 
+const char *place_text(const struct plan *plan, int stage, char text[16])
+{
+    if (plan_place_of(plan, stage) == PLACE_GPU)
+        snprintf(text, 16, "gpu %d", plan->stages[stage - 1].device);
+    else
+        snprintf(text, 16, "cpu");
+    return text;
+}
+
+void place_print_head(FILE *out, const struct plan *plan, int indent)
+{
+    if (has_gpus(plan))
+        fprintf(out, "%*s  runs on  backend     link", indent, "");
+    fputc('\n', out);
+}
+
+void place_print(FILE *out, const struct plan *plan, int stage)
+{
+    const struct plan_stage *own = &plan->stages[stage - 1];
+    char place[16];
+
+    if (has_gpus(plan))
+        fprintf(out, "  %-7s  %-10s  %s", place_text(plan, stage, place), own->backend,
+                stage < plan->stage_count ? link_path_name(own->link) : "-");
+    fputc('\n', out);
+}
+
+/* What the paths of links mean that there are. */
+static void print_paths(FILE *out, const struct plan *plan)
+{
+    static const char *const meanings[LINK_PATHS] = {
+        [LINK_DEVICE] = "device: a stage writes straight into its neighbour's GPU memory",
+        [LINK_STAGED] = "staged: copied through the host's shared memory",
+    };
+    bool there[LINK_PATHS] = {false};
+
+    for (int link = 1; link < plan->stage_count; link++)
+        there[plan->stages[link - 1].link] = true;
+    for (int path = 0; path < LINK_PATHS; path++)
+        if (there[path] && meanings[path])
+            fprintf(out, "link %s\n", meanings[path]);
+}
+
 static void print_stages(FILE *out, const struct plan *plan)
 {
-    fprintf(out, "stage   blocks  layers  parameters         input  compute  versions  in flight\n");
+    fprintf(out, "stage   blocks  layers  parameters         input  compute  versions  in flight");
+    place_print_head(out, plan, 0);
     for (int s = 1; s <= plan->stage_count; s++) {
         const struct plan_stage *stage = &plan->stages[s - 1];
         char blocks[32], parameters[32], input[48], versions[32], in_flight[32];
@@ -99,13 +150,16 @@ static void print_stages(FILE *out, const struct plan *plan)
             snprintf(blocks, sizeof(blocks), "%d-%d", stage->slice.first_block,
                      stage->slice.first_block + stage->slice.block_count - 1);
         snprintf(input, sizeof(input), "%dx%dx%d", stage->input.height, stage->input.width, stage->input.channels);
-        fprintf(out, "%5d %8s %7d %11s %13s %7.1f%% %9s %10s\n", s, blocks, stage->slice.layer_count,
+        fprintf(out, "%5d %8s %7d %11s %13s %7.1f%% %9s %10s", s, blocks, stage->slice.layer_count,
                 with_commas(stage->slice.parameters, parameters), input, 100.0 * stage->compute_share,
                 peak_of_room(stage->weight_versions, stage->weight_version_buffers, versions),
                 peak_of_room(stage->slots_in_flight, stage->activation_sets, in_flight));
+        place_print(out, plan, s);
     }
-    fprintf(out, "versions, %s in flight: most at once on the unit-time schedule (of the room made)\n\n",
+    fprintf(out, "versions, %s in flight: most at once on the unit-time schedule (of the room made)\n",
             plan->schedule.order.whole_backward ? "mini-batches" : "micro-batches");
+    print_paths(out, plan);
+    fputc('\n', out);
 }
 
 static void print_memory_row(FILE *out, const char *label, const size_t memory[MEMORY_CATEGORIES])
@@ -207,6 +261,17 @@ static json_t *shape_json(struct shape shape)
     return json_pack("[i, i, i]", shape.height, shape.width, shape.channels);
 }
 
+/* Null where a stage has none: a GPU's number, a link to the stage after. */
+static json_t *device_json(const struct plan *plan, int s)
+{
+    return plan_place_of(plan, s) == PLACE_GPU ? json_integer(plan->stages[s - 1].device) : json_null();
+}
+
+static json_t *link_json(const struct plan *plan, int s)
+{
+    return s < plan->stage_count ? json_string(link_path_name(plan->stages[s - 1].link)) : json_null();
+}
+
 static json_t *stage_json(const struct plan *plan, const struct network *network, int s)
 {
     const struct plan_stage *stage = &plan->stages[s - 1];
@@ -216,8 +281,11 @@ static json_t *stage_json(const struct plan *plan, const struct network *network
     for (int l = slice->first_layer; l < slice->first_layer + slice->layer_count; l++)
         json_array_append_new(names, json_string(network->layers[l].name));
     /* clang-format off */
-    return json_pack("{s:i, s:i, s:i, s:i, s:o, s:I, s:I, s:o, s:o, s:f, s:i, s:i, s:i, s:i, s:i, s:o}",
+    return json_pack("{s:i, s:s, s:o, s:o, s:i, s:i, s:i, s:o, s:I, s:I, s:o, s:o, s:f, s:i, s:i, s:i, s:i, s:i, s:o}",
                      "stage", s,
+                     "backend", stage->backend,
+                     "device", device_json(plan, s),
+                     "link", link_json(plan, s),
                      "first_block", slice->first_block,
                      "blocks", slice->block_count,
                      "layers", slice->layer_count,

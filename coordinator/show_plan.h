@@ -29,6 +29,14 @@ json_t *real_json(double value);
 /* The sum of bytes by category. */
 size_t memory_total(const size_t memory[MEMORY_CATEGORIES]);
 
+/* "gpu 0" or "cpu". */
+const char *place_text(const struct plan *plan, int stage, char text[16]);
+
+/* The right end of a table's head and rows, one per stage: where each runs and its link, if any is on a GPU; and the
+ * newline. */
+void place_print_head(FILE *out, const struct plan *plan, int indent);
+void place_print(FILE *out, const struct plan *plan, int stage);
+
 /* {"weights": .., "total": ..} from bytes by category. */
 json_t *memory_json(const size_t memory[MEMORY_CATEGORIES]);
 

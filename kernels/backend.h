@@ -101,6 +101,9 @@ struct backend {
     int (*open)(struct engine **out, struct device *device, const struct engine_options *options, struct error *error);
     void (*close)(struct engine *engine);
 
+    /* Bytes of the device's memory that it holds for itself. NULL: none. */
+    size_t (*engine_bytes)(const struct engine *engine);
+
     /* `layer` is copied. */
     int (*layer_create)(struct layer_kernel **out, struct engine *engine, const struct layer *layer,
                         struct error *error);

@@ -38,8 +38,7 @@ static bool counts_are_sound(const struct plan *plan)
            plan->schedule.microbatches == microbatches && microbatches <= batch && plan->minibatches_per_epoch >= 1 &&
            plan->schedule.minibatches == plan->minibatches_per_epoch && plan->test_minibatches >= 1 &&
            within(plan->last_minibatch_rows, 1, batch) && within(plan->last_test_minibatch_rows, 1, batch) &&
-           (long long)plan->config.run.epochs * plan->minibatches_per_epoch <= INT_MAX && difference_is_sound(plan) &&
-           memchr(plan->backend, '\0', sizeof(plan->backend)) != NULL;
+           (long long)plan->config.run.epochs * plan->minibatches_per_epoch <= INT_MAX && difference_is_sound(plan);
 }
 
 /* The rules and numbers of the two schedules. Later checks may ask the schedule. */
@@ -106,5 +105,7 @@ int plan_check(const struct plan *plan, struct error *error)
         return error_set(error, "a schedule that no config leads to");
     if (!stages_are_sound(plan))
         return error_set(error, "stages that no network has");
+    if (!places_are_sound(plan))
+        return error_set(error, "stages where no config puts them");
     return 0;
 }

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 
-enum { CONFIG_NAME_MAX = 64, CONFIG_PATH_MAX = 1024, MAX_STAGES = 64, MAX_MICROBATCHES = 64 };
+enum { CONFIG_NAME_MAX = 64, CONFIG_PATH_MAX = 1024, MAX_STAGES = 64, MAX_MICROBATCHES = 64, GPUS_MAX = 64 };
 
 enum order_mode { RUN_DYNAMIC, RUN_STATIC };
 enum backward_activations { ACTIVATIONS_STORED, ACTIVATIONS_RECOMPUTE };
@@ -19,6 +19,14 @@ enum learning_rate_schedule { RATE_CONSTANT, RATE_STEP, RATE_COSINE };
 enum significance { SIGNIFICANCE_EXPONENTIAL, SIGNIFICANCE_HYPERBOLIC, SIGNIFICANCE_CONSTANT };
 enum on_stall { STALL_END, STALL_WARN };
 enum last_batch { LAST_BATCH_KEEP, LAST_BATCH_DROP };
+enum device_sync { SYNC_EVENT, SYNC_HOST };
+enum { MAP_CPU = -1 }; /* in device.map; else a GPU's ordinal */
+
+/* A number for each stage. */
+struct config_integers {
+    int count; /* 0: none given */
+    int values[MAX_STAGES];
+};
 
 /* Numbers per stage or per link: one for all of them, or one for each. */
 struct config_reals {
@@ -42,12 +50,11 @@ struct config {
         char system[CONFIG_NAME_MAX];
         int stages;
         int microbatches;
-        int partition[MAX_STAGES]; /* blocks per stage */
-        int partition_count;       /* 0: auto */
-        int order;                 /* enum order_mode */
-        bool vertical_sync;        /* live forwards become pinned ones */
-        int forward_weights;       /* RULE_OF_SYSTEM or enum forward_rule */
-        int backward_weights;      /* RULE_OF_SYSTEM or enum backward_rule */
+        struct config_integers partition; /* blocks per stage */
+        int order;                        /* enum order_mode */
+        bool vertical_sync;               /* live forwards become pinned ones */
+        int forward_weights;              /* RULE_OF_SYSTEM or enum forward_rule */
+        int backward_weights;             /* RULE_OF_SYSTEM or enum backward_rule */
         int backward_activations;
     } pipeline;
     struct {
@@ -82,7 +89,10 @@ struct config {
     } checkpoints;
     struct {
         char backend[CONFIG_NAME_MAX];
+        struct config_integers map; /* where each stage runs */
         int threads;
+        int sync; /* enum device_sync */
+        bool tf32, graphs;
     } device;
     struct {
         struct config_reals forward_ms, backward_ms, backward_input_ms, backward_weights_ms; /* one op, per stage */
@@ -119,8 +129,8 @@ void config_mistake(struct config_mistakes *mistakes, const char *section_key, c
  * value is not. */
 int config_check(const struct config *config, struct error *error);
 
-/* "5,3,3,3" or "auto". */
-void config_partition_format(const struct config *config, char *text, size_t size);
+/* The value of a key that has a number for each stage, as config_load reads it: "5,3,3,3" or "auto". */
+void config_format_integers(const struct config *config, const char *section_key, char *text, size_t size);
 
 /* One key's value, as a reader of JSON wants it. */
 struct config_value {

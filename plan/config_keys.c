@@ -62,7 +62,7 @@ const struct config_key config_keys[] = {
      .help = "W: stages, each a process of its own"},
     {MEMBER(pipeline, microbatches), KEY_INTEGER, "3", 1, MAX_MICROBATCHES,
      .help = "N: micro-batches per mini-batch"},
-    {MEMBER(pipeline, partition), KEY_PARTITION, "auto",
+    {MEMBER(pipeline, partition), KEY_INTEGERS, "auto", 1, BLOCKS_MAX, .choices = CHOICES("auto"), .example = "5,2,2,2",
      .help = "blocks per stage, such as 5,2,2,2; auto balances measured time (order = dynamic) or flops (static)"},
     {MEMBER(pipeline, order), KEY_CHOICE, "dynamic", .choices = CHOICES("dynamic", "static"),
      .help = "dynamic: run what has arrived; static: replay the unit-time schedule, bit for bit repeatable"},
@@ -123,10 +123,19 @@ const struct config_key config_keys[] = {
     {MEMBER(checkpoints, keep), KEY_INTEGER, "2", 1, 1000,
      .help = "newest checkpoints that are kept; the one with the best test top-1 always is"},
 
-    {MEMBER(device, backend), KEY_CHOICE_NAME, "auto", .choices = CHOICES("auto", "reference", "onednn"),
-     .help = "who computes; reference: plain C, slow; auto: the fastest that works here"},
+    {MEMBER(device, backend), KEY_CHOICE_NAME, "auto", .choices = CHOICES("auto", "reference", "onednn", "cuda"),
+     .help = "who computes; reference: plain C, slow; cuda: on GPUs; auto: the fastest that works here"},
+    {MEMBER(device, map), KEY_INTEGERS, "auto", 0, GPUS_MAX - 1, .choices = CHOICES("auto", "cpu"),
+     .first_choice = MAP_CPU, .example = "0,0,1,cpu",
+     .help = "cuda: each stage's GPU, or cpu, such as 0,0,1,cpu; auto: neighbours together, over all GPUs"},
     {MEMBER(device, threads), KEY_INTEGER, "1", 1, 256,
-     .help = "threads per stage"},
+     .help = "threads per stage on the CPU"},
+    {MEMBER(device, sync), KEY_CHOICE, "event", .choices = CHOICES("event", "host"),
+     .help = "cuda: event: GPUs wait for each other; host: a stage waits for its GPU before it sends (slower, simpler)"},
+    {MEMBER(device, tf32), KEY_BOOLEAN, "yes",
+     .help = "cuda: products of floats may round their factors to 10 bits"},
+    {MEMBER(device, graphs), KEY_BOOLEAN, "no",
+     .help = "cuda: record each pass once as a CUDA graph and repeat it"},
 
     {MEMBER(simulation, forward_ms), KEY_REALS, "measured", 0.0, 3600000.0, .choices = CHOICES("measured"),
      .unit = "ms", .help = "plan --simulate: one micro-batch's forward; one for all stages, or one for each as in 4,3,3,5"},
@@ -160,6 +169,14 @@ const struct config_key *config_key_find(const char *name)
 const char *config_key_choice(const struct config_key *key, int index)
 {
     return key->choice ? key->choice(index) : key->choices[index];
+}
+
+const char *config_key_word(const struct config_key *key, int value)
+{
+    for (int i = 1; key->choices[i]; i++)
+        if (key->first_choice + i - 1 == value)
+            return key->choices[i];
+    return NULL;
 }
 
 static int set_integer(const struct config_key *key, void *member, const char *text, struct error *error)
@@ -240,26 +257,41 @@ static int set_reals(const struct config_key *key, struct config_reals *reals, c
     return 0;
 }
 
-static int set_partition(struct config *config, const char *text, struct error *error)
+/* A number, or a word that stands for one. */
+static int set_listed(const struct config_key *key, int *out, const char *item, struct error *error)
+{
+    int64_t value;
+
+    for (int i = 1; key->choices[i]; i++) {
+        if (strcmp(item, key->choices[i]) != 0)
+            continue;
+        *out = key->first_choice + i - 1;
+        return 0;
+    }
+    if (parse_int(&value, item, (int64_t)key->low, (int64_t)key->high, error))
+        return -1;
+    *out = (int)value;
+    return 0;
+}
+
+static int set_integers(const struct config_key *key, struct config_integers *integers, const char *text,
+                        struct error *error)
 {
     char copy[1024], *rest = copy, *item;
-    int count = 0;
 
-    config->pipeline.partition_count = 0;
-    if (strcmp(text, "auto") == 0)
+    memset(integers, 0, sizeof(*integers));
+    if (strcmp(text, key->choices[0]) == 0)
         return 0;
     if (snprintf(copy, sizeof(copy), "%s", text) >= (int)sizeof(copy))
         return error_set(error, "the list is too long; there are at most %d stages", MAX_STAGES);
     while ((item = next_item(&rest)) != NULL) {
-        int64_t blocks;
-
-        if (parse_int(&blocks, item, 1, BLOCKS_MAX, error))
-            return error_set(error, "\"%s\" is not a partition; use auto, or blocks per stage such as 5,2,2,2", text);
-        if (count == MAX_STAGES)
+        if (integers->count == MAX_STAGES)
             return error_set(error, "\"%s\" has more parts than the %d stages there may be", text, MAX_STAGES);
-        config->pipeline.partition[count++] = (int)blocks;
+        if (set_listed(key, &integers->values[integers->count++], item, error))
+            return error_set(error, "\"%s\" is not right; use %s, or for each stage %.0f to %.0f%s%s, such as %s", text,
+                             key->choices[0], key->low, key->high, key->choices[1] ? " or " : "",
+                             key->choices[1] ? key->choices[1] : "", key->example);
     }
-    config->pipeline.partition_count = count;
     return 0;
 }
 
@@ -281,8 +313,8 @@ int config_key_set(const struct config_key *key, struct config *config, const ch
         return set_name(key, member, text, error);
     case KEY_TEXT:
         return set_text(key, member, text, error);
-    case KEY_PARTITION:
-        return set_partition(config, text, error);
+    case KEY_INTEGERS:
+        return set_integers(key, member, text, error);
     case KEY_REALS:
         return set_reals(key, member, text, error);
     }
@@ -322,12 +354,12 @@ static bool holds_reals(const struct config_key *key, const struct config_reals 
     return reals->count > 0 || key->choices;
 }
 
-static bool holds_partition(const struct config *config)
+static bool holds_integers(const struct config_key *key, const struct config_integers *integers)
 {
-    if (!within(config->pipeline.partition_count, 0, MAX_STAGES))
+    if (!within(integers->count, 0, MAX_STAGES))
         return false;
-    for (int s = 0; s < config->pipeline.partition_count; s++)
-        if (!within(config->pipeline.partition[s], 1, BLOCKS_MAX))
+    for (int i = 0; i < integers->count; i++)
+        if (!within(integers->values[i], key->low, key->high) && !config_key_word(key, integers->values[i]))
             return false;
     return true;
 }
@@ -352,8 +384,8 @@ bool config_key_holds(const struct config_key *key, const struct config *config)
     case KEY_NAME:
     case KEY_TEXT:
         return text;
-    case KEY_PARTITION:
-        return holds_partition(config);
+    case KEY_INTEGERS:
+        return holds_integers(key, member);
     case KEY_REALS:
         return holds_reals(key, member);
     }
@@ -366,97 +398,4 @@ int config_check(const struct config *config, struct error *error)
         if (!config_key_holds(&config_keys[i], config))
             return error_set(error, "a value for %s that no config can give it", config_keys[i].name);
     return 0;
-}
-
-void config_partition_format(const struct config *config, char *text, size_t size)
-{
-    size_t used = 0;
-
-    if (config->pipeline.partition_count == 0)
-        snprintf(text, size, "auto");
-    for (int s = 0; s < config->pipeline.partition_count && used < size; s++)
-        used += (size_t)snprintf(text + used, size - used, "%s%d", s > 0 ? "," : "", config->pipeline.partition[s]);
-}
-
-static void format_reals(const struct config_key *key, const struct config_reals *reals, char *text, size_t size)
-{
-    size_t used = 0;
-
-    if (reals->count == 0)
-        snprintf(text, size, "%s", key->choices[0]);
-    /* Nine digits, so that the longest list has room. */
-    for (int i = 0; i < reals->count && used < size; i++)
-        used += (size_t)snprintf(text + used, size - used, "%s%.9g", i > 0 ? "," : "", reals->values[i]);
-}
-
-bool config_get(const struct config *config, int index, struct config_value *value)
-{
-    if (index < 0 || index >= config_key_count)
-        return false;
-
-    const struct config_key *key = &config_keys[index];
-    const void *member = (const char *)config + key->offset;
-    const char *dot = strchr(key->name, '.');
-    *value = (struct config_value){.type = CONFIG_TEXT};
-    snprintf(value->section, sizeof(value->section), "%.*s", (int)(dot - key->name), key->name);
-    snprintf(value->key, sizeof(value->key), "%s", dot + 1);
-    switch (key->type) {
-    case KEY_INTEGER:
-        value->type = CONFIG_INTEGER;
-        value->integer = key->size == sizeof(int64_t) ? *(const int64_t *)member : *(const int *)member;
-        break;
-    case KEY_REAL:
-        value->type = CONFIG_REAL;
-        value->real = *(const double *)member;
-        break;
-    case KEY_BOOLEAN:
-        value->type = CONFIG_BOOLEAN;
-        value->boolean = *(const bool *)member;
-        break;
-    case KEY_CHOICE:
-        snprintf(value->text, sizeof(value->text), "%s",
-                 config_key_choice(key, *(const int *)member - key->first_choice));
-        break;
-    case KEY_CHOICE_NAME:
-    case KEY_NAME:
-    case KEY_TEXT:
-        snprintf(value->text, sizeof(value->text), "%s", (const char *)member);
-        break;
-    case KEY_PARTITION:
-        config_partition_format(config, value->text, sizeof(value->text));
-        break;
-    case KEY_REALS:
-        format_reals(key, member, value->text, sizeof(value->text));
-        break;
-    }
-    return true;
-}
-
-static void print_values(const struct config_key *key, FILE *out)
-{
-    const char *choice;
-
-    if (key->type == KEY_INTEGER || key->type == KEY_REAL || key->type == KEY_REALS)
-        fprintf(out, "; %.16g to %.16g%s%s", key->low, key->high, key->unit ? " " : "", key->unit ? key->unit : "");
-    if (key->type == KEY_BOOLEAN)
-        fputs("; yes or no", out);
-    if (key->type != KEY_CHOICE && key->type != KEY_CHOICE_NAME)
-        return;
-    for (int i = 0; (choice = config_key_choice(key, i)) != NULL; i++)
-        fprintf(out, "%s%s", i > 0 ? ", " : "; ", choice);
-}
-
-void config_print_keys(FILE *out)
-{
-    for (int i = 0; i < config_key_count; i++) {
-        const struct config_key *key = &config_keys[i];
-        int section = (int)strcspn(key->name, ".");
-
-        if (i == 0 || strncmp(key->name, config_keys[i - 1].name, (size_t)section + 1) != 0)
-            fprintf(out, "%s[%.*s]\n", i > 0 ? "\n" : "", section, key->name);
-        fprintf(out, "  %-21s %s\n  %-21s default %s", key->name + section + 1, key->help, "",
-                key->fallback[0] ? key->fallback : "none");
-        print_values(key, out);
-        fputc('\n', out);
-    }
 }

@@ -17,7 +17,8 @@ enum key_type {
     KEY_CHOICE_NAME, /* char[]: one of the choices' names */
     KEY_NAME,        /* char[]: fit for a file's name */
     KEY_TEXT,        /* char[] */
-    KEY_PARTITION,   /* int[MAX_STAGES], and pipeline.partition_count */
+    KEY_INTEGERS,    /* struct config_integers: numbers, or the first choice for none; further choices stand for the
+                        numbers from first_choice on */
     KEY_REALS        /* struct config_reals: numbers, or the only choice, if there is one, for none */
 };
 
@@ -30,7 +31,8 @@ struct config_key {
     const char *const *choices;       /* ends with NULL; or by function, where another module knows them: */
     const char *(*choice)(int index); /* NULL behind the last */
     int first_choice;
-    const char *unit; /* NULL if it has none */
+    const char *example; /* of a list */
+    const char *unit;    /* NULL if it has none */
     const char *help;
 };
 
@@ -48,5 +50,8 @@ bool config_key_holds(const struct config_key *key, const struct config *config)
 
 /* The index-th choice of a KEY_CHOICE or KEY_CHOICE_NAME; NULL behind the last. */
 const char *config_key_choice(const struct config_key *key, int index);
+
+/* The choice that stands for a number of KEY_INTEGERS; NULL if none does. */
+const char *config_key_word(const struct config_key *key, int value);
 
 #endif

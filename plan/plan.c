@@ -86,7 +86,7 @@ size_t plan_slot_bytes(const struct plan *plan, int link)
 
 bool plan_wants_seconds(const struct plan *plan)
 {
-    return plan->config.pipeline.order == RUN_DYNAMIC && plan->config.pipeline.partition_count == 0 &&
+    return plan->config.pipeline.order == RUN_DYNAMIC && plan->config.pipeline.partition.count == 0 &&
            plan->stage_count > 1;
 }
 
@@ -225,16 +225,16 @@ static void check_partition(const struct plan *plan, const struct network *netwo
         config_mistake(mistakes, "pipeline.stages", "%d stages, but %s has only %d blocks to share out; use 1 to %d",
                        plan->stage_count, config->model.arch, network->block_count,
                        min_int(network->block_count, MAX_STAGES));
-    if (config->pipeline.partition_count == 0)
+    if (config->pipeline.partition.count == 0)
         return;
-    config_partition_format(config, partition, sizeof(partition));
-    if (config->pipeline.partition_count != plan->stage_count) {
+    config_format_integers(config, "pipeline.partition", partition, sizeof(partition));
+    if (config->pipeline.partition.count != plan->stage_count) {
         config_mistake(mistakes, "pipeline.partition", "%s is for %d stages, but pipeline.stages is %d", partition,
-                       config->pipeline.partition_count, plan->stage_count);
+                       config->pipeline.partition.count, plan->stage_count);
         return;
     }
     for (int s = 0; s < plan->stage_count; s++)
-        blocks += config->pipeline.partition[s];
+        blocks += config->pipeline.partition.values[s];
     if (blocks != network->block_count)
         config_mistake(mistakes, "pipeline.partition", "%s adds up to %d blocks, but %s has %d", partition, blocks,
                        config->model.arch, network->block_count);
@@ -305,6 +305,7 @@ int plan_begin(struct plan *plan, const struct config *config, const struct data
     if (config->train.nesterov && !(config->train.momentum > 0.0))
         config_mistake(mistakes, "train.nesterov", "needs train.momentum above 0");
     predict_check(config, mistakes);
+    place_check_map(config, mistakes);
     if (mistakes->count == 0)
         check_schedule(plan, mistakes);
     if (mistakes->count == 0)
@@ -352,7 +353,6 @@ static void share_out(struct plan *plan, const struct network *network, const do
     for (int s = 0; s < plan->stage_count; s++) {
         struct plan_stage *stage = &plan->stages[s];
 
-        memcpy(stage->backend, plan->backend, sizeof(stage->backend));
         stage->slice = network_slice(network, first, counts[s]);
         stage->input = slice_input(network, &stage->slice);
         stage->output = slice_output(network, &stage->slice);
@@ -380,19 +380,39 @@ static void add_up_times(struct plan_stage *stage, const struct layer_cost *cost
     }
 }
 
+/* The slots of a link's two directions. */
+static size_t activation_bytes(const struct plan *plan, int link)
+{
+    return (size_t)plan->stages[link - 1].activation_slots * plan_slot_bytes(plan, link);
+}
+
+static size_t gradient_bytes(const struct plan *plan, int link)
+{
+    return (size_t)plan->gradient_slots * plan_slot_bytes(plan, link);
+}
+
+/* A GPU's copies of the slots of a staged link. */
+static size_t copies_bytes(const struct plan *plan, int link, int stage)
+{
+    if (plan->stages[link - 1].link != LINK_STAGED || plan_place_of(plan, stage) != PLACE_GPU)
+        return 0;
+    return activation_bytes(plan, link) + gradient_bytes(plan, link);
+}
+
 static size_t link_bytes(const struct plan *plan, int stage)
 {
     size_t bytes = 0;
 
     if (stage > 1)
-        bytes += (size_t)plan->stages[stage - 2].activation_slots * plan_slot_bytes(plan, stage - 1);
+        bytes += activation_bytes(plan, stage - 1) + copies_bytes(plan, stage - 1, stage);
     if (stage < plan->stage_count)
-        bytes += (size_t)plan->gradient_slots * plan_slot_bytes(plan, stage);
+        bytes += gradient_bytes(plan, stage) + copies_bytes(plan, stage, stage);
     return bytes;
 }
 
+/* saved_floats[network->layer_count] is scratch. */
 static int add_up_memory(struct plan *plan, const struct network *network, const struct layer_cost *costs,
-                         const size_t *saved_floats, int s, struct error *error)
+                         size_t *saved_floats, int s, struct error *error)
 {
     const struct layout_options options = plan_layout_options(plan, s);
     struct plan_stage *stage = &plan->stages[s - 1];
@@ -402,6 +422,8 @@ static int add_up_memory(struct plan *plan, const struct network *network, const
     struct stage_layout *layout;
     size_t workspace = 0;
 
+    for (int l = 0; l < network->layer_count; l++)
+        saved_floats[l] = costs[l].saved_floats;
     if (layout_create(&layout, network, slice, saved_floats, &options, error))
         return -1;
     for (int l = slice->first_layer; l < slice->first_layer + slice->layer_count; l++)
@@ -419,6 +441,13 @@ static int add_up_memory(struct plan *plan, const struct network *network, const
     return 0;
 }
 
+/* Of all layers, where the backend runs. */
+static const struct layer_cost *costs_on(const struct network *network, const struct layer_cost *costs,
+                                         const char *backend)
+{
+    return &costs[(int)backend_place(backend) * network->layer_count];
+}
+
 int plan_finish(struct plan *plan, const struct network *network, const struct layer_cost *costs, struct error *error)
 {
     double *block_cost = malloc((size_t)network->block_count * sizeof(*block_cost));
@@ -429,17 +458,17 @@ int plan_finish(struct plan *plan, const struct network *network, const struct l
         error_set(error, "out of memory for the plan");
         goto out;
     }
-    cost_of_blocks(plan, network, costs, block_cost);
-    if (plan->config.pipeline.partition_count > 0)
-        memcpy(counts, plan->config.pipeline.partition, sizeof(counts));
+    cost_of_blocks(plan, network, costs_on(network, costs, plan->backend), block_cost);
+    if (plan->config.pipeline.partition.count > 0)
+        memcpy(counts, plan->config.pipeline.partition.values, sizeof(counts));
     else
         partition_balance(block_cost, network->block_count, plan->stage_count, counts);
     share_out(plan, network, block_cost, counts);
-    for (int l = 0; l < network->layer_count; l++)
-        saved_floats[l] = costs[l].saved_floats;
     for (int s = 1; s <= plan->stage_count; s++) {
-        add_up_times(&plan->stages[s - 1], costs);
-        if (add_up_memory(plan, network, costs, saved_floats, s, error))
+        const struct layer_cost *own = costs_on(network, costs, plan->stages[s - 1].backend);
+
+        add_up_times(&plan->stages[s - 1], own);
+        if (add_up_memory(plan, network, own, saved_floats, s, error))
             goto out;
     }
     result = 0;

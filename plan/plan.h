@@ -13,6 +13,7 @@
 #include "model/model.h"
 #include "plan/config.h"
 #include "plan/layout.h"
+#include "plan/place.h"
 #include "schedule/events.h"
 #include "schedule/schedule.h"
 #include "schedule/simulate.h"
@@ -23,7 +24,8 @@ enum memory_category {
     MEMORY_GRADIENTS,   /* parameter gradients */
     MEMORY_OPTIMIZER,   /* momentum */
     MEMORY_ACTIVATIONS, /* kept from forward to backward in the stage's own memory */
-    MEMORY_LINKS,       /* this stage's input slots (activations from s - 1, gradients from s + 1), shared memory */
+    MEMORY_LINKS,       /* this stage's input slots (activations from s - 1, gradients from s + 1), in shared memory or
+                           its GPU's; and a GPU's copies of all slots of staged links */
     MEMORY_WORKSPACE,   /* scratch of one op: activation gradients, the backend's own */
     MEMORY_CATEGORIES
 };
@@ -35,21 +37,18 @@ struct data_facts {
     struct shape shape;
 };
 
-/* What one layer costs on the chosen backend, for the row counts of the config; filled by a throw-away process. */
+/* What one layer costs on a backend, for the row counts of the config; filled by a throw-away process. */
 struct layer_cost {
-    size_t saved_floats; /* per micro-batch */
-    size_t workspace_bytes;
+    size_t saved_floats;         /* per micro-batch */
+    size_t workspace_bytes;      /* its own, and what the backend holds for all layers */
     double op_seconds[OP_KINDS]; /* one op of each kind, in a full mini-batch; all 0 if not measured */
     double update_seconds;       /* its parameters' */
 };
 
-/* Where the slots of the link between two stages lie, and how its ends reach them (transport/link.h). */
-enum link_path { LINK_SHARED, LINK_DEVICE, LINK_STAGED, LINK_PATHS };
-
 struct plan_stage {
     char backend[CONFIG_NAME_MAX]; /* that computes it, */
     int device;                    /* on this device of the backend's (0..) */
-    enum link_path link;           /* to the stage after it */
+    enum link_path link;           /* to the stage after it; stage W: LINK_SHARED */
     struct slice slice;
     struct shape input, output;
     int weight_versions;        /* most at once on the unit-time schedule */
@@ -65,7 +64,7 @@ struct plan_stage {
 
 struct plan {
     struct config config;
-    char backend[CONFIG_NAME_MAX]; /* of the stages that nothing else is said of; never "auto" */
+    char backend[CONFIG_NAME_MAX]; /* of the stages on GPUs, if there are any, else of all; never "auto" */
     struct data_facts data;
     struct schedule schedule; /* of one epoch's training; K = minibatches_per_epoch. Elsewhere than in the process that
                                  planned, use plan_training: the row of the order holds pointers. */
@@ -122,10 +121,13 @@ bool plan_wants_seconds(const struct plan *plan);
 int plan_begin(struct plan *plan, const struct config *config, const struct data_facts *data, struct network **network,
                struct config_mistakes *mistakes);
 
-/* Second step: partition and memory. costs[network->layer_count]. */
+/* Second step: where each stage runs (plan/place.h).
+ *
+ * Third step: partition and memory. costs[PLACES][network->layer_count], of the places where stages run; the partition
+ * balances those of plan->backend. */
 int plan_finish(struct plan *plan, const struct network *network, const struct layer_cost *costs, struct error *error);
 
-/* Whether a plan that another process wrote, or that was read back, is one that these two could have made: then it can
+/* Whether a plan that another process wrote, or that was read back, is one that these could have made: then it can
  * be used like one's own. The figures that are only shown may be any. -1 and what is impossible. */
 int plan_check(const struct plan *plan, struct error *error);
 

@@ -66,7 +66,8 @@ static int create_kernels(struct compute *compute, size_t *saved_floats, struct 
 static int open_backend(struct compute *compute, const char *name, struct error *error)
 {
     const struct config *config = &compute->plan->config;
-    const struct engine_options options = {.threads = config->device.threads};
+    const struct engine_options options = {
+        .threads = config->device.threads, .tf32 = config->device.tf32, .graphs = config->device.graphs};
 
     compute->backend = backend_find(name);
     if (!compute->backend)

@@ -138,6 +138,8 @@ static int wait_for_doorbell(struct stage *stage, const struct next *next, struc
     executor_sleep(stage, WAIT_BOUND_US);
     if (on_host(stage))
         telemetry_waited(stage, next->cause, clock_now_ns() - start);
+    else
+        stage->wait_cause = next->cause; /* a GPU's waits are counted by its own clock */
     return check_abort(stage, error);
 }
 
@@ -151,11 +153,24 @@ static int wait_while_held(struct stage *stage, const struct op *op, struct erro
     return check_abort(stage, error);
 }
 
+/* A GPU's failure shows at whatever is asked of it next: it may be an earlier op's. */
+static int name_failure(struct stage *stage, const struct op *op, struct error *error)
+{
+    struct error earlier;
+
+    if (pending_look(stage, &earlier) == 0)
+        return error_prefix(error, "mini-batch %d of epoch %d", stage->phase.skipped + op->minibatch,
+                            stage->phase.epoch);
+    *error = earlier;
+    return -1;
+}
+
 static int run_op(struct stage *stage, const struct op *op, struct error *error)
 {
     struct phase_run *phase = &stage->phase;
     struct pending_op pending = {
         .op = *op,
+        .cause = stage->wait_cause,
         .record =
             {
                 .epoch = phase->epoch,
@@ -173,7 +188,7 @@ static int run_op(struct stage *stage, const struct op *op, struct error *error)
     pending.record.held_ns = hold_stretch(stage, op);
     if (pending_make_room(stage, error) || passes_run(stage, &pending, error) ||
         stage->device->type->mark(stage->device, &pending.end, error))
-        return error_prefix(error, "mini-batch %d of epoch %d", phase->skipped + op->minibatch, phase->epoch);
+        return name_failure(stage, op, error);
     pending_add(stage, &pending);
     phase->next_op++;
     /* The controls count ops that are done. */

@@ -42,6 +42,7 @@ struct phase_run {
 struct pending_op {
     struct op op;
     struct op_record record;
+    enum wait_cause cause;       /* for which the stage had nothing to queue before it */
     uint64_t begin, update, end; /* marks in the device's queue; update: 0 if none followed */
 };
 
@@ -153,6 +154,9 @@ int pending_moment(void *stage, struct error *error);
 void pending_add(struct stage *stage, const struct pending_op *op);
 int pending_make_room(struct stage *stage, struct error *error);
 int pending_look(struct stage *stage, struct error *error);
+
+/* stages/warm_up.c: runs everything once, on arrays that are not filled yet. */
+int warm_up(struct stage *stage, struct error *error);
 
 /* stages/passes.c: counts an op that was run before the checkpoint from which the run goes on. */
 int passes_replay(struct stage *stage, const struct op *op, struct error *error);

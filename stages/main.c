@@ -51,6 +51,12 @@ static bool orphaned(void)
     return getppid() != run.header->coordinator_pid;
 }
 
+static void unlink_if_orphaned(void)
+{
+    if (orphaned())
+        segment_unlink(run.header->name);
+}
+
 static int wait_for_go(struct stage_block *block, struct error *error)
 {
     struct timespec until;
@@ -69,6 +75,7 @@ static int run_stage(int index, struct error *error)
 {
     struct stage_block *block = segment_stage(&run, index);
     struct stage *stage = NULL;
+    bool abandoned;
     int failed;
 
     failed = stage_create(&stage, &run, index, error) || stage_connect(stage, error);
@@ -80,12 +87,18 @@ static int run_stage(int index, struct error *error)
         atomic_store(&block->state, STAGE_RUNNING);
         failed = stage_run(stage, error);
     }
-    if (stage && (!failed || stage_on_host(stage)))
+    /* After a failure a GPU's queue may wait for a neighbour that is dead: nothing of it can be released. */
+    abandoned = failed && stage && !stage_on_host(stage);
+    if (!abandoned)
         stage_destroy(stage);
     if (failed)
         snprintf(block->error, sizeof(block->error), "%s", error->text);
     /* Pairs with the coordinator's acquire load: the error's text is there. */
     atomic_store(&block->state, failed ? STAGE_FAILED : STAGE_DONE);
+    if (abandoned) {
+        unlink_if_orphaned();
+        _exit(1);
+    }
     return failed;
 }
 
@@ -112,7 +125,6 @@ int main(int argc, char **argv)
     set_signals();
     failed = run_stage(index, &error);
     /* The mapping stays until the process ends: the signal handler uses it. */
-    if (orphaned())
-        segment_unlink(run.header->name);
+    unlink_if_orphaned();
     return failed ? 1 : 0;
 }

@@ -118,7 +118,7 @@ static int add_loss(struct stage *stage, const struct op *op, const struct slot_
     batches_labels(stage->batches, op->minibatch, stage->labels);
     if (compute_loss(stage->compute, tensors, first, count, stage->labels, differentiate, stage->loss, error) ||
         stage->device->type->mark(stage->device, &mark, error) || pending_await(stage, mark, error))
-        return -1;
+        return error_prefix(error, "loss of the %s", op_kind_name(op->kind));
     return divergence_check(stage, op, stage->loss->loss_sum, error);
 }
 

@@ -30,11 +30,16 @@ void pending_add(struct stage *stage, const struct pending_op *op)
     stage->pending[stage->pending_count++] = *op;
 }
 
-/* A GPU that came to an op later than to the end of the one before has waited for what the op needs, or for us. */
+/* A GPU that came to an op later than to the end of the one before has waited: for what the stage had waited for before it
+ * could queue the op, or in the queue for the work of a neighbour. */
 static void account_wait(struct stage *stage, const struct pending_op *op, uint64_t begin_ns)
 {
-    const enum wait_cause cause = op->op.kind == OP_FORWARD ? WAIT_ACTIVATION : WAIT_GRADIENT;
+    const enum wait_cause input = op->op.kind == OP_FORWARD ? WAIT_ACTIVATION : WAIT_GRADIENT;
+    const enum wait_cause cause = op->cause != WAIT_NONE ? op->cause : input;
+    const bool alone = op->op.kind == OP_FORWARD ? stage_is_first(stage) : stage_is_last(stage);
 
+    if (op->cause == WAIT_NONE && alone)
+        return;
     if (!on_host(stage) && stage->last_end_ns > 0 && begin_ns > stage->last_end_ns)
         telemetry_waited(stage, cause, begin_ns - stage->last_end_ns);
 }
@@ -53,16 +58,23 @@ static void finish(struct stage *stage, struct pending_op *op)
     telemetry_op(stage, &op->record);
 }
 
+/* An error shows when the device comes to what caused it, and that is in the oldest op that is not done. */
+static int name_op(const struct pending_op *op, struct error *error)
+{
+    return error_prefix(error, "%s of micro-batch %d of mini-batch %d of epoch %d", op_kind_name(op->op.kind),
+                        op->op.first, op->record.minibatch, op->record.epoch);
+}
+
 int pending_look(struct stage *stage, struct error *error)
 {
-    int done = 0, reached = 0;
+    int done = 0, reached = 1;
 
     while (done < stage->pending_count &&
            (reached = stage->device->type->reached(stage->device, stage->pending[done].end, error)) > 0)
         finish(stage, &stage->pending[done++]);
     stage->pending_count -= done;
     memmove(stage->pending, stage->pending + done, (size_t)stage->pending_count * sizeof(stage->pending[0]));
-    return reached < 0 ? -1 : 0;
+    return reached < 0 ? name_op(&stage->pending[0], error) : 0;
 }
 
 int pending_make_room(struct stage *stage, struct error *error)

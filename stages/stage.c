@@ -38,8 +38,8 @@ static int allocate(struct stage *stage, float **out, size_t count, const char *
     return 0;
 }
 
-/* The initial values are drawn on the host. */
-static int initialise_weights(struct stage *stage, struct error *error)
+/* The initial values, which are drawn on the host, or those of a checkpoint. */
+static int fill_weights(struct stage *stage, struct error *error)
 {
     const struct slice *slice = &own_plan(stage)->slice;
     float *weights = stage->copies ? stage->copies : weights_live(stage->weights);
@@ -48,7 +48,10 @@ static int initialise_weights(struct stage *stage, struct error *error)
     network_initialise(compute_network(stage->compute), slice, (uint64_t)stage->plan->config.run.seed, weights, state);
     return stage->device->type->copy(stage->device, weights_live(stage->weights), weights,
                                      slice->parameters * sizeof(float), error) ||
-           stage->device->type->copy(stage->device, stage->state, state, slice->state * sizeof(float), error);
+           stage->device->type->copy(stage->device, stage->state, state, slice->state * sizeof(float), error) ||
+           (stage->momentum &&
+            stage->device->type->clear(stage->device, stage->momentum, slice->parameters * sizeof(float), error)) ||
+           save_restore(stage, error) || device_finish(stage->device, error);
 }
 
 static int create_weights(struct stage *stage, struct error *error)
@@ -64,11 +67,7 @@ static int create_weights(struct stage *stage, struct error *error)
     if (stage->plan->schedule.backward == BACKWARD_INTERMEDIATE &&
         allocate(stage, &stage->blended, slice->parameters, "the intermediate weight", error))
         return -1;
-    if (config->train.momentum > 0 &&
-        (allocate(stage, &stage->momentum, slice->parameters, "momentum", error) ||
-         stage->device->type->clear(stage->device, stage->momentum, slice->parameters * sizeof(float), error)))
-        return -1;
-    return 0;
+    return config->train.momentum > 0 ? allocate(stage, &stage->momentum, slice->parameters, "momentum", error) : 0;
 }
 
 static int allocate_host(struct stage *stage, void *out, size_t bytes, const char *what, struct error *error)
@@ -104,6 +103,7 @@ static int create_host_side(struct stage *stage, struct error *error)
         allocate_host(stage, &stage->loss, sizeof(*stage->loss), "the loss", error))
         return -1;
     *stage->loss = (struct loss_result){0};
+    memset(stage->labels, 0, (size_t)stage->plan->config.data.batch);
     return 0;
 }
 
@@ -147,19 +147,20 @@ int stage_create(struct stage **out, const struct segment *segment, int index, s
     if (open_device(stage, error) || open_links(stage, error) ||
         compute_create(&stage->compute, stage->device, stage->plan, index, error) ||
         batches_create(&stage->batches, stage->plan, index, error) || create_weights(stage, error) ||
-        create_activations(stage, error) || create_host_side(stage, error) || initialise_weights(stage, error) ||
-        simulate(stage, error) || save_restore(stage, error) || device_finish(stage->device, error)) {
+        create_activations(stage, error) || create_host_side(stage, error) || simulate(stage, error)) {
         stage_destroy(stage);
         return -1;
     }
-    telemetry_start(stage);
     *out = stage;
     return 0;
 }
 
 int stage_connect(struct stage *stage, struct error *error)
 {
-    return links_connect(&stage->links, error);
+    if (links_connect(&stage->links, error) || warm_up(stage, error) || fill_weights(stage, error))
+        return -1;
+    telemetry_start(stage);
+    return 0;
 }
 
 /* All that the device's memory holds. */

@@ -11,7 +11,8 @@ struct stage; /* opaque outside stages/ */
 /* Allocates and prepares everything that training needs. The segment must outlive the stage. */
 int stage_create(struct stage **out, const struct segment *segment, int index, struct error *error);
 
-/* Waits until the neighbours are created as well, and opens what they share. Then the stage is ready. */
+/* Waits until the neighbours are created as well, opens what they share, and fills in the weights. Then the stage is
+ * ready. */
 int stage_connect(struct stage *stage, struct error *error);
 
 /* After a failure, only for a stage on the host: a GPU's work may wait for a dead neighbour's (stage_on_host). */

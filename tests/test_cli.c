@@ -63,7 +63,7 @@ static void set_up(void)
     path_in_folder(config, sizeof(config), "mlp.ini");
     snprintf(text, sizeof(text),
              "[run]\noutput = %s/runs\nepochs = 1\n[model]\narch = mlp\n[data]\nset = synthetic\nlimit = 400\n"
-             "[pipeline]\nstages = 3\npartition = 1,1,1\n",
+             "[pipeline]\nstages = 3\npartition = 1,1,1\n[device]\nbackend = onednn\n",
              folder);
     write_file("mlp.ini", text, strlen(text));
 }
@@ -669,12 +669,32 @@ START_TEST(help_is_printed)
     ck_assert_ptr_nonnull(strstr(help, "--minibatches K"));
     ck_assert_int_eq(run("--version"), 0);
     ck_assert_int_eq(strncmp(read_file("out"), "tpcoord ", 8), 0);
+    ck_assert_ptr_nonnull(strstr(read_file("out"), " (backends: "));
+    ck_assert_ptr_nonnull(strstr(read_file("out"), "onednn, reference)\n"));
     ck_assert_int_eq(run("--help-keys"), 0);
     ck_assert_ptr_nonnull(strstr(read_file("out"), "[pipeline]\n  system "));
     ck_assert_int_eq(run("systems"), 0);
     const char *list = read_file("out");
     for (int i = 0; i < system_count; i++)
         ck_assert_ptr_nonnull(strstr(list, systems[i].name));
+}
+END_TEST
+
+/* Whatever there is here. */
+START_TEST(devices_are_listed)
+{
+    ck_assert_int_eq(run("devices"), 0);
+    const char *list = read_file("out");
+    ck_assert_int_eq(strncmp(list, "cpu      ", 9), 0);
+    ck_assert_ptr_nonnull(strstr(list, "; backends onednn, reference\n"));
+    ck_assert(!strstr(list, "\ngpu 0 ") != !strstr(list, "\nno GPU can be used: "));
+    ck_assert_int_eq(run("devices --json -"), 0);
+    json_t *devices = parse(read_file("out")), *cpu = json_object_get(devices, "cpu");
+    ck_assert_int_ge(json_integer_value(json_object_get(cpu, "cores")), 1);
+    ck_assert_uint_eq(json_array_size(json_object_get(cpu, "backends")), 2);
+    ck_assert(!json_array_size(json_object_get(devices, "gpus")) ==
+              json_is_string(json_object_get(devices, "no_gpu_because")));
+    json_decref(devices);
 }
 END_TEST
 
@@ -701,6 +721,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_stage_s_death_is_named, 0, 2);
     tcase_add_test(tcase, a_dead_coordinator_leaves_nothing);
     tcase_add_test(tcase, help_is_printed);
+    tcase_add_test(tcase, devices_are_listed);
     suite_add_tcase(suite, tcase);
 
     SRunner *runner = srunner_create(suite);

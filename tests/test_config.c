@@ -61,7 +61,7 @@ START_TEST(defaults_hold_without_a_file)
     ck_assert_int_eq(load("", NULL), 0);
     ck_assert_str_eq(config.pipeline.system, "timeprest");
     ck_assert_int_eq(config.pipeline.stages, 4);
-    ck_assert_int_eq(config.pipeline.partition_count, 0);
+    ck_assert_int_eq(config.pipeline.partition.count, 0);
     ck_assert_int_eq(config.pipeline.forward_weights, RULE_OF_SYSTEM);
     ck_assert_int_eq(config.pipeline.backward_weights, RULE_OF_SYSTEM);
     ck_assert_str_eq(config.data.dir, "");
@@ -84,9 +84,9 @@ START_TEST(file_and_overrides_fill_every_type)
     ck_assert_int_eq(config.run.seed, 9007199254740991);
     ck_assert_str_eq(config.pipeline.system, "gpipe");
     ck_assert_int_eq(config.pipeline.stages, 5);
-    ck_assert_int_eq(config.pipeline.partition_count, 4);
-    ck_assert_int_eq(config.pipeline.partition[0], 5);
-    ck_assert_int_eq(config.pipeline.partition[2], 2);
+    ck_assert_int_eq(config.pipeline.partition.count, 4);
+    ck_assert_int_eq(config.pipeline.partition.values[0], 5);
+    ck_assert_int_eq(config.pipeline.partition.values[2], 2);
     ck_assert_int_eq(config.pipeline.order, RUN_STATIC);
     ck_assert_int_eq(config.pipeline.backward_weights, BACKWARD_INTERMEDIATE);
     ck_assert_int_eq(config.pipeline.forward_weights, FORWARD_PINNED);
@@ -148,8 +148,15 @@ START_TEST(overrides_have_a_place_of_their_own)
         {"pipeline.stages", "--set pipeline.stages: expected section.key=value"},
         {"nope.stages=4", "--set nope.stages: unknown section [nope]; there are: run,"},
         {"pipeline.nope=4", "--set pipeline.nope: unknown key; [pipeline] has: system,"},
-        {"pipeline.partition=5,,3", "--set pipeline.partition: \"5,,3\" is not a partition"},
-        {"pipeline.partition=5,0", "--set pipeline.partition: \"5,0\" is not a partition"},
+        {"pipeline.partition=5,,3",
+         "--set pipeline.partition: \"5,,3\" is not right; use auto, or for each stage 1 to 10000, such as 5,2,2,2"},
+        {"pipeline.partition=5,0",
+         "--set pipeline.partition: \"5,0\" is not right; use auto, or for each stage 1 to 10000, such as 5,2,2,2"},
+        {"device.map=0,x",
+         "--set device.map: \"0,x\" is not right; use auto, or for each stage 0 to 63 or cpu, such as"},
+        {"device.map=64", "--set device.map: \"64\" is not right"},
+        {"device.map=cpu,", "--set device.map: \"cpu,\" is not right"},
+        {"device.sync=gpu", "--set device.sync: \"gpu\" is none of the choices: event, host"},
         {"run.name=../x", "--set run.name: \"../x\" is not a name"},
         {"run.name=.x", "--set run.name: \".x\" is not a name"},
         {"simulation.forward_ms=1,,2", "--set simulation.forward_ms: \"\" is not a number; use one from 0 to"},
@@ -238,6 +245,7 @@ START_TEST(each_row_keeps_its_own_word)
     case KEY_INTEGER:
     case KEY_REAL:
     case KEY_REALS:
+    case KEY_INTEGERS:
         for (int side = 0; side < 2; side++) {
             double bound = side ? key->high : key->low;
 
@@ -267,7 +275,6 @@ START_TEST(each_row_keeps_its_own_word)
         ck_assert_str_eq((const char *)&config + key->offset, text);
         break;
     case KEY_BOOLEAN:
-    case KEY_PARTITION:
         break;
     }
 }
@@ -278,7 +285,7 @@ START_TEST(values_read_back_as_they_were_set)
 {
     char text[8192] = "[run]\nname = x\nseed = 77\n[data]\ndir = /d\nlast_batch = drop\n[train]\nlr = 0.1\n"
                       "[pipeline]\npartition = 1,2,3,4\nbackward_weights = live\n[simulation]\nforward_ms = 1.25, 3 "
-                      ",0.1\nlink_us=20\n";
+                      ",0.1\nlink_us=20\n[device]\nmap = 0, cpu,3,cpu\ntf32 = no\n";
     struct config first;
     struct config_value value;
     int count = 0;
@@ -288,6 +295,9 @@ START_TEST(values_read_back_as_they_were_set)
     ck_assert(config.simulation.forward_ms.values[1] == 3.0);
     ck_assert_int_eq(config.simulation.backward_ms.count, 0);
     ck_assert_int_eq(config.simulation.link_mbit.count, 1);
+    ck_assert_int_eq(config.device.map.count, 4);
+    ck_assert_int_eq(config.device.map.values[1], MAP_CPU);
+    ck_assert_int_eq(config.device.map.values[2], 3);
     memcpy(&first, &config, sizeof(first)); /* padding too */
     text[0] = '\0';
     for (; config_get(&first, count, &value); count++) {
@@ -336,7 +346,7 @@ int main(void)
     tcase_add_test(tcase, defaults_hold_without_a_file);
     tcase_add_test(tcase, file_and_overrides_fill_every_type);
     tcase_add_test(tcase, all_mistakes_are_found_each_with_its_line);
-    tcase_add_loop_test(tcase, overrides_have_a_place_of_their_own, 0, 13);
+    tcase_add_loop_test(tcase, overrides_have_a_place_of_their_own, 0, 17);
     tcase_add_test(tcase, later_mistakes_are_placed_where_the_value_came_from);
     tcase_add_test(tcase, what_is_no_text_is_refused);
     tcase_add_test(tcase, a_flood_of_mistakes_is_counted);

@@ -14,6 +14,7 @@ static struct error error;
 enum { IMAGES = 1000, OVERRIDES_MAX = 16 };
 
 static const struct data_facts facts = {IMAGES, 200, {28, 28, 1}};
+static const struct machine_facts machine = {.backends[PLACE_CPU] = "reference"};
 
 /* "pipeline.stages=3 data.batch=7 ...". Returns plan_begin's answer. */
 static int begin(const char *settings)
@@ -42,6 +43,7 @@ static void finish(double (*seconds)(const struct layer *layer))
         costs[l].workspace_bytes = 64 * (size_t)(l + 1);
         costs[l].op_seconds[OP_FORWARD] = seconds ? seconds(layer) : 0.0;
     }
+    ck_assert_msg(plan_place(&plan, &machine, &mistakes) == 0, "%s", mistakes.lines[0]);
     ck_assert_msg(plan_finish(&plan, network, costs, &error) == 0, "%s", error.text);
     free(costs);
 }

@@ -15,6 +15,8 @@ static struct error error;
 
 enum { IMAGES = 1000, OVERRIDES_MAX = 16 };
 
+static const struct machine_facts machine = {.backends[PLACE_CPU] = "reference"};
+
 /* Layers of the mlp give 256, 256 and 10 numbers. "pipeline.stages=3 data.batch=7 ...". Returns plan_begin's answer. */
 static int begin(const char *settings)
 {
@@ -47,6 +49,7 @@ static void make_plan(const char *settings, bool measured)
         costs[l].op_seconds[OP_BACKWARD] = 110 * time;
         costs[l].update_seconds = 1000 * time;
     }
+    ck_assert_msg(plan_place(&plan, &machine, &mistakes) == 0, "%s", mistakes.lines[0]);
     ck_assert_msg(plan_finish(&plan, network, costs, &error) == 0, "%s", error.text);
     free(costs);
 }

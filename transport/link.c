@@ -1,35 +1,235 @@
 #include "transport/link.h"
 
-static void open_end(struct link_end *end, const struct segment *segment, struct ring *ring)
+#include <stdlib.h>
+
+/* A handle names a whole block of a GPU's memory. Allocations of a multiple of this have blocks of their own. */
+enum { ARENA_UNIT_BYTES = 2 << 20 };
+
+static int wait_a_moment(const struct links *links, struct error *error)
 {
-    ring_end_open(&end->ring, segment, ring);
-    end->path = LINK_SHARED;
+    return links->waiter.moment(links->waiter.context, error);
+}
+
+static int await_mark(const struct links *links, uint64_t mark, struct error *error)
+{
+    int reached;
+
+    while ((reached = links->device->type->reached(links->device, mark, error)) == 0)
+        if (wait_a_moment(links, error))
+            return -1;
+    return reached < 0 ? -1 : 0;
+}
+
+/* For all that is queued. */
+static int await_queue(const struct links *links, struct error *error)
+{
+    uint64_t mark;
+
+    return links->device->type->mark(links->device, &mark, error) || await_mark(links, mark, error) ? -1 : 0;
+}
+
+/* Calls it for each end that there is, until one fails. */
+static int each_end(struct links *links, int (*call)(struct links *, struct link_end *, struct error *),
+                    struct error *error)
+{
+    struct link_end *const ends[] = {&links->down_in, &links->up_in, &links->down_out, &links->up_out};
+
+    for (size_t k = 0; k < sizeof(ends) / sizeof(ends[0]); k++)
+        if (ends[k]->ring.ring && call(links, ends[k], error))
+            return -1;
+    return 0;
+}
+
+static size_t slots_bytes(const struct ring *ring)
+{
+    return ring->slots * ring->slot_bytes;
+}
+
+/* One allocation for all slots that this stage's neighbours open, which stays where it is as long as the run lasts. */
+static int allocate_arena(struct links *links, struct error *error)
+{
+    const struct link_end *const ends[] = {&links->down_in, &links->up_in};
+    size_t bytes = 0;
+
+    for (int k = 0; k < 2; k++)
+        if (ends[k]->path == LINK_DEVICE)
+            bytes = ends[k]->ring.ring->arena_offset + slots_bytes(ends[k]->ring.ring);
+    if (bytes == 0)
+        return 0;
+    bytes = (bytes + ARENA_UNIT_BYTES - 1) / ARENA_UNIT_BYTES * ARENA_UNIT_BYTES;
+    return links->device->type->allocate(links->device, &links->arena, bytes, "the links", error);
+}
+
+/* Tells the neighbour how far this end is. */
+static void advance(const struct links *links, const struct link_end *end, enum ring_meeting meeting)
+{
+    /* Pairs with meet(): what this end exports is in the handles; or it has closed what it had opened. */
+    atomic_store_explicit(&end->ring.ring->meeting[end->side], meeting, memory_order_release);
+    segment_ring_doorbell(links->segment, end->neighbour);
+}
+
+/* Waits until the neighbour is so far, too. */
+static int meet(const struct links *links, const struct link_end *end, enum ring_meeting meeting, struct error *error)
+{
+    const _Atomic int32_t *other = &end->ring.ring->meeting[!end->side];
+
+    while (atomic_load_explicit(other, memory_order_acquire) < (int32_t)meeting)
+        if (wait_a_moment(links, error))
+            return -1;
+    return 0;
+}
+
+/* Of the arena; behind it are those of the consumer's events, and then of the producer's. */
+static struct device_handle *handles_of(const struct links *links, const struct link_end *end)
+{
+    return (struct device_handle *)((unsigned char *)links->segment->header + end->ring.ring->handles_offset);
+}
+
+static uint64_t event_count(const struct link_end *end, enum ring_side side)
+{
+    return side == RING_CONSUMER ? end->ring.ring->slots : end->ring.ring->message_capacity;
+}
+
+/* Makes and exports this side's events, or opens the other's. */
+static int open_events(const struct links *links, struct link_end *end, enum ring_side side, struct error *error)
+{
+    const struct device_type *type = links->device->type;
+    struct device_handle *handles = handles_of(links, end) + 1 + (side == RING_CONSUMER ? 0 : end->ring.ring->slots);
+    struct device_event **events;
+
+    if (links->segment->header->plan.config.device.sync == SYNC_HOST)
+        return 0;
+    events = end->events[side] = calloc(event_count(end, side), sizeof(struct device_event *));
+    if (!events)
+        return error_set(error, "out of memory");
+    for (uint64_t k = 0; k < event_count(end, side); k++)
+        if (side == end->side ? type->event_create(links->device, &events[k], &handles[k], error)
+                              : type->event_import(links->device, &events[k], &handles[k], error))
+            return -1;
+    return 0;
+}
+
+static void close_events(const struct links *links, struct link_end *end, enum ring_side side)
+{
+    for (uint64_t k = 0; end->events[side] && k < event_count(end, side); k++)
+        links->device->type->event_destroy(links->device, end->events[side][k]);
+    free(end->events[side]);
+    end->events[side] = NULL;
+}
+
+static int open_copies(const struct links *links, struct link_end *end, struct error *error)
+{
+    const struct device_type *type = links->device->type;
+    const size_t bytes = slots_bytes(end->ring.ring);
+    void *slots;
+
+    if (type->adopt_host(links->device, end->ring.data, bytes, error) ||
+        type->allocate(links->device, &slots, bytes, "the links", error))
+        return -1;
+    end->slots = slots;
+    end->copied = calloc(end->ring.ring->slots, sizeof(*end->copied));
+    return end->copied ? 0 : error_set(error, "out of memory");
+}
+
+static void close_copies(const struct links *links, struct link_end *end)
+{
+    links->device->type->forget_host(links->device, end->ring.data);
+    links->device->type->release(links->device, end->slots);
+    free(end->copied);
+}
+
+static int open_end(struct links *links, struct link_end *end, struct error *error)
+{
+    if (end->path == LINK_STAGED)
+        return open_copies(links, end, error);
+    if (end->path != LINK_DEVICE)
+        return 0;
+    if (end->side == RING_CONSUMER) {
+        end->slots = (unsigned char *)links->arena + end->ring.ring->arena_offset;
+        if (links->device->type->export_memory(links->device, links->arena, handles_of(links, end), error))
+            return -1;
+    }
+    if (open_events(links, end, end->side, error))
+        return -1;
+    advance(links, end, MEETING_EXPORTED);
+    return 0;
+}
+
+static void prepare_end(struct links *links, struct link_end *end, enum ring_side side, int neighbour)
+{
+    const int link = neighbour < links->stage ? neighbour : links->stage;
+    struct ring *ring = NULL;
+
+    if (link >= 1 && link < links->segment->header->stage_count)
+        ring = (side == RING_PRODUCER) == (neighbour > links->stage) ? segment_ring_down(links->segment, link)
+                                                                     : segment_ring_up(links->segment, link);
+    *end = (struct link_end){.side = side, .neighbour = neighbour};
+    ring_end_open(&end->ring, links->segment, ring);
     end->slots = end->ring.data;
+    if (ring && links->device->type != &device_host)
+        end->path = links->segment->header->plan.stages[link - 1].link;
 }
 
 int links_open(struct links *links, const struct segment *segment, int stage, struct device *device,
                const struct link_waiter *waiter, struct error *error)
 {
-    const bool first = stage == 1, last = stage == segment->header->stage_count;
-
-    (void)error;
     *links = (struct links){.segment = segment, .stage = stage, .device = device, .waiter = *waiter};
-    open_end(&links->down_in, segment, first ? NULL : segment_ring_down(segment, stage - 1));
-    open_end(&links->up_out, segment, first ? NULL : segment_ring_up(segment, stage - 1));
-    open_end(&links->down_out, segment, last ? NULL : segment_ring_down(segment, stage));
-    open_end(&links->up_in, segment, last ? NULL : segment_ring_up(segment, stage));
-    return 0;
+    prepare_end(links, &links->down_in, RING_CONSUMER, stage - 1);
+    prepare_end(links, &links->up_out, RING_PRODUCER, stage - 1);
+    prepare_end(links, &links->down_out, RING_PRODUCER, stage + 1);
+    prepare_end(links, &links->up_in, RING_CONSUMER, stage + 1);
+    return allocate_arena(links, error) || each_end(links, open_end, error) ? -1 : 0;
+}
+
+static int connect_end(struct links *links, struct link_end *end, struct error *error)
+{
+    if (end->path != LINK_DEVICE)
+        return 0;
+    if (meet(links, end, MEETING_EXPORTED, error))
+        return -1;
+    if (end->side == RING_PRODUCER) {
+        if (links->device->type->import_memory(links->device, handles_of(links, end), &end->opened, error))
+            return -1;
+        end->slots = (unsigned char *)end->opened + end->ring.ring->arena_offset;
+    }
+    return open_events(links, end, !end->side, error);
 }
 
 int links_connect(struct links *links, struct error *error)
 {
-    (void)links, (void)error;
+    return each_end(links, connect_end, error);
+}
+
+static int close_end(struct links *links, struct link_end *end, struct error *error)
+{
+    (void)error;
+    if (end->path == LINK_STAGED)
+        close_copies(links, end);
+    if (end->path != LINK_DEVICE)
+        return 0;
+    if (end->opened)
+        links->device->type->close_memory(links->device, end->opened);
+    close_events(links, end, !end->side);
+    advance(links, end, MEETING_CLOSED);
+    return 0;
+}
+
+/* The neighbour has let go of what was exported to it. */
+static int leave_end(struct links *links, struct link_end *end, struct error *error)
+{
+    if (end->path != LINK_DEVICE)
+        return 0;
+    if (meet(links, end, MEETING_CLOSED, error))
+        return -1;
+    close_events(links, end, end->side);
     return 0;
 }
 
 int links_close(struct links *links, struct error *error)
 {
-    (void)links, (void)error;
+    if (await_queue(links, error) || each_end(links, close_end, error) || each_end(links, leave_end, error))
+        return -1;
+    links->device->type->release(links->device, links->arena);
     return 0;
 }
 
@@ -40,28 +240,62 @@ void *link_slot(const struct link_end *end, uint64_t n)
 
 int link_begin(struct links *links, struct link_end *end, uint64_t n, struct error *error)
 {
-    (void)links, (void)end, (void)n, (void)error;
-    return 0;
+    struct device_event *const *freed = end->events[RING_CONSUMER];
+    const uint64_t slots = end->ring.ring->slots;
+
+    /* There is room: so the consumer has recorded what it has done with the slot's last use. */
+    return freed && n >= slots ? links->device->type->event_wait(links->device, freed[n % slots], error) : 0;
 }
 
 int link_publish(struct links *links, struct link_end *end, const struct message *message, uint64_t n, size_t offset,
                  size_t bytes, struct error *error)
 {
-    (void)links, (void)n, (void)offset, (void)bytes, (void)error;
+    const struct device_type *type = links->device->type;
+    struct device_event *const *filled = end->events[RING_PRODUCER];
+
+    if (end->path == LINK_STAGED && type->copy(links->device, (char *)ring_slot(&end->ring, n) + offset,
+                                               (char *)link_slot(end, n) + offset, bytes, error))
+        return -1;
+    if (filled) {
+        if (type->event_record(links->device, filled[end->ring.messages % end->ring.ring->message_capacity], error))
+            return -1;
+    } else if (end->path != LINK_SHARED && await_queue(links, error)) {
+        return -1;
+    }
     ring_publish(&end->ring, message);
     return 0;
 }
 
 int link_take(struct links *links, struct link_end *end, uint64_t n, size_t offset, size_t bytes, struct error *error)
 {
-    (void)links, (void)n, (void)offset, (void)bytes, (void)error;
+    const struct device_type *type = links->device->type;
+    struct device_event *const *filled = end->events[RING_PRODUCER];
+    const struct ring *ring = end->ring.ring;
+
+    if (filled && type->event_wait(links->device, filled[end->ring.messages % ring->message_capacity], error))
+        return -1;
+    if (end->path == LINK_STAGED && (type->copy(links->device, (char *)link_slot(end, n) + offset,
+                                                (char *)ring_slot(&end->ring, n) + offset, bytes, error) ||
+                                     type->mark(links->device, &end->copied[n % ring->slots], error)))
+        return -1;
     end->ring.messages++;
     return 0;
 }
 
 int link_release(struct links *links, struct link_end *end, uint64_t n, struct error *error)
 {
-    (void)links, (void)error;
+    struct device_event *const *freed = end->events[RING_CONSUMER];
+    const uint64_t slots = end->ring.ring->slots;
+    int failed = 0;
+
+    if (freed)
+        failed = links->device->type->event_record(links->device, freed[n % slots], error);
+    else if (end->path == LINK_STAGED)
+        failed = await_mark(links, end->copied[n % slots], error);
+    else if (end->path == LINK_DEVICE)
+        failed = await_queue(links, error);
+    if (failed)
+        return -1;
     ring_release(&end->ring, n + 1);
     return 0;
 }

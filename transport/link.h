@@ -24,8 +24,15 @@ struct link_waiter {
 
 struct link_end {
     struct ring_end ring; /* .ring NULL where the stage has no neighbour; nothing else is then allowed */
-    enum link_path path;
-    unsigned char *slots; /* in this stage's own memory, or opened */
+    enum ring_side side;
+    int neighbour;
+    enum link_path path;  /* as this end has it: on the host LINK_STAGED is like LINK_SHARED */
+    unsigned char *slots; /* in the segment, in this stage's device, or opened */
+    void *opened;         /* LINK_DEVICE, producer: the consumer's arena */
+    /* LINK_DEVICE: the events that each side makes and records. The consumer's say that the readers of a slot are done
+     * [slots], the producer's that a message is written [message_capacity]. NULL with device.sync = host. */
+    struct device_event **events[RING_SIDES];
+    uint64_t *copied; /* LINK_STAGED, consumer: mark behind the newest copy from each slot [slots] */
 };
 
 struct links {
@@ -33,6 +40,7 @@ struct links {
     int stage;
     struct device *device;
     struct link_waiter waiter;
+    void *arena; /* of the device: all slots that neighbours open; NULL if there are none */
     struct link_end down_in, down_out, up_in, up_out;
 };
 

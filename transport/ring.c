@@ -10,7 +10,7 @@ void ring_end_open(struct ring_end *end, const struct segment *segment, struct r
     if (!ring)
         return;
     end->messages_base = (struct message *)(base + ring->messages_offset);
-    end->data = base + ring->data_offset;
+    end->data = ring->handle_count > 0 ? NULL : base + ring->data_offset;
 }
 
 uint64_t ring_room(const struct ring_end *end)

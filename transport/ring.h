@@ -16,8 +16,8 @@
 struct ring_end {
     struct ring *ring; /* NULL: the stage has no neighbour there */
     struct message *messages_base;
-    unsigned char *data;
-    uint64_t messages; /* that this end has published, or taken, since the run began */
+    unsigned char *data; /* its slots; LINK_DEVICE: none */
+    uint64_t messages;   /* that this end has published, or taken, since the run began */
 };
 
 /* `ring` may be NULL; no other operation is then allowed. */
@@ -26,7 +26,7 @@ void ring_end_open(struct ring_end *end, const struct segment *segment, struct r
 /* Producer: the n-th slot's worth of data since the run began (0-based) may be written when n < ring_room. */
 uint64_t ring_room(const struct ring_end *end);
 
-/* The memory of the n-th. */
+/* The memory of the n-th, if it lies in the segment. */
 void *ring_slot(const struct ring_end *end, uint64_t n);
 
 /* Producer: everything written to the slot so far becomes visible with this message. */

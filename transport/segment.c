@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "device/device.h"
 
 /* Offsets of everything, computed one way for sizing, creating and checking. */
 struct placement {
@@ -28,17 +29,42 @@ static int ring_count(const struct plan *plan)
     return 2 * (plan->stage_count - 1);
 }
 
-/* Ring r of link r / 2 + 1: even down, odd up. Fills all but the cursors and returns the offset after it. */
+/* Ring r of link r / 2 + 1: even down, odd up. */
+static uint64_t ring_slots(const struct plan *plan, int r)
+{
+    return (uint64_t)(r % 2 ? plan->gradient_slots : plan->stages[r / 2].activation_slots);
+}
+
+static bool ring_exported(const struct plan *plan, int r)
+{
+    return plan->stages[r / 2].link == LINK_DEVICE;
+}
+
+/* In a stage's exported memory gradients from the stage after it lie behind activations from the stage before. */
+static size_t arena_offset(const struct plan *plan, int r)
+{
+    const int activations = r - 3;
+
+    if (r % 2 == 0 || activations < 0 || !ring_exported(plan, activations))
+        return 0;
+    return ring_slots(plan, activations) * plan_slot_bytes(plan, activations / 2 + 1);
+}
+
+/* Fills all that is constant and returns the offset after it. */
 static size_t place_ring(const struct plan *plan, int r, size_t offset, struct ring *ring)
 {
-    int link = r / 2 + 1;
+    const bool exported = ring_exported(plan, r);
 
-    ring->slots = (uint64_t)(r % 2 ? plan->gradient_slots : plan->stages[link - 1].activation_slots);
-    ring->slot_bytes = plan_slot_bytes(plan, link);
+    ring->slots = ring_slots(plan, r);
+    ring->slot_bytes = plan_slot_bytes(plan, r / 2 + 1);
     ring->message_capacity = ring->slots * (uint64_t)schedule_slot_size(&plan->schedule);
+    ring->handle_count = exported ? 1 + ring->slots + ring->message_capacity : 0;
+    ring->arena_offset = exported ? arena_offset(plan, r) : 0;
     ring->messages_offset = align_up(offset, CACHE_LINE);
-    ring->data_offset = align_up(ring->messages_offset + ring->message_capacity * sizeof(struct message), 4096);
-    return ring->data_offset + ring->slots * ring->slot_bytes;
+    ring->handles_offset =
+        align_up(ring->messages_offset + ring->message_capacity * sizeof(struct message), CACHE_LINE);
+    ring->data_offset = align_up(ring->handles_offset + ring->handle_count * sizeof(struct device_handle), 4096);
+    return ring->data_offset + (exported ? 0 : ring->slots * ring->slot_bytes);
 }
 
 static struct placement place(const struct plan *plan, struct ring *rings)
@@ -223,7 +249,8 @@ static bool ring_as_planned(const struct segment *segment, int r, size_t *end)
     *end = place_ring(&segment->header->plan, r, *end, &planned);
     return ring->slots == planned.slots && ring->slot_bytes == planned.slot_bytes &&
            ring->message_capacity == planned.message_capacity && ring->messages_offset == planned.messages_offset &&
-           ring->data_offset == planned.data_offset;
+           ring->data_offset == planned.data_offset && ring->arena_offset == planned.arena_offset &&
+           ring->handles_offset == planned.handles_offset && ring->handle_count == planned.handle_count;
 }
 
 /* What a segment claims of itself must agree with what its plan implies; then every offset is in range. */

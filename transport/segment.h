@@ -23,7 +23,7 @@
 #define SEGMENT_MAGIC UINT64_C(0x0a6e75722d7074) /* "tp-run\n" */
 
 enum {
-    SEGMENT_VERSION = 4,
+    SEGMENT_VERSION = 5,
     TELEMETRY_RECORDS = 8192,
     STAGE_ERROR_MAX = 1024,
     EPOCHS_MAX = 1000,
@@ -178,6 +178,10 @@ struct message {
     int32_t version; /* down: the pin; up: the committed version */
 };
 
+/* LINK_DEVICE: a side has exported what is its own; and it has closed what it had opened of the other's. */
+enum ring_meeting { MEETING_AWAITED, MEETING_EXPORTED, MEETING_CLOSED };
+enum ring_side { RING_PRODUCER, RING_CONSUMER, RING_SIDES };
+
 /* One direction of a link: single producer, single consumer; both cursors only grow. A slot holds what one backward
  * covers (schedule_slot_size), slot = how many came before since the run began % slots, and is written row by row as
  * micro-batches come. */
@@ -185,7 +189,12 @@ struct ring {
     alignas(CACHE_LINE) _Atomic uint64_t published; /* messages; written by the producer */
     alignas(CACHE_LINE) _Atomic uint64_t released;  /* slots that the consumer has let go */
     alignas(CACHE_LINE) uint64_t slots;             /* constant from here on */
-    uint64_t slot_bytes, messages_offset, message_capacity, data_offset;
+    uint64_t slot_bytes, messages_offset, message_capacity;
+    uint64_t data_offset;  /* of the slots in the segment; LINK_DEVICE has them in the consumer's memory, */
+    uint64_t arena_offset; /* here in its arena */
+    uint64_t handles_offset, handle_count; /* LINK_DEVICE: struct device_handle of the arena, of an event
+                                                               per slot, and of one per message */
+    alignas(CACHE_LINE) _Atomic int32_t meeting[RING_SIDES]; /* enum ring_meeting of each side, written by it */
 };
 
 /* What a monitor may change in a run that was started with --interactive: the only memory of a run that a monitor

@@ -26,16 +26,18 @@ void fuzz_touch(const void *bytes, size_t size)
 void fuzz_plan(struct plan *plan)
 {
     static const char *const overrides[] = {"pipeline.stages=3", "pipeline.microbatches=2", "data.batch=4",
-                                            "model.arch=mlp", "device.backend=reference"};
+                                            "model.arch=mlp", "device.map=0,0,cpu"};
     static const struct data_facts facts = {30, 6, {28, 28, 1}};
     static struct config_mistakes mistakes;
+    static const struct machine_facts machine = {.backends = {"reference", "cuda"}, .gpu_count = 1};
     static struct layer_cost costs[64];
     struct network *network;
     struct config config;
     struct error error;
 
     if (config_load(&config, "/dev/null", overrides, sizeof(overrides) / sizeof(overrides[0]), &mistakes) ||
-        plan_begin(plan, &config, &facts, &network, &mistakes) || plan_finish(plan, network, costs, &error))
+        plan_begin(plan, &config, &facts, &network, &mistakes) || plan_place(plan, &machine, &mistakes) ||
+        plan_finish(plan, network, costs, &error))
         abort();
     network_destroy(network);
 }

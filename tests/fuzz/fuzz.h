@@ -19,7 +19,7 @@ int fuzz_file(const uint8_t *data, size_t size, char path[FUZZ_PATH_MAX]);
 /* Reads every byte, so that a sanitizer sees those that cannot be read. */
 void fuzz_touch(const void *bytes, size_t size);
 
-/* The plan of a small run in three stages. */
+/* The plan of a small run in three stages, two of them on a GPU. */
 void fuzz_plan(struct plan *plan);
 
 #endif

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/numbers.h"
+#include "device/device.h"
 #include "telemetry/drain.h"
 #include "telemetry/snapshot.h"
 #include "tests/fuzz/fuzz.h"
@@ -76,7 +77,8 @@ static void read_ring(const struct segment *segment, struct ring *ring)
     ring_end_open(&end, segment, ring);
     for (uint64_t k = 0; k < ring->message_capacity; k++)
         fuzz_touch(ring_message(&end, k), sizeof(struct message));
-    for (uint64_t n = 0; n < ring->slots; n++) {
+    fuzz_touch((const char *)segment->header + ring->handles_offset, ring->handle_count * sizeof(struct device_handle));
+    for (uint64_t n = 0; n < ring->slots && end.data; n++) {
         fuzz_touch(ring_slot(&end, n), 1);
         fuzz_touch((const char *)ring_slot(&end, n) + ring->slot_bytes - 1, 1);
     }

@@ -23,13 +23,15 @@ void pipeline_create_in(struct pipeline *pipeline, const char *const *overrides,
     checkpoints_begin(&pipeline->checkpoints, &pipeline->segment, pipeline->segment.header->run_folder, from);
     for (int s = 1; s <= pipeline->plan.stage_count; s++)
         ck_assert_msg(!stage_create(&pipeline->stages[s - 1], &pipeline->segment, s, &error), "%s", error.text);
+    for (int s = 1; s <= pipeline->plan.stage_count; s++)
+        ck_assert_msg(!stage_connect(pipeline->stages[s - 1], &error), "%s", error.text);
 }
 
 static void *run_stage(void *context)
 {
     struct pipeline_thread *thread = context;
 
-    thread->result = stage_connect(thread->stage, &thread->error) || stage_run(thread->stage, &thread->error) ? -1 : 0;
+    thread->result = stage_run(thread->stage, &thread->error);
     return NULL;
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/devices.h"
 #include "coordinator/probe.h"
 #include "data/data.h"
 
@@ -54,6 +55,7 @@ void planned(struct plan *plan, struct network **network, const char *const *ove
     const char *all[OVERRIDES_MAX];
     int count = collect(overrides, all);
     static struct config_mistakes mistakes;
+    struct devices devices = {.machine.backends[PLACE_CPU] = "reference"};
     struct layer_cost *costs;
     struct data_facts facts;
     struct config config;
@@ -63,8 +65,10 @@ void planned(struct plan *plan, struct network **network, const char *const *ove
     facts = data_facts(&config);
     ck_assert_msg(!plan_begin(plan, &config, &facts, network, &mistakes), "%s",
                   mistakes.count ? mistakes.lines[0] : "?");
-    costs = calloc((size_t)(*network)->layer_count, sizeof(*costs));
-    ck_assert_msg((!probe || !probe_costs(plan, *network, plan_wants_seconds(plan), costs, &error)) &&
+    ck_assert_msg(!probe || !devices_find(&devices, &config, NULL, &error), "%s", error.text);
+    ck_assert_msg(!plan_place(plan, &devices.machine, &mistakes), "%s", mistakes.lines[0]);
+    costs = calloc(PLACES * (size_t)(*network)->layer_count, sizeof(*costs));
+    ck_assert_msg((!probe || !probe_costs(plan, *network, plan_wants_seconds(plan), NULL, costs, &error)) &&
                       !plan_finish(plan, *network, costs, &error),
                   "%s", error.text);
     free(costs);

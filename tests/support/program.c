@@ -32,7 +32,7 @@ void program_set_up(struct program *program)
     ck_assert_ptr_nonnull(file);
     fprintf(file,
             "[run]\noutput = %s/runs\nepochs = 1\n[model]\narch = mlp\n[data]\nset = synthetic\nlimit = 400\n"
-            "[pipeline]\nstages = 3\n[train]\nlr = 0.001\n",
+            "[pipeline]\nstages = 3\n[train]\nlr = 0.001\n[device]\nbackend = onednn\n",
             program->folder);
     ck_assert_int_eq(fclose(file), 0);
 }

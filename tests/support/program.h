@@ -13,7 +13,7 @@ struct program {
     char config[96];              /* <folder>/small.ini: runs go to <folder>/runs */
 };
 
-/* Makes the folder and the config: an mlp in three stages on made-up images, whose run takes a fraction of a second. */
+/* Makes the folder and the config: an mlp in three stages on the CPU, on made-up images, whose run takes a fraction of a second. */
 void program_set_up(struct program *program);
 void program_tear_down(const struct program *program);
 
