@@ -1,4 +1,4 @@
-/* Conformance of the compute backends: every layer on every backend, over random layers and the layers of ResNet-20,
+/* Conformance of the compute backends: every layer on every backend, over random layers and the layers of every network,
  * against an oracle in doubles that is itself held against finite differences, and against each other. */
 #include <check.h>
 #include <math.h>
@@ -11,11 +11,7 @@
 #include "tests/support/layer_case.h"
 #include "tests/support/layer_oracle.h"
 
-static const struct backend *const backends[] = {&backend_reference, &backend_onednn};
-
-enum { BACKENDS = sizeof(backends) / sizeof(backends[0]) };
-
-enum { RANDOM_LAYERS = 200, SMALL_LAYERS = 100, FEW_LAYERS = 40 };
+enum { RANDOM_LAYERS = 200, SMALL_LAYERS = 100, FEW_LAYERS = 40, PASSES = 5 };
 
 /* Multiply-adds a row of the layers that are held against the oracle, and against finite differences. */
 enum { TERMS_LIMIT = 300000, SMALL_TERMS_LIMIT = 3000 };
@@ -23,13 +19,24 @@ enum { TERMS_LIMIT = 300000, SMALL_TERMS_LIMIT = 3000 };
 /* Relative to the terms' magnitude. A float rounds at 6e-8; long sums and Winograd's transforms lose two digits. */
 static const double TOLERANCE = 3e-5;
 
+/* Factors that keep 10 bits. */
+static const double TF32_TOLERANCE = 1e-2;
+
+/* One thread, and every product rounded as a float's. */
+static const struct engine_options plain_options = {.threads = 1};
+
+static double tolerance(const struct workbench *bench)
+{
+    return bench->machine.options.tf32 ? TF32_TOLERANCE : TOLERANCE;
+}
+
 static void label(char text[COMPARE_MESSAGE_MAX], const struct backend *backend, const char *name, const char *what)
 {
     snprintf(text, COMPARE_MESSAGE_MAX, "%s: %s: %s", backend->name, name, what);
 }
 
 /* `before`, or NULL if it is not added to, plus what the oracle says. */
-static void check_gradient(const struct backend *backend, const struct layer_case *it, const char *what,
+static void check_gradient(const struct workbench *bench, const struct layer_case *it, const char *what,
                            const struct guarded *actual, const double *expected, const struct guarded *before,
                            double amplification)
 {
@@ -38,8 +45,8 @@ static void check_gradient(const struct backend *backend, const struct layer_cas
 
     for (size_t i = 0; i < actual->count; i++)
         sum[i] = expected[i] + (before ? (double)before->values[i] : 0.0);
-    label(text, backend, it->name, what);
-    ck_assert_close(text, actual->values, sum, actual->count, TOLERANCE,
+    label(text, bench->backend, it->name, what);
+    ck_assert_close(text, actual->values, sum, actual->count, tolerance(bench),
                     amplification * (1.0 + compare_magnitude(expected, actual->count)));
     free(sum);
 }
@@ -81,20 +88,33 @@ static void check_state(const struct backend *backend, const struct layer_case *
     free(state);
 }
 
-static void check_gradients(const struct backend *backend, const struct layer_case *it,
+static void check_gradients(const struct workbench *bench, const struct layer_case *it,
                             const struct layer_oracle *oracle, const struct outcome *outcome)
 {
     const double amplification = layer_oracle_amplification(oracle);
 
-    check_gradient(backend, it, "input gradient", &outcome->input_gradient, oracle->input_gradient,
+    check_gradient(bench, it, "input gradient", &outcome->input_gradient, oracle->input_gradient,
                    it->add_input_gradient ? &it->input_gradient : NULL, amplification);
-    check_gradient(backend, it, "residual gradient", &outcome->residual_gradient, oracle->masked_gradient,
+    check_gradient(bench, it, "residual gradient", &outcome->residual_gradient, oracle->masked_gradient,
                    it->add_residual_gradient ? &it->residual_gradient : NULL, 1.0);
-    check_gradient(backend, it, "weight gradient", &outcome->weight_gradient, oracle->weight_gradient,
+    check_gradient(bench, it, "weight gradient", &outcome->weight_gradient, oracle->weight_gradient,
                    it->add_weight_gradient ? &it->weight_gradient : NULL, amplification);
 }
 
-static void check_repeats(const struct workbench *bench, const struct layer_case *it, struct dice *dice,
+static void check_same_outcome(const char *name, const struct outcome *actual, const struct outcome *expected)
+{
+    ck_assert_same(name, actual->output.values, expected->output.values, expected->output.count);
+    ck_assert_same(name, actual->state.values, expected->state.values, expected->state.count);
+    ck_assert_same(name, actual->input_gradient.values, expected->input_gradient.values,
+                   expected->input_gradient.count);
+    ck_assert_same(name, actual->residual_gradient.values, expected->residual_gradient.values,
+                   expected->residual_gradient.count);
+    ck_assert_same(name, actual->weight_gradient.values, expected->weight_gradient.values,
+                   expected->weight_gradient.count);
+}
+
+/* With tensors that lie as they did before: how a library adds up may depend on that. */
+static void check_repeats(struct workbench *bench, const struct layer_case *it, struct dice *dice,
                           const struct outcome *first)
 {
     struct outcome again;
@@ -103,39 +123,36 @@ static void check_repeats(const struct workbench *bench, const struct layer_case
     workbench_forward(bench, it, dice, &again);
     workbench_backward(bench, it, dice, &again);
     label(text, bench->backend, it->name, "a second run");
-    ck_assert_same(text, again.output.values, first->output.values, first->output.count);
-    ck_assert_same(text, again.state.values, first->state.values, first->state.count);
-    ck_assert_same(text, again.input_gradient.values, first->input_gradient.values, first->input_gradient.count);
-    ck_assert_same(text, again.residual_gradient.values, first->residual_gradient.values,
-                   first->residual_gradient.count);
-    ck_assert_same(text, again.weight_gradient.values, first->weight_gradient.values, first->weight_gradient.count);
+    check_same_outcome(text, &again, first);
     outcome_destroy(&again);
 }
 
-static void check_layer(const struct backend *backend, int threads, const struct layer *layer, int groups,
-                        const int *group_rows, struct dice *dice)
+static void check_layer(const struct backend *backend, const struct engine_options *options, const struct layer *layer,
+                        int groups, const int *group_rows, struct dice *dice)
 {
     struct layer_case it;
     struct layer_oracle *oracle;
     struct workbench bench;
     struct outcome outcome;
+    struct dice again;
     char text[COMPARE_MESSAGE_MAX];
 
     layer_case_create(&it, dice, layer, groups, group_rows);
     oracle = case_oracle(&it);
-    workbench_create(&bench, backend, threads, &it);
+    workbench_create(&bench, backend, options, &it);
+    again = *dice;
 
     workbench_forward(&bench, &it, dice, &outcome);
     label(text, backend, it.name, "output");
-    ck_assert_close(text, outcome.output.values, oracle->output, outcome.output.count, TOLERANCE,
+    ck_assert_close(text, outcome.output.values, oracle->output, outcome.output.count, tolerance(&bench),
                     layer_oracle_amplification(oracle));
     check_saved(backend, &it, oracle, &outcome);
     check_state(backend, &it, oracle, &outcome);
 
     case_oracle_backward(oracle, &outcome.output);
     workbench_backward(&bench, &it, dice, &outcome);
-    check_gradients(backend, &it, oracle, &outcome);
-    check_repeats(&bench, &it, dice, &outcome);
+    check_gradients(&bench, &it, oracle, &outcome);
+    check_repeats(&bench, &it, &again, &outcome);
 
     outcome_destroy(&outcome);
     workbench_destroy(&bench);
@@ -145,89 +162,161 @@ static void check_layer(const struct backend *backend, int threads, const struct
 
 START_TEST(random_layers_match_the_oracle)
 {
-    for (int i = 0; i < BACKENDS; i++) {
+    const struct backend *backend;
+
+    for (int i = 0; (backend = usable_backend(i)); i++) {
         struct dice dice = {.seed = (uint64_t)_i};
         const struct layer layer = layer_random(&dice, TERMS_LIMIT);
         int group_rows[CASE_GROUPS_MAX];
         const int groups = groups_random(&dice, group_rows);
 
-        check_layer(backends[i], 1, &layer, groups, group_rows, &dice);
+        check_layer(backend, &plain_options, &layer, groups, group_rows, &dice);
     }
 }
 END_TEST
 
 START_TEST(threads_change_nothing_but_the_time)
 {
-    for (int i = 0; i < BACKENDS; i++) {
+    const struct backend *backend;
+
+    for (int i = 0; (backend = usable_backend(i)); i++) {
         struct dice dice = {.seed = 1000 + (uint64_t)_i};
         const struct layer layer = layer_random(&dice, TERMS_LIMIT);
 
-        check_layer(backends[i], 2, &layer, 2, (const int[]){3, 2}, &dice);
+        check_layer(backend, &(const struct engine_options){.threads = 2}, &layer, 2, (const int[]){3, 2}, &dice);
     }
 }
 END_TEST
 
 START_TEST(no_rows_do_no_harm)
 {
-    for (int i = 0; i < BACKENDS; i++) {
+    const struct backend *backend;
+
+    for (int i = 0; (backend = usable_backend(i)); i++) {
         struct dice dice = {.seed = 2000 + (uint64_t)_i};
         const struct layer layer = layer_random(&dice, TERMS_LIMIT);
 
-        check_layer(backends[i], 1, &layer, 2, (const int[]){0, 0}, &dice);
+        check_layer(backend, &plain_options, &layer, 2, (const int[]){0, 0}, &dice);
     }
 }
 END_TEST
 
-/* The layers of a network, each shape once. */
-static int distinct_layers(const struct network *network, struct layer *distinct)
+START_TEST(tf32_is_close)
 {
-    int count = 0;
+    const struct backend *backend;
 
-    for (int i = 0; i < network->layer_count; i++) {
-        const struct layer *layer = &network->layers[i];
-        bool seen = false;
+    for (int i = 0; (backend = usable_backend(i)); i++) {
+        struct dice dice = {.seed = 2500 + (uint64_t)_i};
+        const struct layer layer = layer_random(&dice, TERMS_LIMIT);
 
-        for (int j = 0; j < count && !seen; j++)
-            seen = layer->kind == distinct[j].kind && memcmp(&layer->in, &distinct[j].in, sizeof(layer->in)) == 0 &&
-                   memcmp(&layer->out, &distinct[j].out, sizeof(layer->out)) == 0 &&
-                   layer->kernel == distinct[j].kernel && layer->stride == distinct[j].stride &&
-                   layer->relu == distinct[j].relu &&
-                   (layer->residual == NO_RESIDUAL) == (distinct[j].residual == NO_RESIDUAL);
-        if (!seen)
-            distinct[count++] = *layer;
+        check_layer(backend, &(const struct engine_options){.threads = 1, .tf32 = true}, &layer, 2, (const int[]){3, 2},
+                    &dice);
     }
-    return count;
+}
+END_TEST
+
+static struct layer random_layer_of(struct dice *dice, enum layer_kind kind)
+{
+    struct layer layer;
+
+    do {
+        layer = layer_random(dice, TERMS_LIMIT);
+    } while (layer.kind != kind);
+    return layer;
+}
+
+/* More micro-batches than a backend may take at a time, in one case the first half without rows. */
+START_TEST(batch_norm_of_many_groups)
+{
+    const struct backend *backend;
+
+    for (int i = 0; (backend = usable_backend(i)); i++) {
+        struct dice dice = {.seed = 2600 + (uint64_t)_i};
+        const struct layer layer = random_layer_of(&dice, LAYER_BATCH_NORM);
+        int group_rows[CASE_GROUPS_MAX];
+
+        for (int group = 0; group < CASE_GROUPS_MAX; group++)
+            group_rows[group] = _i == 0 && group < CASE_GROUPS_MAX / 2 ? 0 : dice_between(&dice, 0, 2);
+        check_layer(backend, &plain_options, &layer, CASE_GROUPS_MAX, group_rows, &dice);
+    }
+}
+END_TEST
+
+/* The environment describes the double of a GPU; a GPU has what it has. */
+START_TEST(convolutions_need_no_cudnn)
+{
+    const struct backend *backend;
+
+    setenv("GPU_DOUBLE_CUDNN", "0", 1);
+    for (int i = 0; (backend = usable_backend(i)); i++) {
+        struct dice dice = {.seed = 2700 + (uint64_t)_i};
+        const struct layer layer = random_layer_of(&dice, LAYER_CONVOLUTION);
+
+        if (backend->device != &device_host)
+            check_layer(backend, &plain_options, &layer, 2, (const int[]){3, 2}, &dice);
+    }
+}
+END_TEST
+
+static bool same_work(const struct layer *a, const struct layer *b)
+{
+    return a->kind == b->kind && memcmp(&a->in, &b->in, sizeof(a->in)) == 0 &&
+           memcmp(&a->out, &b->out, sizeof(a->out)) == 0 && a->kernel == b->kernel && a->stride == b->stride &&
+           a->relu == b->relu && (a->residual == NO_RESIDUAL) == (b->residual == NO_RESIDUAL);
 }
 
 enum { DISTINCT_MAX = 64 };
+
+/* Adds a network's layers to those that there are, each shape once. */
+static int add_layers(const struct network *network, struct layer distinct[DISTINCT_MAX], int count)
+{
+    for (int i = 0; i < network->layer_count; i++) {
+        bool seen = false;
+
+        for (int j = 0; j < count && !seen; j++)
+            seen = same_work(&network->layers[i], &distinct[j]);
+        if (seen)
+            continue;
+        ck_assert_int_lt(count, DISTINCT_MAX);
+        distinct[count++] = network->layers[i];
+    }
+    return count;
+}
 
 static const struct shape image_shapes[] = {{28, 28, 1}, {32, 32, 3}};
 
 enum { IMAGE_SHAPES = sizeof(image_shapes) / sizeof(image_shapes[0]) };
 
-static int resnet_layers(struct shape image, struct layer layers[DISTINCT_MAX])
+/* The layers of every architecture, each shape once. */
+static int network_layers(struct shape image, struct layer layers[DISTINCT_MAX])
 {
-    struct network *network;
-    struct error error;
-    int count;
+    char *architectures = strdup(network_architectures()), *rest = architectures, *name;
+    int count = 0;
 
-    ck_assert_msg(network_create(&network, "resnet20", image, 10, &error) == 0, "%s", error.text);
-    ck_assert_int_le(network->layer_count, DISTINCT_MAX);
-    count = distinct_layers(network, layers);
-    network_destroy(network);
+    ck_assert_ptr_nonnull(architectures);
+    while ((name = strtok_r(rest, ", ", &rest))) {
+        struct network *network;
+        struct error error;
+
+        ck_assert_msg(network_create(&network, name, image, 10, &error) == 0, "%s", error.text);
+        count = add_layers(network, layers, count);
+        network_destroy(network);
+    }
+    free(architectures);
     return count;
 }
 
-START_TEST(resnet_layers_match_the_oracle)
+START_TEST(network_layers_match_the_oracle)
 {
     struct layer layers[DISTINCT_MAX];
-    const int count = resnet_layers(image_shapes[_i], layers);
+    const int count = network_layers(image_shapes[_i], layers);
+    const struct backend *backend;
 
-    for (int i = 0; i < BACKENDS; i++) {
+    for (int i = 0; (backend = usable_backend(i)); i++) {
         struct dice dice = {.seed = 3000 + (uint64_t)_i};
 
         for (int j = 0; j < count; j++)
-            check_layer(backends[i], 1, &layers[j], 3, (const int[]){1, 0, 1}, &dice);
+            check_layer(backend, &plain_options, &layers[j], 3, (const int[]){1, 0, 1}, &dice);
     }
 }
 END_TEST
@@ -243,8 +332,8 @@ static void check_agreement(const struct backend *backend, const struct layer *l
     char text[COMPARE_MESSAGE_MAX];
 
     layer_case_create(&it, dice, layer, 3, (const int[]){11, 1, 20});
-    workbench_create(&plain_bench, &backend_reference, 1, &it);
-    workbench_create(&bench, backend, 1, &it);
+    workbench_create(&plain_bench, &backend_reference, &plain_options, &it);
+    workbench_create(&bench, backend, &plain_options, &it);
     workbench_forward(&plain_bench, &it, dice, &plain);
     workbench_forward(&bench, &it, dice, &outcome);
     output = guarded_doubles(&plain.output);
@@ -273,16 +362,17 @@ static void check_agreement(const struct backend *backend, const struct layer *l
     layer_case_destroy(&it);
 }
 
-START_TEST(backends_agree_on_resnet_layers)
+START_TEST(backends_agree_on_network_layers)
 {
     struct layer layers[DISTINCT_MAX];
-    const int count = resnet_layers(image_shapes[_i], layers);
+    const int count = network_layers(image_shapes[_i], layers);
+    const struct backend *backend;
 
-    for (int i = 1; i < BACKENDS; i++) {
+    for (int i = 0; (backend = usable_backend(i)); i++) {
         struct dice dice = {.seed = 4000 + (uint64_t)_i};
 
-        for (int j = 0; j < count; j++)
-            check_agreement(backends[i], &layers[j], &dice);
+        for (int j = 0; j < count && backend != &backend_reference; j++)
+            check_agreement(backend, &layers[j], &dice);
     }
 }
 END_TEST
@@ -349,22 +439,25 @@ START_TEST(oracle_matches_finite_differences)
 END_TEST
 
 /* One forward of all the rows; for calls other than those that a workbench makes. */
-static int forward_all(const struct workbench *bench, const struct layer_case *it, bool training, int rows,
+static int forward_all(struct workbench *bench, const struct layer_case *it, bool training, int rows,
                        const struct outcome *outcome, struct error *error)
 {
+    struct machine *machine = &bench->machine;
     const struct forward_call call = {
         .rows = rows,
         .training = training,
-        .input = it->input.values,
-        .residual = it->residual.count > 0 ? it->residual.values : NULL,
-        .weights = it->forward_weights.values,
-        .output = outcome->output.values,
-        .saved = training ? outcome->saved.values : NULL,
-        .state = training ? NULL : outcome->state.values,
+        .input = machine_lend(machine, &it->input),
+        .residual = it->residual.count > 0 ? machine_lend(machine, &it->residual) : NULL,
+        .weights = machine_lend(machine, &it->forward_weights),
+        .output = machine_lend(machine, &outcome->output),
+        .saved = training ? machine_lend(machine, &outcome->saved) : NULL,
+        .state = training ? NULL : machine_lend(machine, &outcome->state),
         .workspace = bench->workspace,
     };
+    const int result = bench->backend->forward(bench->kernel, &call, error);
 
-    return bench->backend->forward(bench->kernel, &call, error);
+    machine_return(machine);
+    return result;
 }
 
 /* Batch norm with the running statistics, which it leaves alone. */
@@ -388,7 +481,9 @@ static double *inferred(const struct layer_case *it)
 
 START_TEST(inference_uses_the_running_statistics)
 {
-    for (int i = 0; i < BACKENDS; i++) {
+    const struct backend *backend;
+
+    for (int i = 0; (backend = usable_backend(i)); i++) {
         struct dice dice = {.seed = 6000 + (uint64_t)_i};
         const struct layer layer = layer_random(&dice, TERMS_LIMIT);
         const int rows = dice_between(&dice, 1, 5);
@@ -400,7 +495,7 @@ START_TEST(inference_uses_the_running_statistics)
         char text[COMPARE_MESSAGE_MAX];
 
         layer_case_create(&it, &dice, &layer, 1, &rows);
-        workbench_create(&bench, backends[i], 1, &it);
+        workbench_create(&bench, backend, &plain_options, &it);
         outcome.output = guarded_create(&dice, (size_t)rows * shape_size(layer.out));
         outcome.state = guarded_copy(&dice, &it.state);
         ck_assert_msg(forward_all(&bench, &it, false, rows, &outcome, &error) == 0, "%s", error.text);
@@ -408,7 +503,7 @@ START_TEST(inference_uses_the_running_statistics)
         struct layer_oracle *oracle = case_oracle(&it);
 
         expected = layer.kind == LAYER_BATCH_NORM ? inferred(&it) : NULL;
-        label(text, backends[i], it.name, "inference");
+        label(text, backend, it.name, "inference");
         ck_assert_close(text, outcome.output.values, expected ? expected : oracle->output, outcome.output.count,
                         TOLERANCE, 1.0);
         ck_assert_same(text, outcome.state.values, it.state.values, it.state.count);
@@ -425,7 +520,9 @@ END_TEST
 /* Other rows than were prepared: the call prepares them, or says that they need more workspace, and writes nothing. */
 START_TEST(unprepared_rows_work_or_fail_cleanly)
 {
-    for (int i = 0; i < BACKENDS; i++) {
+    const struct backend *backend;
+
+    for (int i = 0; (backend = usable_backend(i)); i++) {
         struct dice dice = {.seed = 7000 + (uint64_t)_i};
         const struct layer layer = layer_random(&dice, TERMS_LIMIT);
         const int rows = dice_between(&dice, 1, 12), prepared_rows = dice_between(&dice, 1, 12);
@@ -438,7 +535,7 @@ START_TEST(unprepared_rows_work_or_fail_cleanly)
         layer_case_create(&it, &dice, &layer, 1, &rows);
         layer_case_create(&prepared, &dice, &layer, 1, &prepared_rows);
         oracle = case_oracle(&it);
-        workbench_create(&bench, backends[i], 1, &prepared);
+        workbench_create(&bench, backend, &plain_options, &prepared);
         outcome.output = guarded_create(&dice, (size_t)rows * shape_size(layer.out));
         outcome.saved = guarded_create(&dice, layer.state);
         if (forward_all(&bench, &it, true, rows, &outcome, &error) == 0) {
@@ -459,10 +556,178 @@ START_TEST(unprepared_rows_work_or_fail_cleanly)
 }
 END_TEST
 
+/* One after the other, the forward and the backward on what is lent; returns how many of the two were repeated. */
+static int run_passes(struct workbench *bench, const struct layer_case *it, struct outcome *outcome)
+{
+    const struct backend *backend = bench->backend;
+    int repeats = 0;
+    struct error error;
+
+    machine_send(&bench->machine);
+    for (int backward = 0; backward < 2; backward++) {
+        const struct pass_key key = {.pointers = {it}, .numbers = {backward}};
+        bool repeated;
+
+        ck_assert_int_eq(backend->pass_begin(bench->machine.engine, &key, &repeated, &error), 0);
+        repeats += repeated;
+        if (repeated)
+            continue;
+        (backward ? workbench_call_backward : workbench_call_forward)(bench, it, outcome);
+        ck_assert_msg(backend->pass_end(bench->machine.engine, &error) == 0, "%s", error.text);
+    }
+    machine_fetch(&bench->machine);
+    return repeats;
+}
+
+static void refill(struct dice *dice, struct guarded *first, struct guarded *second)
+{
+    for (size_t i = 0; i < first->count; i++)
+        first->values[i] = second->values[i] = dice_normal(dice);
+}
+
+static void check_recorded(const struct backend *backend, const struct layer *layer, int groups, const int *group_rows,
+                           struct dice *dice)
+{
+    const struct engine_options recording = {.threads = 1, .graphs = true};
+    struct layer_case it;
+    struct workbench bench, plain_bench;
+    struct outcome outcome, plain;
+    struct dice same;
+
+    layer_case_create(&it, dice, layer, groups, group_rows);
+    workbench_create(&bench, backend, &recording, &it);
+    workbench_create(&plain_bench, backend, &plain_options, &it);
+    same = *dice;
+    outcome_create_forward(&outcome, &it, dice);
+    outcome_create_backward(&outcome, &it, dice);
+    outcome_create_forward(&plain, &it, &same);
+    outcome_create_backward(&plain, &it, &same);
+    for (int pass = 0; pass < PASSES; pass++) {
+        refill(dice, &it.input, &it.input);
+        refill(dice, &outcome.output_gradient, &plain.output_gradient);
+        ck_assert_int_eq(run_passes(&bench, &it, &outcome), pass < 2 ? 0 : 2);
+        ck_assert_int_eq(run_passes(&plain_bench, &it, &plain), 0);
+        check_same_outcome(it.name, &outcome, &plain);
+    }
+    machine_return(&bench.machine);
+    machine_return(&plain_bench.machine);
+    workbench_destroy(&bench);
+    workbench_destroy(&plain_bench);
+    outcome_destroy(&outcome);
+    outcome_destroy(&plain);
+    layer_case_destroy(&it);
+}
+
+START_TEST(recorded_passes_give_the_same_bits)
+{
+    const struct backend *backend;
+
+    for (int i = 0; (backend = usable_backend(i)); i++) {
+        struct dice dice = {.seed = 7500 + (uint64_t)_i};
+        const struct layer layer = layer_random(&dice, TERMS_LIMIT);
+        int group_rows[CASE_GROUPS_MAX];
+        const int groups = groups_random(&dice, group_rows);
+
+        if (backend->pass_begin)
+            check_recorded(backend, &layer, groups, group_rows, &dice);
+    }
+}
+END_TEST
+
+/* Begins and ends a pass of one forward of so many rows, on tensors that are lent; false if the forward failed. */
+static bool forward_pass(struct workbench *bench, const struct layer_case *it, const struct outcome *outcome, int rows)
+{
+    const struct backend *backend = bench->backend;
+    struct machine *machine = &bench->machine;
+    const struct pass_key key = {.pointers = {it}};
+    const struct forward_call call = {
+        .rows = rows,
+        .training = true,
+        .input = machine_lend(machine, &it->input),
+        .weights = machine_lend(machine, &it->forward_weights),
+        .output = machine_lend(machine, &outcome->output),
+        .workspace = bench->workspace,
+    };
+    struct error error;
+    bool repeated, failed;
+
+    ck_assert_int_eq(backend->pass_begin(machine->engine, &key, &repeated, &error), 0);
+    ck_assert(!repeated);
+    failed = backend->forward(bench->kernel, &call, &error);
+    ck_assert_int_eq(backend->pass_end(machine->engine, &error), 0);
+    return !failed;
+}
+
+/* Rows that were not prepared fail in the pass that would be recorded; the next one is recorded instead. */
+START_TEST(failed_passes_are_not_kept)
+{
+    static const struct layer layer = {.kind = LAYER_CONVOLUTION,
+                                       .name = "convolution",
+                                       .residual = NO_RESIDUAL,
+                                       .in = {8, 8, 4},
+                                       .out = {8, 8, 4},
+                                       .kernel = 3,
+                                       .stride = 1,
+                                       .padding = 1,
+                                       .parameters = 144};
+    const int rows = 64, prepared_rows = 8;
+    const struct engine_options recording = {.threads = 1, .graphs = true};
+    const struct backend *backend;
+
+    for (int i = 0; (backend = usable_backend(i)); i++) {
+        struct dice dice = {.seed = 7600};
+        struct layer_case it, prepared;
+        struct workbench bench;
+        struct outcome outcome = {0};
+
+        if (!backend->pass_begin)
+            continue;
+        layer_case_create(&it, &dice, &layer, 1, &rows);
+        layer_case_create(&prepared, &dice, &layer, 1, &prepared_rows);
+        workbench_create(&bench, backend, &recording, &prepared);
+        outcome.output = guarded_create(&dice, it.output_gradient.count);
+        ck_assert(forward_pass(&bench, &it, &outcome, prepared_rows));
+        ck_assert(!forward_pass(&bench, &it, &outcome, rows));
+        ck_assert(forward_pass(&bench, &it, &outcome, prepared_rows));
+        machine_return(&bench.machine);
+        guarded_destroy(&outcome.output);
+        workbench_destroy(&bench);
+        layer_case_destroy(&prepared);
+        layer_case_destroy(&it);
+    }
+}
+END_TEST
+
+/* So many rows that their columns are made in parts, whose gradients add up. */
+START_TEST(convolutions_in_parts)
+{
+    static const struct layer layer = {.kind = LAYER_CONVOLUTION,
+                                       .name = "large convolution",
+                                       .residual = NO_RESIDUAL,
+                                       .in = {32, 32, 16},
+                                       .out = {32, 32, 16},
+                                       .kernel = 3,
+                                       .stride = 1,
+                                       .padding = 1,
+                                       .parameters = 2304};
+    const struct backend *backend;
+
+    setenv("GPU_DOUBLE_CUDNN", "0", 1);
+    for (int i = 0; (backend = usable_backend(i)); i++) {
+        struct dice dice = {.seed = 4500 + (uint64_t)_i};
+
+        if (backend->device != &device_host)
+            check_agreement(backend, &layer, &dice);
+    }
+}
+END_TEST
+
 /* Mean 1000, deviation 1: a variance as mean of squares less square of mean would be off by several percent. */
 START_TEST(statistics_survive_a_large_mean)
 {
-    for (int i = 0; i < BACKENDS; i++) {
+    const struct backend *backend;
+
+    for (int i = 0; (backend = usable_backend(i)); i++) {
         struct dice dice = {.seed = 8000};
         const struct layer layer = {.kind = LAYER_BATCH_NORM,
                                     .name = "far from 0",
@@ -481,10 +746,10 @@ START_TEST(statistics_survive_a_large_mean)
         for (size_t j = 0; j < it.input.count; j++)
             it.input.values[j] += 1000.0f;
         oracle = case_oracle(&it);
-        workbench_create(&bench, backends[i], 1, &it);
+        workbench_create(&bench, backend, &plain_options, &it);
         workbench_forward(&bench, &it, &dice, &outcome);
-        ck_assert_close(backends[i]->name, outcome.saved.values, oracle->saved, 32, 1e-5, 0.0);
-        ck_assert_close(backends[i]->name, outcome.output.values, oracle->output, it.input.count, 1e-3, 1.0);
+        ck_assert_close(backend->name, outcome.saved.values, oracle->saved, 32, 1e-5, 0.0);
+        ck_assert_close(backend->name, outcome.output.values, oracle->output, it.input.count, 1e-3, 1.0);
         guarded_destroy(&outcome.output);
         guarded_destroy(&outcome.saved);
         guarded_destroy(&outcome.state);
@@ -497,8 +762,10 @@ END_TEST
 
 START_TEST(backends_are_found_by_name)
 {
-    for (int i = 0; i < BACKENDS; i++)
-        ck_assert_ptr_eq(backend_find(backends[i]->name), backends[i]);
+    const struct backend *backend;
+
+    for (int i = 0; (backend = backend_at(i)); i++)
+        ck_assert_ptr_eq(backend_find(backend->name), backend);
     ck_assert_ptr_null(backend_find("abacus"));
 }
 END_TEST
@@ -517,8 +784,14 @@ int main(void)
     tcase_add_loop_test(layers, no_rows_do_no_harm, 0, FEW_LAYERS);
     tcase_add_loop_test(layers, inference_uses_the_running_statistics, 0, FEW_LAYERS);
     tcase_add_loop_test(layers, unprepared_rows_work_or_fail_cleanly, 0, FEW_LAYERS);
-    tcase_add_loop_test(layers, resnet_layers_match_the_oracle, 0, IMAGE_SHAPES);
-    tcase_add_loop_test(layers, backends_agree_on_resnet_layers, 0, IMAGE_SHAPES);
+    tcase_add_loop_test(layers, network_layers_match_the_oracle, 0, IMAGE_SHAPES);
+    tcase_add_loop_test(layers, backends_agree_on_network_layers, 0, IMAGE_SHAPES);
+    tcase_add_loop_test(layers, tf32_is_close, 0, FEW_LAYERS);
+    tcase_add_loop_test(layers, batch_norm_of_many_groups, 0, FEW_LAYERS / 10);
+    tcase_add_loop_test(layers, convolutions_need_no_cudnn, 0, FEW_LAYERS / 4);
+    tcase_add_loop_test(layers, convolutions_in_parts, 0, FEW_LAYERS / 10);
+    tcase_add_loop_test(layers, recorded_passes_give_the_same_bits, 0, FEW_LAYERS);
+    tcase_add_test(layers, failed_passes_are_not_kept);
     tcase_add_test(layers, statistics_survive_a_large_mean);
     tcase_add_test(layers, backends_are_found_by_name);
     suite_add_tcase(suite, layers);

@@ -7,13 +7,11 @@
 
 #include "kernels/backend.h"
 #include "tests/support/compare.h"
-#include "tests/support/layer_case.h"
+#include "tests/support/machine.h"
 
-static const struct backend *const backends[] = {&backend_reference, &backend_onednn};
+enum { RANDOM_LOSSES = 50, RANDOM_UPDATES = 60, ROWS_MAX = 600 };
 
-enum { BACKENDS = sizeof(backends) / sizeof(backends[0]) };
-
-enum { RANDOM_LOSSES = 50, RANDOM_UPDATES = 60 };
+static const struct engine_options options = {.threads = 1};
 
 /* Logits of a random magnitude up to 10^4; some are equal. */
 static struct guarded random_logits(struct dice *dice, int rows, int classes)
@@ -49,76 +47,148 @@ static struct loss_oracle loss_row(int classes, const float *logits, int label, 
     return oracle;
 }
 
+/* What the device adds to and reads from the host's memory. */
+struct shared {
+    struct loss_result result;
+    uint8_t labels[ROWS_MAX];
+};
+
+static struct shared *shared_create(struct machine *machine)
+{
+    struct error error;
+    void *memory;
+
+    ck_assert_int_eq(
+        machine->device->type->allocate_host(machine->device, &memory, sizeof(struct shared), "labels", &error), 0);
+    memset(memory, 0, sizeof(struct shared));
+    return memory;
+}
+
+static void shared_destroy(struct machine *machine, struct shared *shared)
+{
+    machine->device->type->release_host(machine->device, shared);
+}
+
+/* The loss of `logits`, added to shared->result, and its gradient unless that is NULL. */
+static int compute_loss(struct machine *machine, struct shared *shared, int rows, int classes,
+                        const struct guarded *logits, float scale, const struct guarded *gradient, struct error *error)
+{
+    const int result = machine->backend->softmax_cross_entropy(
+        machine->engine, rows, classes, machine_lend(machine, logits), shared->labels, scale,
+        gradient ? machine_lend(machine, gradient) : NULL, &shared->result, error);
+
+    machine_return(machine);
+    return result;
+}
+
+static void check_loss(const struct backend *backend, struct dice dice, int rows)
+{
+    const int classes = dice_between(&dice, 2, 100);
+    const float scale = 1.0f / 7.0f;
+    struct guarded logits = random_logits(&dice, rows, classes), gradient = guarded_create(&dice, logits.count);
+    struct loss_result expected = {.loss_sum = 3.0, .top1 = 100, .top5 = 1000}, first;
+    double *gradients = guarded_doubles(&logits);
+    struct machine machine;
+    struct shared *shared;
+    struct error error;
+
+    machine_open(&machine, backend, &options);
+    shared = shared_create(&machine);
+    shared->result = expected;
+    for (int row = 0; row < rows; row++) {
+        shared->labels[row] = (uint8_t)dice_between(&dice, 0, classes - 1);
+
+        const struct loss_oracle oracle =
+            loss_row(classes, logits.values + row * classes, shared->labels[row], gradients + row * classes);
+
+        expected.loss_sum += oracle.loss;
+        expected.top1 += oracle.rank < 1;
+        expected.top5 += oracle.rank < 5;
+    }
+    for (size_t j = 0; j < logits.count; j++)
+        gradients[j] *= (double)scale;
+    ck_assert_int_eq(compute_loss(&machine, shared, rows, classes, &logits, scale, &gradient, &error), 0);
+    ck_assert_close(backend->name, gradient.values, gradients, logits.count, 1e-6, (double)scale);
+    ck_assert_double_eq_tol(shared->result.loss_sum, expected.loss_sum, 1e-6 * (1.0 + fabs(expected.loss_sum)));
+    ck_assert_int_eq(shared->result.top1, expected.top1);
+    ck_assert_int_eq(shared->result.top5, expected.top5);
+
+    first = shared->result;
+    shared->result = (struct loss_result){.loss_sum = 3.0, .top1 = 100, .top5 = 1000};
+    ck_assert_int_eq(compute_loss(&machine, shared, rows, classes, &logits, scale, NULL, &error), 0);
+    ck_assert_mem_eq(&shared->result, &first, sizeof(first));
+
+    shared_destroy(&machine, shared);
+    machine_close(&machine);
+    guarded_destroy(&logits);
+    guarded_destroy(&gradient);
+    free(gradients);
+}
+
 START_TEST(loss_and_ranks_match_their_definitions)
 {
-    for (int i = 0; i < BACKENDS; i++) {
+    const struct backend *backend;
+
+    for (int i = 0; (backend = usable_backend(i)); i++) {
         struct dice dice = {.seed = 9000 + (uint64_t)_i};
-        const int rows = dice_between(&dice, 0, 20), classes = dice_between(&dice, 2, 100);
-        const float scale = 1.0f / 7.0f;
-        struct guarded logits = random_logits(&dice, rows, classes), gradient = guarded_create(&dice, logits.count);
-        struct loss_result result = {.loss_sum = 3.0, .top1 = 100, .top5 = 1000}, expected = result, again = result;
-        double *gradients = guarded_doubles(&logits);
-        uint8_t labels[20];
-        struct error error;
 
-        for (int row = 0; row < rows; row++) {
-            labels[row] = (uint8_t)dice_between(&dice, 0, classes - 1);
-
-            const struct loss_oracle oracle =
-                loss_row(classes, logits.values + row * classes, labels[row], gradients + row * classes);
-
-            expected.loss_sum += oracle.loss;
-            expected.top1 += oracle.rank < 1;
-            expected.top5 += oracle.rank < 5;
-        }
-        for (size_t j = 0; j < logits.count; j++)
-            gradients[j] *= (double)scale;
-        ck_assert_int_eq(backends[i]->softmax_cross_entropy(NULL, rows, classes, logits.values, labels, scale,
-                                                            gradient.values, &result, &error),
-                         0);
-        ck_assert_int_eq(
-            backends[i]->softmax_cross_entropy(NULL, rows, classes, logits.values, labels, scale, NULL, &again, &error),
-            0);
-        ck_assert_close(backends[i]->name, gradient.values, gradients, logits.count, 1e-6, (double)scale);
-        ck_assert_double_eq_tol(result.loss_sum, expected.loss_sum, 1e-6 * (1.0 + fabs(expected.loss_sum)));
-        ck_assert_int_eq(result.top1, expected.top1);
-        ck_assert_int_eq(result.top5, expected.top5);
-        ck_assert_mem_eq(&again, &result, sizeof(result));
-        guarded_destroy(&logits);
-        guarded_destroy(&gradient);
-        free(gradients);
+        check_loss(backend, dice, dice_between(&dice, 0, 20));
     }
 }
 END_TEST
 
+START_TEST(loss_of_many_rows)
+{
+    const struct backend *backend;
+
+    for (int i = 0; (backend = usable_backend(i)); i++)
+        check_loss(backend, (struct dice){.seed = 9100}, ROWS_MAX);
+}
+END_TEST
+
+static struct guarded guarded_of(struct dice *dice, const float *values, size_t count)
+{
+    struct guarded tensor = guarded_create(dice, count);
+
+    memcpy(tensor.values, values, count * sizeof(float));
+    return tensor;
+}
+
 START_TEST(loss_of_equal_and_broken_logits)
 {
-    const float equal[6] = {2.0f, 2.0f, 2.0f, 2.0f, 2.0f, 2.0f}, broken[6] = {0.0f, NAN, 0.0f, 0.0f, 0.0f, 9.0f};
+    const struct backend *backend;
 
-    for (int i = 0; i < BACKENDS; i++) {
-        for (uint8_t label = 0; label < 6; label++) {
-            struct loss_result result = {0};
-            struct error error;
-
-            ck_assert_int_eq(backends[i]->softmax_cross_entropy(NULL, 1, 6, equal, &label, 1.0f, NULL, &result, &error),
-                             0);
-            ck_assert_int_eq(result.top1, label == 0);
-            ck_assert_int_eq(result.top5, label < 5);
-            ck_assert_double_eq_tol(result.loss_sum, log(6.0), 1e-12);
-        }
-
-        struct loss_result result = {0};
+    for (int i = 0; (backend = usable_backend(i)); i++) {
+        struct dice dice = {.seed = 9200};
+        struct guarded equal = guarded_of(&dice, (const float[]){2.0f, 2.0f, 2.0f, 2.0f, 2.0f, 2.0f}, 6);
+        struct guarded broken = guarded_of(&dice, (const float[]){0.0f, NAN, 0.0f, 0.0f, 0.0f, 9.0f}, 6);
+        struct machine machine;
+        struct shared *shared;
         struct error error;
 
-        ck_assert_int_eq(
-            backends[i]->softmax_cross_entropy(NULL, 1, 6, broken, (const uint8_t[]){5}, 1.0f, NULL, &result, &error),
-            0);
-        ck_assert_int_eq(result.top1, 0);
-        ck_assert(isnan(result.loss_sum));
-        ck_assert_int_eq(
-            backends[i]->softmax_cross_entropy(NULL, 1, 6, equal, (const uint8_t[]){6}, 1.0f, NULL, &result, &error),
-            -1);
+        machine_open(&machine, backend, &options);
+        shared = shared_create(&machine);
+        for (uint8_t label = 0; label < 6; label++) {
+            shared->labels[0] = label;
+            shared->result = (struct loss_result){0};
+            ck_assert_int_eq(compute_loss(&machine, shared, 1, 6, &equal, 1.0f, NULL, &error), 0);
+            ck_assert_int_eq(shared->result.top1, label == 0);
+            ck_assert_int_eq(shared->result.top5, label < 5);
+            ck_assert_double_eq_tol(shared->result.loss_sum, log(6.0), 1e-12);
+        }
+
+        shared->labels[0] = 5;
+        shared->result = (struct loss_result){0};
+        ck_assert_int_eq(compute_loss(&machine, shared, 1, 6, &broken, 1.0f, NULL, &error), 0);
+        ck_assert_int_eq(shared->result.top1, 0);
+        ck_assert(isnan(shared->result.loss_sum));
+        shared->labels[0] = 6;
+        ck_assert_int_eq(compute_loss(&machine, shared, 1, 6, &equal, 1.0f, NULL, &error), -1);
         ck_assert_ptr_nonnull(strstr(error.text, "label 6"));
+        shared_destroy(&machine, shared);
+        machine_close(&machine);
+        guarded_destroy(&equal);
+        guarded_destroy(&broken);
     }
 }
 END_TEST
@@ -126,7 +196,9 @@ END_TEST
 /* Three steps of the formula in kernels/backend.h. */
 START_TEST(sgd_matches_its_formula)
 {
-    for (int i = 0; i < BACKENDS; i++) {
+    const struct backend *backend;
+
+    for (int i = 0; (backend = usable_backend(i)); i++) {
         struct dice dice = {.seed = 10000 + (uint64_t)_i};
         const size_t count = (size_t)dice_between(&dice, 0, 5000);
         const bool in_place = dice_between(&dice, 0, 1);
@@ -137,8 +209,10 @@ START_TEST(sgd_matches_its_formula)
         const double momentum = (double)sgd.momentum, rate = (double)sgd.rate, decay = (double)sgd.weight_decay;
         struct guarded weights = guarded_normal(&dice, count, 1.0f), buffer = guarded_normal(&dice, count, 1.0f);
         double *expected = guarded_doubles(&weights), *expected_buffer = guarded_doubles(&buffer);
+        struct machine machine;
         struct error error;
 
+        machine_open(&machine, backend, &options);
         for (int step = 0; step < 3; step++) {
             struct guarded gradient = guarded_normal(&dice, count, 1.0f), next = guarded_create(&dice, count);
 
@@ -150,17 +224,20 @@ START_TEST(sgd_matches_its_formula)
                 if (momentum == 0.0)
                     expected_buffer[j] = (double)buffer.values[j];
             }
-            ck_assert_int_eq(backends[i]->sgd_update(NULL, &sgd, count, weights.values, gradient.values,
-                                                     momentum != 0.0 ? buffer.values : NULL,
-                                                     in_place ? weights.values : next.values, &error),
+            ck_assert_int_eq(backend->sgd_update(machine.engine, &sgd, count, machine_lend(&machine, &weights),
+                                                 machine_lend(&machine, &gradient),
+                                                 momentum != 0.0 ? machine_lend(&machine, &buffer) : NULL,
+                                                 machine_lend(&machine, in_place ? &weights : &next), &error),
                              0);
+            machine_return(&machine);
             if (!in_place)
                 memcpy(weights.values, next.values, count * sizeof(float));
             guarded_destroy(&gradient);
             guarded_destroy(&next);
         }
-        ck_assert_close(backends[i]->name, weights.values, expected, count, 1e-6, 1.0);
-        ck_assert_close(backends[i]->name, buffer.values, expected_buffer, count, 1e-6, 1.0);
+        ck_assert_close(backend->name, weights.values, expected, count, 1e-6, 1.0);
+        ck_assert_close(backend->name, buffer.values, expected_buffer, count, 1e-6, 1.0);
+        machine_close(&machine);
         free(expected);
         free(expected_buffer);
         guarded_destroy(&weights);
@@ -171,13 +248,24 @@ END_TEST
 
 START_TEST(sgd_demands_its_buffer)
 {
-    for (int i = 0; i < BACKENDS; i++) {
+    const struct backend *backend;
+
+    for (int i = 0; (backend = usable_backend(i)); i++) {
         const struct sgd sgd = {.rate = 0.1f, .momentum = 0.9f};
-        float weight = 1.0f, gradient = 1.0f;
+        struct dice dice = {.seed = 12000};
+        struct guarded weight = guarded_normal(&dice, 1, 1.0f), gradient = guarded_normal(&dice, 1, 1.0f);
+        struct machine machine;
         struct error error;
 
-        ck_assert_int_eq(backends[i]->sgd_update(NULL, &sgd, 1, &weight, &gradient, NULL, &weight, &error), -1);
+        machine_open(&machine, backend, &options);
+        ck_assert_int_eq(backend->sgd_update(machine.engine, &sgd, 1, machine_lend(&machine, &weight),
+                                             machine_lend(&machine, &gradient), NULL, machine_lend(&machine, &weight),
+                                             &error),
+                         -1);
         ck_assert_ptr_nonnull(strstr(error.text, "buffer"));
+        machine_close(&machine);
+        guarded_destroy(&weight);
+        guarded_destroy(&gradient);
     }
 }
 END_TEST
@@ -186,18 +274,25 @@ START_TEST(blend_lies_between_its_ends)
 {
     static const float significances[] = {0.0f, 0.25f, 0.36787945f, 1.0f};
 
-    for (int i = 0; i < BACKENDS; i++) {
+    const struct backend *backend;
+
+    for (int i = 0; (backend = usable_backend(i)); i++) {
         struct dice dice = {.seed = 11000 + (uint64_t)_i};
         struct guarded live = guarded_normal(&dice, 1000, 1.0f), stale = guarded_normal(&dice, 1000, 1.0f);
         struct guarded blended = guarded_create(&dice, 1000);
         double *expected = guarded_doubles(&live);
+        struct machine machine;
         struct error error;
 
+        machine_open(&machine, backend, &options);
         for (size_t j = 0; j < 1000; j++)
             expected[j] += (double)significances[_i] * ((double)stale.values[j] - expected[j]);
-        ck_assert_int_eq(
-            backends[i]->blend(NULL, 1000, live.values, stale.values, significances[_i], blended.values, &error), 0);
-        ck_assert_close(backends[i]->name, blended.values, expected, 1000, 1e-6, 1.0);
+        ck_assert_int_eq(backend->blend(machine.engine, 1000, machine_lend(&machine, &live),
+                                        machine_lend(&machine, &stale), significances[_i],
+                                        machine_lend(&machine, &blended), &error),
+                         0);
+        machine_close(&machine);
+        ck_assert_close(backend->name, blended.values, expected, 1000, 1e-6, 1.0);
         free(expected);
         guarded_destroy(&live);
         guarded_destroy(&stale);
@@ -215,6 +310,7 @@ int main(void)
 
     tcase_set_timeout(cases, 60);
     tcase_add_loop_test(cases, loss_and_ranks_match_their_definitions, 0, RANDOM_LOSSES);
+    tcase_add_test(cases, loss_of_many_rows);
     tcase_add_test(cases, loss_of_equal_and_broken_logits);
     tcase_add_loop_test(cases, sgd_matches_its_formula, 0, RANDOM_UPDATES);
     tcase_add_test(cases, sgd_demands_its_buffer);

@@ -1,0 +1,73 @@
+/* The CUDA backend's own kernels. Each call queues them on the stream and says whether that went well; what they compute
+ * is as kernels/backend.h says. Sums are added in an order that depends on the shapes alone. For C and CUDA C++. */
+#ifndef TP_KERNELS_CUDA_KERNELS_H
+#define TP_KERNELS_CUDA_KERNELS_H
+
+#include <cuda_runtime_api.h>
+
+#include "kernels/backend.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+cudaError_t launch_nothing(cudaStream_t stream);
+
+/* Sums for batch norm over one group are made in so many parts at most. A backward is over so many groups at a time. */
+enum { BATCH_NORM_PARTS = 128, BATCH_NORM_GROUPS = 16 };
+
+struct batch_norm_groups {
+    int count;
+    int start[BATCH_NORM_GROUPS + 1]; /* in pixels */
+};
+
+/* `parts` is [BATCH_NORM_PARTS][2][C], in the backward for each group. Other operands are those of the call; residual, state, input_gradient and residual_gradient may be NULL. */
+cudaError_t launch_batch_norm_train(int pixels, int channels, const float *input, const float *residual,
+                                    const float *weights, bool relu, float *output, float *saved, float *state,
+                                    double *parts, cudaStream_t stream);
+cudaError_t launch_batch_norm_infer(int pixels, int channels, const float *input, const float *residual,
+                                    const float *weights, bool relu, float *output, const float *state,
+                                    cudaStream_t stream);
+
+/* Both halves, of groups that are not all empty. `output` is NULL where there is no ReLU; `saved` is the first group's. */
+cudaError_t launch_batch_norm_backward(const struct batch_norm_groups *groups, int channels, const float *input,
+                                       const float *output, const float *gradient, const float *saved,
+                                       const float *weights, float *input_gradient, bool add_input,
+                                       float *residual_gradient, bool add_residual, float *weight_gradient,
+                                       bool add_weight, double *parts, cudaStream_t stream);
+
+/* [samples][P][Q][R][R][C] from the layer's images [samples][H][W][C], with zeros around them. */
+cudaError_t launch_image_to_columns(const struct layer *layer, int samples, const float *images, float *columns,
+                                    cudaStream_t stream);
+
+/* Each element of the images gets, or is added, the sum of the columns' elements that came from it. */
+cudaError_t launch_columns_to_image(const struct layer *layer, int samples, const float *columns, bool add,
+                                    float *images, cudaStream_t stream);
+
+cudaError_t launch_average_pool(int rows, int pixels, int channels, const float *input, float *output,
+                                cudaStream_t stream);
+cudaError_t launch_average_pool_backward(int rows, int pixels, int channels, const float *output_gradient, bool add,
+                                         float *input_gradient, cudaStream_t stream);
+
+/* gradient[i] becomes 0 where output[i] is not positive. */
+cudaError_t launch_relu_backward(size_t count, const float *output, float *gradient, cudaStream_t stream);
+
+/* Adds bias [columns] to each row, then takes ReLU if asked. */
+cudaError_t launch_bias(int rows, int columns, const float *bias, bool relu, float *output, cudaStream_t stream);
+
+/* sums[columns] of a matrix [rows][columns], written or added. */
+cudaError_t launch_column_sums(int rows, int columns, const float *matrix, bool add, float *sums, cudaStream_t stream);
+
+cudaError_t launch_softmax_cross_entropy(int rows, int classes, const float *logits, const uint8_t *labels, float scale,
+                                         float *gradient, struct loss_result *result, cudaStream_t stream);
+
+cudaError_t launch_sgd_update(const struct sgd *sgd, size_t count, const float *weights, const float *gradient,
+                              float *momentum_buffer, float *new_weights, cudaStream_t stream);
+cudaError_t launch_blend(size_t count, const float *live, const float *stale, float significance, float *blended,
+                         cudaStream_t stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
