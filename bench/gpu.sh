@@ -74,8 +74,8 @@ pytorch() {
 
 measure() {
     for stages in 1 2 4; do
-        train "$stages stages" "$stages" no
-        train "$stages stages, graphs" "$stages" yes
+        train "W = $stages" "$stages" no
+        train "W = $stages, graphs" "$stages" yes
     done
     pytorch "PyTorch, eager"
     pytorch "PyTorch, compiled" --compile

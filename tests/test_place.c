@@ -158,6 +158,22 @@ START_TEST(what_is_not_there_is_said_in_one_line)
 }
 END_TEST
 
+/* Where memory cannot be exported, not even to the same GPU. */
+START_TEST(a_gpu_that_exports_nothing_is_linked_through_the_host)
+{
+    char text[MAX_STAGES + 1];
+
+    use_machine(1);
+    machine.reaches[0][0] = false;
+    make_plan("pipeline.stages=3");
+    places(text);
+    ck_assert_str_eq(text, "000");
+    paths(text);
+    ck_assert_str_eq(text, "ss");
+    drop_plan();
+}
+END_TEST
+
 /* Of link 1 and link 2: activations down, gradients up. */
 static size_t down(int link)
 {
@@ -308,6 +324,7 @@ int main(void)
 
     tcase_add_loop_test(tcase, stages_run_where_the_config_puts_them, 0, PLACEMENTS);
     tcase_add_loop_test(tcase, what_is_not_there_is_said_in_one_line, 0, MISTAKEN);
+    tcase_add_test(tcase, a_gpu_that_exports_nothing_is_linked_through_the_host);
     tcase_add_test(tcase, a_staged_link_is_there_twice_on_a_gpu);
     tcase_add_test(tcase, each_stage_takes_its_own_backend_s_costs);
     tcase_add_loop_test(tcase, a_plan_with_impossible_places_is_refused, 0, DAMAGES);

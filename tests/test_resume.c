@@ -144,6 +144,22 @@ START_TEST(what_must_agree_is_checked)
 }
 END_TEST
 
+/* The program's own words, when it is not told to be quiet. */
+START_TEST(another_backend_is_other_arithmetic)
+{
+    const char *loud = run_words + strlen("@ --quiet ");
+    char text[512];
+
+    ck_assert_int_eq(run_named("moved", "--epochs 2"), 0);
+    snprintf(text, sizeof(text), "@ %s --set run.name=moved --resume --epochs 3", loud);
+    ck_assert_int_eq(program_run(&program, text), 0);
+    assert_says("out", "from epoch-0002: 2 of 3 epochs are trained\n");
+    snprintf(text, sizeof(text), "@ %s --set run.name=moved --resume --set device.backend=reference", loud);
+    ck_assert_int_eq(program_run(&program, text), 0);
+    assert_says("out", "3 of 4 epochs are trained; not bit for bit, as another backend computes it\n");
+}
+END_TEST
+
 START_TEST(an_older_checkpoint_sets_newer_ones_aside)
 {
     ck_assert_int_eq(run_named("older", "--epochs 3"), 0);
@@ -189,6 +205,7 @@ int main(void)
     tcase_add_test(tests, interrupted_runs_go_on);
     tcase_add_test(tests, killed_runs_go_on);
     tcase_add_test(tests, what_must_agree_is_checked);
+    tcase_add_test(tests, another_backend_is_other_arithmetic);
     tcase_add_test(tests, an_older_checkpoint_sets_newer_ones_aside);
     tcase_add_test(tests, a_full_disk_stops_no_training);
     suite_add_tcase(suite, tests);
