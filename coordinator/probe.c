@@ -49,18 +49,15 @@ static int prepare(struct bench *bench, const struct plan_rows *rows, struct err
 static int allocate(const struct bench *bench, float **out, size_t count, struct error *error)
 {
     const struct device_type *type = bench->device->type;
-    void *memory, *host;
+    void *host;
     int failed;
 
-    if (type->allocate(bench->device, &memory, count * sizeof(float), "measuring a layer", error))
-        return -1;
-    *out = memory;
-    if (type->allocate_host(bench->device, &host, count * sizeof(float), "measuring a layer", error))
+    if (device_floats(bench->device, out, count, "measuring a layer", error) ||
+        type->allocate_host(bench->device, &host, count * sizeof(float), "measuring a layer", error))
         return -1;
     for (size_t i = 0; i < count; i++)
         ((float *)host)[i] = 0.01f * (float)(i % 7);
-    failed =
-        type->copy(bench->device, memory, host, count * sizeof(float), error) || device_finish(bench->device, error);
+    failed = type->copy(bench->device, *out, host, count * sizeof(float), error) || device_finish(bench->device, error);
     type->release_host(bench->device, host);
     return failed ? -1 : 0;
 }

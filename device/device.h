@@ -98,7 +98,20 @@ extern const struct device_type device_host;
 /* NULL in a program that is linked without it. */
 extern const struct device_type device_cuda __attribute__((weak));
 
-/* Waits until the device has done all that is queued; not for a queue that waits for another process. */
+/* `count` floats of the device's memory, as `allocate` gives it. */
+int device_floats(struct device *device, float **out, size_t count, const char *what, struct error *error);
+
+/* How whoever waits passes the time: a moment's sleep; -1 and the reason if it must wait no longer. */
+struct device_waiter {
+    int (*moment)(void *context, struct error *error);
+    void *context;
+};
+
+/* Waits until the device has reached the mark, or has done all that is queued. */
+int device_await(struct device *device, uint64_t mark, const struct device_waiter *waiter, struct error *error);
+int device_await_all(struct device *device, const struct device_waiter *waiter, struct error *error);
+
+/* The latter, however long it takes; not for a queue that waits for another process. */
 int device_finish(struct device *device, struct error *error);
 
 #endif

@@ -16,7 +16,8 @@ struct compute {
     struct layout_options options;
     struct stage_layout *layout;
     struct layer_kernel **kernels; /* [slice.layer_count] */
-    void *gradient_scratch, *workspace;
+    float *gradient_scratch;
+    void *workspace;
 };
 
 static int prepare(struct compute *compute, const struct layer *layer, struct layer_kernel **kernel,
@@ -63,19 +64,17 @@ static int create_kernels(struct compute *compute, size_t *saved_floats, struct 
                                            "the kernels' workspace", error);
 }
 
-static int open_backend(struct compute *compute, const char *name, struct error *error)
+static int open_backend(struct compute *compute, struct error *error)
 {
     const struct config *config = &compute->plan->config;
     const struct engine_options options = {
         .threads = config->device.threads, .tf32 = config->device.tf32, .graphs = config->device.graphs};
 
-    compute->backend = backend_find(name);
-    if (!compute->backend)
-        return error_set(error, "backend %s is not built in", name);
     return compute->backend->open(&compute->engine, compute->device, &options, error);
 }
 
-int compute_create(struct compute **out, struct device *device, const struct plan *plan, int stage, struct error *error)
+int compute_create(struct compute **out, const struct backend *backend, struct device *device, const struct plan *plan,
+                   int stage, struct error *error)
 {
     const struct config *config = &plan->config;
     struct compute *compute = calloc(1, sizeof(*compute));
@@ -85,10 +84,11 @@ int compute_create(struct compute **out, struct device *device, const struct pla
     if (!compute)
         return error_set(error, "out of memory");
     compute->device = device;
+    compute->backend = backend;
     compute->plan = plan;
     compute->slice = plan->stages[stage - 1].slice;
     compute->options = plan_layout_options(plan, stage);
-    if (open_backend(compute, plan->stages[stage - 1].backend, error) ||
+    if (open_backend(compute, error) ||
         network_create(&compute->network, config->model.arch, plan->data.shape, config->model.classes, error))
         goto fail;
     saved_floats = calloc((size_t)compute->network->layer_count, sizeof(*saved_floats));
@@ -99,8 +99,8 @@ int compute_create(struct compute **out, struct device *device, const struct pla
     }
     if (create_kernels(compute, saved_floats, error) ||
         layout_create(&compute->layout, compute->network, &compute->slice, saved_floats, &compute->options, error) ||
-        device->type->allocate(device, &compute->gradient_scratch, compute->layout->gradient_floats * sizeof(float),
-                               "activation gradients", error))
+        device_floats(device, &compute->gradient_scratch, compute->layout->gradient_floats, "activation gradients",
+                      error))
         goto fail;
     free(saved_floats);
     *out = compute;
@@ -122,8 +122,7 @@ void compute_destroy(struct compute *compute)
     free(compute->kernels);
     compute->device->type->release(compute->device, compute->gradient_scratch);
     compute->device->type->release(compute->device, compute->workspace);
-    if (compute->backend)
-        compute->backend->close(compute->engine);
+    compute->backend->close(compute->engine);
     layout_destroy(compute->layout);
     network_destroy(compute->network);
     free(compute);
@@ -288,7 +287,7 @@ static float *gradient_at(const struct compute *compute, const struct slot_tenso
     if (own->gradient == TENSOR_IN_LINK)
         base = tensors->output_gradient;
     else
-        base = (own->gradient_in_set ? tensors->set : (float *)compute->gradient_scratch) + own->gradient;
+        base = (own->gradient_in_set ? tensors->set : compute->gradient_scratch) + own->gradient;
     return base + (size_t)row * shape_size(layer_at(compute, l)->out);
 }
 

@@ -10,10 +10,10 @@
 
 struct compute; /* opaque */
 
-/* Builds the stage's network, prepares its kernels for every row count of the plan, allocates the scratch. The device
- * outlives it. */
-int compute_create(struct compute **out, struct device *device, const struct plan *plan, int stage,
-                   struct error *error);
+/* Builds the stage's network, prepares its kernels for every row count of the plan, allocates the scratch. The backend
+ * is the plan's, and its device outlives it. */
+int compute_create(struct compute **out, const struct backend *backend, struct device *device, const struct plan *plan,
+                   int stage, struct error *error);
 void compute_destroy(struct compute *compute);
 
 const struct network *compute_network(const struct compute *compute);

@@ -8,8 +8,8 @@
 #include "base/numbers.h"
 #include "stages/internal.h"
 
-/* Every wait ends by itself after this long, to look at the abort flag again; with work on the device, to look at that. */
-enum { WAIT_BOUND_US = 100000, PENDING_BOUND_US = 50 };
+/* Every wait ends by itself after this long, to look at the abort flag again. */
+enum { WAIT_BOUND_US = 100000 };
 
 /* And so often while the controls hold the stage, as they ring no doorbell. */
 enum { HELD_BOUND_US = 10000 };
@@ -120,7 +120,7 @@ void executor_sleep(struct stage *stage, int microseconds)
         ;
 }
 
-static int check_abort(const struct stage *stage, struct error *error)
+int executor_check_abort(const struct stage *stage, struct error *error)
 {
     return atomic_load(&stage->header->abort) ? error_set(error, "the run was aborted") : 0;
 }
@@ -131,8 +131,7 @@ static int wait_for_doorbell(struct stage *stage, const struct next *next, struc
 
     if (stage->pending_count > 0) {
         telemetry_activity(stage, ACTIVITY_RUN, WAIT_NONE, &stage->pending[0].op);
-        executor_sleep(stage, PENDING_BOUND_US);
-        return check_abort(stage, error);
+        return pending_moment(stage, error);
     }
     telemetry_activity(stage, ACTIVITY_WAIT, next->cause, &next->op);
     executor_sleep(stage, WAIT_BOUND_US);
@@ -140,7 +139,7 @@ static int wait_for_doorbell(struct stage *stage, const struct next *next, struc
         telemetry_waited(stage, next->cause, clock_now_ns() - start);
     else
         stage->wait_cause = next->cause; /* a GPU's waits are counted by its own clock */
-    return check_abort(stage, error);
+    return executor_check_abort(stage, error);
 }
 
 static int wait_while_held(struct stage *stage, const struct op *op, struct error *error)
@@ -150,7 +149,7 @@ static int wait_while_held(struct stage *stage, const struct op *op, struct erro
     telemetry_activity(stage, ACTIVITY_HELD, WAIT_NONE, op);
     executor_sleep(stage, HELD_BOUND_US);
     telemetry_held(stage, clock_now_ns() - start);
-    return check_abort(stage, error);
+    return executor_check_abort(stage, error);
 }
 
 /* A GPU's failure shows at whatever is asked of it next: it may be an earlier op's. */
@@ -194,7 +193,7 @@ static int run_op(struct stage *stage, const struct op *op, struct error *error)
     /* The controls count ops that are done. */
     if (stage->header->interactive && pending_await_all(stage, error))
         return -1;
-    return check_abort(stage, error);
+    return executor_check_abort(stage, error);
 }
 
 /* The epoch that a checkpoint holds the begin of. What was run before it took slots and messages, as it were. */

@@ -116,7 +116,16 @@ int executor_run_phase(struct stage *stage, enum phase kind, int epoch, struct e
 bool hold_wanted(const struct stage *stage);
 uint64_t hold_stretch(struct stage *stage, const struct op *op);
 
-/* stages/save.c: fills in weights, momentum and running statistics from the checkpoint with which the run begins, if
+/* stages/save.c: what a checkpoint is of, on the device, and its copies on the host: the arrays themselves if the device is
+ * the host. Copied from one to the other, all that is not NULL on either side, and done when this returns. */
+struct stage_arrays {
+    float *weights, *state, *momentum; /* [parameters], [state], [parameters] or NULL */
+};
+struct stage_arrays save_arrays(const struct stage *stage);
+struct stage_arrays save_copies(const struct stage *stage);
+int save_copy(struct stage *stage, const struct stage_arrays *to, const struct stage_arrays *from, struct error *error);
+
+/* Fills in weights, momentum and running statistics from the checkpoint with which the run begins, if
  * there is one. */
 int save_restore(struct stage *stage, struct error *error);
 
@@ -143,8 +152,13 @@ void save_epoch(struct stage *stage, int epoch, int minibatch, const struct epoc
 /* stages/executor.c: waits on the doorbell, but no longer than the bound. */
 void executor_sleep(struct stage *stage, int microseconds);
 
-/* stages/pending.c: waits until the device has reached the mark, or has done all; -1 also if the run is aborted. */
+/* -1 if the run is aborted. */
+int executor_check_abort(const struct stage *stage, struct error *error);
+
+/* stages/pending.c: waits until the device has reached the mark, or has done all; and the records of all that was pending
+ * are written. -1 also if the run is aborted. */
 int pending_await(struct stage *stage, uint64_t mark, struct error *error);
+int pending_await_queue(struct stage *stage, struct error *error);
 int pending_await_all(struct stage *stage, struct error *error);
 
 /* A moment's sleep for whatever it may be; -1 if the run is aborted. `stage` is a struct stage. */

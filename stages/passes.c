@@ -113,11 +113,9 @@ static int release_slot(struct stage *stage, const struct op *op, struct error *
 static int add_loss(struct stage *stage, const struct op *op, const struct slot_tensors *tensors, int first, int count,
                     bool differentiate, struct error *error)
 {
-    uint64_t mark;
-
     batches_labels(stage->batches, op->minibatch, stage->labels);
     if (compute_loss(stage->compute, tensors, first, count, stage->labels, differentiate, stage->loss, error) ||
-        stage->device->type->mark(stage->device, &mark, error) || pending_await(stage, mark, error))
+        pending_await_queue(stage, error))
         return error_prefix(error, "loss of the %s", op_kind_name(op->kind));
     return divergence_check(stage, op, stage->loss->loss_sum, error);
 }

@@ -12,17 +12,17 @@ int pending_moment(void *context, struct error *error)
     struct stage *stage = context;
 
     executor_sleep(stage, MOMENT_US);
-    return atomic_load(&stage->header->abort) ? error_set(error, "the run was aborted") : 0;
+    return executor_check_abort(stage, error);
 }
 
 int pending_await(struct stage *stage, uint64_t mark, struct error *error)
 {
-    int reached;
+    return device_await(stage->device, mark, &stage->links.waiter, error);
+}
 
-    while ((reached = stage->device->type->reached(stage->device, mark, error)) == 0)
-        if (pending_moment(stage, error))
-            return -1;
-    return reached < 0 ? -1 : 0;
+int pending_await_queue(struct stage *stage, struct error *error)
+{
+    return device_await_all(stage->device, &stage->links.waiter, error);
 }
 
 void pending_add(struct stage *stage, const struct pending_op *op)
@@ -88,9 +88,5 @@ int pending_make_room(struct stage *stage, struct error *error)
 
 int pending_await_all(struct stage *stage, struct error *error)
 {
-    uint64_t mark;
-
-    if (stage->device->type->mark(stage->device, &mark, error) || pending_await(stage, mark, error))
-        return -1;
-    return pending_look(stage, error);
+    return pending_await_queue(stage, error) || pending_look(stage, error) ? -1 : 0;
 }

@@ -8,28 +8,45 @@
 
 static const char momentum_prefix[] = "optimizer.momentum.";
 
-/* Where the copies of a stage's arrays lie (struct stage), or the arrays themselves if they are the host's. */
-struct arrays {
-    float *weights, *state, *momentum;
-};
-
-static struct arrays copies_of(const struct stage *stage)
+static const struct slice *own_slice(const struct stage *stage)
 {
-    const struct slice *slice = &stage->plan->stages[stage->index - 1].slice;
+    return &stage->plan->stages[stage->index - 1].slice;
+}
+
+struct stage_arrays save_arrays(const struct stage *stage)
+{
+    return (struct stage_arrays){weights_live(stage->weights), stage->state, stage->momentum};
+}
+
+struct stage_arrays save_copies(const struct stage *stage)
+{
+    const struct slice *slice = own_slice(stage);
     float *copies = stage->copies;
 
     if (!copies)
-        return (struct arrays){weights_live(stage->weights), stage->state, stage->momentum};
-    return (struct arrays){copies, copies + slice->parameters, copies + slice->parameters + slice->state};
+        return save_arrays(stage);
+    return (struct stage_arrays){copies, copies + slice->parameters,
+                                 stage->momentum ? copies + slice->parameters + slice->state : NULL};
 }
 
-/* From the device to its copy on the host or the other way, unless they are one. */
 static int copy(struct stage *stage, float *to, const float *from, size_t count, struct error *error)
 {
-    if (to == from)
-        return 0;
-    return stage->device->type->copy(stage->device, to, from, count * sizeof(float), error) ||
-           device_finish(stage->device, error);
+    return to && from ? stage->device->type->copy(stage->device, to, from, count * sizeof(float), error) : 0;
+}
+
+int save_copy(struct stage *stage, const struct stage_arrays *to, const struct stage_arrays *from, struct error *error)
+{
+    const struct slice *slice = own_slice(stage);
+
+    return copy(stage, to->weights, from->weights, slice->parameters, error) ||
+           copy(stage, to->state, from->state, slice->state, error) ||
+           copy(stage, to->momentum, from->momentum, slice->parameters, error) || pending_await_queue(stage, error);
+}
+
+/* Where a weight version that lies there is written from, or read into. */
+static struct stage_arrays version_at(float *floats)
+{
+    return (struct stage_arrays){.weights = floats};
 }
 
 static bool restores(const struct stage *stage)
@@ -40,23 +57,20 @@ static bool restores(const struct stage *stage)
 int save_restore(struct stage *stage, struct error *error)
 {
     const struct start *start = &stage->header->start;
-    const struct slice *slice = &stage->plan->stages[stage->index - 1].slice;
-    const struct arrays arrays = copies_of(stage);
-    const bool momentum = stage->momentum && start->momentum;
+    const struct stage_arrays arrays = save_arrays(stage), copies = save_copies(stage);
     struct tensor_group groups[] = {
-        {"", false, arrays.weights}, {"", true, arrays.state}, {"", false, arrays.momentum}};
+        {"", false, copies.weights}, {"", true, copies.state}, {"", false, copies.momentum}};
 
-    if (tensors_create(&stage->tensors, compute_network(stage->compute), slice, error))
+    if (tensors_create(&stage->tensors, compute_network(stage->compute), own_slice(stage), error))
         return -1;
     if (!restores(stage))
         return 0;
     strcpy(groups[2].prefix, momentum_prefix);
     weights_renumber(stage->weights, start->updates);
     atomic_store(&stage->block->applied, start->updates);
-    return checkpoint_read(start->set, start->files, &stage->tensors, groups, momentum ? 3 : 2, error) ||
-           copy(stage, weights_live(stage->weights), arrays.weights, slice->parameters, error) ||
-           copy(stage, stage->state, arrays.state, slice->state, error) ||
-           (momentum && copy(stage, stage->momentum, arrays.momentum, slice->parameters, error));
+    return checkpoint_read(start->set, start->files, &stage->tensors, groups,
+                           copies.momentum && start->momentum ? 3 : 2, error) ||
+           save_copy(stage, &arrays, &copies, error);
 }
 
 bool save_continues(const struct stage *stage, int epoch)
@@ -96,7 +110,10 @@ int save_restore_version(struct stage *stage, int version, float *floats, struct
         checkpoint_file_name(stage->index, version, file);
         failed = checkpoint_read_file(start->set, file, &stage->tensors, &group, 1, error);
     }
-    return failed || copy(stage, floats, group.floats, stage->plan->stages[stage->index - 1].slice.parameters, error);
+    if (failed)
+        return -1;
+    const struct stage_arrays to = version_at(floats), from = version_at(group.floats);
+    return save_copy(stage, &to, &from, error);
 }
 
 /* `minibatch`: in the epoch. `copied`: 0, or -1 if the groups' arrays could not be copied from the device. */
@@ -125,14 +142,15 @@ static void write_file(struct stage *stage, struct saved_file *saved, int epoch,
 static void write_version(struct stage *stage, int version)
 {
     struct phase_run *phase = &stage->phase;
-    const float *weights = weights_version(stage->weights, version);
-    struct tensor_group group = {.floats = stage->copies ? stage->copies : (float *)(uintptr_t)weights};
+    float *weights = (float *)(uintptr_t)weights_version(stage->weights, version);
+    struct tensor_group group = {.floats = stage->copies ? stage->copies : weights};
+    const struct stage_arrays from = version_at(weights), to = version_at(group.floats);
     struct error ignored;
 
     snprintf(group.prefix, sizeof(group.prefix), "version.%d.", version);
     write_file(stage, &stage->block->saved_versions[phase->versions_saved++], phase->epoch,
                phase->skipped + phase->kept.live - phase->first_version, version, &group, 1,
-               copy(stage, group.floats, weights, stage->plan->stages[stage->index - 1].slice.parameters, &ignored));
+               save_copy(stage, &to, &from, &ignored));
 }
 
 static bool saves(const struct stage *stage)
@@ -165,18 +183,15 @@ void save_version_before_update(struct stage *stage)
 
 void save_epoch(struct stage *stage, int epoch, int minibatch, const struct epoch_sums *sums)
 {
-    const struct slice *slice = &stage->plan->stages[stage->index - 1].slice;
-    const struct arrays arrays = copies_of(stage);
+    const struct stage_arrays arrays = save_arrays(stage), copies = save_copies(stage);
     struct tensor_group groups[] = {
-        {"", false, arrays.weights}, {"", true, arrays.state}, {"", false, arrays.momentum}};
+        {"", false, copies.weights}, {"", true, copies.state}, {"", false, copies.momentum}};
     struct error ignored;
 
     if (!saves(stage))
         return;
     strcpy(groups[2].prefix, momentum_prefix);
     stage->block->sums[epoch - 1] = *sums;
-    write_file(stage, &stage->block->saved[epoch - 1], epoch, minibatch, -1, groups, stage->momentum ? 3 : 2,
-               copy(stage, arrays.weights, weights_live(stage->weights), slice->parameters, &ignored) ||
-                   copy(stage, arrays.state, stage->state, slice->state, &ignored) ||
-                   (stage->momentum && copy(stage, arrays.momentum, stage->momentum, slice->parameters, &ignored)));
+    write_file(stage, &stage->block->saved[epoch - 1], epoch, minibatch, -1, groups, copies.momentum ? 3 : 2,
+               save_copy(stage, &copies, &arrays, &ignored));
 }

@@ -11,47 +11,34 @@ static const struct plan_stage *own_plan(const struct stage *stage)
     return &stage->plan->stages[stage->index - 1];
 }
 
-static int open_device(struct stage *stage, struct error *error)
+static int open_device(struct stage *stage, const struct backend **backend, struct error *error)
 {
     const struct plan_stage *own = own_plan(stage);
-    const struct backend *backend = backend_find(own->backend);
 
-    if (!backend)
+    *backend = backend_find(own->backend);
+    if (!*backend)
         return error_set(error, "backend %s is not built in", own->backend);
-    return backend->device->open(&stage->device, own->device, error);
+    return (*backend)->device->open(&stage->device, own->device, error);
 }
 
 static int open_links(struct stage *stage, struct error *error)
 {
-    const struct link_waiter waiter = {.moment = pending_moment, .context = stage};
+    const struct device_waiter waiter = {.moment = pending_moment, .context = stage};
 
     return links_open(&stage->links, stage->segment, stage->index, stage->device, &waiter, error);
-}
-
-static int allocate(struct stage *stage, float **out, size_t count, const char *what, struct error *error)
-{
-    void *memory;
-
-    if (stage->device->type->allocate(stage->device, &memory, count * sizeof(float), what, error))
-        return -1;
-    *out = memory;
-    return 0;
 }
 
 /* The initial values, which are drawn on the host, or those of a checkpoint. */
 static int fill_weights(struct stage *stage, struct error *error)
 {
     const struct slice *slice = &own_plan(stage)->slice;
-    float *weights = stage->copies ? stage->copies : weights_live(stage->weights);
-    float *state = stage->copies ? stage->copies + slice->parameters : stage->state;
+    const struct stage_arrays arrays = save_arrays(stage), copies = save_copies(stage);
 
-    network_initialise(compute_network(stage->compute), slice, (uint64_t)stage->plan->config.run.seed, weights, state);
-    return stage->device->type->copy(stage->device, weights_live(stage->weights), weights,
-                                     slice->parameters * sizeof(float), error) ||
-           stage->device->type->copy(stage->device, stage->state, state, slice->state * sizeof(float), error) ||
-           (stage->momentum &&
-            stage->device->type->clear(stage->device, stage->momentum, slice->parameters * sizeof(float), error)) ||
-           save_restore(stage, error) || device_finish(stage->device, error);
+    network_initialise(compute_network(stage->compute), slice, (uint64_t)stage->plan->config.run.seed, copies.weights,
+                       copies.state);
+    if (copies.momentum)
+        memset(copies.momentum, 0, slice->parameters * sizeof(float));
+    return save_copy(stage, &arrays, &copies, error) || save_restore(stage, error);
 }
 
 static int create_weights(struct stage *stage, struct error *error)
@@ -61,13 +48,15 @@ static int create_weights(struct stage *stage, struct error *error)
 
     if (weights_create(&stage->weights, stage->device, slice->parameters, own_plan(stage)->weight_version_buffers,
                        error) ||
-        allocate(stage, &stage->state, slice->state, "running statistics", error) ||
-        allocate(stage, &stage->gradient, slice->parameters, "weight gradients", error))
+        device_floats(stage->device, &stage->state, slice->state, "running statistics", error) ||
+        device_floats(stage->device, &stage->gradient, slice->parameters, "weight gradients", error))
         return -1;
     if (stage->plan->schedule.backward == BACKWARD_INTERMEDIATE &&
-        allocate(stage, &stage->blended, slice->parameters, "the intermediate weight", error))
+        device_floats(stage->device, &stage->blended, slice->parameters, "the intermediate weight", error))
         return -1;
-    return config->train.momentum > 0 ? allocate(stage, &stage->momentum, slice->parameters, "momentum", error) : 0;
+    return config->train.momentum > 0
+               ? device_floats(stage->device, &stage->momentum, slice->parameters, "momentum", error)
+               : 0;
 }
 
 static int allocate_host(struct stage *stage, void *out, size_t bytes, const char *what, struct error *error)
@@ -113,9 +102,11 @@ static int create_activations(struct stage *stage, struct error *error)
     size_t slots = (size_t)own_plan(stage)->activation_sets;
 
     stage->set_count = layout_set_count(compute_layout_options(stage->compute), own_plan(stage)->activation_sets);
-    if (allocate(stage, &stage->sets, (size_t)stage->set_count * layout->set_floats, "activations", error))
+    if (device_floats(stage->device, &stage->sets, (size_t)stage->set_count * layout->set_floats, "activations", error))
         return -1;
-    return stage_is_first(stage) ? allocate(stage, &stage->images, slots * layout->input_floats, "images", error) : 0;
+    return stage_is_first(stage)
+               ? device_floats(stage->device, &stage->images, slots * layout->input_floats, "images", error)
+               : 0;
 }
 
 static int simulate(struct stage *stage, struct error *error)
@@ -135,6 +126,7 @@ static int simulate(struct stage *stage, struct error *error)
 int stage_create(struct stage **out, const struct segment *segment, int index, struct error *error)
 {
     struct stage *stage = calloc(1, sizeof(*stage));
+    const struct backend *backend;
 
     *out = NULL;
     if (!stage)
@@ -144,8 +136,8 @@ int stage_create(struct stage **out, const struct segment *segment, int index, s
     stage->block = segment_stage(segment, index);
     stage->plan = &segment->header->plan;
     stage->index = index;
-    if (open_device(stage, error) || open_links(stage, error) ||
-        compute_create(&stage->compute, stage->device, stage->plan, index, error) ||
+    if (open_device(stage, &backend, error) || open_links(stage, error) ||
+        compute_create(&stage->compute, backend, stage->device, stage->plan, index, error) ||
         batches_create(&stage->batches, stage->plan, index, error) || create_weights(stage, error) ||
         create_activations(stage, error) || create_host_side(stage, error) || simulate(stage, error)) {
         stage_destroy(stage);

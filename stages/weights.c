@@ -28,14 +28,11 @@ int weights_create(struct weights **out, struct device *device, size_t parameter
     weights->parameters = parameters;
     weights->buffer_count = buffers;
     for (int i = 0; i < buffers; i++) {
-        void *memory;
-
         weights->buffers[i].version = FREE;
-        if (device->type->allocate(device, &memory, parameters * sizeof(float), "a weight version", error)) {
+        if (device_floats(device, &weights->buffers[i].floats, parameters, "a weight version", error)) {
             weights_destroy(weights);
             return -1;
         }
-        weights->buffers[i].floats = memory;
     }
     weights->buffers[0].version = 0;
     *out = weights;

@@ -17,7 +17,7 @@
 
 static void multiply_beyond_the_end(void)
 {
-    float one = 1, *memory = device_floats(NULL, 5);
+    float one = 1, *memory = gpu_floats(NULL, 5);
     cublasHandle_t handle;
 
     cublasCreate(&handle);
@@ -45,9 +45,9 @@ START_TEST(matrix_products)
         b[i] = (float)(i % 5 - 2);
     for (int i = 0; i < COUNT * M * N; i++)
         c[i] = beta == 0 ? NAN : (float)(i % 11);
-    da = device_floats(a, COUNT * M * K);
-    db = device_floats(b, COUNT * K * N);
-    dc = device_floats(c, COUNT * M * N);
+    da = gpu_floats(a, COUNT * M * K);
+    db = gpu_floats(b, COUNT * K * N);
+    dc = gpu_floats(c, COUNT * M * N);
     done(cublasCreate(&handle));
     done(cublasSetStream(handle, stream));
     ck_assert_int_eq(cublasSgemmStridedBatched(handle, a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
@@ -102,11 +102,11 @@ START_TEST(products_with_epilogues)
         w[i] = (float)(i % 7 - 3);
     for (int i = 0; i < OUT; i++)
         bias[i] = (float)(i - 2);
-    dx = device_floats(x, ROWS * IN);
-    dw = device_floats(w, OUT * IN);
-    dbias = device_floats(bias, OUT);
-    dy = device_floats(NULL, ROWS * OUT);
-    workspace = device_floats(NULL, WORKSPACE / sizeof(float));
+    dx = gpu_floats(x, ROWS * IN);
+    dw = gpu_floats(w, OUT * IN);
+    dbias = gpu_floats(bias, OUT);
+    dy = gpu_floats(NULL, ROWS * OUT);
+    workspace = gpu_floats(NULL, WORKSPACE / sizeof(float));
     ok(cudaMemsetAsync(workspace, 0, WORKSPACE, stream));
     done(cublasLtCreate(&handle));
     done(cublasLtMatmulDescCreate(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F));
@@ -202,12 +202,12 @@ START_TEST(convolutions)
     for (int i = 0; i < Y_COUNT; i++)
         dy[i] = (float)(i % 11 - 5);
     define_convolution(x, f, dy, y, dx, df);
-    on_device[0] = device_floats(x, X_COUNT);
-    on_device[1] = device_floats(f, FILTER_COUNT);
-    on_device[2] = device_floats(dy, Y_COUNT);
-    on_device[3] = device_floats(NULL, Y_COUNT);
-    on_device[4] = device_floats(NULL, X_COUNT);
-    on_device[5] = device_floats(f, FILTER_COUNT);
+    on_device[0] = gpu_floats(x, X_COUNT);
+    on_device[1] = gpu_floats(f, FILTER_COUNT);
+    on_device[2] = gpu_floats(dy, Y_COUNT);
+    on_device[3] = gpu_floats(NULL, Y_COUNT);
+    on_device[4] = gpu_floats(NULL, X_COUNT);
+    on_device[5] = gpu_floats(f, FILTER_COUNT);
     done(cudnnCreate(&handle));
     done(cudnnSetStream(handle, stream));
     done(cudnnCreateTensorDescriptor(&x_shape));
@@ -227,7 +227,7 @@ START_TEST(convolutions)
     done(cudnnGetConvolutionForwardWorkspaceSize(handle, x_shape, f_shape, convolution, y_shape, forward[0].algo,
                                                  &bytes));
     ck_assert_uint_eq(bytes, forward[0].memory);
-    workspace = device_floats(NULL, (int)(bytes / sizeof(float)));
+    workspace = gpu_floats(NULL, (int)(bytes / sizeof(float)));
 
     /* With the algorithm that wants workspace, and with the other one. */
     for (int i = 0; i < 2; i++) {

@@ -14,7 +14,7 @@
 
 START_TEST(memory_is_poisoned_and_counted)
 {
-    float ones[4] = {1, 1, 1, 1}, *memory = device_floats(NULL, 4), *same;
+    float ones[4] = {1, 1, 1, 1}, *memory = gpu_floats(NULL, 4), *same;
     size_t available, total, later;
     void *large;
 
@@ -27,7 +27,7 @@ START_TEST(memory_is_poisoned_and_counted)
     ok(cudaMemGetInfo(&later, &total));
     ck_assert_uint_eq(available - later, 6 << 20);
     ok(cudaFree(memory));
-    same = device_floats(NULL, 4);
+    same = gpu_floats(NULL, 4);
     ck_assert(isnan(first_float(same)));
     gives(cudaErrorMemoryAllocation, cudaMalloc(&large, total));
     gives(cudaErrorInvalidValue, cudaFree(same + 1));
@@ -43,7 +43,7 @@ END_TEST
 
 static void touch_device_memory(void)
 {
-    float *memory = device_floats(NULL, 1);
+    float *memory = gpu_floats(NULL, 1);
 
     *memory = 1;
 }
@@ -60,7 +60,7 @@ END_TEST
 START_TEST(pinned_memory)
 {
     static float registered[1024];
-    float *pinned, *memory = device_floats(NULL, 1024), *mapped;
+    float *pinned, *memory = gpu_floats(NULL, 1024), *mapped;
     cudaStream_t stream = stream_create();
     volatile int *gate;
 
@@ -136,8 +136,8 @@ START_TEST(processes_share_memory_and_events)
 
     child = peer_start(add_one);
     stream = stream_create();
-    other = device_floats(&zero, 1);
-    memory = device_floats(&zero, 1);
+    other = gpu_floats(&zero, 1);
+    memory = gpu_floats(&zero, 1);
     ck_assert_ptr_eq((char *)other + offset, (char *)memory);
     ok(cudaIpcGetMemHandle(&memory_handle, memory));
     ok(cudaIpcGetMemHandle(&other_handle, other));
@@ -183,7 +183,7 @@ static void free_what_is_open(void)
 {
     struct peer child = peer_start(hold);
     cudaIpcMemHandle_t handle;
-    float *memory = device_floats(NULL, 1);
+    float *memory = gpu_floats(NULL, 1);
 
     cudaIpcGetMemHandle(&handle, memory);
     tell(&child, &handle, sizeof handle);
@@ -201,7 +201,7 @@ START_TEST(the_dead_hold_nothing)
 {
     struct peer child = peer_start(hold);
     cudaIpcMemHandle_t handle;
-    float *memory = device_floats(NULL, 1);
+    float *memory = gpu_floats(NULL, 1);
 
     ok(cudaIpcGetMemHandle(&handle, memory));
     tell(&child, &handle, sizeof handle);
@@ -231,7 +231,7 @@ static void open_on_the_other_device(struct peer *parent)
 
 static void reach_across(void)
 {
-    float *memory = device_floats(NULL, 1);
+    float *memory = gpu_floats(NULL, 1);
 
     cudaSetDevice(1);
     test_scale(memory, 1, 1, 1, stream_create());
@@ -263,7 +263,7 @@ START_TEST(peers)
     ok(cudaDeviceGetPCIBusId(bus, sizeof bus, 1));
     gives(cudaErrorInvalidDevice, cudaSetDevice(2));
 
-    memory = device_floats(&one, 1);
+    memory = gpu_floats(&one, 1);
     ok(cudaIpcGetMemHandle(&handle, memory));
     tell(&child, &handle, sizeof handle);
     peer_end(&child);

@@ -13,7 +13,7 @@
 
 START_TEST(streams_run_later)
 {
-    float zero = 0, *memory = device_floats(&zero, 1);
+    float zero = 0, *memory = gpu_floats(&zero, 1);
     cudaStream_t stream = stream_create();
     volatile int *gate;
 
@@ -37,7 +37,7 @@ END_TEST
 
 START_TEST(streams_keep_order)
 {
-    float one = 1, *memory = device_floats(&one, 1), expected = 1;
+    float one = 1, *memory = gpu_floats(&one, 1), expected = 1;
     cudaStream_t stream = stream_create();
 
     for (int i = 0; i < 200; i++) {
@@ -100,7 +100,7 @@ END_TEST
 
 START_TEST(events_order_streams)
 {
-    float zero = 0, *memory = device_floats(&zero, 1);
+    float zero = 0, *memory = gpu_floats(&zero, 1);
     cudaStream_t streams[2] = {stream_create(), stream_create()};
     cudaEvent_t event = event_create(cudaEventDisableTiming);
     float expected = 0;
@@ -158,7 +158,7 @@ END_TEST
 
 static void copy_from_pageable_memory(void)
 {
-    float value = 0, *memory = device_floats(NULL, 1);
+    float value = 0, *memory = gpu_floats(NULL, 1);
 
     cudaMemcpyAsync(memory, &value, sizeof value, cudaMemcpyHostToDevice, stream_create());
 }
@@ -172,7 +172,7 @@ static void give_a_kernel_host_memory(void)
 
 static void give_a_kernel_freed_memory(void)
 {
-    float *kept = device_floats(NULL, 1), *memory = device_floats(NULL, 1);
+    float *kept = gpu_floats(NULL, 1), *memory = gpu_floats(NULL, 1);
 
     cudaFree(memory);
     cudaFree(kept + 1);
@@ -181,7 +181,7 @@ static void give_a_kernel_freed_memory(void)
 
 static void diverge(enum test_divergence how)
 {
-    test_diverge(how, device_floats(NULL, 64), NULL);
+    test_diverge(how, gpu_floats(NULL, 64), NULL);
     cudaDeviceSynchronize();
 }
 
@@ -285,7 +285,7 @@ END_TEST
 
 START_TEST(capture)
 {
-    float one = 1, *memory = device_floats(&one, 1), *copy = device_floats(NULL, 1), *extra;
+    float one = 1, *memory = gpu_floats(&one, 1), *copy = gpu_floats(NULL, 1), *extra;
     cudaStream_t stream = stream_create();
     cudaEvent_t mark = event_create(cudaEventDisableTiming), shared;
     enum cudaStreamCaptureStatus status;
@@ -337,7 +337,7 @@ END_TEST
 
 static void launch_a_graph_of_freed_memory(void)
 {
-    float *memory = device_floats(NULL, 1);
+    float *memory = gpu_floats(NULL, 1);
     cudaStream_t stream = stream_create();
     cudaGraph_t graph;
     cudaGraphExec_t runnable;
@@ -347,7 +347,7 @@ static void launch_a_graph_of_freed_memory(void)
     ok(cudaStreamEndCapture(stream, &graph));
     ok(cudaGraphInstantiate(&runnable, graph, 0));
     ok(cudaFree(memory));
-    ck_assert_ptr_eq(memory, device_floats(NULL, 1));
+    ck_assert_ptr_eq(memory, gpu_floats(NULL, 1));
     cudaGraphLaunch(runnable, stream);
 }
 
@@ -363,7 +363,7 @@ START_TEST(a_planted_fault_stays)
     cudaStream_t stream;
 
     setenv("GPU_DOUBLE_FAULT_KERNEL", "3", 1);
-    memory = device_floats(&zero, 1);
+    memory = gpu_floats(&zero, 1);
     stream = stream_create();
     ok(test_scale(memory, 1, 1, 1, stream));
     ok(test_scale(memory, 1, 1, 1, stream));
@@ -384,8 +384,8 @@ START_TEST(barriers)
 
     for (int i = 0; i < BLOCKS * 64; i++)
         values[i] = (float)(i % 97);
-    memory = device_floats(values, BLOCKS * 64);
-    sums = device_floats(NULL, BLOCKS);
+    memory = gpu_floats(values, BLOCKS * 64);
+    sums = gpu_floats(NULL, BLOCKS);
     ok(test_sum(memory, BLOCKS, sums, NULL));
     ok(cudaMemcpy(found, sums, sizeof found, cudaMemcpyDeviceToHost));
     for (int b = 0; b < BLOCKS; b++) {

@@ -201,7 +201,7 @@ static void create_stage(int s)
     const struct plan_stage *plan = &segment->header->plan.stages[s - 1];
     struct actor *actor = &actors[s - 1];
     struct stage *stage = &actor->stage;
-    const struct link_waiter waiter = {.moment = pending_moment, .context = stage};
+    const struct device_waiter waiter = {.moment = pending_moment, .context = stage};
     struct error error;
 
     *stage = (struct stage){

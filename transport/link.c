@@ -5,27 +5,9 @@
 /* A handle names a whole block of a GPU's memory. Allocations of a multiple of this have blocks of their own. */
 enum { ARENA_UNIT_BYTES = 2 << 20 };
 
-static int wait_a_moment(const struct links *links, struct error *error)
-{
-    return links->waiter.moment(links->waiter.context, error);
-}
-
-static int await_mark(const struct links *links, uint64_t mark, struct error *error)
-{
-    int reached;
-
-    while ((reached = links->device->type->reached(links->device, mark, error)) == 0)
-        if (wait_a_moment(links, error))
-            return -1;
-    return reached < 0 ? -1 : 0;
-}
-
-/* For all that is queued. */
 static int await_queue(const struct links *links, struct error *error)
 {
-    uint64_t mark;
-
-    return links->device->type->mark(links->device, &mark, error) || await_mark(links, mark, error) ? -1 : 0;
+    return device_await_all(links->device, &links->waiter, error);
 }
 
 /* Calls it for each end that there is, until one fails. */
@@ -74,7 +56,7 @@ static int meet(const struct links *links, const struct link_end *end, enum ring
     const _Atomic int32_t *other = &end->ring.ring->meeting[!end->side];
 
     while (atomic_load_explicit(other, memory_order_acquire) < (int32_t)meeting)
-        if (wait_a_moment(links, error))
+        if (links->waiter.moment(links->waiter.context, error))
             return -1;
     return 0;
 }
@@ -171,7 +153,7 @@ static void prepare_end(struct links *links, struct link_end *end, enum ring_sid
 }
 
 int links_open(struct links *links, const struct segment *segment, int stage, struct device *device,
-               const struct link_waiter *waiter, struct error *error)
+               const struct device_waiter *waiter, struct error *error)
 {
     *links = (struct links){.segment = segment, .stage = stage, .device = device, .waiter = *waiter};
     prepare_end(links, &links->down_in, RING_CONSUMER, stage - 1);
@@ -291,7 +273,7 @@ int link_release(struct links *links, struct link_end *end, uint64_t n, struct e
     if (freed)
         failed = links->device->type->event_record(links->device, freed[n % slots], error);
     else if (end->path == LINK_STAGED)
-        failed = await_mark(links, end->copied[n % slots], error);
+        failed = device_await(links->device, end->copied[n % slots], &links->waiter, error);
     else if (end->path == LINK_DEVICE)
         failed = await_queue(links, error);
     if (failed)

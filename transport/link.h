@@ -16,12 +16,6 @@
 #include "transport/ring.h"
 #include "transport/segment.h"
 
-/* How the owner of the ends waits for whatever it may be: sleeps a moment; -1 if the run is aborted. */
-struct link_waiter {
-    int (*moment)(void *context, struct error *error);
-    void *context;
-};
-
 struct link_end {
     struct ring_end ring; /* .ring NULL where the stage has no neighbour; nothing else is then allowed */
     enum ring_side side;
@@ -39,14 +33,14 @@ struct links {
     const struct segment *segment;
     int stage;
     struct device *device;
-    struct link_waiter waiter;
-    void *arena; /* of the device: all slots that neighbours open; NULL if there are none */
+    struct device_waiter waiter; /* whose moment fails when the run is aborted */
+    void *arena;                 /* of the device: all slots that neighbours open; NULL if there are none */
     struct link_end down_in, down_out, up_in, up_out;
 };
 
 /* Allocates what this stage owns and exports it to its neighbours. The device and the segment outlive the links. */
 int links_open(struct links *links, const struct segment *segment, int stage, struct device *device,
-               const struct link_waiter *waiter, struct error *error);
+               const struct device_waiter *waiter, struct error *error);
 
 /* Waits for the neighbours' exports and opens them. Before any other call below. */
 int links_connect(struct links *links, struct error *error);

@@ -27,7 +27,7 @@ cudaEvent_t event_create(unsigned flags)
     return event;
 }
 
-float *device_floats(const float *values, int count)
+float *gpu_floats(const float *values, int count)
 {
     float *memory;
 

@@ -15,7 +15,7 @@ cudaStream_t stream_create(void);
 cudaEvent_t event_create(unsigned flags);
 
 /* Device memory with these values; with NaNs if they are NULL. */
-float *device_floats(const float *values, int count);
+float *gpu_floats(const float *values, int count);
 
 float first_float(const float *device_memory);
 

@@ -279,7 +279,7 @@ static int exchange_messages(struct worker *worker, struct error *error)
 
 static int start(struct worker *worker, const struct segment *segment, struct error *error)
 {
-    const struct link_waiter waiter = {.moment = moment, .context = &worker->stage};
+    const struct device_waiter waiter = {.moment = moment, .context = &worker->stage};
     struct links *links = &worker->stage.links;
 
     worker->stage.segment = segment;
