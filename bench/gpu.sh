@@ -9,41 +9,18 @@
 #   ROUNDS=5         of measurements
 #   IMAGES=60000     to train on in each
 # Exit status 77: there is no GPU.
-set -eu
 export LC_ALL=C
-
-if [ $# -ne 1 ]; then
-    echo "usage: bench/gpu.sh BUILD" >&2
-    exit 2
-fi
-build=$(cd "$1" && pwd)
-root=$(cd "$(dirname "$0")/.." && pwd)
+. "$(dirname "$0")/common.sh"
 python=${PYTHON:-python3}
 rounds=${ROUNDS:-5}
 images=${IMAGES:-60000}
 tab=$(printf '\t')
-
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-trap 'exit 1' HUP INT TERM
 
 "$build/tpcoord" devices >"$scratch/devices"
 if ! grep -q '^gpu 0 .* compute capability' "$scratch/devices"; then
     sed -n 's/^no GPU can be used/bench: &/p; s/^gpu 0 *cannot be used/bench: GPU 0 &/p' "$scratch/devices"
     exit 77
 fi
-
-# Runs a command, after showing it so that anyone can run it again. Leaves its output in $scratch.
-run() {
-    echo "+ $*"
-    "$@" >"$scratch/output" 2>"$scratch/errors"
-}
-
-fail() {
-    cat "$scratch/output" "$scratch/errors" >&2
-    echo "bench: the last command $1" >&2
-    exit 1
-}
 
 # NAME FIGURE: one measurement, in images per second.
 record() {
@@ -57,7 +34,7 @@ train() {
     run "$build/tpcoord" run "$root/configs/resnet.ini" --quiet --json - --epochs 1 --set "run.output=$scratch" \
         --set device.backend=cuda --set "device.map=$(seq -s, "$2" | sed 's/[0-9][0-9]*/0/g')" \
         --set "device.graphs=$3" --set "data.limit=$images" --set "pipeline.stages=$2" || fail "failed"
-    record "$1" "$(sed -n 's/^  "images_per_second": \([0-9.]*\).*/\1/p' "$scratch/output")"
+    record "$1" "$(images_per_second "$scratch/output")"
 }
 
 # NAME OPTION...

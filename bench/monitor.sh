@@ -7,22 +7,11 @@
 #   ROUNDS=5         pairs of runs
 #   IMAGES=25600     to train on in each run
 #   VIEW=schedule    that the monitor shows
-set -eu
 export LC_ALL=C.UTF-8 TERM=xterm-256color
-
-if [ $# -ne 1 ]; then
-    echo "usage: bench/monitor.sh BUILD" >&2
-    exit 2
-fi
-build=$(cd "$1" && pwd)
-root=$(cd "$(dirname "$0")/.." && pwd)
+. "$(dirname "$0")/common.sh"
 rounds=${ROUNDS:-5}
 images=${IMAGES:-25600}
 view=${VIEW:-schedule}
-
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-trap 'exit 1' HUP INT TERM
 
 # Prints the run's images/s.
 train() {
@@ -31,7 +20,7 @@ train() {
         cat "$scratch/errors" >&2
         exit 1
     }
-    sed -n 's/^  "images_per_second": \([0-9.]*\).*/\1/p' "$scratch/report"
+    images_per_second "$scratch/report"
 }
 
 # Percent of one core that a process has taken since it began.

@@ -12,23 +12,12 @@
 #   ORDER=dynamic
 #   STAGES=2
 #   IMAGES=6400      to train on in each
-set -eu
 export LC_ALL=C
-
-if [ $# -ne 1 ]; then
-    echo "usage: bench/prediction.sh BUILD" >&2
-    exit 2
-fi
-build=$(cd "$1" && pwd)
-root=$(cd "$(dirname "$0")/.." && pwd)
+. "$(dirname "$0")/common.sh"
 systems=${SYSTEMS:-timeprest pipedream gpipe}
 order=${ORDER:-dynamic}
 stages=${STAGES:-2}
 images=${IMAGES:-6400}
-
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-trap 'exit 1' HUP INT TERM
 
 # VERB JSON OPTION...: runs tpcoord on the system at hand.
 tpcoord() {

@@ -8,36 +8,13 @@
 #   PYTHON=python3   interpreter that has PyTorch
 #   ROUNDS=3         of measurements
 #   IMAGES=12800     to train on in each
-set -eu
 export LC_ALL=C
-
-if [ $# -ne 1 ]; then
-    echo "usage: bench/run.sh BUILD" >&2
-    exit 2
-fi
-build=$(cd "$1" && pwd)
-root=$(cd "$(dirname "$0")/.." && pwd)
+. "$(dirname "$0")/common.sh"
 python=${PYTHON:-python3}
 rounds=${ROUNDS:-3}
 images=${IMAGES:-12800}
 cores=$(nproc)
 tab=$(printf '\t')
-
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-trap 'exit 1' HUP INT TERM
-
-# Runs a command, after showing it so that anyone can run it again. Leaves its output in $scratch.
-run() {
-    echo "+ $*"
-    "$@" >"$scratch/output" 2>"$scratch/errors"
-}
-
-fail() {
-    cat "$scratch/output" "$scratch/errors" >&2
-    echo "bench: the last command $1" >&2
-    exit 1
-}
 
 # NAME CORES FIGURE: one measurement, in images per second on so many cores.
 record() {
@@ -51,7 +28,7 @@ train() {
     busy=$(($2 * $3 < cores ? $2 * $3 : cores))
     run "$build/tpcoord" run "$root/configs/resnet.ini" --quiet --json - --epochs 1 --set "run.output=$scratch" \
         --set "data.limit=$images" --set "pipeline.stages=$2" --set "device.threads=$3" || fail "failed"
-    record "$1" "$busy" "$(sed -n 's/^  "images_per_second": \([0-9.]*\).*/\1/p' "$scratch/output")"
+    record "$1" "$busy" "$(images_per_second "$scratch/output")"
 }
 
 # Architecture, mini-batch and micro-batches of configs/resnet.ini.
