@@ -1,3 +1,4 @@
+#include "base/numbers.h"
 #include "kernels/cuda/engine.h"
 #include "kernels/cuda/kernels.h"
 
@@ -56,7 +57,7 @@ static int backward_input(struct layer_kernel *kernel, const struct backward_cal
     bool add = call->add_weight_gradient;
 
     for (int first = 0; first < call->groups; first += BATCH_NORM_GROUPS) {
-        const int left = call->groups - first, count = left < BATCH_NORM_GROUPS ? left : BATCH_NORM_GROUPS;
+        const int count = min_int(call->groups - first, BATCH_NORM_GROUPS);
 
         if (call->group_start[first] == call->group_start[first + count])
             continue;

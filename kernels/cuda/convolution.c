@@ -6,6 +6,7 @@
  *                                                    filters' gradient [K][L] = output gradient^T columns */
 #include <stdlib.h>
 
+#include "base/numbers.h"
 #include "kernels/cuda/cudnn.h"
 #include "kernels/cuda/engine.h"
 #include "kernels/cuda/kernels.h"
@@ -213,7 +214,7 @@ static int run(struct layer_kernel *kernel, enum direction direction, int rows, 
         return 0;
     samples = samples_at_once(&kernel->layer, rows);
     for (int begin = 0; begin < rows; begin += samples)
-        if (some[direction](kernel, call, begin, rows - begin < samples ? rows - begin : samples, error))
+        if (some[direction](kernel, call, begin, min_int(samples, rows - begin), error))
             return -1;
     return 0;
 }

@@ -19,15 +19,15 @@ namespace
 
 const struct {
     cublasStatus_t status;
-    const char *name, *text;
+    const char *text;
 } statuses[] = {
-    {CUBLAS_STATUS_SUCCESS, "CUBLAS_STATUS_SUCCESS", "success"},
-    {CUBLAS_STATUS_NOT_INITIALIZED, "CUBLAS_STATUS_NOT_INITIALIZED", "the library was not initialized"},
-    {CUBLAS_STATUS_ALLOC_FAILED, "CUBLAS_STATUS_ALLOC_FAILED", "the resource allocation failed"},
-    {CUBLAS_STATUS_INVALID_VALUE, "CUBLAS_STATUS_INVALID_VALUE", "an invalid value was used as input"},
-    {CUBLAS_STATUS_EXECUTION_FAILED, "CUBLAS_STATUS_EXECUTION_FAILED", "the function failed to launch on the GPU"},
-    {CUBLAS_STATUS_INTERNAL_ERROR, "CUBLAS_STATUS_INTERNAL_ERROR", "an internal operation failed"},
-    {CUBLAS_STATUS_NOT_SUPPORTED, "CUBLAS_STATUS_NOT_SUPPORTED", "the functionality is not supported"},
+    {CUBLAS_STATUS_SUCCESS, "success"},
+    {CUBLAS_STATUS_NOT_INITIALIZED, "the library was not initialized"},
+    {CUBLAS_STATUS_ALLOC_FAILED, "the resource allocation failed"},
+    {CUBLAS_STATUS_INVALID_VALUE, "an invalid value was used as input"},
+    {CUBLAS_STATUS_EXECUTION_FAILED, "the function failed to launch on the GPU"},
+    {CUBLAS_STATUS_INTERNAL_ERROR, "an internal operation failed"},
+    {CUBLAS_STATUS_NOT_SUPPORTED, "the functionality is not supported"},
 };
 
 struct batch {
@@ -94,12 +94,6 @@ cublasStatus_t cublasDestroy_v2(cublasHandle_t handle)
     return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasGetVersion_v2(cublasHandle_t handle, int *version)
-{
-    *version = 130000;
-    return handle == nullptr ? CUBLAS_STATUS_NOT_INITIALIZED : CUBLAS_STATUS_SUCCESS;
-}
-
 /* As cuBLAS does, it forgets the workspace. */
 cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t streamId)
 {
@@ -123,15 +117,6 @@ cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t handle, void *workspace, siz
 cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t)
 {
     return handle == nullptr ? CUBLAS_STATUS_NOT_INITIALIZED : CUBLAS_STATUS_SUCCESS;
-}
-
-const char *cublasGetStatusName(cublasStatus_t status)
-{
-    for (const auto &row : statuses) {
-        if (row.status == status)
-            return row.name;
-    }
-    return "unknown status";
 }
 
 const char *cublasGetStatusString(cublasStatus_t status)

@@ -32,18 +32,6 @@ namespace
 constexpr size_t WORKSPACE = 32 << 10;
 constexpr int THOROUGH = 1; /* the number of the algorithm that wants it, whatever the direction */
 
-const struct {
-    cudnnStatus_t status;
-    const char *text;
-} statuses[] = {
-    {CUDNN_STATUS_SUCCESS, "CUDNN_STATUS_SUCCESS"},
-    {CUDNN_STATUS_NOT_INITIALIZED, "CUDNN_STATUS_NOT_INITIALIZED"},
-    {CUDNN_STATUS_BAD_PARAM, "CUDNN_STATUS_BAD_PARAM"},
-    {CUDNN_STATUS_NOT_SUPPORTED, "CUDNN_STATUS_NOT_SUPPORTED"},
-    {CUDNN_STATUS_INTERNAL_ERROR, "CUDNN_STATUS_INTERNAL_ERROR"},
-    {CUDNN_STATUS_EXECUTION_FAILED, "CUDNN_STATUS_EXECUTION_FAILED"},
-};
-
 void demand(cudnnTensorFormat_t format, cudnnDataType_t type, const char *what)
 {
     if (format != CUDNN_TENSOR_NHWC || type != CUDNN_DATA_FLOAT)
@@ -122,20 +110,6 @@ float factor(const void *pointer)
 }
 
 } // namespace
-
-size_t cudnnGetVersion(void)
-{
-    return 90000;
-}
-
-const char *cudnnGetErrorString(cudnnStatus_t status)
-{
-    for (const auto &row : statuses) {
-        if (row.status == status)
-            return row.text;
-    }
-    return "CUDNN_UNKNOWN_STATUS";
-}
 
 cudnnStatus_t cudnnCreate(cudnnHandle_t *handle)
 {

@@ -39,18 +39,15 @@ typedef struct cublasContext *cublasHandle_t;
 
 #define cublasCreate       cublasCreate_v2
 #define cublasDestroy      cublasDestroy_v2
-#define cublasGetVersion   cublasGetVersion_v2
 #define cublasSetStream    cublasSetStream_v2
 #define cublasSetWorkspace cublasSetWorkspace_v2
 #define cublasSgemm        cublasSgemm_v2
 
 cublasStatus_t cublasCreate_v2(cublasHandle_t *handle);
 cublasStatus_t cublasDestroy_v2(cublasHandle_t handle);
-cublasStatus_t cublasGetVersion_v2(cublasHandle_t handle, int *version);
 cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t streamId);
 cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t handle, void *workspace, size_t workspaceSizeInBytes);
 cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode);
-const char *cublasGetStatusName(cublasStatus_t status);
 const char *cublasGetStatusString(cublasStatus_t status);
 
 cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t transa, cublasOperation_t transb, int m, int n,

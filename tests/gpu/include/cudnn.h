@@ -84,8 +84,6 @@ typedef struct cudnnConvolutionBwdFilterAlgoPerfStruct {
     int reserved[3];
 } cudnnConvolutionBwdFilterAlgoPerf_t;
 
-size_t cudnnGetVersion(void);
-const char *cudnnGetErrorString(cudnnStatus_t status);
 cudnnStatus_t cudnnCreate(cudnnHandle_t *handle);
 cudnnStatus_t cudnnDestroy(cudnnHandle_t handle);
 cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t streamId);
