@@ -5,8 +5,8 @@
 
 #include <jansson.h>
 
+#include "board/segment.h"
 #include "stages/checkpoint.h"
-#include "transport/segment.h"
 
 enum { MANIFEST_FILES_MAX = MAX_STAGES * (MAX_STAGES + 1) };
 

@@ -7,7 +7,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
-#include "transport/segment.h"
+#include "board/segment.h"
 
 enum { PROCESS_TEXT_MAX = 96 };
 

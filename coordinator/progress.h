@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "transport/segment.h"
+#include "board/segment.h"
 
 enum { PROGRESS_LOSSES = 32, PROGRESS_MARKS = 16 };
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
-#include "transport/segment.h"
+#include "board/segment.h"
 
 struct outcome {
     enum run_state state;      /* RUN_FINISHED, RUN_INTERRUPTED or RUN_FAILED */

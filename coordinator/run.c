@@ -17,6 +17,7 @@
 #include "coordinator/trace.h"
 #include "coordinator/watchdog.h"
 #include "telemetry/drain.h"
+#include "transport/rings.h"
 
 /* How often the supervisor looks around of itself: seldom while stages train, more often for a trace or a recording, which
  * should lack no op, and while they start, as nothing but their state says that they are ready. */
@@ -341,7 +342,8 @@ static int attempt(struct run *run, struct checkpoint_set *from, struct error *e
 {
     const struct run_request *request = run->request;
 
-    if (room_check(request->plan, error) || segment_create(&run->segment, request->plan, request->folder, error))
+    if (room_check(request->plan, error) ||
+        segment_create(&run->segment, request->plan, rings_bytes, request->folder, error))
         return -1;
     run->drain.segment = &run->segment;
     checkpoints_begin(&run->checkpoints, &run->segment, request->folder, from);

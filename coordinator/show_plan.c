@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "transport/segment.h"
+#include "transport/rings.h"
 
 static double mebibytes(size_t bytes)
 {
@@ -389,7 +389,7 @@ json_t *plan_json(const struct plan *plan, const struct network *network)
                      "bubble_fraction", plan->bubble_fraction,
                      "costs_measured", (int)plan->costs_measured,
                      "gradient_slots", plan->gradient_slots,
-                     "shared_memory_bytes", (json_int_t)segment_size(plan),
+                     "shared_memory_bytes", (json_int_t)segment_size(plan, rings_bytes),
                      "stage", stages,
                      "config", config_json(&plan->config));
     /* clang-format on */

@@ -5,8 +5,8 @@
 
 #include <stdio.h>
 
+#include "board/segment.h"
 #include "plan/predict.h"
-#include "transport/segment.h"
 
 struct trace {
     FILE *file;

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "transport/segment.h"
+#include "board/segment.h"
 
 struct watchdog {
     uint64_t limit_ns; /* 0: never barks */

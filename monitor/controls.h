@@ -1,4 +1,4 @@
-/* What a monitor may ask of an interactive run (struct controls in transport/segment.h): pause, step, slow motion. */
+/* What a monitor may ask of an interactive run (struct controls in board/board.h): pause, step, slow motion. */
 #ifndef TP_MONITOR_CONTROLS_H
 #define TP_MONITOR_CONTROLS_H
 

@@ -6,6 +6,7 @@
 #include "monitor/runs.h"
 #include "monitor/source_internal.h"
 #include "telemetry/explain.h"
+#include "transport/rings.h"
 
 struct live {
     struct source source;
@@ -195,8 +196,8 @@ int source_attach(struct source **out, const char *run, struct error *error)
     live->source.kind = &kind;
     live->segment.fd = -1;
     result = runs_find(run, live->name, error);
-    if (result == 0 &&
-        (segment_open(&live->segment, live->name, error) || history_create(&live->log, &live->segment, error)))
+    if (result == 0 && (segment_open(&live->segment, live->name, rings_bytes, error) ||
+                        history_create(&live->log, &live->segment, error)))
         result = -1;
     if (result) {
         close_live(&live->source);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "telemetry/snapshot.h"
+#include "transport/rings.h"
 
 struct run {
     char segment[SEGMENT_NAME_MAX];
@@ -35,7 +36,7 @@ static void read_run(struct run *run)
     struct snapshot snapshot;
     struct segment segment;
 
-    if (segment_open(&segment, run->segment, &run->error))
+    if (segment_open(&segment, run->segment, rings_bytes, &run->error))
         return;
     snapshot_take(&snapshot, &segment);
     snprintf(run->folder, sizeof(run->folder), "%.*s", CONFIG_PATH_MAX - 1, snapshot.run_folder);

@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "board/segment.h"
 #include "plan/plan.h"
-#include "transport/segment.h"
 
 struct batches; /* opaque */
 

@@ -10,6 +10,7 @@
 
 #include "base/parse.h"
 #include "stages/stage.h"
+#include "transport/rings.h"
 
 /* For the signal handler alone. */
 static struct segment run;
@@ -114,7 +115,7 @@ int main(int argc, char **argv)
         return 2;
     }
     index = (int)stage;
-    if (segment_attach(&run, (int)descriptor, &error)) {
+    if (segment_attach(&run, (int)descriptor, rings_bytes, &error)) {
         fprintf(stderr, "tpstage %d: %s\n", index, error.text);
         return 1;
     }

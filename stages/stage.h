@@ -4,7 +4,7 @@
 #define TP_STAGES_STAGE_H
 
 #include "base/error.h"
-#include "transport/segment.h"
+#include "board/segment.h"
 
 struct stage; /* opaque outside stages/ */
 

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "transport/segment.h"
+#include "board/segment.h"
 
 struct drain {
     const struct segment *segment;

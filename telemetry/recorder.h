@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#include "transport/segment.h"
+#include "board/segment.h"
 
 struct recorder; /* opaque */
 

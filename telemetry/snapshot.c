@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/numbers.h"
+#include "transport/ring.h"
 
 /* So often a table that is just being rewritten is looked at again. A stage needs a microsecond for it; one that died
  * in it will never be done. */
@@ -162,12 +163,15 @@ static void take_stage(struct stage_snapshot *stage, const struct segment *segme
     snapshot_bound_stage(stage, &segment->header->plan);
 }
 
-static struct link_snapshot link_of(const struct ring *ring)
+static struct link_snapshot take_link(const struct segment *segment, int link, enum ring_direction direction)
 {
+    struct ring_end end;
+
+    ring_end_open(&end, segment, link, direction);
     return (struct link_snapshot){
-        .published = load(&ring->published),
-        .released = load(&ring->released),
-        .slots = ring->slots,
+        .published = load(&end.ring->published),
+        .released = load(&end.ring->released),
+        .slots = end.layout.slots,
     };
 }
 
@@ -197,8 +201,8 @@ void snapshot_take(struct snapshot *snapshot, const struct segment *segment)
     for (int s = 1; s <= snapshot->stage_count; s++)
         take_stage(&snapshot->stages[s - 1], segment, s);
     for (int l = 1; l < snapshot->stage_count; l++) {
-        snapshot->down[l - 1] = link_of(segment_ring_down(segment, l));
-        snapshot->up[l - 1] = link_of(segment_ring_up(segment, l));
+        snapshot->down[l - 1] = take_link(segment, l, RING_DOWN);
+        snapshot->up[l - 1] = take_link(segment, l, RING_UP);
     }
     snapshot->now_ns = clock_now_ns();
 }

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "transport/segment.h"
+#include "board/segment.h"
 
 /* One direction of the link between stages l and l + 1. */
 struct link_snapshot {

@@ -14,7 +14,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "transport/segment.h"
+#include "board/segment.h"
+#include "transport/rings.h"
 
 enum { ARGUMENTS_MAX = 32, OUTPUT_MAX = 1 << 17 };
 
@@ -536,7 +537,7 @@ static pid_t start_long_run(struct segment *segment)
 
     for (;;) {
         find_segment(child, name);
-        if (name[0] && segment_open(segment, name, &error) == 0) {
+        if (name[0] && segment_open(segment, name, rings_bytes, &error) == 0) {
             if (atomic_load(&segment_stage(segment, 3)->counters.ops) > 100)
                 return child;
             segment_close(segment);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "telemetry/drain.h"
+#include "transport/rings.h"
 
 /* After so many records the reader lets the writer overtake it, as the next one is then about to be overwritten. */
 enum { RECORDS = 20000000, TAKEN_TOGETHER = 3 };
@@ -19,7 +20,7 @@ static void set_up(void)
     struct error error;
 
     plan = (struct plan){.stage_count = 1, .schedule.microbatches = 1, .config.data.batch = 1};
-    ck_assert_msg(segment_create_private(&segment, &plan, &error) == 0, "%s", error.text);
+    ck_assert_msg(segment_create_private(&segment, &plan, rings_bytes, &error) == 0, "%s", error.text);
     drain = (struct drain){.segment = &segment};
 }
 

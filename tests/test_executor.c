@@ -20,6 +20,7 @@
 #include "tests/executor/explorer.h"
 #include "tests/support/planned.h"
 #include "tests/support/settings.h"
+#include "transport/rings.h"
 
 enum { DEPTH_MAX = 2000 };
 
@@ -234,8 +235,8 @@ static void create_stage(int s)
 
 static unsigned char *links(size_t *size)
 {
-    *size = explorer.segment.size - explorer.segment.header->rings_offset;
-    return (unsigned char *)explorer.segment.header + explorer.segment.header->rings_offset;
+    *size = rings_bytes(&explored);
+    return segment_channels(&explorer.segment);
 }
 
 static void add_number(struct fingerprint *print, uint64_t number)
@@ -370,7 +371,7 @@ static void restore(int depth)
 
 static void check_room(const struct ring_end *producer, const struct ring_end *consumer)
 {
-    require(ring_published(producer) - consumer->messages <= producer->ring->message_capacity,
+    require(ring_published(producer) - consumer->messages <= producer->layout.message_capacity,
             "a message is written over before it was read");
 }
 
@@ -396,10 +397,10 @@ static void check_end(void)
         if (s == 1)
             continue;
         require(ring_published(&stage->links.down_in.ring) == stage->links.down_in.ring.messages &&
-                    ring_room(&stage->links.down_in.ring) - stage->links.down_in.ring.ring->slots ==
+                    ring_room(&stage->links.down_in.ring) - stage->links.down_in.ring.layout.slots ==
                         stage->slots_before &&
                     ring_published(&stage->links.up_out.ring) == stage->links.up_out.ring.messages &&
-                    ring_room(&stage->links.up_out.ring) - stage->links.up_out.ring.ring->slots == stage->slots_before,
+                    ring_room(&stage->links.up_out.ring) - stage->links.up_out.ring.layout.slots == stage->slots_before,
                 "something is left on the link to stage %d", s);
     }
 }
@@ -474,7 +475,7 @@ static void explore_all(const char *const *overrides, int epochs, bool stops)
     explorer.epochs = epochs;
     explorer.stops = stops;
     schedule = plan_training(&explored);
-    ck_assert_msg(!segment_create_private(&explorer.segment, &explored, &error), "%s", error.text);
+    ck_assert_msg(!segment_create_private(&explorer.segment, &explored, rings_bytes, &error), "%s", error.text);
     if (explored.config.pipeline.order == RUN_STATIC)
         ck_assert_msg(!simulate_slots(&schedule, (struct link_slots){.gradients = explored.gradient_slots},
                                       &explorer.simulation, &error),

@@ -136,7 +136,7 @@ static struct link_end *find_event(const struct device_event *event, bool own, u
 
         if (!ends[e]->ring.ring || ends[e]->side != held_side || !ends[e]->events[side])
             continue;
-        for (*k = 0; *k < ends[e]->ring.ring->slots; ++*k)
+        for (*k = 0; *k < ends[e]->ring.layout.slots; ++*k)
             if (ends[e]->events[side][*k] == event)
                 return ends[e];
     }
@@ -206,7 +206,7 @@ static int record_first(struct device *device, struct device_event *event, struc
     uint64_t k;
     const struct link_end *end = find_event(event, true, &k);
 
-    if (end && (end->side == RING_CONSUMER || end->ring.messages >= end->ring.ring->slots))
+    if (end && (end->side == RING_CONSUMER || end->ring.messages >= end->ring.layout.slots))
         return 0;
     return rightly.event_record(device, event, error);
 }

@@ -22,9 +22,9 @@ static int each_end(struct links *links, int (*call)(struct links *, struct link
     return 0;
 }
 
-static size_t slots_bytes(const struct ring *ring)
+static size_t slots_bytes(const struct ring_layout *layout)
 {
-    return ring->slots * ring->slot_bytes;
+    return layout->slots * layout->slot_bytes;
 }
 
 /* One allocation for all slots that this stage's neighbours open, which stays where it is as long as the run lasts. */
@@ -35,7 +35,7 @@ static int allocate_arena(struct links *links, struct error *error)
 
     for (int k = 0; k < 2; k++)
         if (ends[k]->path == LINK_DEVICE)
-            bytes = ends[k]->ring.ring->arena_offset + slots_bytes(ends[k]->ring.ring);
+            bytes = ends[k]->ring.layout.arena_offset + slots_bytes(&ends[k]->ring.layout);
     if (bytes == 0)
         return 0;
     bytes = (bytes + ARENA_UNIT_BYTES - 1) / ARENA_UNIT_BYTES * ARENA_UNIT_BYTES;
@@ -61,22 +61,17 @@ static int meet(const struct links *links, const struct link_end *end, enum ring
     return 0;
 }
 
-/* Of the arena; behind it are those of the consumer's events, and then of the producer's. */
-static struct device_handle *handles_of(const struct links *links, const struct link_end *end)
-{
-    return (struct device_handle *)((unsigned char *)links->segment->header + end->ring.ring->handles_offset);
-}
-
 static uint64_t event_count(const struct link_end *end, enum ring_side side)
 {
-    return side == RING_CONSUMER ? end->ring.ring->slots : end->ring.ring->message_capacity;
+    return side == RING_CONSUMER ? end->ring.layout.slots : end->ring.layout.message_capacity;
 }
 
 /* Makes and exports this side's events, or opens the other's. */
 static int open_events(const struct links *links, struct link_end *end, enum ring_side side, struct error *error)
 {
     const struct device_type *type = links->device->type;
-    struct device_handle *handles = handles_of(links, end) + 1 + (side == RING_CONSUMER ? 0 : end->ring.ring->slots);
+    /* That of the arena is the first; then come those of the consumer's events, and then of the producer's. */
+    struct device_handle *handles = end->ring.handles + 1 + (side == RING_CONSUMER ? 0 : end->ring.layout.slots);
     struct device_event **events;
 
     if (links->segment->header->plan.config.device.sync == SYNC_HOST)
@@ -102,14 +97,14 @@ static void close_events(const struct links *links, struct link_end *end, enum r
 static int open_copies(const struct links *links, struct link_end *end, struct error *error)
 {
     const struct device_type *type = links->device->type;
-    const size_t bytes = slots_bytes(end->ring.ring);
+    const size_t bytes = slots_bytes(&end->ring.layout);
     void *slots;
 
     if (type->adopt_host(links->device, end->ring.data, bytes, error) ||
         type->allocate(links->device, &slots, bytes, "the links", error))
         return -1;
     end->slots = slots;
-    end->copied = calloc(end->ring.ring->slots, sizeof(*end->copied));
+    end->copied = calloc(end->ring.layout.slots, sizeof(*end->copied));
     return end->copied ? 0 : error_set(error, "out of memory");
 }
 
@@ -127,8 +122,8 @@ static int open_end(struct links *links, struct link_end *end, struct error *err
     if (end->path != LINK_DEVICE)
         return 0;
     if (end->side == RING_CONSUMER) {
-        end->slots = (unsigned char *)links->arena + end->ring.ring->arena_offset;
-        if (links->device->type->export_memory(links->device, links->arena, handles_of(links, end), error))
+        end->slots = (unsigned char *)links->arena + end->ring.layout.arena_offset;
+        if (links->device->type->export_memory(links->device, links->arena, end->ring.handles, error))
             return -1;
     }
     if (open_events(links, end, end->side, error))
@@ -140,15 +135,12 @@ static int open_end(struct links *links, struct link_end *end, struct error *err
 static void prepare_end(struct links *links, struct link_end *end, enum ring_side side, int neighbour)
 {
     const int link = neighbour < links->stage ? neighbour : links->stage;
-    struct ring *ring = NULL;
+    const bool down = (side == RING_PRODUCER) == (neighbour > links->stage);
 
-    if (link >= 1 && link < links->segment->header->stage_count)
-        ring = (side == RING_PRODUCER) == (neighbour > links->stage) ? segment_ring_down(links->segment, link)
-                                                                     : segment_ring_up(links->segment, link);
     *end = (struct link_end){.side = side, .neighbour = neighbour};
-    ring_end_open(&end->ring, links->segment, ring);
+    ring_end_open(&end->ring, links->segment, link, down ? RING_DOWN : RING_UP);
     end->slots = end->ring.data;
-    if (ring && links->device->type != &device_host)
+    if (end->ring.ring && links->device->type != &device_host)
         end->path = links->segment->header->plan.stages[link - 1].link;
 }
 
@@ -170,9 +162,9 @@ static int connect_end(struct links *links, struct link_end *end, struct error *
     if (meet(links, end, MEETING_EXPORTED, error))
         return -1;
     if (end->side == RING_PRODUCER) {
-        if (links->device->type->import_memory(links->device, handles_of(links, end), &end->opened, error))
+        if (links->device->type->import_memory(links->device, end->ring.handles, &end->opened, error))
             return -1;
-        end->slots = (unsigned char *)end->opened + end->ring.ring->arena_offset;
+        end->slots = (unsigned char *)end->opened + end->ring.layout.arena_offset;
     }
     return open_events(links, end, !end->side, error);
 }
@@ -217,13 +209,13 @@ int links_close(struct links *links, struct error *error)
 
 void *link_slot(const struct link_end *end, uint64_t n)
 {
-    return end->slots + n % end->ring.ring->slots * end->ring.ring->slot_bytes;
+    return end->slots + n % end->ring.layout.slots * end->ring.layout.slot_bytes;
 }
 
 int link_begin(struct links *links, struct link_end *end, uint64_t n, struct error *error)
 {
     struct device_event *const *freed = end->events[RING_CONSUMER];
-    const uint64_t slots = end->ring.ring->slots;
+    const uint64_t slots = end->ring.layout.slots;
 
     /* There is room: so the consumer has recorded what it has done with the slot's last use. */
     return freed && n >= slots ? links->device->type->event_wait(links->device, freed[n % slots], error) : 0;
@@ -239,7 +231,7 @@ int link_publish(struct links *links, struct link_end *end, const struct message
                                                (char *)link_slot(end, n) + offset, bytes, error))
         return -1;
     if (filled) {
-        if (type->event_record(links->device, filled[end->ring.messages % end->ring.ring->message_capacity], error))
+        if (type->event_record(links->device, filled[end->ring.messages % end->ring.layout.message_capacity], error))
             return -1;
     } else if (end->path != LINK_SHARED && await_queue(links, error)) {
         return -1;
@@ -252,13 +244,13 @@ int link_take(struct links *links, struct link_end *end, uint64_t n, size_t offs
 {
     const struct device_type *type = links->device->type;
     struct device_event *const *filled = end->events[RING_PRODUCER];
-    const struct ring *ring = end->ring.ring;
+    const struct ring_layout *layout = &end->ring.layout;
 
-    if (filled && type->event_wait(links->device, filled[end->ring.messages % ring->message_capacity], error))
+    if (filled && type->event_wait(links->device, filled[end->ring.messages % layout->message_capacity], error))
         return -1;
     if (end->path == LINK_STAGED && (type->copy(links->device, (char *)link_slot(end, n) + offset,
                                                 (char *)ring_slot(&end->ring, n) + offset, bytes, error) ||
-                                     type->mark(links->device, &end->copied[n % ring->slots], error)))
+                                     type->mark(links->device, &end->copied[n % layout->slots], error)))
         return -1;
     end->ring.messages++;
     return 0;
@@ -267,7 +259,7 @@ int link_take(struct links *links, struct link_end *end, uint64_t n, size_t offs
 int link_release(struct links *links, struct link_end *end, uint64_t n, struct error *error)
 {
     struct device_event *const *freed = end->events[RING_CONSUMER];
-    const uint64_t slots = end->ring.ring->slots;
+    const uint64_t slots = end->ring.layout.slots;
     int failed = 0;
 
     if (freed)

@@ -14,7 +14,6 @@
 
 #include "device/device.h"
 #include "transport/ring.h"
-#include "transport/segment.h"
 
 struct link_end {
     struct ring_end ring; /* .ring NULL where the stage has no neighbour; nothing else is then allowed */

@@ -1,32 +1,36 @@
 #include "transport/ring.h"
 
-#include <string.h>
-
-void ring_end_open(struct ring_end *end, const struct segment *segment, struct ring *ring)
+void ring_end_open(struct ring_end *end, const struct segment *segment, int link, enum ring_direction direction)
 {
-    unsigned char *base = (unsigned char *)segment->header;
+    const struct plan *plan = &segment->header->plan;
+    unsigned char *base = segment_channels(segment);
 
-    *end = (struct ring_end){.ring = ring};
-    if (!ring)
+    *end = (struct ring_end){.ring = NULL};
+    if (link < 1 || link >= plan->stage_count)
         return;
-    end->messages_base = (struct message *)(base + ring->messages_offset);
-    end->data = ring->handle_count > 0 ? NULL : base + ring->data_offset;
+    end->layout = ring_layout_of(plan, link, direction);
+    end->ring = (struct ring *)(base + end->layout.cursors_offset);
+    end->messages_base = (struct message *)(base + end->layout.messages_offset);
+    if (end->layout.handle_count > 0)
+        end->handles = (struct device_handle *)(base + end->layout.handles_offset);
+    else
+        end->data = base + end->layout.data_offset;
 }
 
 uint64_t ring_room(const struct ring_end *end)
 {
     /* Pairs with ring_release: the consumer's last read of the slot is over. */
-    return atomic_load_explicit(&end->ring->released, memory_order_acquire) + end->ring->slots;
+    return atomic_load_explicit(&end->ring->released, memory_order_acquire) + end->layout.slots;
 }
 
 void *ring_slot(const struct ring_end *end, uint64_t n)
 {
-    return end->data + n % end->ring->slots * end->ring->slot_bytes;
+    return end->data + n % end->layout.slots * end->layout.slot_bytes;
 }
 
 void ring_publish(struct ring_end *end, const struct message *message)
 {
-    end->messages_base[end->messages % end->ring->message_capacity] = *message;
+    end->messages_base[end->messages % end->layout.message_capacity] = *message;
     end->messages++;
     /* Pairs with ring_published: slot and message are written. */
     atomic_store_explicit(&end->ring->published, end->messages, memory_order_release);
@@ -39,7 +43,7 @@ uint64_t ring_published(const struct ring_end *end)
 
 const struct message *ring_message(const struct ring_end *end, uint64_t k)
 {
-    return &end->messages_base[k % end->ring->message_capacity];
+    return &end->messages_base[k % end->layout.message_capacity];
 }
 
 void ring_release(struct ring_end *end, uint64_t n)

@@ -1,5 +1,5 @@
-/* The two ends of one direction of a link (struct ring in transport/segment.h): named acquire and release operations,
- * no waiting. A full or empty ring is answered with "not yet"; the caller sleeps on its doorbell.
+/* The two ends of one direction of a link (transport/rings.h): named acquire and release operations, no waiting. A full or
+ * empty ring is answered with "not yet"; the caller sleeps on its doorbell.
  *
  * Memory order: what the producer writes into a slot and a message happens before ring_publish's release store of
  * `published`, which ring_published's acquire load reads. What the consumer reads from a slot happens before
@@ -7,21 +7,20 @@
 #ifndef TP_TRANSPORT_RING_H
 #define TP_TRANSPORT_RING_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "transport/segment.h"
+#include "transport/rings.h"
 
 /* One process's view of an end. */
 struct ring_end {
     struct ring *ring; /* NULL: the stage has no neighbour there */
+    struct ring_layout layout;
     struct message *messages_base;
+    struct device_handle *handles;
     unsigned char *data; /* its slots; LINK_DEVICE: none */
     uint64_t messages;   /* that this end has published, or taken, since the run began */
 };
 
-/* `ring` may be NULL; no other operation is then allowed. */
-void ring_end_open(struct ring_end *end, const struct segment *segment, struct ring *ring);
+/* Of link l. If there is none (l = 0 or W) the end's `ring` is NULL, and no other operation is allowed. */
+void ring_end_open(struct ring_end *end, const struct segment *segment, int link, enum ring_direction direction);
 
 /* Producer: the n-th slot's worth of data since the run began (0-based) may be written when n < ring_room. */
 uint64_t ring_room(const struct ring_end *end);

@@ -12,6 +12,7 @@
 #include "telemetry/recording.h"
 #include "telemetry/recording_format.h"
 #include "tests/fuzz/fuzz.h"
+#include "transport/rings.h"
 
 enum { CUT = 1, LEAVE_CHECKSUMS = 2, PATCH_HEADER = 4, PATCHES_MAX = 64, OPS = 40, MOMENTS = 3 };
 
@@ -28,7 +29,7 @@ static void create(void)
     struct plan plan;
 
     fuzz_plan(&plan);
-    if (!file || segment_create_private(&segment, &plan, &error) ||
+    if (!file || segment_create_private(&segment, &plan, rings_bytes, &error) ||
         !(recorder = recorder_begin(file, &segment, UINT64_C(1) << 20)))
         abort();
     for (int k = 0; k < OPS; k++) {

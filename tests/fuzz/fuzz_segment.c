@@ -29,7 +29,7 @@ static void create(void)
 
     fuzz_plan(&plan);
     descriptor = memfd_create("segment", MFD_CLOEXEC);
-    if (segment_create_private(&sound, &plan, &error) || descriptor < 0 ||
+    if (segment_create_private(&sound, &plan, rings_bytes, &error) || descriptor < 0 ||
         write(descriptor, sound.header, sound.size) != (ssize_t)sound.size)
         abort();
 }
@@ -40,7 +40,7 @@ static struct part part(uint8_t index)
     const struct part parts[] = {
         {0, offsetof(struct segment_header, epochs)},
         {plan, sizeof(struct plan)},
-        {sound.header->rings_offset, (size_t)sound.header->ring_count * sizeof(struct ring)},
+        {sound.header->channels_offset, rings_bytes(&sound.header->plan)},
         {stage, offsetof(struct stage_block, telemetry.records) + sizeof(struct op_record)},
     };
 
@@ -70,17 +70,17 @@ static void patch_all(const uint8_t *data, size_t size, bool undo)
     }
 }
 
-static void read_ring(const struct segment *segment, struct ring *ring)
+static void read_ring(const struct segment *segment, int link, enum ring_direction direction)
 {
     struct ring_end end;
 
-    ring_end_open(&end, segment, ring);
-    for (uint64_t k = 0; k < ring->message_capacity; k++)
+    ring_end_open(&end, segment, link, direction);
+    for (uint64_t k = 0; k < end.layout.message_capacity; k++)
         fuzz_touch(ring_message(&end, k), sizeof(struct message));
-    fuzz_touch((const char *)segment->header + ring->handles_offset, ring->handle_count * sizeof(struct device_handle));
-    for (uint64_t n = 0; n < ring->slots && end.data; n++) {
+    fuzz_touch(end.handles, end.layout.handle_count * sizeof(struct device_handle));
+    for (uint64_t n = 0; n < end.layout.slots && end.data; n++) {
         fuzz_touch(ring_slot(&end, n), 1);
-        fuzz_touch((const char *)ring_slot(&end, n) + ring->slot_bytes - 1, 1);
+        fuzz_touch((const char *)ring_slot(&end, n) + end.layout.slot_bytes - 1, 1);
     }
 }
 
@@ -119,8 +119,8 @@ static void read_segment(const struct segment *segment)
             fuzz_touch(&record, sizeof(record));
     }
     for (int link = 1; link < segment->header->stage_count; link++) {
-        read_ring(segment, segment_ring_down(segment, link));
-        read_ring(segment, segment_ring_up(segment, link));
+        read_ring(segment, link, RING_DOWN);
+        read_ring(segment, link, RING_UP);
     }
 }
 
@@ -132,7 +132,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!sound.header)
         create();
     patch_all(data, size, false);
-    if (segment_attach(&segment, dup(descriptor), &error) == 0) {
+    if (segment_attach(&segment, dup(descriptor), rings_bytes, &error) == 0) {
         read_segment(&segment);
         segment_close(&segment);
     }

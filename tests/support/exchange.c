@@ -418,7 +418,7 @@ double exchange_run(const struct exchange *exchange, int *results)
 
     ck_assert_int_le(exchange->starts, STARTS_MAX);
     for (int k = 0; k < exchange->starts; k++)
-        ck_assert_msg(!segment_create_private(&segments[k], &plan, &error), "%s", error.text);
+        ck_assert_msg(!segment_create_private(&segments[k], &plan, rings_bytes, &error), "%s", error.text);
     for (int s = 0; s < exchange->stages; s++)
         pids[s] = fork_stage(exchange, segments, s + 1);
     for (int ended = 0; ended < exchange->stages; ended++) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tests/support/planned.h"
+#include "transport/rings.h"
 
 void pipeline_create(struct pipeline *pipeline, const char *const *overrides)
 {
@@ -18,7 +19,7 @@ void pipeline_create_in(struct pipeline *pipeline, const char *const *overrides,
 
     memset(pipeline, 0, sizeof(*pipeline));
     planned(&pipeline->plan, &pipeline->network, overrides, true);
-    ck_assert_msg(!segment_create_private(&pipeline->segment, &pipeline->plan, &error), "%s", error.text);
+    ck_assert_msg(!segment_create_private(&pipeline->segment, &pipeline->plan, rings_bytes, &error), "%s", error.text);
     snprintf(pipeline->segment.header->run_folder, CONFIG_PATH_MAX, "%s", folder);
     checkpoints_begin(&pipeline->checkpoints, &pipeline->segment, pipeline->segment.header->run_folder, from);
     for (int s = 1; s <= pipeline->plan.stage_count; s++)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "transport/rings.h"
 
 enum { ARGUMENTS_MAX = 32, TEXT_MAX = 1 << 20, TEXTS = 4, PATH_LENGTH = 256 };
 
@@ -227,7 +228,7 @@ bool program_segment(pid_t coordinator, const char *name, struct segment *segmen
     struct error error;
 
     find_segment(coordinator, shared);
-    if (!shared[0] || segment_open(segment, shared, &error))
+    if (!shared[0] || segment_open(segment, shared, rings_bytes, &error))
         return false;
     const char *folder = segment->header->run_folder;
     if (strlen(folder) >= strlen(name) && strcmp(folder + strlen(folder) - strlen(name), name) == 0)

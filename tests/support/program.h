@@ -5,7 +5,7 @@
 #include <jansson.h>
 #include <sys/types.h>
 
-#include "transport/segment.h"
+#include "board/segment.h"
 
 struct program {
     char path[256], monitor[256]; /* of tpcoord and tpmon */

@@ -1,5 +1,7 @@
+#include "board/activity.h"
+
 #include "base/numbers.h"
-#include "transport/segment.h"
+#include "plan/config.h"
 
 /* Places in the word, from the lowest bit: mini-batch 32, first micro-batch 8, count 8, then the small enums. */
 enum { FIRST_AT = 32, COUNT_AT = 40, OP_AT = 48, PHASE_AT = 51, CAUSE_AT = 52, KIND_AT = 55 };

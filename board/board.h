@@ -1,21 +1,19 @@
-/* The run's one shared-memory segment: the plan, one block per stage (state, counters, doorbell, telemetry ring), and
- * the links between neighbours. The coordinator creates it, the stages inherit its descriptor, monitors open it by
- * name, read-only.
+/* What a run shows and is told, as it lies in the run's shared-memory segment (board/segment.h): the plan, the run's state
+ * and results, the controls, and one block per stage (state, counters, doorbell, telemetry ring, version table). Behind it
+ * lies a region for channels, whose contents are transport's.
  *
- * Everything in it is found through offsets that were checked when the segment was opened; no pointer is stored in it.
- * Fields that two processes touch are atomic; what else is written is written before the release store that
- * publishes it. */
-#ifndef TP_TRANSPORT_SEGMENT_H
-#define TP_TRANSPORT_SEGMENT_H
+ * No pointer is stored in it. Fields that two processes touch are atomic; what else is written is written before the
+ * release store that publishes it. */
+#ifndef TP_BOARD_BOARD_H
+#define TP_BOARD_BOARD_H
 
 #include <semaphore.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
-#include "base/error.h"
+#include "board/activity.h"
 #include "plan/plan.h"
 #include "schedule/schedule.h"
 #include "schedule/versions.h"
@@ -23,7 +21,7 @@
 #define SEGMENT_MAGIC UINT64_C(0x0a6e75722d7074) /* "tp-run\n" */
 
 enum {
-    SEGMENT_VERSION = 5,
+    SEGMENT_VERSION = 6,
     TELEMETRY_RECORDS = 8192,
     STAGE_ERROR_MAX = 1024,
     EPOCHS_MAX = 1000,
@@ -33,30 +31,6 @@ enum {
 
 enum stage_state { STAGE_STARTING, STAGE_READY, STAGE_RUNNING, STAGE_DONE, STAGE_FAILED };
 enum run_state { RUN_STARTING, RUN_TRAINING, RUN_FINISHED, RUN_INTERRUPTED, RUN_FAILED };
-enum phase { PHASE_TRAIN, PHASE_EVALUATE, PHASES };
-
-/* What a stage does at a moment. */
-enum activity_kind {
-    ACTIVITY_NONE,   /* starting, between phases, done */
-    ACTIVITY_WAIT,   /* for `cause`, until it can run `op` */
-    ACTIVITY_HELD,   /* it could run `op`, but the controls hold it */
-    ACTIVITY_RUN,    /* runs `op` */
-    ACTIVITY_UPDATE, /* applies the update that follows `op` */
-    ACTIVITY_SAVE,   /* writes a checkpoint */
-    ACTIVITIES
-};
-
-struct activity {
-    enum activity_kind kind;
-    enum wait_cause cause; /* ACTIVITY_WAIT */
-    enum phase phase;
-    struct op op; /* all but NONE and SAVE */
-};
-
-/* In one word, so that a reader never sees half of it. Whatever word is unpacked, the result is in range: its enums and,
- * if it has an op, mini-batch and micro-batches from 1. */
-uint64_t activity_pack(const struct activity *activity);
-struct activity activity_unpack(uint64_t word);
 
 /* One op as it happened. */
 struct op_record {
@@ -171,32 +145,6 @@ struct stage_block {
     struct epoch_sums sums[EPOCHS_MAX]; /* of what was trained when saved[e - 1] was; stage W, training_ns stage 1 */
 };
 
-/* A link's message: one micro-batch's activation, or the gradient of the micro-batches that one backward covered. */
-struct message {
-    int32_t minibatch; /* in its phase, 1.. */
-    int16_t first, count;
-    int32_t version; /* down: the pin; up: the committed version */
-};
-
-/* LINK_DEVICE: a side has exported what is its own; and it has closed what it had opened of the other's. */
-enum ring_meeting { MEETING_AWAITED, MEETING_EXPORTED, MEETING_CLOSED };
-enum ring_side { RING_PRODUCER, RING_CONSUMER, RING_SIDES };
-
-/* One direction of a link: single producer, single consumer; both cursors only grow. A slot holds what one backward
- * covers (schedule_slot_size), slot = how many came before since the run began % slots, and is written row by row as
- * micro-batches come. */
-struct ring {
-    alignas(CACHE_LINE) _Atomic uint64_t published; /* messages; written by the producer */
-    alignas(CACHE_LINE) _Atomic uint64_t released;  /* slots that the consumer has let go */
-    alignas(CACHE_LINE) uint64_t slots;             /* constant from here on */
-    uint64_t slot_bytes, messages_offset, message_capacity;
-    uint64_t data_offset;  /* of the slots in the segment; LINK_DEVICE has them in the consumer's memory, */
-    uint64_t arena_offset; /* here in its arena */
-    uint64_t handles_offset, handle_count; /* LINK_DEVICE: struct device_handle of the arena, of an event
-                                                               per slot, and of one per message */
-    alignas(CACHE_LINE) _Atomic int32_t meeting[RING_SIDES]; /* enum ring_meeting of each side, written by it */
-};
-
 /* What a monitor may change in a run that was started with --interactive: the only memory of a run that a monitor
  * writes. It rings no doorbell; stages that are held look again every few milliseconds. */
 struct controls {
@@ -210,9 +158,9 @@ struct segment_header {
     _Atomic uint64_t magic; /* SEGMENT_MAGIC; stored last, so that nobody takes a half-written segment for a run */
     uint32_t version;
     uint32_t header_bytes, stage_block_bytes;
-    uint64_t size;                                         /* of the whole segment */
-    uint64_t controls_offset, stages_offset, rings_offset; /* the controls have a page of their own */
-    int32_t stage_count, ring_count; /* rings: link l (stages l, l+1; l = 1..W-1): down 2(l-1), up 2(l-1)+1 */
+    uint64_t size;                                            /* of the whole segment */
+    uint64_t controls_offset, stages_offset, channels_offset; /* the controls have a page of their own */
+    int32_t stage_count;
     int32_t coordinator_pid;
     uint64_t start_ns;  /* CLOCK_MONOTONIC */
     int64_t start_time; /* seconds since 1970 */
@@ -238,50 +186,5 @@ static inline uint64_t stop_point(int epoch, enum phase phase, int minibatch)
 {
     return (uint64_t)epoch << 33 | (uint64_t)phase << 32 | (uint32_t)minibatch;
 }
-
-/* A mapped segment. */
-struct segment {
-    struct segment_header *header;
-    size_t size;
-    int fd;
-    char name[64]; /* "" in those that did not create it by name */
-};
-
-/* Bytes that a plan's segment needs. */
-size_t segment_size(const struct plan *plan);
-
-/* Coordinator: creates "/tp-<uid>-<pid>-<random>", mode 0600, every page allocated (or the error says how much
- * /dev/shm would need), with the plan in it, and locked as long as a process of the run lives. What dead runs of the
- * same user have left is removed. The run is not interactive until header->interactive is set. */
-int segment_create(struct segment *segment, const struct plan *plan, const char *run_folder, struct error *error);
-
-/* In memory of this process alone, for stages that are threads. */
-int segment_create_private(struct segment *segment, const struct plan *plan, struct error *error);
-
-/* Stage: maps an inherited descriptor. Monitor: opens by name, read-only. Both check all that later reads rely on. */
-int segment_attach(struct segment *segment, int fd, struct error *error);
-int segment_open(struct segment *segment, const char *name, struct error *error);
-
-/* Monitor: maps the controls of an interactive run, writable. NULL and the reason if the run is not interactive. Unmap
- * with segment_close_controls. */
-struct controls *segment_open_controls(const struct segment *segment, const char *name, struct error *error);
-void segment_close_controls(struct controls *controls);
-
-/* The controls as a stage or the coordinator sees them. */
-struct controls *segment_controls(const struct segment *segment);
-
-void segment_unlink(const char *name);
-void segment_close(struct segment *segment);
-
-struct stage_block *segment_stage(const struct segment *segment, int stage); /* 1.. */
-struct ring *segment_ring_down(const struct segment *segment, int link);     /* link l: stage l -> l + 1 */
-struct ring *segment_ring_up(const struct segment *segment, int link);       /* link l: stage l + 1 -> l */
-
-/* Posts a stage's doorbell; and everybody's. */
-void segment_ring_doorbell(const struct segment *segment, int stage);
-void segment_ring_all(const struct segment *segment);
-
-/* Everybody ends now. */
-void segment_abort(const struct segment *segment);
 
 #endif

@@ -1,0 +1,61 @@
+/* The run's one shared-memory segment: the board (board/board.h), and the memory of its channels. The coordinator creates it,
+ * the stages inherit its descriptor, monitors open it by name, read-only. Everything in it is found through offsets that
+ * were checked when it was opened. */
+#ifndef TP_BOARD_SEGMENT_H
+#define TP_BOARD_SEGMENT_H
+
+#include "base/error.h"
+#include "board/board.h"
+
+/* A mapped segment. */
+struct segment {
+    struct segment_header *header;
+    size_t size;
+    int fd;
+    char name[64]; /* "" in those that did not create it by name */
+};
+
+/* Tells how many bytes a plan's channels need. The board gives them, and knows no more of channels. */
+typedef size_t channels_bytes(const struct plan *plan);
+
+/* Bytes that a plan's segment needs. */
+size_t segment_size(const struct plan *plan, channels_bytes *channels);
+
+/* Coordinator: creates "/tp-<uid>-<pid>-<random>", mode 0600, every page allocated (or the error says how much
+ * /dev/shm would need), with the plan in it, and locked as long as a process of the run lives. What dead runs of the
+ * same user have left is removed. The run is not interactive until header->interactive is set. */
+int segment_create(struct segment *segment, const struct plan *plan, channels_bytes *channels, const char *run_folder,
+                   struct error *error);
+
+/* In memory of this process alone, for stages that are threads. */
+int segment_create_private(struct segment *segment, const struct plan *plan, channels_bytes *channels,
+                           struct error *error);
+
+/* Stage: maps an inherited descriptor. Monitor: opens by name, read-only. Both check all that later reads rely on. */
+int segment_attach(struct segment *segment, int fd, channels_bytes *channels, struct error *error);
+int segment_open(struct segment *segment, const char *name, channels_bytes *channels, struct error *error);
+
+/* Monitor: maps the controls of an interactive run, writable. NULL and the reason if the run is not interactive. Unmap
+ * with segment_close_controls. */
+struct controls *segment_open_controls(const struct segment *segment, const char *name, struct error *error);
+void segment_close_controls(struct controls *controls);
+
+/* The controls as a stage or the coordinator sees them. */
+struct controls *segment_controls(const struct segment *segment);
+
+void segment_unlink(const char *name);
+void segment_close(struct segment *segment);
+
+struct stage_block *segment_stage(const struct segment *segment, int stage); /* 1.. */
+
+/* The channels' memory, as large as their plan needs, all 0 when the segment is created; it begins a page. */
+unsigned char *segment_channels(const struct segment *segment);
+
+/* Posts a stage's doorbell; and everybody's. */
+void segment_ring_doorbell(const struct segment *segment, int stage);
+void segment_ring_all(const struct segment *segment);
+
+/* Everybody ends now. */
+void segment_abort(const struct segment *segment);
+
+#endif
