@@ -21,7 +21,7 @@ CUDA_ARCH ?= 90
 PACKAGES := pkg-config g++ libdnnl-dev libinih-dev libjansson-dev zlib1g-dev libncurses-dev check dataset-fashion-mnist
 
 LIBRARIES := inih jansson zlib
-DIRS      := base device model kernels kernels/reference kernels/onednn data schedule plan board transport telemetry stages coordinator monitor
+DIRS      := base device model kernels kernels/reference kernels/onednn data schedule plan board transport telemetry checkpoint stages coordinator monitor
 PROGRAMS  := tpcoord tpstage tpmon
 MAINS     := coordinator/main.c stages/main.c monitor/main.c
 

@@ -95,7 +95,7 @@ struct epoch_sums {
     uint64_t training_ns;
 };
 
-/* Where a run begins: at the initial weights, or at what a checkpoint holds (stages/checkpoint.h). */
+/* Where a run begins: at the initial weights, or at what a checkpoint holds (checkpoint/checkpoint.h). */
 struct start {
     char set[CONFIG_PATH_MAX]; /* the checkpoint's folder; "": there is none, and all else is 0 but the epoch, 1 */
     int32_t files;             /* stages that have written one into it */

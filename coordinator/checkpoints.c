@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "board/segment.h"
+
 static bool is_whole(const struct manifest *manifest)
 {
     return manifest->minibatch == manifest->minibatches_per_epoch;

@@ -3,7 +3,7 @@
 #ifndef TP_COORDINATOR_CHECKPOINTS_H
 #define TP_COORDINATOR_CHECKPOINTS_H
 
-#include "coordinator/sets.h"
+#include "checkpoint/sets.h"
 
 struct checkpoints {
     const struct segment *segment;

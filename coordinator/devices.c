@@ -4,9 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "base/numbers.h"
 #include "coordinator/child.h"
-#include "coordinator/show_plan.h"
 #include "kernels/backend.h"
 
 /* A driver that hangs is known to happen; one that works answers within seconds. */

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/version.h"
 #include "coordinator/compare.h"
 #include "coordinator/options.h"

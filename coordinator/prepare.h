@@ -2,8 +2,8 @@
 #ifndef TP_COORDINATOR_PREPARE_H
 #define TP_COORDINATOR_PREPARE_H
 
+#include "checkpoint/sets.h"
 #include "coordinator/devices.h"
-#include "coordinator/sets.h"
 #include "coordinator/signals.h"
 #include "plan/plan.h"
 

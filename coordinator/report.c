@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "coordinator/progress.h"
 #include "coordinator/show_plan.h"
 

@@ -2,7 +2,7 @@
 #ifndef TP_COORDINATOR_RESUME_H
 #define TP_COORDINATOR_RESUME_H
 
-#include "coordinator/sets.h"
+#include "checkpoint/sets.h"
 
 /* Opens what `--resume=where` means: one set, or the newest of a run folder; "": the newest of the config's newest run
  * folder that has one, <run.output>/<run.name> or, if the run has no name, <run.output>/<the config file's and a time>.

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "coordinator/checkpoints.h"
 #include "coordinator/keep.h"
 #include "coordinator/process.h"
@@ -13,7 +14,6 @@
 #include "coordinator/report.h"
 #include "coordinator/room.h"
 #include "coordinator/run_folder.h"
-#include "coordinator/show_plan.h"
 #include "coordinator/trace.h"
 #include "coordinator/watchdog.h"
 #include "telemetry/drain.h"

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
+#include "plan/config_json.h"
 #include "transport/rings.h"
 
 static double mebibytes(size_t bytes)
@@ -234,18 +236,6 @@ int plan_print_grid(FILE *out, const struct plan *plan, int slots, int minibatch
     return 0;
 }
 
-json_t *text_json(const char *text)
-{
-    json_t *string = json_string(text);
-
-    return string ? string : json_null();
-}
-
-json_t *real_json(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
 json_t *memory_json(const size_t memory[MEMORY_CATEGORIES])
 {
     json_t *object = json_object();
@@ -302,37 +292,6 @@ static json_t *stage_json(const struct plan *plan, const struct network *network
                      "activation_sets", stage->activation_sets,
                      "memory_bytes", memory_json(stage->memory));
     /* clang-format on */
-}
-
-json_t *config_json(const struct config *config)
-{
-    json_t *object = json_object();
-    struct config_value value;
-
-    for (int i = 0; config_get(config, i, &value); i++) {
-        json_t *section = json_object_get(object, value.section), *member = NULL;
-
-        if (!section) {
-            section = json_object();
-            json_object_set_new(object, value.section, section);
-        }
-        switch (value.type) {
-        case CONFIG_INTEGER:
-            member = json_integer(value.integer);
-            break;
-        case CONFIG_REAL:
-            member = json_real(value.real);
-            break;
-        case CONFIG_BOOLEAN:
-            member = json_boolean(value.boolean);
-            break;
-        case CONFIG_TEXT:
-            member = text_json(value.text);
-            break;
-        }
-        json_object_set_new(section, value.key, member);
-    }
-    return object;
 }
 
 static json_t *rules_json(const struct plan *plan)
@@ -393,13 +352,4 @@ json_t *plan_json(const struct plan *plan, const struct network *network)
                      "stage", stages,
                      "config", config_json(&plan->config));
     /* clang-format on */
-}
-
-int json_print(FILE *out, const char *name, const json_t *object, struct error *error)
-{
-    if (!object)
-        return error_set(error, "out of memory for the JSON of %s", name);
-    if (json_dumpf(object, out, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) || fputc('\n', out) == EOF || fflush(out))
-        return error_set(error, "%s cannot be written: %s", name, strerror(errno));
-    return 0;
 }

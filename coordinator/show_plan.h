@@ -17,15 +17,6 @@ int plan_print_grid(FILE *out, const struct plan *plan, int slots, int minibatch
 /* The report of a run adds its own members to this object. NULL if out of memory; the caller drops the reference. */
 json_t *plan_json(const struct plan *plan, const struct network *network);
 
-/* {"section": {"key": value}} for all keys. */
-json_t *config_json(const struct config *config);
-
-/* Null for what is not UTF-8, which JSON cannot hold: a path may be anything. */
-json_t *text_json(const char *text);
-
-/* Null for what JSON does not know, infinity and NaN, to which a loss may well run. */
-json_t *real_json(double value);
-
 /* The sum of bytes by category. */
 size_t memory_total(const size_t memory[MEMORY_CATEGORIES]);
 
@@ -39,8 +30,5 @@ void place_print(FILE *out, const struct plan *plan, int stage);
 
 /* {"weights": .., "total": ..} from bytes by category. */
 json_t *memory_json(const size_t memory[MEMORY_CATEGORIES]);
-
-/* Writes the object and a newline. */
-int json_print(FILE *out, const char *name, const json_t *object, struct error *error);
 
 #endif

@@ -1,6 +1,6 @@
 #include "coordinator/show_prediction.h"
 
-#include "coordinator/show_plan.h"
+#include "base/json.h"
 
 static double milliseconds(int64_t nanoseconds)
 {

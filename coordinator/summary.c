@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "coordinator/show_plan.h"
+#include "base/json.h"
 
 /* Of a run's report, or of one of its stages. */
 typedef double measure(const json_t *object);

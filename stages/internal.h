@@ -2,12 +2,12 @@
 #ifndef TP_STAGES_INTERNAL_H
 #define TP_STAGES_INTERNAL_H
 
+#include "checkpoint/tensors.h"
 #include "schedule/simulate.h"
 #include "schedule/versions.h"
 #include "stages/batches.h"
 #include "stages/compute.h"
 #include "stages/stage.h"
-#include "stages/tensors.h"
 #include "stages/weights.h"
 #include "transport/link.h"
 

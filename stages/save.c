@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "stages/checkpoint.h"
+#include "checkpoint/checkpoint.h"
 #include "stages/internal.h"
 
 static const char momentum_prefix[] = "optimizer.momentum.";

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "stages/safetensors.h"
+#include "checkpoint/safetensors.h"
 #include "tests/support/compare.h"
 #include "tests/support/pipeline.h"
 #include "tests/support/settings.h"

@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "stages/safetensors.h"
+#include "checkpoint/safetensors.h"
 #include "tests/gpu/double.h"
 #include "tests/support/gpu.h"
 #include "tests/support/program.h"

@@ -16,7 +16,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
-#include "coordinator/sets.h"
+#include "checkpoint/sets.h"
 #include "tests/support/program.h"
 
 enum { KILLS = 10, SECONDS_MAX = 5, START_SECONDS_MAX = 30, POLL_US = 100, WORDS_MAX = 512 };

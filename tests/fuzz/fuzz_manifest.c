@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/manifest.h"
+#include "checkpoint/manifest.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_again(const struct manifest *manifest)

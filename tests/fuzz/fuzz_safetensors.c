@@ -1,7 +1,7 @@
 /* The files of a checkpoint: what is read as a tensor has as many bytes as its shape says, and all of them are there. */
 #include <stdlib.h>
 
-#include "stages/safetensors.h"
+#include "checkpoint/safetensors.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

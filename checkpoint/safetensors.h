@@ -1,7 +1,7 @@
 /* The safetensors format: a little-endian u64, the length of a JSON header that follows it, and the tensors' bytes. The
  * header has for each tensor its type, its shape, and where it begins and ends among the bytes. */
-#ifndef TP_STAGES_SAFETENSORS_H
-#define TP_STAGES_SAFETENSORS_H
+#ifndef TP_CHECKPOINT_SAFETENSORS_H
+#define TP_CHECKPOINT_SAFETENSORS_H
 
 #include <jansson.h>
 #include <stddef.h>

@@ -7,13 +7,13 @@
  *                                      "optimizer.momentum.<name>"
  *     stage-2-version-2287.safetensors "version.2287.<name>": parameters as 2287 updates had made them, which later
  *                                      mini-batches still read (simulation_versions_read_after) */
-#ifndef TP_STAGES_CHECKPOINT_H
-#define TP_STAGES_CHECKPOINT_H
+#ifndef TP_CHECKPOINT_CHECKPOINT_H
+#define TP_CHECKPOINT_CHECKPOINT_H
 
 #include <stdint.h>
 
+#include "checkpoint/tensors.h"
 #include "plan/config.h"
-#include "stages/tensors.h"
 
 enum { CHECKPOINT_NAME_MAX = 48, CHECKPOINT_PATH_MAX = CONFIG_PATH_MAX + 128 };
 

@@ -1,7 +1,7 @@
 /* The tensors of a stage's layers as files have them: named by global layer ("block3.conv1.weight",
  * "block3.bn1.running_mean") and laid out as in PyTorch, filters as [out][in][height][width]. */
-#ifndef TP_STAGES_TENSORS_H
-#define TP_STAGES_TENSORS_H
+#ifndef TP_CHECKPOINT_TENSORS_H
+#define TP_CHECKPOINT_TENSORS_H
 
 #include "base/error.h"
 #include "model/model.h"

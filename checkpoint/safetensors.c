@@ -1,4 +1,4 @@
-#include "stages/safetensors.h"
+#include "checkpoint/safetensors.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "stages/checkpoint.h"
+#include "checkpoint/checkpoint.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include <zlib.h>
 
 #include "base/file.h"
-#include "stages/safetensors.h"
+#include "checkpoint/safetensors.h"
 
 enum { CHUNK = 4096 };
 

@@ -1,4 +1,4 @@
-#include "coordinator/sets.h"
+#include "checkpoint/sets.h"
 
 #include <dirent.h>
 #include <errno.h>

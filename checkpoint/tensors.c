@@ -1,4 +1,4 @@
-#include "stages/tensors.h"
+#include "checkpoint/tensors.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,12 +1,12 @@
 /* The manifest of a checkpoint: which files make it complete, how far training had come, and the config it was made
  * with. It is written last, so a set that has one is whole. */
-#ifndef TP_COORDINATOR_MANIFEST_H
-#define TP_COORDINATOR_MANIFEST_H
+#ifndef TP_CHECKPOINT_MANIFEST_H
+#define TP_CHECKPOINT_MANIFEST_H
 
 #include <jansson.h>
 
-#include "board/segment.h"
-#include "stages/checkpoint.h"
+#include "board/board.h"
+#include "checkpoint/checkpoint.h"
 
 enum { MANIFEST_FILES_MAX = MAX_STAGES * (MAX_STAGES + 1) };
 

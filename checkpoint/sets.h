@@ -1,8 +1,8 @@
-/* The checkpoints of a run folder, each a set of files (stages/checkpoint.h) with a manifest that makes it whole. */
-#ifndef TP_COORDINATOR_SETS_H
-#define TP_COORDINATOR_SETS_H
+/* The checkpoints of a run folder, each a set of files (checkpoint/checkpoint.h) with a manifest that makes it whole. */
+#ifndef TP_CHECKPOINT_SETS_H
+#define TP_CHECKPOINT_SETS_H
 
-#include "coordinator/manifest.h"
+#include "checkpoint/manifest.h"
 
 /* A set that has been read and found whole. */
 struct checkpoint_set {

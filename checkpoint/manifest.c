@@ -1,10 +1,11 @@
-#include "coordinator/manifest.h"
+#include "checkpoint/manifest.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/show_plan.h"
+#include "base/json.h"
+#include "plan/config_json.h"
 #include "plan/config_keys.h"
 
 static const char format_name[] = "tp checkpoint";
@@ -102,41 +103,6 @@ static bool read_real(double *out, const json_t *value)
 static bool within(json_int_t value, json_int_t low, json_int_t high)
 {
     return value >= low && value <= high;
-}
-
-/* A key's value as a config would have it. */
-static int read_key(const struct config_key *key, struct config *config, const json_t *value, struct error *error)
-{
-    char number[64];
-    const char *text = json_string_value(value);
-
-    if (json_is_integer(value))
-        snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(value));
-    else if (json_is_real(value))
-        snprintf(number, sizeof(number), "%.17g", json_real_value(value));
-    else if (json_is_boolean(value))
-        snprintf(number, sizeof(number), "%s", json_is_true(value) ? "yes" : "no");
-    else if (!text)
-        return error_set(error, "no value");
-    return config_key_set(key, config, text ? text : number, error);
-}
-
-/* Keys that the manifest does not have, as it is older, are at their defaults. */
-static int read_config(struct config *config, const json_t *sections, struct error *error)
-{
-    for (int i = 0; i < config_key_count; i++) {
-        const struct config_key *key = &config_keys[i];
-        const char *dot = strchr(key->name, '.');
-        char section[CONFIG_NAME_MAX];
-        const json_t *value;
-
-        snprintf(section, sizeof(section), "%.*s", (int)(dot - key->name), key->name);
-        value = json_object_get(json_object_get(sections, section), dot + 1);
-        if (config_key_set(key, config, key->fallback, error) ||
-            (value && !json_is_null(value) && read_key(key, config, value, error)))
-            return error_prefix(error, "%s", key->name);
-    }
-    return 0;
 }
 
 /* False if there is no such integer, or it is out of bounds. */
@@ -316,7 +282,7 @@ static int read_root(struct manifest *manifest, const json_t *root, struct error
         return error_set(error, "it is no manifest of a checkpoint");
     if (json_integer_value(json_object_get(root, "version")) != FORMAT_VERSION)
         return error_set(error, "it was written by another version of tp");
-    if (read_config(&manifest->config, json_object_get(root, "config"), error) ||
+    if (config_read_json(&manifest->config, json_object_get(root, "config"), error) ||
         read_progress(manifest, json_object_get(root, "progress"), error) ||
         read_sums(&manifest->sums, json_object_get(root, "epoch_sums"), error) || read_facts(manifest, root, error) ||
         read_epochs(manifest, json_object_get(root, "epochs"), error))
