@@ -1,6 +1,8 @@
-/* The smaller and the larger of two ints. */
+/* The smaller and the larger of two numbers. */
 #ifndef TP_BASE_NUMBERS_H
 #define TP_BASE_NUMBERS_H
+
+#include <stdint.h>
 
 static inline int min_int(int a, int b)
 {
@@ -8,6 +10,16 @@ static inline int min_int(int a, int b)
 }
 
 static inline int max_int(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline uint64_t max_u64(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
 }

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "telemetry/timeline.h"
+
 void trace_begin(struct trace *trace, FILE *file, const struct plan *plan, uint64_t start_ns)
 {
     *trace = (struct trace){.file = file, .schedule = plan_training(plan), .start_ns = start_ns};
@@ -29,7 +31,7 @@ static void begin_event(const struct trace *trace, int stage, const char *name, 
 
 void trace_op(struct trace *trace, int stage, const struct op_record *record)
 {
-    const struct op op = {(enum op_kind)record->kind, record->minibatch, record->first, record->count};
+    const struct op op = timeline_op(record);
     char name[OP_TEXT_SIZE];
 
     op_format(&op, &trace->schedule, name);

@@ -3,7 +3,6 @@
 #include <stdio.h>
 
 #include "base/numbers.h"
-#include "monitor/timeline.h"
 
 /* The rate is taken over so long, the loss over so many mini-batches. */
 #define RATE_NS UINT64_C(10000000000)
@@ -90,10 +89,34 @@ struct facts facts_of(const struct moment *moment)
     return facts;
 }
 
+static bool is_working(const struct stage_snapshot *stage)
+{
+    return stage->state == STAGE_RUNNING &&
+           (stage->activity.kind == ACTIVITY_RUN || stage->activity.kind == ACTIVITY_UPDATE ||
+            stage->activity.kind == ACTIVITY_SAVE);
+}
+
+bool facts_stand(const struct moment *moment)
+{
+    const struct snapshot *snapshot = moment->snapshot;
+    bool held = false;
+    int done = 0;
+
+    if (moment->kind == MOMENT_ENDED || snapshot->state > RUN_TRAINING)
+        return true;
+    for (int s = 0; s < snapshot->stage_count; s++) {
+        if (is_working(&snapshot->stages[s]))
+            return false;
+        held = held || snapshot->stages[s].activity.kind == ACTIVITY_HELD;
+        done += snapshot->stages[s].state >= STAGE_DONE;
+    }
+    return held || done == snapshot->stage_count;
+}
+
 bool facts_paused(const struct moment *moment)
 {
     return moment->snapshot->interactive && moment->kind == MOMENT_LIVE && moment->snapshot->state == RUN_TRAINING &&
-           timeline_stands(moment);
+           facts_stand(moment);
 }
 
 enum colour facts_state(const struct moment *moment, char text[32])

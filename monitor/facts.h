@@ -20,6 +20,9 @@ struct facts facts_of(const struct moment *moment);
 /* The run's state in a word or two, and its colour. */
 enum colour facts_state(const struct moment *moment, char text[32]);
 
+/* Nothing goes on: no stage computes, and some are held, or all are done. */
+bool facts_stand(const struct moment *moment);
+
 /* The run stands until somebody lets it go on. */
 bool facts_paused(const struct moment *moment);
 

@@ -37,6 +37,7 @@ struct wait_mark lane_wait(enum wait_cause cause)
 void lane_begin(struct lane *lane, const struct plan *plan, const struct time_axis *axis)
 {
     lane->plan = plan;
+    lane->selected = NULL;
     lane->axis = *axis;
     lane->axis.columns = min_int(axis->columns, LANE_COLUMNS_MAX);
     memset(lane->columns, 0, sizeof(lane->columns[0]) * (size_t)max_int(lane->axis.columns, 0));
@@ -72,20 +73,21 @@ static struct op_colours colours_of(const struct span *span)
 {
     int k = (span->number % MINIBATCH_COLOURS + MINIBATCH_COLOURS) % MINIBATCH_COLOURS;
 
-    if (span->selected)
-        return (struct op_colours){COLOUR_TITLE, COLOUR_DIM};
     if (span->phase != PHASE_TRAIN)
         return (struct op_colours){COLOUR_EVALUATION, COLOUR_EVALUATION_SOFT};
     return (struct op_colours){(enum colour)(COLOUR_MINIBATCH + k), (enum colour)(COLOUR_MINIBATCH_SOFT + k)};
 }
 
-struct style lane_style(const struct span *span)
+static struct style style_of(const struct span *span, struct op_colours colours)
 {
-    const struct op_colours colours = colours_of(span);
-
     if (textures[span->op.kind].strong)
         return (struct style){COLOUR_INK, (uint8_t)colours.strong, ATTRIBUTE_BOLD};
     return (struct style){COLOUR_TITLE, (uint8_t)colours.soft, ATTRIBUTE_BOLD};
+}
+
+struct style lane_style(const struct span *span)
+{
+    return style_of(span, colours_of(span));
 }
 
 enum colour lane_colour(const struct span *span)
@@ -94,11 +96,14 @@ enum colour lane_colour(const struct span *span)
 }
 
 /* Of the op's cells that have no text: one plain colour, in which the texture only shows on terminals with few. */
-static struct style fill_style(const struct span *span)
+static struct style fill_style(struct style text)
 {
-    const struct style text = lane_style(span);
-
     return (struct style){text.background, text.background, 0};
+}
+
+static bool is_selected(const struct lane *lane, const struct span *span)
+{
+    return lane->selected && span->start == lane->selected->start_ns;
 }
 
 static bool is_shared(const struct lane *lane, int column)
@@ -132,8 +137,10 @@ static void draw_op(const struct lane *lane, const struct canvas *canvas, int fi
 {
     const struct span *span = &lane->columns[first].owner;
     const struct texture *texture = &textures[span->op.kind];
-    const struct style text = lane_style(span), fill = fill_style(span);
-    const struct style edge = {texture->strong ? COLOUR_INK : (uint8_t)lane_colour(span), text.background, 0};
+    const struct op_colours colours =
+        is_selected(lane, span) ? (struct op_colours){COLOUR_TITLE, COLOUR_DIM} : colours_of(span);
+    const struct style text = style_of(span, colours), fill = fill_style(text);
+    const struct style edge = {texture->strong ? COLOUR_INK : (uint8_t)colours.strong, text.background, 0};
     bool ends_here = span->updated && span->end <= axis_right(&lane->axis);
     int mark = canvas->rows == 1 && ends_here ? 1 : 0;
     char label[OP_LABEL_SIZE];
@@ -189,7 +196,7 @@ static int legend_op(const struct plan *plan, const struct canvas *canvas, int r
 
     timeline_label(plan, PHASE_TRAIN, &span.op, label);
     column = canvas_write(canvas, row, column, lane_style(&span), label);
-    canvas_put(canvas, row, column, fill_style(&span), textures[kind].fill);
+    canvas_put(canvas, row, column, fill_style(lane_style(&span)), textures[kind].fill);
     return canvas_print(canvas, row, column + 1, ink(COLOUR_DIM), " %s  ", textures[kind].name);
 }
 

@@ -3,20 +3,22 @@
 #ifndef TP_MONITOR_LANE_H
 #define TP_MONITOR_LANE_H
 
-#include "monitor/timeline.h"
+#include "monitor/axis.h"
+#include "telemetry/timeline.h"
 
 enum { LANE_COLUMNS_MAX = 1024 };
 
 struct lane {
     const struct plan *plan;
     struct time_axis axis;
+    const struct op_record *selected; /* of this stage; NULL: none */
     struct lane_column {
         struct span owner;
         uint64_t owned, taken; /* ns of the column that the owner, and all spans, take */
     } columns[LANE_COLUMNS_MAX];
 };
 
-/* The lane shows at most LANE_COLUMNS_MAX columns of the axis. */
+/* The lane shows at most LANE_COLUMNS_MAX columns of the axis. No op is selected. */
 void lane_begin(struct lane *lane, const struct plan *plan, const struct time_axis *axis);
 
 /* A span_visitor; the context is the lane. Spans come in order and do not overlap. */

@@ -2,7 +2,8 @@
 #ifndef TP_MONITOR_PLANNED_H
 #define TP_MONITOR_PLANNED_H
 
-#include "monitor/timeline.h"
+#include "monitor/axis.h"
+#include "telemetry/timeline.h"
 
 struct planned {
     struct simulation *simulation; /* of a few mini-batches around those shown; NULL: there is nothing to show */
@@ -16,7 +17,7 @@ struct planned {
 void planned_begin(struct planned *planned, const struct moment *moment, const struct time_axis *axis);
 void planned_end(struct planned *planned);
 
-/* As timeline_visit, of the planned ops. */
+/* As timeline_visit, of the planned ops on the axis. */
 void planned_visit(const struct planned *planned, const struct plan *plan, int stage, const struct time_axis *axis,
                    span_visitor *visit, void *context);
 

@@ -1,7 +1,8 @@
 /* The schedule view's keys: zoom, move through time, select an op. */
 #include "base/numbers.h"
+#include "monitor/axis.h"
 #include "monitor/draw.h"
-#include "monitor/timeline.h"
+#include "telemetry/timeline.h"
 
 /* What a key moves, in columns: it does not know how wide the screen is. */
 enum { MOVE_COLUMNS = 8, PAGE_COLUMNS = 40 };
@@ -13,14 +14,14 @@ static int selected_stage(const struct view_state *state, const struct moment *m
 
 static uint64_t right_of(const struct view_state *state, const struct moment *moment)
 {
-    const struct time_axis axis = timeline_axis(state, moment, 1);
+    const struct time_axis axis = axis_shown(state, moment, 1);
 
     return state->right_ns > 0 ? state->right_ns : axis_right(&axis);
 }
 
 static void move(struct view_state *state, const struct moment *moment, int columns)
 {
-    uint64_t by = timeline_zoom(state, moment) * (uint64_t)(columns < 0 ? -columns : columns);
+    uint64_t by = axis_zoom(state, moment) * (uint64_t)(columns < 0 ? -columns : columns);
     uint64_t right = right_of(state, moment), newest = moment->snapshot->now_ns;
     uint64_t oldest = moment->snapshot->start_ns;
 
@@ -41,14 +42,14 @@ static void select_newest(struct view_state *state, const struct moment *moment)
 {
     state->cursor_stage = selected_stage(state, moment);
     state->right_ns = right_of(state, moment);
-    select_op(state, timeline_find(moment, state->cursor_stage, state->right_ns));
+    select_op(state, timeline_find(&moment->history->stages[state->cursor_stage - 1], state->right_ns));
 }
 
 static void select_neighbour(struct view_state *state, const struct moment *moment, int direction)
 {
     int stage = selected_stage(state, moment);
     const struct stage_history *history = &moment->history->stages[stage - 1];
-    const struct op_record *op = timeline_find(moment, stage, state->cursor_ns);
+    const struct op_record *op = timeline_find(history, state->cursor_ns);
 
     if (op)
         select_op(state, &history->ops[max_int(0, min_int((int)(op - history->ops) + direction, history->count - 1))]);
@@ -56,13 +57,13 @@ static void select_neighbour(struct view_state *state, const struct moment *mome
 
 static void select_oldest(struct view_state *state, const struct moment *moment)
 {
-    uint64_t oldest = timeline_newest(moment);
+    uint64_t oldest = timeline_newest(moment->snapshot, moment->history);
 
     for (int s = 0; s < moment->snapshot->stage_count; s++)
         if (moment->history->stages[s].count > 0 && moment->history->stages[s].ops[0].start_ns < oldest)
             oldest = moment->history->stages[s].ops[0].start_ns;
     state->cursor_ns = 0;
-    state->right_ns = oldest + PAGE_COLUMNS * timeline_zoom(state, moment);
+    state->right_ns = oldest + PAGE_COLUMNS * axis_zoom(state, moment);
 }
 
 bool schedule_key(struct view_state *state, const struct moment *moment, int key)
@@ -72,10 +73,10 @@ bool schedule_key(struct view_state *state, const struct moment *moment, int key
     switch (key) {
     case '+':
     case '=':
-        state->ns_per_column = timeline_zoom_step(timeline_zoom(state, moment), 1);
+        state->ns_per_column = axis_zoom_step(axis_zoom(state, moment), 1);
         return true;
     case '-':
-        state->ns_per_column = timeline_zoom_step(timeline_zoom(state, moment), -1);
+        state->ns_per_column = axis_zoom_step(axis_zoom(state, moment), -1);
         return true;
     case '0':
         state->ns_per_column = 0;

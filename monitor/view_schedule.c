@@ -126,20 +126,6 @@ static void draw_activity(const struct canvas *canvas, int row, const struct mom
         canvas_write(canvas, row, 1, ink(COLOUR_DIM), is_long ? "writes a checkpoint" : "saves");
 }
 
-struct selecting {
-    struct lane *lane;
-    const struct op_record *selected;
-};
-
-static void add_selecting(void *context, const struct span *span)
-{
-    const struct selecting *selecting = context;
-    struct span copy = *span;
-
-    copy.selected = selecting->selected && span->kind == SPAN_OP && span->start == selecting->selected->start_ns;
-    lane_add(selecting->lane, &copy);
-}
-
 static void draw_lane_name(const struct canvas *canvas, int row, int height, int s, bool selected)
 {
     struct style style = selected ? bold(COLOUR_KEY) : bold(COLOUR_TITLE);
@@ -158,12 +144,12 @@ static void draw_lanes(const struct canvas *canvas, const struct schedule_layout
     for (int k = 0; k < layout->count; k++) {
         int s = layout->first + k, height = layout->heights.lane;
         int row = layout->lanes + k * (height + layout->heights.gap);
-        struct selecting selecting = {&lane, s == selected_stage ? selected : NULL};
         struct canvas part = canvas_part(canvas, row, LEFT, height, layout->columns);
         struct canvas right = canvas_part(canvas, row, LEFT + layout->columns, height, layout->right);
 
         lane_begin(&lane, moment->snapshot->plan, axis);
-        timeline_visit(moment, s, axis, add_selecting, &selecting);
+        lane.selected = s == selected_stage ? selected : NULL;
+        timeline_visit(moment->snapshot, moment->history, s, axis->left, axis_right(axis), lane_add, &lane);
         lane_draw(&lane, &part);
         draw_lane_name(canvas, row, height, s, s == selected_stage && state->cursor_stage > 0);
         draw_activity(&right, height / 2, moment, s);
@@ -229,15 +215,13 @@ static void version_text(char *text, size_t size, const struct op_record *op)
 static void draw_details(const struct canvas *canvas, int row, const struct moment *moment, int s,
                          const struct op_record *record)
 {
-    const struct op op = timeline_op(record);
-    struct span span = {.op = op, .phase = (enum phase)record->phase};
+    const struct span span = timeline_span(moment->snapshot->plan, record);
     char name[OP_LABEL_SIZE], time[FORMAT_MAX], other[FORMAT_MAX], versions[160];
     int column;
 
-    span.number = timeline_number(moment->snapshot->plan, record->epoch, record->minibatch);
-    timeline_label(moment->snapshot->plan, span.phase, &op, name);
+    timeline_label(moment->snapshot->plan, span.phase, &span.op, name);
     column = canvas_print(canvas, row, 1, lane_style(&span), " %s ", name);
-    column = canvas_print(canvas, row, column, bold(COLOUR_TITLE), " %s at stage %d", op_kind_name(op.kind), s);
+    column = canvas_print(canvas, row, column, bold(COLOUR_TITLE), " %s at stage %d", op_kind_name(span.op.kind), s);
     column = canvas_print(canvas, row, column, ink(COLOUR_DEFAULT), ", epoch %d, %s", record->epoch,
                           format_duration(record->end_ns - record->start_ns, time));
     if (record->updated)
@@ -273,10 +257,11 @@ static void draw_hint(const struct canvas *canvas, int row, const struct schedul
 void draw_schedule(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
     const struct schedule_layout layout = lay_out(canvas, state, moment);
-    const struct time_axis axis = timeline_axis(state, moment, min_int(layout.columns, LANE_COLUMNS_MAX));
+    const struct time_axis axis = axis_shown(state, moment, min_int(layout.columns, LANE_COLUMNS_MAX));
     const struct canvas top = canvas_part(canvas, layout.axis, LEFT, 1, layout.columns);
     int stage = max_int(1, min_int(state->cursor_stage, moment->snapshot->stage_count));
-    const struct op_record *selected = state->cursor_ns > 0 ? timeline_find(moment, stage, state->cursor_ns) : NULL;
+    const struct op_record *selected =
+        state->cursor_ns > 0 ? timeline_find(&moment->history->stages[stage - 1], state->cursor_ns) : NULL;
 
     draw_axis(&top, &axis, moment->snapshot->now_ns);
     draw_lanes(canvas, &layout, &axis, state, moment, selected);

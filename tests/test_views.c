@@ -269,7 +269,7 @@ static int check_lanes(const struct fabricated *run, int rows, int columns)
 {
     const struct view_state state = {.view = VIEW_SCHEDULE, .ns_per_column = 100000};
     struct canvas canvas = canvas_of(rows, columns, false);
-    const struct time_axis axis = timeline_axis(&state, &run->moment, columns - 3 - (columns >= 110 ? 26 : 16));
+    const struct time_axis axis = axis_shown(&state, &run->moment, columns - 3 - (columns >= 110 ? 26 : 16));
     int row = 0, checked = 0;
 
     view_draw(&canvas, &state, &run->moment);
@@ -377,12 +377,12 @@ START_TEST(test_selection_walks_ops)
     ck_assert(view_key(&state, &run->moment, PRESS_DOWN));
     ck_assert(view_key(&state, &run->moment, PRESS_ENTER));
     for (int k = history->count - 1; k >= 0; k--) {
-        ck_assert_ptr_eq(timeline_find(&run->moment, 2, state.cursor_ns), &history->ops[k]);
+        ck_assert_ptr_eq(timeline_find(history, state.cursor_ns), &history->ops[k]);
         ck_assert(view_key(&state, &run->moment, PRESS_LEFT));
     }
     for (int k = 1; k < 20; k++) {
         ck_assert(view_key(&state, &run->moment, PRESS_RIGHT));
-        ck_assert_ptr_eq(timeline_find(&run->moment, 2, state.cursor_ns), &history->ops[k]);
+        ck_assert_ptr_eq(timeline_find(history, state.cursor_ns), &history->ops[k]);
     }
     fabricated_destroy(run);
 }
@@ -390,9 +390,9 @@ END_TEST
 
 START_TEST(test_zoom_steps_back_and_forth)
 {
-    for (uint64_t ns = 1000; ns < 50000000000; ns = timeline_zoom_step(ns, -1)) {
-        ck_assert_uint_gt(timeline_zoom_step(ns, -1), ns);
-        ck_assert_uint_eq(timeline_zoom_step(timeline_zoom_step(ns, -1), 1), ns);
+    for (uint64_t ns = 1000; ns < 50000000000; ns = axis_zoom_step(ns, -1)) {
+        ck_assert_uint_gt(axis_zoom_step(ns, -1), ns);
+        ck_assert_uint_eq(axis_zoom_step(axis_zoom_step(ns, -1), 1), ns);
     }
 }
 END_TEST
@@ -443,7 +443,7 @@ START_TEST(test_plan_is_the_epochs)
             const struct fabrication what = {system->name, w, n > 0 ? n : 8, 80, 1, at};
             struct fabricated *run = fabricate(&what);
             const struct view_state state = {0};
-            const struct time_axis axis = timeline_axis(&state, &run->moment, 150);
+            const struct time_axis axis = axis_shown(&state, &run->moment, 150);
             struct planned planned;
             struct error error;
             struct found found = {0};
