@@ -8,7 +8,8 @@
 #include "plan/config_keys.h"
 
 static const char format_name[] = "tp checkpoint";
-enum { FORMAT_VERSION = 1 };
+/* In version 1 the columns of a linear layer that reads an image were channels-last. */
+enum { FORMAT_VERSION = 2 };
 
 static json_t *epochs_json(const struct manifest *manifest)
 {
@@ -314,8 +315,10 @@ static int read_root(struct manifest *manifest, const json_t *root, struct error
 
     if (!format || strcmp(format, format_name) != 0)
         return error_set(error, "it is no manifest of a checkpoint");
-    if (json_integer_value(json_object_get(root, "version")) != FORMAT_VERSION)
-        return error_set(error, "it was written by another version of tp");
+    const json_int_t version = json_integer_value(json_object_get(root, "version"));
+    if (version != FORMAT_VERSION)
+        return error_set(error, "its format is version %lld, of another tp; this one reads version %d",
+                         (long long)version, FORMAT_VERSION);
     if (read_config(&manifest->config, json_object_get(root, "config"), error) ||
         read_progress(manifest, json_object_get(root, "progress"), error) ||
         read_sums(&manifest->sums, json_object_get(root, "epoch_sums"), error) || read_facts(manifest, root, error) ||
