@@ -25,6 +25,7 @@ struct comparison {
     struct config config;                /* what all share: the partition too, once it is decided */
     const struct system *partition_from; /* the system whose plan decided it; NULL: the user */
     char folder[CONFIG_PATH_MAX];        /* above those of the runs; "" until it is made */
+    struct shared_data data;             /* of all runs */
     int64_t seeds[SUMMARY_RUNS_MAX];
     int seed_count;
     double target; /* NaN: none */
@@ -117,7 +118,7 @@ static enum exit_status out_of_memory(void)
     return EXIT_FAILED;
 }
 
-static enum exit_status plan_system(struct prepared *prepared, const struct comparison *comparison,
+static enum exit_status plan_system(struct prepared *prepared, struct comparison *comparison,
                                     const struct comparison_request *request, const struct system *system)
 {
     enum { OWN = 3 };
@@ -138,6 +139,7 @@ static enum exit_status plan_system(struct prepared *prepared, const struct comp
                                                                       .overrides = overrides,
                                                                       .override_count = given + OWN,
                                                                       .depth = PREPARE_PLAN,
+                                                                      .data = &comparison->data,
                                                                       .signals = request->signals});
     free(overrides);
     return status;
@@ -266,6 +268,7 @@ void comparison_destroy(struct comparison *comparison)
         prepared_release(&contender->prepared);
     }
     run_folder_discard(comparison->folder);
+    shared_data_release(&comparison->data);
     free(comparison);
 }
 
@@ -325,6 +328,7 @@ static void run_one(const struct comparison *comparison, int c, int seed, struct
     plan.config.run.seed = comparison->seeds[seed];
     request.plan = &plan;
     request.folder = contender->folders[seed];
+    request.data = comparison->data.descriptor;
     request.label = label;
     json_t *report = plan_json(&plan, contender->prepared.network);
     /* What failed has been said. */

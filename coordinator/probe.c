@@ -1,6 +1,8 @@
 #include "coordinator/probe.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "coordinator/child.h"
@@ -11,14 +13,17 @@
  * measurement makes it longer. */
 enum { TIMINGS = 3 };
 
-/* One layer with everything its calls need, all for a full mini-batch. */
+/* When somebody who waits wants to know for what. */
+enum { PATIENCE_SECONDS = 3 };
+
+/* One layer with everything its calls need, all for an epoch's first mini-batch, which no other exceeds. */
 struct bench {
     const struct backend *backend;
     struct device *device;
     struct engine *engine;
     const struct layer *layer;
     struct layer_kernel *kernel;
-    size_t saved_floats;
+    size_t saved_floats, workspace_bytes;
     float *input, *residual, *output, *output_gradient, *input_gradient, *residual_gradient;
     float *weights, *weight_gradient, *momentum, *saved, *workspace;
 };
@@ -62,15 +67,19 @@ static int allocate(const struct bench *bench, float **out, size_t count, struct
     return failed ? -1 : 0;
 }
 
-static int allocate_all(struct bench *bench, const struct plan *plan, size_t workspace_bytes, struct error *error)
+enum { ARRAYS = 11 };
+
+struct array {
+    float **floats;
+    size_t count;
+};
+
+static void list_arrays(struct bench *bench, const struct plan *plan, struct array arrays[ARRAYS])
 {
     const struct layer *layer = bench->layer;
-    const size_t rows = (size_t)plan->config.data.batch;
+    const size_t rows = (size_t)plan_minibatch_rows(plan, 1);
     const size_t in = rows * shape_size(layer->in), out = rows * shape_size(layer->out);
-    const struct {
-        float **array;
-        size_t count;
-    } arrays[] = {
+    const struct array list[ARRAYS] = {
         {&bench->input, in},
         {&bench->residual, out},
         {&bench->output, out},
@@ -81,24 +90,53 @@ static int allocate_all(struct bench *bench, const struct plan *plan, size_t wor
         {&bench->weight_gradient, layer->parameters},
         {&bench->momentum, layer->parameters},
         {&bench->saved, bench->saved_floats * (size_t)plan->schedule.microbatches},
-        {&bench->workspace, workspace_bytes / sizeof(float) + 1},
+        {&bench->workspace, bench->workspace_bytes / sizeof(float) + 1},
     };
 
-    for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
-        if (allocate(bench, arrays[i].array, arrays[i].count, error))
+    memcpy(arrays, list, sizeof(list));
+}
+
+static int allocate_all(struct bench *bench, const struct plan *plan, struct error *error)
+{
+    struct array arrays[ARRAYS];
+
+    list_arrays(bench, plan, arrays);
+    for (int i = 0; i < ARRAYS; i++)
+        if (allocate(bench, arrays[i].floats, arrays[i].count, error))
             return -1;
     return 0;
 }
 
-static void bench_destroy(struct bench *bench)
+size_t probe_bytes(const struct plan *plan, const struct network *network, const struct layer_cost *costs)
 {
-    float *arrays[] = {bench->input,           bench->residual,        bench->output,
-                       bench->output_gradient, bench->input_gradient,  bench->residual_gradient,
-                       bench->weights,         bench->weight_gradient, bench->momentum,
-                       bench->saved,           bench->workspace};
+    size_t most = 0;
 
-    for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
-        bench->device->type->release(bench->device, arrays[i]);
+    for (int l = 0; l < network->layer_count; l++) {
+        struct bench bench = {.layer = &network->layers[l],
+                              .saved_floats = costs[l].saved_floats,
+                              .workspace_bytes = costs[l].workspace_bytes};
+        struct array arrays[ARRAYS];
+        size_t sum = 0, largest = 0;
+
+        list_arrays(&bench, plan, arrays);
+        for (int i = 0; i < ARRAYS; i++) {
+            sum += arrays[i].count;
+            largest = arrays[i].count > largest ? arrays[i].count : largest;
+        }
+        /* What an array is filled from lies beside it for a moment. */
+        if ((sum + largest) * sizeof(float) > most)
+            most = (sum + largest) * sizeof(float);
+    }
+    return most;
+}
+
+static void bench_destroy(struct bench *bench, const struct plan *plan)
+{
+    struct array arrays[ARRAYS];
+
+    list_arrays(bench, plan, arrays);
+    for (int i = 0; i < ARRAYS; i++)
+        bench->device->type->release(bench->device, *arrays[i].floats);
     if (bench->kernel)
         bench->backend->layer_destroy(bench->kernel);
 }
@@ -182,7 +220,7 @@ static int run_minibatch(struct bench *bench, const struct plan *plan, struct st
     int starts[MAX_MICROBATCHES + 1];
 
     for (int j = 0; j <= microbatches; j++)
-        starts[j] = microbatch_start(plan->config.data.batch, microbatches, j);
+        starts[j] = microbatch_start(plan_minibatch_rows(plan, 1), microbatches, j);
     uint64_t start = clock_now_ns();
     for (int j = 0; j < microbatches; j++)
         if (run_forward(bench, starts[j], starts[j + 1] - starts[j], j, error))
@@ -230,20 +268,20 @@ static int measure(struct bench *bench, const struct plan *plan, struct layer_co
 static int probe_layer(struct bench bench, const struct layer *layer, const struct plan *plan,
                        const struct plan_rows *rows, bool measured, struct layer_cost *cost, struct error *error)
 {
-    size_t workspace;
     int result = -1;
 
     bench.layer = layer;
     if (prepare(&bench, rows, error))
         goto out;
     bench.saved_floats = cost->saved_floats = bench.backend->saved_floats(bench.kernel);
-    workspace = bench.backend->workspace_bytes(bench.kernel);
-    cost->workspace_bytes = workspace + (bench.backend->engine_bytes ? bench.backend->engine_bytes(bench.engine) : 0);
-    if (measured && (allocate_all(&bench, plan, workspace, error) || measure(&bench, plan, cost, error)))
+    bench.workspace_bytes = bench.backend->workspace_bytes(bench.kernel);
+    cost->workspace_bytes =
+        bench.workspace_bytes + (bench.backend->engine_bytes ? bench.backend->engine_bytes(bench.engine) : 0);
+    if (measured && (allocate_all(&bench, plan, error) || measure(&bench, plan, cost, error)))
         goto out;
     result = 0;
 out:
-    bench_destroy(&bench);
+    bench_destroy(&bench, plan);
     return result ? error_prefix(error, "%s on backend %s", layer->name, bench.backend->name) : 0;
 }
 
@@ -303,14 +341,19 @@ int probe_costs(const struct plan *plan, const struct network *network, bool mea
                 struct layer_cost *costs, struct error *error)
 {
     const struct question question = {plan, network, measured};
+    char patience[128];
     const struct child_task task = {
         .name = "the probe that tries every layer before the run",
         .run = probe,
         .context = &question,
         .result = costs,
         .result_bytes = PLACES * (size_t)network->layer_count * sizeof(*costs),
+        .patience_seconds = PATIENCE_SECONDS,
+        .patience = patience,
         .signals = signals,
     };
 
+    snprintf(patience, sizeof(patience), "trying each layer on mini-batches of %d images, %s",
+             plan_largest_minibatch_rows(plan), measured ? "to measure how long it takes" : "to see what it needs");
     return child_run(&task, error);
 }

@@ -11,4 +11,7 @@
 int probe_costs(const struct plan *plan, const struct network *network, bool measured, struct signals *signals,
                 struct layer_cost *costs, struct error *error);
 
+/* Most bytes at once that measuring layers takes; costs[network->layer_count] of their place, measured or not. */
+size_t probe_bytes(const struct plan *plan, const struct network *network, const struct layer_cost *costs);
+
 #endif

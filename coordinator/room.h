@@ -1,10 +1,17 @@
-/* Whether this machine has the memory that a plan asks for. */
+/* Whether this machine has the memory that is asked for. */
 #ifndef TP_COORDINATOR_ROOM_H
 #define TP_COORDINATOR_ROOM_H
 
 #include "plan/plan.h"
 
-/* -1 and both figures if not: stages would be killed in the middle of training, by a kernel that names no cause. */
+/* Memory that can be had without anybody suffering, and swap, in bytes; 0 if the kernel does not say. */
+unsigned long long room_bytes(void);
+
+/* -1 and both figures if a plan does not fit: stages would be killed in the middle of training, by a kernel that names
+ * no cause. */
 int room_check(const struct plan *plan, struct error *error);
+
+/* The same of anything else: `what` is the subject of the sentence, `advice` what would help. */
+int room_check_bytes(unsigned long long bytes, const char *what, const char *advice, struct error *error);
 
 #endif

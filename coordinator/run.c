@@ -348,6 +348,7 @@ static int attempt(struct run *run, struct checkpoint_set *from, struct error *e
     if (request->trace && !run->trace.file)
         trace_begin(&run->trace, request->trace, request->plan, run->segment.header->start_ns);
     run->segment.header->interactive = request->interactive;
+    run->segment.header->data = request->data;
     if (run->outcome.restarts == 0 && keep_begin(&run->keep, request, &run->segment, error))
         fail(run, "%s", error->text);
     else

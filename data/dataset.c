@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "data/data.h"
@@ -52,17 +53,17 @@ static int find_file(char path[PATH_MAX], const char *dir, const char *half, con
     return error_set(error, "%s: holds none of %s; %s", dir, tried, set->if_missing);
 }
 
-static int read_half(struct samples *samples, const char *dir, const char *half, const struct set *set, int classes,
-                     int parts, struct error *error)
+static int read_half(struct samples *samples, const char *dir, const char *half, const struct set *set,
+                     const struct data_options *options, int parts, struct error *error)
 {
     char images_path[PATH_MAX], labels_path[PATH_MAX];
 
     if ((parts & DATA_IMAGES) && (find_file(images_path, dir, half, image_files, set, error) != 0 ||
-                                  idx_read_images(samples, images_path, error) != 0))
+                                  idx_read_images(samples, images_path, options->room, error) != 0))
         return -1;
     int images = samples->count;
     if ((parts & DATA_LABELS) && (find_file(labels_path, dir, half, label_files, set, error) != 0 ||
-                                  idx_read_labels(samples, labels_path, classes, error) != 0))
+                                  idx_read_labels(samples, labels_path, options->classes, options->room, error) != 0))
         return -1;
     if (parts == (DATA_IMAGES | DATA_LABELS) && samples->count != images)
         return error_set(error, "%s: holds %d labels, but %s holds %d images; they must be the same set's", labels_path,
@@ -100,8 +101,8 @@ static int open_idx(struct dataset *dataset, const struct set *set, const struct
 
     if (!dir)
         return error_set(error, "data.set = %s needs data.dir, the folder of the four IDX files", set->name);
-    if (read_half(train, dir, "train", set, options->classes, parts, error) != 0 ||
-        read_half(test, dir, "t10k", set, options->classes, parts, error) != 0)
+    if (read_half(train, dir, "train", set, options, parts, error) != 0 ||
+        read_half(test, dir, "t10k", set, options, parts, error) != 0)
         return -1;
     if (memcmp(&train->shape, &test->shape, sizeof(train->shape)) != 0)
         return error_set(error,
@@ -122,10 +123,10 @@ static int make_half(struct samples *samples, enum synthetic_half half, int coun
     samples->count = count;
     if (parts & DATA_IMAGES) {
         samples->shape = options->synthetic;
-        if (synthetic_images(samples, half, options->classes, options->seed, error) != 0)
+        if (synthetic_images(samples, half, options->classes, options->seed, options->room, error) != 0)
             return -1;
     }
-    return parts & DATA_LABELS ? synthetic_labels(samples, options->classes, error) : 0;
+    return parts & DATA_LABELS ? synthetic_labels(samples, options->classes, options->room, error) : 0;
 }
 
 static int open_synthetic(struct dataset *dataset, const struct set *set, const struct data_options *options, int parts,
@@ -194,9 +195,13 @@ void dataset_close(struct dataset *dataset)
 {
     if (!dataset)
         return;
-    free(dataset->train.images);
-    free(dataset->train.labels);
-    free(dataset->test.images);
-    free(dataset->test.labels);
+    if (dataset->map) {
+        munmap(dataset->map, dataset->map_bytes);
+    } else {
+        free(dataset->train.images);
+        free(dataset->train.labels);
+        free(dataset->test.images);
+        free(dataset->test.labels);
+    }
     free(dataset);
 }

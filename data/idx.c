@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "data/allocate.h"
 #include "data/file.h"
 
 enum { MAGIC_BYTES = 4, SIZE_BYTES = 4, DIMENSIONS_MAX = 4, TYPE_UNSIGNED_BYTE = 0x08, SIDE_MAX = 4096 };
@@ -95,8 +96,8 @@ static int read_elements(struct data_file *file, uint8_t *out, size_t size, cons
 }
 
 /* The caller frees *elements. */
-static int read_idx(const char *path, const struct idx_kind *kind, struct idx_header *header, uint8_t **elements,
-                    struct error *error)
+static int read_idx(const char *path, const struct idx_kind *kind, uint64_t room, struct idx_header *header,
+                    uint8_t **elements, struct error *error)
 {
     struct data_file *file;
     uint8_t *bytes = NULL;
@@ -106,12 +107,8 @@ static int read_idx(const char *path, const struct idx_kind *kind, struct idx_he
         return -1;
     if (read_header(file, header, kind, path, error) != 0)
         goto close;
-    bytes = malloc(header->bytes);
-    if (!bytes) {
-        error_set(error, "%s: out of memory for %" PRIu64 " bytes of %s", path, header->bytes, kind->elements);
-        goto close;
-    }
-    if (read_elements(file, bytes, header->bytes, kind, path, error) != 0)
+    bytes = data_allocate(path, kind->elements, header->bytes, room, error);
+    if (!bytes || read_elements(file, bytes, header->bytes, kind, path, error) != 0)
         goto close;
     *elements = bytes;
     bytes = NULL;
@@ -123,12 +120,12 @@ close:
     return result;
 }
 
-int idx_read_images(struct samples *samples, const char *path, struct error *error)
+int idx_read_images(struct samples *samples, const char *path, uint64_t room, struct error *error)
 {
     struct idx_header header;
     uint8_t *images;
 
-    if (read_idx(path, &images_kind, &header, &images, error) != 0)
+    if (read_idx(path, &images_kind, room, &header, &images, error) != 0)
         return -1;
     samples->count = (int)header.sizes[0];
     samples->shape =
@@ -137,12 +134,12 @@ int idx_read_images(struct samples *samples, const char *path, struct error *err
     return 0;
 }
 
-int idx_read_labels(struct samples *samples, const char *path, int classes, struct error *error)
+int idx_read_labels(struct samples *samples, const char *path, int classes, uint64_t room, struct error *error)
 {
     struct idx_header header;
     uint8_t *labels;
 
-    if (read_idx(path, &labels_kind, &header, &labels, error) != 0)
+    if (read_idx(path, &labels_kind, room, &header, &labels, error) != 0)
         return -1;
     for (uint32_t i = 0; i < header.sizes[0]; i++) {
         if (labels[i] >= classes) {

@@ -139,8 +139,9 @@ int stage_create(struct stage **out, const struct segment *segment, int index, s
     stage->index = index;
     if (open_device(stage, &backend, error) || open_links(stage, error) ||
         compute_create(&stage->compute, backend, stage->device, stage->plan, index, error) ||
-        batches_create(&stage->batches, stage->plan, index, error) || create_weights(stage, error) ||
-        create_activations(stage, error) || create_host_side(stage, error) || simulate(stage, error)) {
+        batches_create(&stage->batches, stage->plan, segment->header->data, index, error) ||
+        create_weights(stage, error) || create_activations(stage, error) || create_host_side(stage, error) ||
+        simulate(stage, error)) {
         stage_destroy(stage);
         return -1;
     }
