@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/parse.h"
+#include "coordinator/result_file.h"
 #include "coordinator/run.h"
 #include "coordinator/run_folder.h"
 #include "coordinator/show_comparison.h"
@@ -29,6 +30,7 @@ struct comparison {
     int64_t seeds[SUMMARY_RUNS_MAX];
     int seed_count;
     double target; /* NaN: none */
+    bool failed;   /* a run, or only to leave all that it should */
     int count;
     struct contender contenders[]; /* [count], with room for every system */
 };
@@ -315,7 +317,7 @@ static void print_result(FILE *out, const char *label, const json_t *report)
     fflush(out);
 }
 
-static void run_one(const struct comparison *comparison, int c, int seed, struct run_request request)
+static void run_one(struct comparison *comparison, int c, int seed, struct run_request request)
 {
     const struct contender *contender = &comparison->contenders[c];
     struct plan plan = contender->prepared.plan;
@@ -332,7 +334,10 @@ static void run_one(const struct comparison *comparison, int c, int seed, struct
     request.label = label;
     json_t *report = plan_json(&plan, contender->prepared.network);
     /* What failed has been said. */
-    if (run_execute(&request, report) != EXIT_FAILED && !request.quiet)
+    if (run_execute(&request, report) == EXIT_FAILED)
+        comparison->failed = true;
+    const char *result = json_string_value(json_object_get(report, "result"));
+    if (result && strcmp(result, "failed") != 0 && !request.quiet)
         print_result(request.out, label, report);
     json_array_append_new(contender->runs, report);
 }
@@ -350,21 +355,6 @@ static json_t *summaries_of(const struct comparison *comparison)
                                                                                   .target = comparison->target}));
     }
     return summaries;
-}
-
-static int write_summaries(const struct comparison *comparison, const json_t *summaries, struct error *error)
-{
-    char path[CONFIG_PATH_MAX + 32];
-    FILE *file;
-    int result;
-
-    snprintf(path, sizeof(path), "%s/comparison.json", comparison->folder);
-    file = fopen(path, "we");
-    if (!file)
-        return error_set(error, "%s cannot be written: %s", path, strerror(errno));
-    result = json_print(file, path, summaries, error);
-    fclose(file);
-    return result;
 }
 
 static enum exit_status status_of(const json_t *summaries)
@@ -389,6 +379,7 @@ enum exit_status comparison_run(struct comparison *comparison, FILE *out, bool q
                                 json_t **summaries)
 {
     const struct run_request request = {.signals = signals, .out = out, .quiet = quiet};
+    char path[CONFIG_PATH_MAX + 32];
     struct error error;
 
     *summaries = NULL;
@@ -401,13 +392,15 @@ enum exit_status comparison_run(struct comparison *comparison, FILE *out, bool q
         }
     }
     *summaries = summaries_of(comparison);
-    if (write_summaries(comparison, *summaries, &error)) {
-        fprintf(stderr, "tpcoord: %s\n", error.text);
-        return EXIT_FAILED;
-    }
     if (!quiet)
         fputc('\n', out);
     comparison_print(out, *summaries);
-    fprintf(out, "comparison: %s/comparison.json\n", comparison->folder);
-    return status_of(*summaries);
+    fflush(out);
+    snprintf(path, sizeof(path), "%s/comparison.json", comparison->folder);
+    if (result_file_write(path, *summaries, &error)) {
+        fprintf(stderr, "tpcoord: %s\n", error.text);
+        return EXIT_FAILED;
+    }
+    fprintf(out, "comparison: %s\n", path);
+    return comparison->failed ? EXIT_FAILED : status_of(*summaries);
 }
