@@ -27,6 +27,7 @@ struct comparison {
     const struct system *partition_from; /* the system whose plan decided it; NULL: the user */
     char folder[CONFIG_PATH_MAX];        /* above those of the runs; "" until it is made */
     struct shared_data data;             /* of all runs */
+    bool warned;                         /* of too many threads */
     int64_t seeds[SUMMARY_RUNS_MAX];
     int seed_count;
     double target; /* NaN: none */
@@ -142,7 +143,9 @@ static enum exit_status plan_system(struct prepared *prepared, struct comparison
                                                                       .override_count = given + OWN,
                                                                       .depth = PREPARE_PLAN,
                                                                       .data = &comparison->data,
+                                                                      .warned = comparison->warned,
                                                                       .signals = request->signals});
+    comparison->warned = true;
     free(overrides);
     return status;
 }

@@ -133,6 +133,8 @@ enum exit_status prepare(struct prepared *prepared, const struct preparation *pr
         return give_up(prepared, preparation, &error);
     if (plan_place(&prepared->plan, &prepared->devices.machine, &mistakes))
         return refuse(prepared, &mistakes);
+    if (!preparation->warned && room_check_threads(&prepared->plan, &error))
+        fprintf(stderr, "tpcoord: %s\n", error.text);
     if (finish(prepared, preparation, &error))
         return give_up(prepared, preparation, &error);
     return EXIT_DONE;

@@ -23,6 +23,7 @@ struct preparation {
     const char *resume;       /* PREPARE_RUN: what --resume says; NULL: a new run */
     struct shared_data *data; /* runs will follow, so the plan must fit into this machine's memory: their data, filled
                                  if it is not yet read, and released by the caller; NULL: none will */
+    bool warned;              /* of too many threads, in a preparation before this one */
     bool measured;            /* time the layers even where the partition does not depend on it */
     struct signals *signals;  /* an interruption ends the probing; NULL: they have not been taken */
 };

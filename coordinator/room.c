@@ -1,6 +1,9 @@
 #include "coordinator/room.h"
 
+#include <sched.h>
 #include <stdio.h>
+
+#include "base/numbers.h"
 
 unsigned long long room_bytes(void)
 {
@@ -37,4 +40,29 @@ int room_check(const struct plan *plan, struct error *error)
             planned += plan->stages[s].memory[category];
     return room_check_bytes(planned, "the plan", "lower data.batch, or use pipeline.backward_activations = recompute",
                             error);
+}
+
+/* That this process may run on; a large number if the kernel does not say. */
+static int cores(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof(set), &set) ? INT32_MAX : CPU_COUNT(&set);
+}
+
+int room_check_threads(const struct plan *plan, struct error *error)
+{
+    const int threads = plan->config.device.threads, available = cores();
+    int stages = 0;
+
+    for (int s = 1; s <= plan->stage_count; s++)
+        stages += plan_place_of(plan, s) == PLACE_CPU;
+    if (threads == 1 || stages * threads <= available)
+        return 0;
+    return error_set(
+        error,
+        "%d stage%s on the CPU with device.threads = %d are %d threads on %d core%s, and will be slow; use "
+        "device.threads = %d",
+        stages, stages == 1 ? "" : "s", threads, stages * threads, available, available == 1 ? "" : "s",
+        max_int(1, available / stages));
 }

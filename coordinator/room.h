@@ -1,4 +1,4 @@
-/* Whether this machine has the memory that is asked for. */
+/* Whether this machine has the memory and the cores that are asked for. */
 #ifndef TP_COORDINATOR_ROOM_H
 #define TP_COORDINATOR_ROOM_H
 
@@ -13,5 +13,9 @@ int room_check(const struct plan *plan, struct error *error);
 
 /* The same of anything else: `what` is the subject of the sentence, `advice` what would help. */
 int room_check_bytes(unsigned long long bytes, const char *what, const char *advice, struct error *error);
+
+/* -1 and the figures if the stages on the CPU have threads for more cores than there are: teams of threads wait for their
+ * last one, and the kernel runs them in turn. Single threads share cores well. */
+int room_check_threads(const struct plan *plan, struct error *error);
 
 #endif

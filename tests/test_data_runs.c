@@ -1,6 +1,7 @@
 /* Goal of this test: what a data set means to a run. Memory is planned, measured and trained for mini-batches that occur,
  * what does not fit is refused before it is tried, and files are read once, however many runs and stages need them. */
 #include <check.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -90,6 +91,36 @@ START_TEST(what_does_not_fit_is_refused_before_it_is_tried)
 }
 END_TEST
 
+START_TEST(threads_for_more_cores_than_there_are_are_said_once)
+{
+    static const struct {
+        const char *words;
+        int warnings;
+    } cases[] = {{"plan @ --set device.threads=1", 0},
+                 {"plan @ --set device.threads=2", 1},
+                 {"@ --quiet --set device.threads=2", 1},
+                 {"compare @ --quiet --systems gpipe,naive --set device.threads=2", 1},
+                 {"compare @ --quiet --systems gpipe,naive --set device.threads=2 --set pipeline.partition=1,1,1", 1}};
+    cpu_set_t all, one;
+    int first = 0, said = 0;
+
+    ck_assert_int_eq(sched_getaffinity(0, sizeof(all), &all), 0);
+    while (!CPU_ISSET(first, &all))
+        first++;
+    CPU_ZERO(&one);
+    CPU_SET(first, &one);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+    ck_assert_int_eq(program_run(&program, cases[_i].words), 0);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof(all), &all), 0);
+    for (const char *at = program_text(&program, "err"); (at = strstr(at, " threads on ")) != NULL; at++, said++)
+        ck_assert_ptr_nonnull(
+            strstr(program_text(&program, "err"),
+                   "tpcoord: 3 stages on the CPU with device.threads = 2 are 6 threads on 1 core, and "
+                   "will be slow; use device.threads = 1\n"));
+    ck_assert_int_eq(said, cases[_i].warnings);
+}
+END_TEST
+
 static void write_file(const char *name, const unsigned char *head, size_t head_bytes, size_t elements)
 {
     char path[128];
@@ -158,6 +189,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_data_set_smaller_than_a_minibatch_trains_like_a_minibatch_of_its_size, 0, 2);
     tcase_add_test(tcase, more_microbatches_than_images_are_refused);
     tcase_add_loop_test(tcase, what_does_not_fit_is_refused_before_it_is_tried, 0, 4);
+    tcase_add_loop_test(tcase, threads_for_more_cores_than_there_are_are_said_once, 0, 5);
     tcase_add_loop_test(tcase, files_are_read_once_for_all_stages_systems_and_seeds, 0, 2);
     suite_add_tcase(suite, tcase);
 
