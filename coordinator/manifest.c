@@ -315,10 +315,8 @@ static int read_root(struct manifest *manifest, const json_t *root, struct error
 
     if (!format || strcmp(format, format_name) != 0)
         return error_set(error, "it is no manifest of a checkpoint");
-    const json_int_t version = json_integer_value(json_object_get(root, "version"));
-    if (version != FORMAT_VERSION)
-        return error_set(error, "its format is version %lld, of another tp; this one reads version %d",
-                         (long long)version, FORMAT_VERSION);
+    if (json_integer_value(json_object_get(root, "version")) != FORMAT_VERSION)
+        return error_set(error, "it was written by another version of tp, whose checkpoints this one does not read");
     if (read_config(&manifest->config, json_object_get(root, "config"), error) ||
         read_progress(manifest, json_object_get(root, "progress"), error) ||
         read_sums(&manifest->sums, json_object_get(root, "epoch_sums"), error) || read_facts(manifest, root, error) ||

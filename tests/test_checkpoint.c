@@ -480,7 +480,7 @@ START_TEST(a_set_of_an_older_format_is_refused)
     struct error error;
 
     ck_assert_int_eq(manifest_read(&manifest, text, strlen(text), &error), -1);
-    ck_assert_msg(strstr(error.text, "its format is version 1, of another tp") != NULL, "%s", error.text);
+    ck_assert_msg(strstr(error.text, "it was written by another version of tp") != NULL, "%s", error.text);
 }
 END_TEST
 

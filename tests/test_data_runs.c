@@ -1,7 +1,9 @@
 /* Goal of this test: what a data set means to a run. Memory is planned, measured and trained for mini-batches that occur,
  * what does not fit is refused before it is tried, and files are read once, however many runs and stages need them. */
 #include <check.h>
+#include <limits.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -179,10 +181,66 @@ START_TEST(files_are_read_once_for_all_stages_systems_and_seeds)
 }
 END_TEST
 
+/* KiB of its own memory that a process has now. */
+static long resident(pid_t process)
+{
+    char path[64], line[128];
+    long kib = -1;
+
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)process);
+    FILE *file = fopen(path, "r");
+    ck_assert_ptr_nonnull(file);
+    while (fgets(line, sizeof(line), file))
+        sscanf(line, "RssAnon: %ld kB", &kib);
+    fclose(file);
+    ck_assert_int_gt(kib, 0);
+    return kib;
+}
+
+/* Least of what it has from one epoch to another: in between it has more for a moment. */
+static long least_resident(pid_t process, const struct segment *segment, int from, int to)
+{
+    long least = LONG_MAX;
+    int done;
+
+    while ((done = atomic_load(&segment->header->epochs_done)) < to) {
+        const long now = done >= from ? resident(process) : LONG_MAX;
+
+        least = now < least ? now : least;
+        sched_yield();
+    }
+    return least;
+}
+
+/* It grew by more than a KiB with each. The run's folder is in memory, where epochs with their checkpoints are short. */
+START_TEST(a_coordinator_does_not_grow_with_its_epochs)
+{
+    enum { EARLY = 50, LATE = 350, WINDOW = 30, KIB_MAX = 240 };
+    struct segment segment;
+    char words[256];
+
+    snprintf(words, sizeof(words),
+             "@ --quiet --epochs 1000 --set data.limit=10 --set data.batch=10 --set pipeline.stages=2 "
+             "--set pipeline.order=static --set run.output=/dev/shm/%s --set run.name=long",
+             strrchr(program.folder, '/') + 1);
+    const pid_t coordinator = program_start(&program, words);
+    while (!program_segment(coordinator, "long", &segment))
+        ck_assert_int_eq(kill(coordinator, 0), 0);
+    const long early = least_resident(coordinator, &segment, EARLY, EARLY + WINDOW);
+    const long late = least_resident(coordinator, &segment, LATE, LATE + WINDOW);
+    segment_close(&segment);
+    kill(coordinator, SIGINT);
+    ck_assert_int_eq(program_finish(coordinator), 3);
+    snprintf(words, sizeof(words), "rm -r /dev/shm/%s", strrchr(program.folder, '/') + 1);
+    ck_assert_int_eq(system(words), 0);
+    ck_assert_msg(late - early < KIB_MAX, "%ld KiB after %d epochs, %ld after %d", early, EARLY, late, LATE);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("data_runs");
-    TCase *tcase = tcase_create("data_runs");
+    TCase *tcase = tcase_create("data_runs"), *long_runs = tcase_create("long_runs");
 
     tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
@@ -192,6 +250,11 @@ int main(void)
     tcase_add_loop_test(tcase, threads_for_more_cores_than_there_are_are_said_once, 0, 5);
     tcase_add_loop_test(tcase, files_are_read_once_for_all_stages_systems_and_seeds, 0, 2);
     suite_add_tcase(suite, tcase);
+
+    tcase_set_timeout(long_runs, 300);
+    tcase_add_checked_fixture(long_runs, set_up, tear_down);
+    tcase_add_test(long_runs, a_coordinator_does_not_grow_with_its_epochs);
+    suite_add_tcase(suite, long_runs);
 
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
