@@ -66,39 +66,23 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
     return 0;
 }
 
-/* Replaces estimated costs by measured ones, and the plan by the one that follows from them. */
-static int measure(struct prepared *prepared, const struct preparation *preparation, struct layer_cost *costs,
-                   struct error *error)
-{
-    const struct network *network = prepared->network;
-    const size_t bytes = probe_bytes(&prepared->plan, network, &costs[PLACE_CPU * network->layer_count]);
-    bool on_cpu = false;
-
-    for (int s = 1; s <= prepared->plan.stage_count; s++)
-        on_cpu = on_cpu || plan_place_of(&prepared->plan, s) == PLACE_CPU;
-    if (on_cpu && room_check_bytes(bytes, "measuring the layers", "lower data.batch", error))
-        return -1;
-    return probe_costs(&prepared->plan, network, true, preparation->signals, costs, error) ||
-                   plan_finish(&prepared->plan, network, costs, error)
-               ? -1
-               : 0;
-}
-
-/* What does not fit is refused before layers are measured: that takes time, and memory. */
 static int finish(struct prepared *prepared, const struct preparation *preparation, struct error *error)
 {
-    const bool measured = preparation->measured || plan_wants_seconds(&prepared->plan);
     const struct network *network = prepared->network;
+    const struct probe_request request = {.plan = &prepared->plan,
+                                          .network = network,
+                                          .measured = preparation->measured || plan_wants_seconds(&prepared->plan),
+                                          .runs = preparation->data != NULL,
+                                          .signals = preparation->signals};
     struct layer_cost *costs = calloc(PLACES * (size_t)network->layer_count, sizeof(*costs));
+    int result = -1;
 
     if (!costs)
         return error_set(error, "out of memory for the plan");
-    const int result = probe_costs(&prepared->plan, network, false, preparation->signals, costs, error) ||
-                       plan_finish(&prepared->plan, network, costs, error) ||
-                       (preparation->data && room_check(&prepared->plan, error)) ||
-                       (measured && measure(prepared, preparation, costs, error));
+    if (probe_costs(&request, costs, error) == 0)
+        result = plan_finish(&prepared->plan, network, costs, error);
     free(costs);
-    return result ? -1 : 0;
+    return result;
 }
 
 /* What a child has not answered. */

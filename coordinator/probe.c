@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "coordinator/child.h"
+#include "coordinator/room.h"
 #include "data/data.h"
 #include "kernels/backend.h"
 
@@ -107,7 +108,8 @@ static int allocate_all(struct bench *bench, const struct plan *plan, struct err
     return 0;
 }
 
-size_t probe_bytes(const struct plan *plan, const struct network *network, const struct layer_cost *costs)
+/* Most bytes at once that measuring layers takes. costs[network->layer_count], of their place. */
+static size_t bytes_of_measuring(const struct plan *plan, const struct network *network, const struct layer_cost *costs)
 {
     size_t most = 0;
 
@@ -285,17 +287,11 @@ out:
     return result ? error_prefix(error, "%s on backend %s", layer->name, bench.backend->name) : 0;
 }
 
-struct question {
-    const struct plan *plan;
-    const struct network *network;
-    bool measured;
-};
-
 /* costs[network->layer_count], of the stage's backend on the stage's device. */
-static int probe_stage(const struct question *question, const struct plan_stage *stage, struct layer_cost *costs,
-                       struct error *error)
+static int probe_stage(const struct probe_request *request, bool measured, const struct plan_stage *stage,
+                       struct layer_cost *costs, struct error *error)
 {
-    const struct config *config = &question->plan->config;
+    const struct config *config = &request->plan->config;
     const struct engine_options options = {
         .threads = config->device.threads, .tf32 = config->device.tf32, .graphs = config->device.graphs};
     struct bench bench = {.backend = backend_find(stage->backend)};
@@ -310,50 +306,75 @@ static int probe_stage(const struct question *question, const struct plan_stage 
         bench.device->type->close(bench.device);
         return -1;
     }
-    plan_rows(question->plan, &rows);
-    for (int l = 0; l < question->network->layer_count && result == 0; l++)
-        result = probe_layer(bench, &question->network->layers[l], question->plan, &rows, question->measured, &costs[l],
-                             error);
+    plan_rows(request->plan, &rows);
+    for (int l = 0; l < request->network->layer_count && result == 0; l++)
+        result = probe_layer(bench, &request->network->layers[l], request->plan, &rows, measured, &costs[l], error);
     bench.backend->close(bench.engine);
     bench.device->type->close(bench.device);
     return result;
 }
 
-/* In the child. The first stage of each place stands for all of them. */
-static int probe(const void *context, void *result, struct error *error)
+/* The first stage of each place stands for all of them. */
+static int probe_places(const struct probe_request *request, bool measured, struct layer_cost *costs,
+                        struct error *error)
 {
-    const struct question *question = context;
-    struct layer_cost *costs = result;
     bool done[PLACES] = {false};
 
-    for (int s = 1; s <= question->plan->stage_count; s++) {
-        const enum stage_place place = plan_place_of(question->plan, s);
+    for (int s = 1; s <= request->plan->stage_count; s++) {
+        const enum stage_place place = plan_place_of(request->plan, s);
 
-        if (!done[place] && probe_stage(question, &question->plan->stages[s - 1],
-                                        &costs[(int)place * question->network->layer_count], error))
+        if (!done[place] && probe_stage(request, measured, &request->plan->stages[s - 1],
+                                        &costs[(int)place * request->network->layer_count], error))
             return -1;
         done[place] = true;
     }
     return 0;
 }
 
-int probe_costs(const struct plan *plan, const struct network *network, bool measured, struct signals *signals,
-                struct layer_cost *costs, struct error *error)
+/* By costs without seconds; they would move the partition, but hardly the sum. */
+static int check_room(const struct probe_request *request, const struct layer_cost *costs, struct error *error)
 {
-    const struct question question = {plan, network, measured};
+    const struct network *network = request->network;
+    struct plan plan = *request->plan;
+    bool on_cpu = false;
+
+    for (int s = 1; s <= plan.stage_count; s++)
+        on_cpu = on_cpu || plan_place_of(&plan, s) == PLACE_CPU;
+    if (request->runs && (plan_finish(&plan, network, costs, error) || room_check(&plan, error)))
+        return -1;
+    if (!request->measured || !on_cpu)
+        return 0;
+    return room_check_bytes(bytes_of_measuring(&plan, network, &costs[PLACE_CPU * network->layer_count]),
+                            "measuring the layers", "lower data.batch", error);
+}
+
+/* In the child. */
+static int probe(const void *context, void *result, struct error *error)
+{
+    const struct probe_request *request = context;
+    struct layer_cost *costs = result;
+
+    if (probe_places(request, false, costs, error) || check_room(request, costs, error))
+        return -1;
+    return request->measured ? probe_places(request, true, costs, error) : 0;
+}
+
+int probe_costs(const struct probe_request *request, struct layer_cost *costs, struct error *error)
+{
     char patience[128];
     const struct child_task task = {
         .name = "the probe that tries every layer before the run",
         .run = probe,
-        .context = &question,
+        .context = request,
         .result = costs,
-        .result_bytes = PLACES * (size_t)network->layer_count * sizeof(*costs),
+        .result_bytes = PLACES * (size_t)request->network->layer_count * sizeof(*costs),
         .patience_seconds = PATIENCE_SECONDS,
         .patience = patience,
-        .signals = signals,
+        .signals = request->signals,
     };
 
     snprintf(patience, sizeof(patience), "trying each layer on mini-batches of %d images, %s",
-             plan_largest_minibatch_rows(plan), measured ? "to measure how long it takes" : "to see what it needs");
+             plan_largest_minibatch_rows(request->plan),
+             request->measured ? "to measure how long it takes" : "to see what it needs");
     return child_run(&task, error);
 }
