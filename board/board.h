@@ -166,8 +166,9 @@ struct segment_header {
     int64_t start_time; /* seconds since 1970 */
     char name[64];      /* of the segment, so that a stage can unlink it when the coordinator is gone */
     char run_folder[CONFIG_PATH_MAX];
-    bool interactive;                              /* stages obey the controls */
-    char outcome[STAGE_ERROR_MAX];                 /* why the run failed; valid in RUN_FAILED */
+    bool interactive;              /* stages obey the controls */
+    int32_t data;                  /* stages inherit this descriptor of the data set; 0: they open it by themselves */
+    char outcome[STAGE_ERROR_MAX]; /* why the run failed; valid in RUN_FAILED */
     alignas(CACHE_LINE) _Atomic int32_t run_state; /* enum run_state */
     _Atomic int32_t go;                            /* stages may start */
     _Atomic int32_t abort;                         /* everybody ends now */

@@ -9,7 +9,8 @@
 #include "plan/config_keys.h"
 
 static const char format_name[] = "tp checkpoint";
-enum { FORMAT_VERSION = 1 };
+/* In version 1 the columns of a linear layer that reads an image were channels-last. */
+enum { FORMAT_VERSION = 2 };
 
 static json_t *epochs_json(const struct manifest *manifest)
 {
@@ -281,7 +282,7 @@ static int read_root(struct manifest *manifest, const json_t *root, struct error
     if (!format || strcmp(format, format_name) != 0)
         return error_set(error, "it is no manifest of a checkpoint");
     if (json_integer_value(json_object_get(root, "version")) != FORMAT_VERSION)
-        return error_set(error, "it was written by another version of tp");
+        return error_set(error, "it was written by another version of tp, whose checkpoints this one does not read");
     if (config_read_json(&manifest->config, json_object_get(root, "config"), error) ||
         read_progress(manifest, json_object_get(root, "progress"), error) ||
         read_sums(&manifest->sums, json_object_get(root, "epoch_sums"), error) || read_facts(manifest, root, error) ||

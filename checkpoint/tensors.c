@@ -13,17 +13,18 @@ static int layer_tensors(const struct layer *layer, struct tensor tensors[TENSOR
 
     switch (layer->kind) {
     case LAYER_CONVOLUTION:
-        tensors[0] = (struct tensor){"weight", false, 0, layer->parameters, 4, {out, in, layer->kernel, layer->kernel}};
+        tensors[0] =
+            (struct tensor){"weight", false, 0, layer->parameters, 4, {out, in, layer->kernel, layer->kernel}, in};
         return 1;
     case LAYER_BATCH_NORM:
-        tensors[0] = (struct tensor){"weight", false, 0, channels, 1, {out}};
-        tensors[1] = (struct tensor){"bias", false, channels, channels, 1, {out}};
-        tensors[2] = (struct tensor){"running_mean", true, 0, channels, 1, {out}};
-        tensors[3] = (struct tensor){"running_var", true, channels, channels, 1, {out}};
+        tensors[0] = (struct tensor){"weight", false, 0, channels, 1, {out}, 1};
+        tensors[1] = (struct tensor){"bias", false, channels, channels, 1, {out}, 1};
+        tensors[2] = (struct tensor){"running_mean", true, 0, channels, 1, {out}, 1};
+        tensors[3] = (struct tensor){"running_var", true, channels, channels, 1, {out}, 1};
         return 4;
     case LAYER_LINEAR:
-        tensors[0] = (struct tensor){"weight", false, 0, channels * (size_t)inputs, 2, {out, inputs}};
-        tensors[1] = (struct tensor){"bias", false, channels * (size_t)inputs, channels, 1, {out}};
+        tensors[0] = (struct tensor){"weight", false, 0, channels * (size_t)inputs, 2, {out, inputs}, in};
+        tensors[1] = (struct tensor){"bias", false, channels * (size_t)inputs, channels, 1, {out}, 1};
         return 2;
     case LAYER_AVERAGE_POOL:
         break;
@@ -62,10 +63,8 @@ void tensors_release(struct tensors *tensors)
 
 size_t tensor_element(const struct tensor *tensor, size_t i)
 {
-    if (tensor->dimensions < 4)
-        return tensor->offset + i;
-    /* A filter: [out][in][h][w] in the file, [out][h][w][in] here. */
-    const size_t in = (size_t)tensor->shape[1], area = (size_t)tensor->shape[2] * (size_t)tensor->shape[3];
-    const size_t out = i / (in * area), channel = i / area % in, position = i % area;
-    return tensor->offset + (out * area + position) * in + channel;
+    const size_t inputs = tensor->count / (size_t)tensor->shape[0], channels = (size_t)tensor->channels;
+    const size_t area = inputs / channels, out = i / inputs, channel = i % inputs / area, position = i % area;
+
+    return tensor->offset + (out * area + position) * channels + channel;
 }

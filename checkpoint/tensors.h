@@ -1,5 +1,6 @@
 /* The tensors of a stage's layers as files have them: named by global layer ("block3.conv1.weight",
- * "block3.bn1.running_mean") and laid out as in PyTorch, filters as [out][in][height][width]. */
+ * "block3.bn1.running_mean") and laid out as in PyTorch: what reads an image, filters and
+ * linear layers alike, as [out][channels][height][width]. */
 #ifndef TP_CHECKPOINT_TENSORS_H
 #define TP_CHECKPOINT_TENSORS_H
 
@@ -15,6 +16,8 @@ struct tensor {
     size_t count;
     int dimensions;
     int shape[TENSOR_DIMENSIONS_MAX]; /* of the file */
+    int channels;                     /* of what each output reads: [channels][positions] in the file, the other way
+                                         round here; 1 if that is the same */
 };
 
 struct tensors {

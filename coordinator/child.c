@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -20,24 +21,35 @@ struct legacy {
     _Alignas(max_align_t) unsigned char result[];
 };
 
+/* Milliseconds from now to the earlier of two moments that are still to come; 0 is no moment. For poll: -1, none. */
+static int milliseconds_to(uint64_t now, uint64_t one, uint64_t other)
+{
+    const uint64_t earlier = one == 0 || (other != 0 && other < one) ? other : one;
+
+    return earlier == 0 ? -1 : earlier > now ? (int)((earlier - now) / 1000000u) + 1 : 0;
+}
+
 /* Waits until the child's end of the pipe is closed. */
 static int await_end(const struct child_task *task, int end, struct error *error)
 {
-    const uint64_t deadline = clock_now_ns() + (uint64_t)task->seconds * 1000000000u;
+    const uint64_t begun = clock_now_ns();
+    const uint64_t deadline = task->seconds > 0 ? begun + (uint64_t)task->seconds * 1000000000u : 0;
+    uint64_t patience = task->patience ? begun + (uint64_t)task->patience_seconds * 1000000000u : 0;
     struct pollfd events[] = {{.fd = end, .events = POLLIN},
                               {.fd = task->signals ? task->signals->descriptor : -1, .events = POLLIN}};
 
     for (;;) {
-        const uint64_t now = clock_now_ns();
-        const int left = task->seconds == 0 ? -1 : now < deadline ? (int)((deadline - now) / 1000000u) + 1 : 0;
-
-        if (poll(events, 2, left) < 0 && errno != EINTR)
+        if (poll(events, 2, milliseconds_to(clock_now_ns(), deadline, patience)) < 0 && errno != EINTR)
             return error_set(error, "cannot wait for %s: %s", task->name, strerror(errno));
         if (events[0].revents)
             return 0;
         if (task->signals && signals_read(task->signals) > 0)
             return error_set(error, "interrupted");
-        if (left == 0)
+        if (patience != 0 && clock_now_ns() >= patience) {
+            fprintf(stderr, "tpcoord: %s\n", task->patience);
+            patience = 0;
+        }
+        if (deadline != 0 && clock_now_ns() >= deadline)
             return error_set(error, "%s has not answered for %d s; %s", task->slow, task->seconds, task->advice);
     }
 }

@@ -16,7 +16,9 @@ struct child_task {
     size_t result_bytes;
     int seconds;               /* that it may take; 0: as long as it takes */
     const char *slow, *advice; /* what it is then that has not answered, and what would be right */
-    struct signals *signals;   /* an interruption ends it; NULL: they have not been taken */
+    int patience_seconds;      /* after these, `patience` is said on stderr: what takes so long; NULL: nothing */
+    const char *patience;
+    struct signals *signals; /* an interruption ends it; NULL: they have not been taken */
 };
 
 /* Calls `run` in a process of its own and waits for its end: -1 and the reason if it failed, died, was too slow or was

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/parse.h"
+#include "coordinator/result_file.h"
 #include "coordinator/run.h"
 #include "coordinator/run_folder.h"
 #include "coordinator/show_comparison.h"
@@ -26,9 +27,12 @@ struct comparison {
     struct config config;                /* what all share: the partition too, once it is decided */
     const struct system *partition_from; /* the system whose plan decided it; NULL: the user */
     char folder[CONFIG_PATH_MAX];        /* above those of the runs; "" until it is made */
+    struct shared_data data;             /* of all runs */
+    bool warned;                         /* of too many threads */
     int64_t seeds[SUMMARY_RUNS_MAX];
     int seed_count;
     double target; /* NaN: none */
+    bool failed;   /* a run, or only to leave all that it should */
     int count;
     struct contender contenders[]; /* [count], with room for every system */
 };
@@ -118,7 +122,7 @@ static enum exit_status out_of_memory(void)
     return EXIT_FAILED;
 }
 
-static enum exit_status plan_system(struct prepared *prepared, const struct comparison *comparison,
+static enum exit_status plan_system(struct prepared *prepared, struct comparison *comparison,
                                     const struct comparison_request *request, const struct system *system)
 {
     enum { OWN = 3 };
@@ -139,7 +143,10 @@ static enum exit_status plan_system(struct prepared *prepared, const struct comp
                                                                       .overrides = overrides,
                                                                       .override_count = given + OWN,
                                                                       .depth = PREPARE_PLAN,
+                                                                      .data = &comparison->data,
+                                                                      .warned = comparison->warned,
                                                                       .signals = request->signals});
+    comparison->warned = true;
     free(overrides);
     return status;
 }
@@ -267,6 +274,7 @@ void comparison_destroy(struct comparison *comparison)
         prepared_release(&contender->prepared);
     }
     run_folder_discard(comparison->folder);
+    shared_data_release(&comparison->data);
     free(comparison);
 }
 
@@ -313,7 +321,7 @@ static void print_result(FILE *out, const char *label, const json_t *report)
     fflush(out);
 }
 
-static void run_one(const struct comparison *comparison, int c, int seed, struct run_request request)
+static void run_one(struct comparison *comparison, int c, int seed, struct run_request request)
 {
     const struct contender *contender = &comparison->contenders[c];
     struct plan plan = contender->prepared.plan;
@@ -326,10 +334,14 @@ static void run_one(const struct comparison *comparison, int c, int seed, struct
     plan.config.run.seed = comparison->seeds[seed];
     request.plan = &plan;
     request.folder = contender->folders[seed];
+    request.data = comparison->data.descriptor;
     request.label = label;
     json_t *report = plan_json(&plan, contender->prepared.network);
     /* What failed has been said. */
-    if (run_execute(&request, report) != EXIT_FAILED && !request.quiet)
+    if (run_execute(&request, report) == EXIT_FAILED)
+        comparison->failed = true;
+    const char *result = json_string_value(json_object_get(report, "result"));
+    if (result && strcmp(result, "failed") != 0 && !request.quiet)
         print_result(request.out, label, report);
     json_array_append_new(contender->runs, report);
 }
@@ -347,21 +359,6 @@ static json_t *summaries_of(const struct comparison *comparison)
                                                                                   .target = comparison->target}));
     }
     return summaries;
-}
-
-static int write_summaries(const struct comparison *comparison, const json_t *summaries, struct error *error)
-{
-    char path[CONFIG_PATH_MAX + 32];
-    FILE *file;
-    int result;
-
-    snprintf(path, sizeof(path), "%s/comparison.json", comparison->folder);
-    file = fopen(path, "we");
-    if (!file)
-        return error_set(error, "%s cannot be written: %s", path, strerror(errno));
-    result = json_print(file, path, summaries, error);
-    fclose(file);
-    return result;
 }
 
 static enum exit_status status_of(const json_t *summaries)
@@ -386,6 +383,7 @@ enum exit_status comparison_run(struct comparison *comparison, FILE *out, bool q
                                 json_t **summaries)
 {
     const struct run_request request = {.signals = signals, .out = out, .quiet = quiet};
+    char path[CONFIG_PATH_MAX + 32];
     struct error error;
 
     *summaries = NULL;
@@ -398,13 +396,15 @@ enum exit_status comparison_run(struct comparison *comparison, FILE *out, bool q
         }
     }
     *summaries = summaries_of(comparison);
-    if (write_summaries(comparison, *summaries, &error)) {
-        fprintf(stderr, "tpcoord: %s\n", error.text);
-        return EXIT_FAILED;
-    }
     if (!quiet)
         fputc('\n', out);
     comparison_print(out, *summaries);
-    fprintf(out, "comparison: %s/comparison.json\n", comparison->folder);
-    return status_of(*summaries);
+    fflush(out);
+    snprintf(path, sizeof(path), "%s/comparison.json", comparison->folder);
+    if (result_file_write(path, *summaries, &error)) {
+        fprintf(stderr, "tpcoord: %s\n", error.text);
+        return EXIT_FAILED;
+    }
+    fprintf(out, "comparison: %s\n", path);
+    return comparison->failed ? EXIT_FAILED : status_of(*summaries);
 }

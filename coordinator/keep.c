@@ -13,23 +13,30 @@ int keep_begin(struct keep *keep, const struct run_request *request, const struc
     snprintf(path, sizeof(path), "%s/recording.tprec", request->folder);
     if (!request->record && !(keep->own = fopen(path, "we")))
         return error_set(error, "%s cannot be written: %s", path, strerror(errno));
+    keep->mib = config->run.record_mib;
     keep->recorder =
         recorder_begin(keep->own ? keep->own : request->record, segment, (uint64_t)config->run.record_mib << 20);
     return keep->recorder ? 0 : error_set(error, "out of memory for the recording");
 }
 
-bool keep_look(struct keep *keep)
+bool keep_look(struct keep *keep, struct error *why)
 {
     if (!keep->recorder)
         return false;
     recorder_look(keep->recorder);
-    if (keep->said_full || !recorder_is_full(keep->recorder))
+    const int failure = recorder_failure(keep->recorder);
+    if (keep->said || !(failure || recorder_is_full(keep->recorder)))
         return false;
-    keep->said_full = true;
+    keep->said = true;
+    if (failure)
+        error_set(why, "the recording cannot be written: %s; the rest of the run is not in it", strerror(failure));
+    else
+        error_set(why, "the recording has reached run.record_mib = %d MiB; the rest of the run is not in it",
+                  keep->mib);
     return true;
 }
 
-int keep_end(struct keep *keep)
+int keep_end(struct keep *keep, struct error *error)
 {
     int result = recorder_end(keep->recorder);
 
@@ -37,5 +44,5 @@ int keep_end(struct keep *keep)
     if (keep->own && fclose(keep->own))
         result = -1;
     keep->own = NULL;
-    return result;
+    return result ? error_set(error, "the recording could not be written to its end") : 0;
 }

@@ -11,17 +11,18 @@
 struct keep {
     struct recorder *recorder; /* NULL: nothing is recorded */
     FILE *own;                 /* the file in the folder, if it is that */
-    bool said_full;
+    int mib;                   /* that it may have */
+    bool said;
 };
 
 /* Begins empty: all 0. -1 if it cannot be kept. */
 int keep_begin(struct keep *keep, const struct run_request *request, const struct segment *segment,
                struct error *error);
 
-/* Call often. True, once, when the recording has reached its bound: the rest of the run will not be in it. */
-bool keep_look(struct keep *keep);
+/* Call often. True, once, when the rest of the run will not be in the recording, and why. */
+bool keep_look(struct keep *keep, struct error *why);
 
-/* After the run's outcome is known. -1 if the recording could not be written to its end. */
-int keep_end(struct keep *keep);
+/* After the run's outcome is known. -1 and the reason if the recording could not be written to its end. */
+int keep_end(struct keep *keep, struct error *error);
 
 #endif

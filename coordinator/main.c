@@ -140,12 +140,14 @@ static enum exit_status do_plan(const struct options *options)
     return status;
 }
 
-static enum exit_status run_prepared(const struct options *options, struct prepared *prepared, struct signals *signals,
-                                     FILE *json_file, FILE *trace_file, FILE *record_file)
+static enum exit_status run_prepared(const struct options *options, struct prepared *prepared,
+                                     const struct shared_data *data, struct signals *signals, FILE *json_file,
+                                     FILE *trace_file, FILE *record_file)
 {
     const struct run_request request = {
         .plan = &prepared->plan,
         .folder = prepared->folder,
+        .data = data->descriptor,
         .from = prepared->from.manifest.stage_count > 0 ? &prepared->from : NULL,
         .config = options->config,
         .overrides = options->overrides,
@@ -178,12 +180,14 @@ static enum exit_status do_run(const struct options *options)
     struct prepared prepared;
     struct signals signals;
     struct error error;
+    struct shared_data data = {.descriptor = 0};
     FILE *json_file, *trace_file = NULL, *record_file = NULL;
 
     /* Before anything is made: an interruption that comes while the run is prepared waits until it can be cleaned up. */
     if (signals_take(&signals, &error))
         return fail(EXIT_FAILED, &error);
     preparation.depth = PREPARE_RUN;
+    preparation.data = &data;
     preparation.resume = options->resume;
     preparation.signals = &signals;
     enum exit_status status = prepare(&prepared, &preparation);
@@ -193,12 +197,13 @@ static enum exit_status do_run(const struct options *options)
             open_output(&record_file, "--record", options->record))
             status = EXIT_USAGE;
         else
-            status = run_prepared(options, &prepared, &signals, json_file, trace_file, record_file);
+            status = run_prepared(options, &prepared, &data, &signals, json_file, trace_file, record_file);
         close_output(json_file);
         close_output(trace_file);
         close_output(record_file);
         prepared_release(&prepared);
     }
+    shared_data_release(&data);
     signals_release(&signals);
     return status;
 }

@@ -2,18 +2,23 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "coordinator/probe.h"
 #include "coordinator/resume.h"
+#include "coordinator/room.h"
 #include "coordinator/run_folder.h"
 
-/* Reads the whole data set, so that what is damaged is found before anything starts. */
-static int count_data(struct data_facts *facts, const struct config *config, struct config_mistakes *mistakes)
+/* Reads the whole data set, so that what is damaged is found before anything starts, and leaves it in `data` if runs
+ * will follow. */
+static int read_data(struct data_facts *facts, struct shared_data *data, const struct config *config,
+                     struct config_mistakes *mistakes)
 {
     struct data_options options = plan_data_options(config);
     struct dataset *dataset;
     struct error error;
 
+    options.room = room_bytes();
     if (dataset_open(&dataset, &options, DATA_IMAGES | DATA_LABELS, &error)) {
         config_mistake(mistakes, config->data.dir[0] ? "data.dir" : "data.set", "%s", error.text);
         return -1;
@@ -21,18 +26,35 @@ static int count_data(struct data_facts *facts, const struct config *config, str
     facts->train_count = dataset->train.count;
     facts->test_count = dataset->test.count;
     facts->shape = dataset->train.shape;
-    dataset_close(dataset);
+    if (!data) {
+        dataset_close(dataset);
+        return 0;
+    }
+    const int descriptor = dataset_share(dataset, &error);
+    *data = (struct shared_data){.facts = *facts, .descriptor = descriptor > 0 ? descriptor : 0};
     return 0;
+}
+
+void shared_data_release(struct shared_data *data)
+{
+    if (data->descriptor > 0)
+        close(data->descriptor);
+    *data = (struct shared_data){.descriptor = 0};
 }
 
 static int begin(struct prepared *prepared, const struct preparation *preparation, struct config_mistakes *mistakes)
 {
+    struct shared_data *data = preparation->data;
     struct config config;
     struct data_facts facts;
 
-    if (config_load(&config, preparation->path, preparation->overrides, preparation->override_count, mistakes) ||
-        count_data(&facts, &config, mistakes) ||
-        plan_begin(&prepared->plan, &config, &facts, &prepared->network, mistakes))
+    if (config_load(&config, preparation->path, preparation->overrides, preparation->override_count, mistakes))
+        return -1;
+    if (data && data->facts.train_count > 0)
+        facts = data->facts;
+    else if (read_data(&facts, data, &config, mistakes))
+        return -1;
+    if (plan_begin(&prepared->plan, &config, &facts, &prepared->network, mistakes))
         return -1;
     if (preparation->depth != PREPARE_RUN)
         return 0;
@@ -46,14 +68,18 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
 
 static int finish(struct prepared *prepared, const struct preparation *preparation, struct error *error)
 {
-    const bool measured = preparation->measured || plan_wants_seconds(&prepared->plan);
     const struct network *network = prepared->network;
+    const struct probe_request request = {.plan = &prepared->plan,
+                                          .network = network,
+                                          .measured = preparation->measured || plan_wants_seconds(&prepared->plan),
+                                          .runs = preparation->data != NULL,
+                                          .signals = preparation->signals};
     struct layer_cost *costs = calloc(PLACES * (size_t)network->layer_count, sizeof(*costs));
     int result = -1;
 
     if (!costs)
         return error_set(error, "out of memory for the plan");
-    if (probe_costs(&prepared->plan, network, measured, preparation->signals, costs, error) == 0)
+    if (probe_costs(&request, costs, error) == 0)
         result = plan_finish(&prepared->plan, network, costs, error);
     free(costs);
     return result;
@@ -91,6 +117,8 @@ enum exit_status prepare(struct prepared *prepared, const struct preparation *pr
         return give_up(prepared, preparation, &error);
     if (plan_place(&prepared->plan, &prepared->devices.machine, &mistakes))
         return refuse(prepared, &mistakes);
+    if (!preparation->warned && room_check_threads(&prepared->plan, &error))
+        fprintf(stderr, "tpcoord: %s\n", error.text);
     if (finish(prepared, preparation, &error))
         return give_up(prepared, preparation, &error);
     return EXIT_DONE;

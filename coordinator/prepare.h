@@ -9,14 +9,23 @@
 
 enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 3 };
 
+/* A data set that is read once, for any number of plans and runs. */
+struct shared_data {
+    struct data_facts facts; /* all 0 until it is read */
+    int descriptor;          /* of dataset_share, for the stages; 0: they open the data set by themselves */
+};
+
 struct preparation {
     const char *path; /* of the config file */
     const char *const *overrides;
     int override_count;
     enum { PREPARE_SCHEDULE, PREPARE_PLAN, PREPARE_RUN } depth;
-    const char *resume;      /* PREPARE_RUN: what --resume says; NULL: a new run */
-    bool measured;           /* time the layers even where the partition does not depend on it */
-    struct signals *signals; /* an interruption ends the probing; NULL: they have not been taken */
+    const char *resume;       /* PREPARE_RUN: what --resume says; NULL: a new run */
+    struct shared_data *data; /* runs will follow, so the plan must fit into this machine's memory: their data, filled
+                                 if it is not yet read, and released by the caller; NULL: none will */
+    bool warned;              /* of too many threads, in a preparation before this one */
+    bool measured;            /* time the layers even where the partition does not depend on it */
+    struct signals *signals;  /* an interruption ends the probing; NULL: they have not been taken */
 };
 
 struct prepared {
@@ -31,6 +40,7 @@ struct prepared {
  * EXIT_INTERRUPTED if that came, EXIT_FAILED otherwise; then there is nothing to release. */
 enum exit_status prepare(struct prepared *prepared, const struct preparation *preparation);
 void prepared_release(struct prepared *prepared);
+void shared_data_release(struct shared_data *data);
 
 /* Says on stderr why stages run on the CPU if there is a GPU that they would have been put on. */
 void prepared_say_gpu_left_out(const struct prepared *prepared);

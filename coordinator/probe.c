@@ -1,9 +1,12 @@
 #include "coordinator/probe.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "coordinator/child.h"
+#include "coordinator/room.h"
 #include "data/data.h"
 #include "kernels/backend.h"
 
@@ -11,14 +14,17 @@
  * measurement makes it longer. */
 enum { TIMINGS = 3 };
 
-/* One layer with everything its calls need, all for a full mini-batch. */
+/* When somebody who waits wants to know for what. */
+enum { PATIENCE_SECONDS = 3 };
+
+/* One layer with everything its calls need, all for an epoch's first mini-batch, which no other exceeds. */
 struct bench {
     const struct backend *backend;
     struct device *device;
     struct engine *engine;
     const struct layer *layer;
     struct layer_kernel *kernel;
-    size_t saved_floats;
+    size_t saved_floats, workspace_bytes;
     float *input, *residual, *output, *output_gradient, *input_gradient, *residual_gradient;
     float *weights, *weight_gradient, *momentum, *saved, *workspace;
 };
@@ -62,15 +68,19 @@ static int allocate(const struct bench *bench, float **out, size_t count, struct
     return failed ? -1 : 0;
 }
 
-static int allocate_all(struct bench *bench, const struct plan *plan, size_t workspace_bytes, struct error *error)
+enum { ARRAYS = 11 };
+
+struct array {
+    float **floats;
+    size_t count;
+};
+
+static void list_arrays(struct bench *bench, const struct plan *plan, struct array arrays[ARRAYS])
 {
     const struct layer *layer = bench->layer;
-    const size_t rows = (size_t)plan->config.data.batch;
+    const size_t rows = (size_t)plan_minibatch_rows(plan, 1);
     const size_t in = rows * shape_size(layer->in), out = rows * shape_size(layer->out);
-    const struct {
-        float **array;
-        size_t count;
-    } arrays[] = {
+    const struct array list[ARRAYS] = {
         {&bench->input, in},
         {&bench->residual, out},
         {&bench->output, out},
@@ -81,24 +91,54 @@ static int allocate_all(struct bench *bench, const struct plan *plan, size_t wor
         {&bench->weight_gradient, layer->parameters},
         {&bench->momentum, layer->parameters},
         {&bench->saved, bench->saved_floats * (size_t)plan->schedule.microbatches},
-        {&bench->workspace, workspace_bytes / sizeof(float) + 1},
+        {&bench->workspace, bench->workspace_bytes / sizeof(float) + 1},
     };
 
-    for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
-        if (allocate(bench, arrays[i].array, arrays[i].count, error))
+    memcpy(arrays, list, sizeof(list));
+}
+
+static int allocate_all(struct bench *bench, const struct plan *plan, struct error *error)
+{
+    struct array arrays[ARRAYS];
+
+    list_arrays(bench, plan, arrays);
+    for (int i = 0; i < ARRAYS; i++)
+        if (allocate(bench, arrays[i].floats, arrays[i].count, error))
             return -1;
     return 0;
 }
 
-static void bench_destroy(struct bench *bench)
+/* Most bytes at once that measuring layers takes. costs[network->layer_count], of their place. */
+static size_t bytes_of_measuring(const struct plan *plan, const struct network *network, const struct layer_cost *costs)
 {
-    float *arrays[] = {bench->input,           bench->residual,        bench->output,
-                       bench->output_gradient, bench->input_gradient,  bench->residual_gradient,
-                       bench->weights,         bench->weight_gradient, bench->momentum,
-                       bench->saved,           bench->workspace};
+    size_t most = 0;
 
-    for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
-        bench->device->type->release(bench->device, arrays[i]);
+    for (int l = 0; l < network->layer_count; l++) {
+        struct bench bench = {.layer = &network->layers[l],
+                              .saved_floats = costs[l].saved_floats,
+                              .workspace_bytes = costs[l].workspace_bytes};
+        struct array arrays[ARRAYS];
+        size_t sum = 0, largest = 0;
+
+        list_arrays(&bench, plan, arrays);
+        for (int i = 0; i < ARRAYS; i++) {
+            sum += arrays[i].count;
+            largest = arrays[i].count > largest ? arrays[i].count : largest;
+        }
+        /* What an array is filled from lies beside it for a moment. */
+        if ((sum + largest) * sizeof(float) > most)
+            most = (sum + largest) * sizeof(float);
+    }
+    return most;
+}
+
+static void bench_destroy(struct bench *bench, const struct plan *plan)
+{
+    struct array arrays[ARRAYS];
+
+    list_arrays(bench, plan, arrays);
+    for (int i = 0; i < ARRAYS; i++)
+        bench->device->type->release(bench->device, *arrays[i].floats);
     if (bench->kernel)
         bench->backend->layer_destroy(bench->kernel);
 }
@@ -182,7 +222,7 @@ static int run_minibatch(struct bench *bench, const struct plan *plan, struct st
     int starts[MAX_MICROBATCHES + 1];
 
     for (int j = 0; j <= microbatches; j++)
-        starts[j] = microbatch_start(plan->config.data.batch, microbatches, j);
+        starts[j] = microbatch_start(plan_minibatch_rows(plan, 1), microbatches, j);
     uint64_t start = clock_now_ns();
     for (int j = 0; j < microbatches; j++)
         if (run_forward(bench, starts[j], starts[j + 1] - starts[j], j, error))
@@ -230,34 +270,28 @@ static int measure(struct bench *bench, const struct plan *plan, struct layer_co
 static int probe_layer(struct bench bench, const struct layer *layer, const struct plan *plan,
                        const struct plan_rows *rows, bool measured, struct layer_cost *cost, struct error *error)
 {
-    size_t workspace;
     int result = -1;
 
     bench.layer = layer;
     if (prepare(&bench, rows, error))
         goto out;
     bench.saved_floats = cost->saved_floats = bench.backend->saved_floats(bench.kernel);
-    workspace = bench.backend->workspace_bytes(bench.kernel);
-    cost->workspace_bytes = workspace + (bench.backend->engine_bytes ? bench.backend->engine_bytes(bench.engine) : 0);
-    if (measured && (allocate_all(&bench, plan, workspace, error) || measure(&bench, plan, cost, error)))
+    bench.workspace_bytes = bench.backend->workspace_bytes(bench.kernel);
+    cost->workspace_bytes =
+        bench.workspace_bytes + (bench.backend->engine_bytes ? bench.backend->engine_bytes(bench.engine) : 0);
+    if (measured && (allocate_all(&bench, plan, error) || measure(&bench, plan, cost, error)))
         goto out;
     result = 0;
 out:
-    bench_destroy(&bench);
+    bench_destroy(&bench, plan);
     return result ? error_prefix(error, "%s on backend %s", layer->name, bench.backend->name) : 0;
 }
 
-struct question {
-    const struct plan *plan;
-    const struct network *network;
-    bool measured;
-};
-
 /* costs[network->layer_count], of the stage's backend on the stage's device. */
-static int probe_stage(const struct question *question, const struct plan_stage *stage, struct layer_cost *costs,
-                       struct error *error)
+static int probe_stage(const struct probe_request *request, bool measured, const struct plan_stage *stage,
+                       struct layer_cost *costs, struct error *error)
 {
-    const struct config *config = &question->plan->config;
+    const struct config *config = &request->plan->config;
     const struct engine_options options = {
         .threads = config->device.threads, .tf32 = config->device.tf32, .graphs = config->device.graphs};
     struct bench bench = {.backend = backend_find(stage->backend)};
@@ -272,45 +306,75 @@ static int probe_stage(const struct question *question, const struct plan_stage 
         bench.device->type->close(bench.device);
         return -1;
     }
-    plan_rows(question->plan, &rows);
-    for (int l = 0; l < question->network->layer_count && result == 0; l++)
-        result = probe_layer(bench, &question->network->layers[l], question->plan, &rows, question->measured, &costs[l],
-                             error);
+    plan_rows(request->plan, &rows);
+    for (int l = 0; l < request->network->layer_count && result == 0; l++)
+        result = probe_layer(bench, &request->network->layers[l], request->plan, &rows, measured, &costs[l], error);
     bench.backend->close(bench.engine);
     bench.device->type->close(bench.device);
     return result;
 }
 
-/* In the child. The first stage of each place stands for all of them. */
-static int probe(const void *context, void *result, struct error *error)
+/* The first stage of each place stands for all of them. */
+static int probe_places(const struct probe_request *request, bool measured, struct layer_cost *costs,
+                        struct error *error)
 {
-    const struct question *question = context;
-    struct layer_cost *costs = result;
     bool done[PLACES] = {false};
 
-    for (int s = 1; s <= question->plan->stage_count; s++) {
-        const enum stage_place place = plan_place_of(question->plan, s);
+    for (int s = 1; s <= request->plan->stage_count; s++) {
+        const enum stage_place place = plan_place_of(request->plan, s);
 
-        if (!done[place] && probe_stage(question, &question->plan->stages[s - 1],
-                                        &costs[(int)place * question->network->layer_count], error))
+        if (!done[place] && probe_stage(request, measured, &request->plan->stages[s - 1],
+                                        &costs[(int)place * request->network->layer_count], error))
             return -1;
         done[place] = true;
     }
     return 0;
 }
 
-int probe_costs(const struct plan *plan, const struct network *network, bool measured, struct signals *signals,
-                struct layer_cost *costs, struct error *error)
+/* By costs without seconds; they would move the partition, but hardly the sum. */
+static int check_room(const struct probe_request *request, const struct layer_cost *costs, struct error *error)
 {
-    const struct question question = {plan, network, measured};
+    const struct network *network = request->network;
+    struct plan plan = *request->plan;
+    bool on_cpu = false;
+
+    for (int s = 1; s <= plan.stage_count; s++)
+        on_cpu = on_cpu || plan_place_of(&plan, s) == PLACE_CPU;
+    if (request->runs && (plan_finish(&plan, network, costs, error) || room_check(&plan, error)))
+        return -1;
+    if (!request->measured || !on_cpu)
+        return 0;
+    return room_check_bytes(bytes_of_measuring(&plan, network, &costs[PLACE_CPU * network->layer_count]),
+                            "measuring the layers", "lower data.batch", error);
+}
+
+/* In the child. */
+static int probe(const void *context, void *result, struct error *error)
+{
+    const struct probe_request *request = context;
+    struct layer_cost *costs = result;
+
+    if (probe_places(request, false, costs, error) || check_room(request, costs, error))
+        return -1;
+    return request->measured ? probe_places(request, true, costs, error) : 0;
+}
+
+int probe_costs(const struct probe_request *request, struct layer_cost *costs, struct error *error)
+{
+    char patience[128];
     const struct child_task task = {
         .name = "the probe that tries every layer before the run",
         .run = probe,
-        .context = &question,
+        .context = request,
         .result = costs,
-        .result_bytes = PLACES * (size_t)network->layer_count * sizeof(*costs),
-        .signals = signals,
+        .result_bytes = PLACES * (size_t)request->network->layer_count * sizeof(*costs),
+        .patience_seconds = PATIENCE_SECONDS,
+        .patience = patience,
+        .signals = request->signals,
     };
 
+    snprintf(patience, sizeof(patience), "trying each layer on mini-batches of %d images, %s",
+             plan_largest_minibatch_rows(request->plan),
+             request->measured ? "to measure how long it takes" : "to see what it needs");
     return child_run(&task, error);
 }

@@ -90,7 +90,9 @@ int processes_start(struct processes *processes, const struct segment *segment, 
     sigemptyset(&defaults);
     sigaddset(&defaults, SIGPIPE);
     /* A dup2 onto itself leaves the descriptor open across the exec. */
+    const int data = segment->header->data;
     if (posix_spawn_file_actions_adddup2(&actions, segment->fd, segment->fd) ||
+        (data > 0 && posix_spawn_file_actions_adddup2(&actions, data, data)) ||
         posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0) ||
         posix_spawnattr_setsigmask(&attributes, mask) || posix_spawnattr_setsigdefault(&attributes, &defaults) ||
         posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)) {

@@ -214,7 +214,7 @@ static void print_ending(FILE *out, const struct segment *segment, const struct 
                 100.0 * header->epochs[epochs - 1].test_top1);
     if (outcome->checkpoints_failed > 0)
         fprintf(out, "; %d checkpoints could not be written", outcome->checkpoints_failed);
-    fprintf(out, "\nreport: %s/report.json\n", outcome->folder);
+    fputc('\n', out);
 }
 
 void report_print(FILE *out, const struct segment *segment, const struct outcome *outcome)

@@ -1,10 +1,21 @@
-/* Whether this machine has the memory that a plan asks for. */
+/* Whether this machine has the memory and the cores that are asked for. */
 #ifndef TP_COORDINATOR_ROOM_H
 #define TP_COORDINATOR_ROOM_H
 
 #include "plan/plan.h"
 
-/* -1 and both figures if not: stages would be killed in the middle of training, by a kernel that names no cause. */
+/* Memory that can be had without anybody suffering, and swap, in bytes; 0 if the kernel does not say. */
+unsigned long long room_bytes(void);
+
+/* -1 and both figures if a plan does not fit: stages would be killed in the middle of training, by a kernel that names
+ * no cause. */
 int room_check(const struct plan *plan, struct error *error);
+
+/* The same of anything else: `what` is the subject of the sentence, `advice` what would help. */
+int room_check_bytes(unsigned long long bytes, const char *what, const char *advice, struct error *error);
+
+/* -1 and the figures if the stages on the CPU have threads for more cores than there are: teams of threads wait for their
+ * last one, and the kernel runs them in turn. Single threads share cores well. */
+int room_check_threads(const struct plan *plan, struct error *error);
 
 #endif

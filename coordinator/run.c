@@ -12,6 +12,7 @@
 #include "coordinator/process.h"
 #include "coordinator/progress.h"
 #include "coordinator/report.h"
+#include "coordinator/result_file.h"
 #include "coordinator/room.h"
 #include "coordinator/run_folder.h"
 #include "coordinator/trace.h"
@@ -42,6 +43,7 @@ struct run {
     struct progress_line progress;
     struct checkpoints checkpoints;
     struct watchdog watchdog;
+    bool lost;        /* results that should be on a disk */
     bool may_restart; /* it failed by a stage's death or a stall: what another attempt may be spared */
 };
 
@@ -162,11 +164,12 @@ static void follow(struct run *run)
 
 static void record(struct run *run)
 {
-    if (!keep_look(&run->keep))
+    struct error why;
+
+    if (!keep_look(&run->keep, &why))
         return;
     progress_clear(&run->progress);
-    fprintf(stderr, "tpcoord: the recording has reached run.record_mib = %d MiB; the rest of the run is not in it\n",
-            run->request->plan->config.run.record_mib);
+    fprintf(stderr, "tpcoord: %s\n", why.text);
 }
 
 static void follow_checkpoints(struct run *run)
@@ -273,43 +276,52 @@ static void start(struct run *run)
         atomic_store(&segment_stage(&run->segment, s)->pid, (int32_t)run->processes.stage[s - 1].pid);
 }
 
-static int write_report(const struct run *run, const json_t *json, struct error *error)
-{
-    char path[CONFIG_PATH_MAX + 16];
-    int result;
-
-    snprintf(path, sizeof(path), "%s/report.json", run->request->folder);
-    FILE *file = fopen(path, "we");
-    if (!file)
-        return error_set(error, "%s cannot be written: %s", path, strerror(errno));
-    result = json_print(file, path, json, error);
-    if (fclose(file) && !result)
-        result = error_set(error, "%s cannot be written: %s", path, strerror(errno));
-    return result;
-}
-
 static void say_failed(const struct run_request *request, const struct error *error)
 {
     fprintf(stderr, "tpcoord: %s%s%s\n", request->label ? request->label : "", request->label ? ": " : "", error->text);
 }
 
+/* What was trained is as good as ever. */
+static void lose(struct run *run, const struct error *error)
+{
+    run->lost = true;
+    say_failed(run->request, error);
+}
+
+/* A disk may be full: what it should hold comes after what can be said. */
+static void write_results(struct run *run, json_t *json)
+{
+    const struct run_request *request = run->request;
+    char path[CONFIG_PATH_MAX + 16];
+    struct error error;
+
+    if (request->trace && trace_end(&run->trace)) {
+        error_set(&error, "the trace could not be written to its end");
+        lose(run, &error);
+    }
+    snprintf(path, sizeof(path), "%s/report.json", request->folder);
+    if (report_add_json(json, &run->segment, &run->outcome)) {
+        error_set(&error, "out of memory for the report");
+        lose(run, &error);
+    }
+    if (result_file_write(path, json, &error))
+        lose(run, &error);
+    else if (run->outcome.state != RUN_FAILED && !request->label)
+        fprintf(request->out, "report: %s\n", path);
+}
+
 static enum exit_status report(struct run *run, json_t *json)
 {
     const struct run_request *request = run->request;
-    struct error error;
 
-    if (request->trace && trace_end(&run->trace))
-        fail(run, "the trace could not be written to its end");
-    if (report_add_json(json, &run->segment, &run->outcome))
-        fail(run, "out of memory for the report");
-    if (write_report(run, json, &error))
-        fail(run, "%s", error.text);
-    if (run->outcome.state == RUN_FAILED) {
+    if (run->outcome.state == RUN_FAILED)
         say_failed(request, &run->outcome.error);
-        return EXIT_FAILED;
-    }
-    if (!request->label) /* who runs several says what they did */
+    else if (!request->label) /* who runs several says what they did */
         (request->quiet ? report_print_essentials : report_print)(request->out, &run->segment, &run->outcome);
+    fflush(request->out);
+    write_results(run, json);
+    if (run->outcome.state == RUN_FAILED || run->lost)
+        return EXIT_FAILED;
     if (run->outcome.state == RUN_INTERRUPTED)
         return EXIT_INTERRUPTED;
     return run->outcome.checkpoints_failed > 0 ? EXIT_FAILED : EXIT_DONE;
@@ -350,14 +362,15 @@ static int attempt(struct run *run, struct checkpoint_set *from, struct error *e
     if (request->trace && !run->trace.file)
         trace_begin(&run->trace, request->trace, request->plan, run->segment.header->start_ns);
     run->segment.header->interactive = request->interactive;
+    run->segment.header->data = request->data;
     if (run->outcome.restarts == 0 && keep_begin(&run->keep, request, &run->segment, error))
         fail(run, "%s", error->text);
     else
         start(run);
     supervise(run);
     judge_run(run);
-    if (keep_end(&run->keep))
-        fail(run, "the recording could not be written to its end");
+    if (keep_end(&run->keep, error))
+        lose(run, error);
     /* The name goes before anything else can fail; the mapping stays for the report. */
     segment_unlink(run->segment.name);
     return 0;
@@ -370,6 +383,7 @@ static bool begin_again(struct run *run, struct checkpoint_set *set, struct chec
     const struct run_request *request = run->request;
     const int restarts = run->outcome.restarts + 1, allowed = request->plan->config.run.restarts;
     const struct trace trace = run->trace;
+    const bool lost = run->lost;
     struct error error;
 
     if (!run->may_restart || restarts > allowed || request->signals->interruptions > 0)
@@ -380,8 +394,8 @@ static bool begin_again(struct run *run, struct checkpoint_set *set, struct chec
             restarts, allowed);
     checkpoints_end(&run->checkpoints);
     segment_close(&run->segment);
-    *run =
-        (struct run){.request = request, .outcome = {.folder = request->folder, .restarts = restarts}, .trace = trace};
+    *run = (struct run){
+        .request = request, .outcome = {.folder = request->folder, .restarts = restarts}, .trace = trace, .lost = lost};
     return true;
 }
 

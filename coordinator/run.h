@@ -11,6 +11,7 @@
 struct run_request {
     const struct plan *plan;
     const char *folder;          /* of the run; it exists */
+    int data;                    /* descriptor of the data set (dataset_share); 0: stages open it by themselves */
     struct checkpoint_set *from; /* where it resumes; or NULL */
     const char *config;          /* its path, to say how to go on; or NULL */
     const char *const *overrides;

@@ -288,7 +288,7 @@ json_t *summary_create(const struct summary_request *request)
                                 "system", plan->config.pipeline.system,
                                 "order", plan->schedule.order.name,
                                 "microbatches", plan->schedule.microbatches,
-                                "microbatch_size", (double)plan->config.data.batch / plan->schedule.microbatches,
+                                "microbatch_size", (double)plan_minibatch_rows(plan, 1) / plan->schedule.microbatches,
                                 "epochs", plan->config.run.epochs,
                                 "result", result_of(request),
                                 "runs_finished", finished.count);

@@ -21,6 +21,7 @@ struct data_options {
     int classes;            /* 1 to 256; labels must be below */
     struct shape synthetic; /* shape of synthetic images */
     uint64_t seed;          /* of synthetic images */
+    uint64_t room;          /* bytes that images or labels may take; 0: any number */
 };
 
 /* One half of a data set. */
@@ -36,12 +37,21 @@ struct dataset {
     /* Of the training images' bytes / 255, over all channels; images are normalised with these. 0 and 1 if images were
      * not opened. */
     float mean, deviation;
+    void *map; /* where all samples lie, [map_bytes]; NULL: each array is memory of its own */
+    size_t map_bytes;
 };
 
 /* Opens the parts named (DATA_IMAGES | DATA_LABELS). Reads each file to its end, so damage anywhere is found here. An
  * error names the file, what is wrong, and what would be right. The caller owns the data set. */
 int dataset_open(struct dataset **out, const struct data_options *options, int parts, struct error *error);
 void dataset_close(struct dataset *dataset);
+
+/* Moves a data set with all its parts to memory that other processes can map and nobody can change. Returns its
+ * descriptor, which the caller closes. Closes the data set, also after a failure. */
+int dataset_share(struct dataset *dataset, struct error *error);
+
+/* Opens what dataset_share has left; the descriptor stays the caller's. */
+int dataset_map(struct dataset **out, int descriptor, struct error *error);
 
 /* The order in which an epoch visits the samples: a permutation of 0..count-1 by (seed, epoch). order[count]. */
 void data_order(uint64_t seed, int epoch, int count, int *order);

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "data/data.h"
 #include "data/idx.h"
@@ -31,38 +32,75 @@ static const struct set sets[] = {
     {"synthetic", NULL, NULL, open_synthetic},
 };
 
-/* What follows "train-" or "t10k-" in a file's name, in the order in which the names are tried. */
-static const char *const image_files[] = {"images-idx3-ubyte", "images-idx3-ubyte.gz", "images-idx4-ubyte",
-                                          "images-idx4-ubyte.gz", NULL};
-static const char *const label_files[] = {"labels-idx1-ubyte", "labels-idx1-ubyte.gz", NULL};
+/* What files are called: the half's name, what it holds, and how it is packed; tried in this order. */
+static const char *const train_names[] = {"train", NULL}, *const test_names[] = {"t10k", "test", NULL};
+static const char *const image_files[] = {"images-idx3-ubyte", "images.idx3-ubyte", "images-idx4-ubyte",
+                                          "images.idx4-ubyte", NULL};
+static const char *const label_files[] = {"labels-idx1-ubyte", "labels.idx1-ubyte", NULL};
+static const char *const endings[] = {"", ".gz", NULL};
 
-static int find_file(char path[PATH_MAX], const char *dir, const char *half, const char *const *files,
-                     const struct set *set, struct error *error)
+/* Whether there is something to read at the path. If it cannot be read, the reader knows best why. */
+static bool is_there(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+static int say_missing(const char *dir, const char *const *halves, const char *const *files, const struct set *set,
+                       struct error *error)
 {
     char tried[256] = "";
 
-    for (; *files; files++) {
-        if (snprintf(path, PATH_MAX, "%s/%s-%s", dir, half, *files) >= PATH_MAX)
-            return error_set(error, "data.dir is longer than a path can be: %.100s...", dir);
-        if (access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR))
-            return 0; /* if it cannot be read, the reader knows best why */
-        size_t used = strlen(tried);
-        snprintf(tried + used, sizeof(tried) - used, "%s%s-%s", used ? ", " : "", half, *files);
+    for (const char *const *file = files; *file; file++) {
+        const size_t used = strlen(tried);
+        snprintf(tried + used, sizeof(tried) - used, "%s%s-%s", used ? ", " : "", halves[0], *file);
     }
-    return error_set(error, "%s: holds none of %s; %s", dir, tried, set->if_missing);
+    return error_set(error, "%s: holds none of %s, with or without .gz%s%s%s; %s", dir, tried,
+                     halves[1] ? ", or with " : "", halves[1] ? halves[1] : "", halves[1] ? "- in front" : "",
+                     set->if_missing);
 }
 
-static int read_half(struct samples *samples, const char *dir, const char *half, const struct set *set, int classes,
-                     int parts, struct error *error)
+/* A folder of the name is passed over for a file of another, as archives have both; left alone it is what is found. */
+static int find_file(char path[PATH_MAX], const char *dir, const char *const *halves, const char *const *files,
+                     const struct set *set, struct error *error)
+{
+    char folder[PATH_MAX] = "";
+
+    for (const char *const *half = halves; *half; half++)
+        for (const char *const *file = files; *file; file++)
+            for (const char *const *ending = endings; *ending; ending++) {
+                if (snprintf(path, PATH_MAX, "%s/%s-%s%s", dir, *half, *file, *ending) >= PATH_MAX)
+                    return error_set(error, "data.dir is longer than a path can be: %.100s...", dir);
+                if (is_folder(path))
+                    memcpy(folder, path, sizeof(folder));
+                else if (is_there(path))
+                    return 0;
+            }
+    if (!folder[0])
+        return say_missing(dir, halves, files, set, error);
+    memcpy(path, folder, sizeof(folder));
+    return 0;
+}
+
+static int read_half(struct samples *samples, const char *dir, const char *const *names, const struct set *set,
+                     const struct data_options *options, int parts, struct error *error)
 {
     char images_path[PATH_MAX], labels_path[PATH_MAX];
 
-    if ((parts & DATA_IMAGES) && (find_file(images_path, dir, half, image_files, set, error) != 0 ||
-                                  idx_read_images(samples, images_path, error) != 0))
+    if ((parts & DATA_IMAGES) && (find_file(images_path, dir, names, image_files, set, error) != 0 ||
+                                  idx_read_images(samples, images_path, options->room, error) != 0))
         return -1;
     int images = samples->count;
-    if ((parts & DATA_LABELS) && (find_file(labels_path, dir, half, label_files, set, error) != 0 ||
-                                  idx_read_labels(samples, labels_path, classes, error) != 0))
+    if ((parts & DATA_LABELS) && (find_file(labels_path, dir, names, label_files, set, error) != 0 ||
+                                  idx_read_labels(samples, labels_path, options->classes, options->room, error) != 0))
         return -1;
     if (parts == (DATA_IMAGES | DATA_LABELS) && samples->count != images)
         return error_set(error, "%s: holds %d labels, but %s holds %d images; they must be the same set's", labels_path,
@@ -100,8 +138,8 @@ static int open_idx(struct dataset *dataset, const struct set *set, const struct
 
     if (!dir)
         return error_set(error, "data.set = %s needs data.dir, the folder of the four IDX files", set->name);
-    if (read_half(train, dir, "train", set, options->classes, parts, error) != 0 ||
-        read_half(test, dir, "t10k", set, options->classes, parts, error) != 0)
+    if (read_half(train, dir, train_names, set, options, parts, error) != 0 ||
+        read_half(test, dir, test_names, set, options, parts, error) != 0)
         return -1;
     if (memcmp(&train->shape, &test->shape, sizeof(train->shape)) != 0)
         return error_set(error,
@@ -122,10 +160,10 @@ static int make_half(struct samples *samples, enum synthetic_half half, int coun
     samples->count = count;
     if (parts & DATA_IMAGES) {
         samples->shape = options->synthetic;
-        if (synthetic_images(samples, half, options->classes, options->seed, error) != 0)
+        if (synthetic_images(samples, half, options->classes, options->seed, options->room, error) != 0)
             return -1;
     }
-    return parts & DATA_LABELS ? synthetic_labels(samples, options->classes, error) : 0;
+    return parts & DATA_LABELS ? synthetic_labels(samples, options->classes, options->room, error) : 0;
 }
 
 static int open_synthetic(struct dataset *dataset, const struct set *set, const struct data_options *options, int parts,
@@ -194,9 +232,13 @@ void dataset_close(struct dataset *dataset)
 {
     if (!dataset)
         return;
-    free(dataset->train.images);
-    free(dataset->train.labels);
-    free(dataset->test.images);
-    free(dataset->test.labels);
+    if (dataset->map) {
+        munmap(dataset->map, dataset->map_bytes);
+    } else {
+        free(dataset->train.images);
+        free(dataset->train.labels);
+        free(dataset->test.images);
+        free(dataset->test.labels);
+    }
     free(dataset);
 }

@@ -4,20 +4,42 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "data/allocate.h"
 #include "data/file.h"
+#include "data/foreign.h"
 
-enum { MAGIC_BYTES = 4, SIZE_BYTES = 4, DIMENSIONS_MAX = 4, TYPE_UNSIGNED_BYTE = 0x08, SIDE_MAX = 4096 };
+enum {
+    MAGIC_BYTES = 4,
+    SIZE_BYTES = 4,
+    DIMENSIONS_MAX = 4,
+    TYPE_UNSIGNED_BYTE = 0x08,
+    SIDE_MAX = 4096,
+    CHANNELS_MAX = 3
+};
 
 /* What a kind of file must look like, and how messages call it. */
 struct idx_kind {
-    const char *elements, *magic;
+    const char *elements, *begin;
     int dimensions_min, dimensions_max;
     uint32_t size_max[DIMENSIONS_MAX];
 };
 
-static const struct idx_kind images_kind = {
-    "images", "00 00 08 03 or 00 00 08 04", 3, 4, {INT_MAX, SIDE_MAX, SIDE_MAX, 3}};
-static const struct idx_kind labels_kind = {"labels", "00 00 08 01", 1, 1, {INT_MAX}};
+static const struct idx_kind images_kind = {"images",
+                                            "00 00 08 03 or 00 00 08 04 (unsigned bytes, 3 or 4 dimensions)",
+                                            3,
+                                            4,
+                                            {INT_MAX, SIDE_MAX, SIDE_MAX, CHANNELS_MAX}};
+static const struct idx_kind labels_kind = {"labels", "00 00 08 01 (unsigned bytes, 1 dimension)", 1, 1, {INT_MAX}};
+
+/* Third byte of the file. */
+static const char *const element_types[] = {
+    [TYPE_UNSIGNED_BYTE] = "unsigned bytes",
+    [0x09] = "signed bytes",
+    [0x0b] = "16-bit integers",
+    [0x0c] = "32-bit integers",
+    [0x0d] = "floats",
+    [0x0e] = "doubles",
+};
 
 struct idx_header {
     int dimensions;
@@ -25,17 +47,33 @@ struct idx_header {
     uint64_t bytes; /* product of the sizes */
 };
 
-static int check_magic(const unsigned char *magic, const struct idx_kind *kind, const char *path, struct error *error)
+static const char *element_type(const unsigned char magic[MAGIC_BYTES])
 {
-    int dimensions = magic[3];
+    const size_t types = sizeof(element_types) / sizeof(element_types[0]);
 
-    if (magic[0] == 0 && magic[1] == 0 && magic[2] == TYPE_UNSIGNED_BYTE && dimensions >= kind->dimensions_min &&
-        dimensions <= kind->dimensions_max)
-        return 0;
-    return error_set(error,
-                     "%s: starts with the bytes %02x %02x %02x %02x; an IDX file of %s starts with %s (unsigned bytes, "
-                     "number of dimensions)",
-                     path, magic[0], magic[1], magic[2], magic[3], kind->elements, kind->magic);
+    return magic[0] == 0 && magic[1] == 0 && magic[2] < types ? element_types[magic[2]] : NULL;
+}
+
+/* The file has begun with `got` bytes of `begin`, and not as its kind does. */
+static int say_what_it_is(struct data_file *file, unsigned char begin[FOREIGN_BEGIN_BYTES], size_t got,
+                          const struct idx_kind *kind, const char *path, struct error *error)
+{
+    const char *type = got == MAGIC_BYTES ? element_type(begin) : NULL;
+    char foreign[FOREIGN_TEXT_MAX];
+    size_t more = 0;
+
+    if (type)
+        return error_set(error, "%s: is an IDX file of %s with %d dimension%s; one of %s starts with %s", path, type,
+                         begin[3], begin[3] == 1 ? "" : "s", kind->elements, kind->begin);
+    if (data_file_read(file, begin + got, FOREIGN_BEGIN_BYTES - got, &more, error) != 0)
+        return -1;
+    foreign_describe(begin, got + more, foreign);
+    if (foreign[0])
+        return error_set(error, "%s: %s", path, foreign);
+    if (got < MAGIC_BYTES)
+        return error_set(error, "%s: is too short to hold an IDX header; get the file again", path);
+    return error_set(error, "%s: starts with the bytes %02x %02x %02x %02x; an IDX file of %s starts with %s", path,
+                     begin[0], begin[1], begin[2], begin[3], kind->elements, kind->begin);
 }
 
 static int read_exactly(struct data_file *file, unsigned char *out, size_t size, const char *path, struct error *error)
@@ -50,16 +88,25 @@ static int read_exactly(struct data_file *file, unsigned char *out, size_t size,
 static int read_header(struct data_file *file, struct idx_header *header, const struct idx_kind *kind, const char *path,
                        struct error *error)
 {
-    unsigned char magic[MAGIC_BYTES], size[SIZE_BYTES];
+    unsigned char begin[FOREIGN_BEGIN_BYTES], size[SIZE_BYTES];
+    size_t got;
 
-    if (read_exactly(file, magic, sizeof(magic), path, error) != 0 || check_magic(magic, kind, path, error) != 0)
+    if (data_file_read(file, begin, MAGIC_BYTES, &got, error) != 0)
         return -1;
-    header->dimensions = magic[3];
+    if (got < MAGIC_BYTES || begin[0] != 0 || begin[1] != 0 || begin[2] != TYPE_UNSIGNED_BYTE ||
+        begin[3] < kind->dimensions_min || begin[3] > kind->dimensions_max)
+        return say_what_it_is(file, begin, got, kind, path, error);
+    header->dimensions = begin[3];
     header->bytes = 1;
     for (int d = 0; d < header->dimensions; d++) {
         if (read_exactly(file, size, sizeof(size), path, error) != 0)
             return -1;
         header->sizes[d] = (uint32_t)size[0] << 24 | (uint32_t)size[1] << 16 | (uint32_t)size[2] << 8 | size[3];
+        if (d == 3 && header->sizes[d] > CHANNELS_MAX && header->sizes[1] <= CHANNELS_MAX)
+            return error_set(error,
+                             "%s: its images are [%" PRIu32 "][%" PRIu32 "][%" PRIu32
+                             "], channels first; tp reads [rows][columns][channels], channels last",
+                             path, header->sizes[1], header->sizes[2], header->sizes[3]);
         if (header->sizes[d] < 1 || header->sizes[d] > kind->size_max[d])
             return error_set(error, "%s: its header says that dimension %d is %" PRIu32 "; it must be 1 to %" PRIu32,
                              path, d + 1, header->sizes[d], kind->size_max[d]);
@@ -95,8 +142,8 @@ static int read_elements(struct data_file *file, uint8_t *out, size_t size, cons
 }
 
 /* The caller frees *elements. */
-static int read_idx(const char *path, const struct idx_kind *kind, struct idx_header *header, uint8_t **elements,
-                    struct error *error)
+static int read_idx(const char *path, const struct idx_kind *kind, uint64_t room, struct idx_header *header,
+                    uint8_t **elements, struct error *error)
 {
     struct data_file *file;
     uint8_t *bytes = NULL;
@@ -106,12 +153,8 @@ static int read_idx(const char *path, const struct idx_kind *kind, struct idx_he
         return -1;
     if (read_header(file, header, kind, path, error) != 0)
         goto close;
-    bytes = malloc(header->bytes);
-    if (!bytes) {
-        error_set(error, "%s: out of memory for %" PRIu64 " bytes of %s", path, header->bytes, kind->elements);
-        goto close;
-    }
-    if (read_elements(file, bytes, header->bytes, kind, path, error) != 0)
+    bytes = data_allocate(path, kind->elements, header->bytes, room, error);
+    if (!bytes || read_elements(file, bytes, header->bytes, kind, path, error) != 0)
         goto close;
     *elements = bytes;
     bytes = NULL;
@@ -123,12 +166,12 @@ close:
     return result;
 }
 
-int idx_read_images(struct samples *samples, const char *path, struct error *error)
+int idx_read_images(struct samples *samples, const char *path, uint64_t room, struct error *error)
 {
     struct idx_header header;
     uint8_t *images;
 
-    if (read_idx(path, &images_kind, &header, &images, error) != 0)
+    if (read_idx(path, &images_kind, room, &header, &images, error) != 0)
         return -1;
     samples->count = (int)header.sizes[0];
     samples->shape =
@@ -137,12 +180,12 @@ int idx_read_images(struct samples *samples, const char *path, struct error *err
     return 0;
 }
 
-int idx_read_labels(struct samples *samples, const char *path, int classes, struct error *error)
+int idx_read_labels(struct samples *samples, const char *path, int classes, uint64_t room, struct error *error)
 {
     struct idx_header header;
     uint8_t *labels;
 
-    if (read_idx(path, &labels_kind, &header, &labels, error) != 0)
+    if (read_idx(path, &labels_kind, room, &header, &labels, error) != 0)
         return -1;
     for (uint32_t i = 0; i < header.sizes[0]; i++) {
         if (labels[i] >= classes) {

@@ -1,6 +1,6 @@
 /* IDX files, the format of MNIST: big-endian; two zero bytes, the element type, the number of dimensions, one 32-bit
  * size per dimension, the elements. Only unsigned bytes. Each file is read to its end, so that damage anywhere is an
- * error, which names the file. */
+ * error, which names the file. `room` is as struct data_options has it. */
 #ifndef TP_DATA_IDX_H
 #define TP_DATA_IDX_H
 
@@ -8,9 +8,9 @@
 
 /* Fills count, shape and images from a file of [n][rows][columns] or [n][rows][columns][channels].
  * The caller frees samples->images. */
-int idx_read_images(struct samples *samples, const char *path, struct error *error);
+int idx_read_images(struct samples *samples, const char *path, uint64_t room, struct error *error);
 
 /* Fills count and labels from a file of [n] labels below `classes`. The caller frees samples->labels. */
-int idx_read_labels(struct samples *samples, const char *path, int classes, struct error *error);
+int idx_read_labels(struct samples *samples, const char *path, int classes, uint64_t room, struct error *error);
 
 #endif

@@ -4,12 +4,15 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "data/allocate.h"
 
 /* Pattern and noise each take half of a byte's range, so their sum never needs clipping. */
 enum { GRID = 5, PATTERN_RANGE = 128, NOISE_SHIFT = 1 };
 
 /* Substreams of RANDOM_SYNTHETIC: the patterns, then one per half. */
 enum { PATTERNS, NOISE };
+
+static const char where[] = "the synthetic data set";
 
 static int label_of(int sample, int classes)
 {
@@ -72,16 +75,19 @@ static void draw_image(uint8_t *image, const uint8_t *pattern, size_t size, uint
     }
 }
 
-int synthetic_images(struct samples *samples, enum synthetic_half half, int classes, uint64_t seed, struct error *error)
+int synthetic_images(struct samples *samples, enum synthetic_half half, int classes, uint64_t seed, uint64_t room,
+                     struct error *error)
 {
     size_t count = (size_t)samples->count, size = shape_size(samples->shape);
     uint8_t *patterns = calloc((size_t)classes, size);
-    uint8_t *images = calloc(count, size);
+    uint8_t *images = NULL;
 
-    if (!patterns || !images) {
+    if (!patterns)
+        return error_set(error, "out of memory for the patterns of %d classes", classes);
+    images = data_allocate(where, "images", count * size, room, error);
+    if (!images) {
         free(patterns);
-        free(images);
-        return error_set(error, "out of memory for %zu synthetic images of %zu bytes", count, size);
+        return -1;
     }
     draw_patterns(patterns, classes, samples->shape, seed);
     for (size_t i = 0; i < count; i++)
@@ -91,12 +97,12 @@ int synthetic_images(struct samples *samples, enum synthetic_half half, int clas
     return 0;
 }
 
-int synthetic_labels(struct samples *samples, int classes, struct error *error)
+int synthetic_labels(struct samples *samples, int classes, uint64_t room, struct error *error)
 {
-    uint8_t *labels = malloc((size_t)samples->count);
+    uint8_t *labels = data_allocate(where, "labels", (size_t)samples->count, room, error);
 
     if (!labels)
-        return error_set(error, "out of memory for %d synthetic labels", samples->count);
+        return -1;
     for (int i = 0; i < samples->count; i++)
         labels[i] = (uint8_t)label_of(i, classes);
     samples->labels = labels;

@@ -106,7 +106,7 @@ const struct config_key config_keys[] = {
     {MEMBER(train, lr), KEY_REAL, "0.05", 0.0, 100.0,
      .help = "learning rate, after the warm-up"},
     {MEMBER(train, lr_schedule), KEY_CHOICE, "cosine", .choices = CHOICES("constant", "step", "cosine"),
-     .help = "how the learning rate changes; cosine: falls to 0 at the last mini-batch of the last epoch"},
+     .help = "how the learning rate changes; cosine: falls, to 0 at the end of the last epoch"},
     {MEMBER(train, lr_step_epochs), KEY_INTEGER, "10", 1, 1000, .unit = "epochs",
      .help = "step: multiply by lr_step_factor every so many epochs"},
     {MEMBER(train, lr_step_factor), KEY_REAL, "0.1", 0.0, 1.0,

@@ -29,6 +29,11 @@ int plan_test_minibatch_rows(const struct plan *plan, int minibatch)
     return minibatch == plan->test_minibatches ? plan->last_test_minibatch_rows : plan->config.data.batch;
 }
 
+int plan_largest_minibatch_rows(const struct plan *plan)
+{
+    return max_int(plan_minibatch_rows(plan, 1), plan_test_minibatch_rows(plan, 1));
+}
+
 struct data_options plan_data_options(const struct config *config)
 {
     const int size = config->data.synthetic_size;
@@ -61,10 +66,11 @@ struct schedule plan_evaluation(const struct plan *plan)
     return schedule;
 }
 
-/* Of a full mini-batch, whose first micro-batches are the largest. */
+/* Of the largest mini-batch, whose first micro-batches are the largest. */
 int plan_slot_rows(const struct plan *plan)
 {
-    return microbatch_start(plan->config.data.batch, plan->schedule.microbatches, schedule_slot_size(&plan->schedule));
+    return microbatch_start(plan_largest_minibatch_rows(plan), plan->schedule.microbatches,
+                            schedule_slot_size(&plan->schedule));
 }
 
 struct layout_options plan_layout_options(const struct plan *plan, int stage)
@@ -203,6 +209,10 @@ static void count_minibatches(struct plan *plan, struct config_mistakes *mistake
         config_mistake(mistakes, "pipeline.microbatches",
                        "%d micro-batches, but a mini-batch has only %d images (data.batch)",
                        plan->schedule.microbatches, batch);
+    else if (plan->schedule.microbatches > train)
+        config_mistake(mistakes, "pipeline.microbatches",
+                       "%d micro-batches, but the training set has only %d image%s in all", plan->schedule.microbatches,
+                       train, train == 1 ? "" : "s");
 }
 
 static void check_rows(const struct plan *plan, struct config_mistakes *mistakes)

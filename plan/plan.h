@@ -96,6 +96,9 @@ int plan_rows(const struct plan *plan, struct plan_rows *rows);
 int plan_minibatch_rows(const struct plan *plan, int minibatch);
 int plan_test_minibatch_rows(const struct plan *plan, int minibatch);
 
+/* Rows of the largest mini-batch that occurs: data.batch, unless training and test set are both smaller. */
+int plan_largest_minibatch_rows(const struct plan *plan);
+
 /* How to open the config's data set. The strings are the config's own. */
 struct data_options plan_data_options(const struct config *config);
 

@@ -74,7 +74,7 @@ static void describe_links(struct prediction *prediction, const struct plan *pla
 
     prediction->shared_memory = true;
     for (int l = 0; l < plan->stage_count - 1; l++) {
-        const double rows = (double)config->data.batch / microbatches;
+        const double rows = (double)plan_minibatch_rows(plan, 1) / microbatches;
         const double bits = 8.0 * sizeof(float) * rows * (double)shape_size(plan->stages[l].output);
         const double mbit = value_of(&config->simulation.link_mbit, l);
         const double activation_ns = mbit > 0.0 ? 1e3 * bits / mbit : 0.0;
@@ -93,7 +93,7 @@ static void describe_links(struct prediction *prediction, const struct plan *pla
 /* Rows of the last mini-batch that is simulated: a smaller one ends an epoch. */
 static int last_rows(const struct prediction *prediction, const struct plan *plan)
 {
-    return prediction->minibatches == plan->minibatches_per_epoch ? plan->last_minibatch_rows : plan->config.data.batch;
+    return plan_minibatch_rows(plan, prediction->minibatches);
 }
 
 static int simulate(struct prediction *prediction, const struct plan *plan, struct error *error)
@@ -102,7 +102,7 @@ static int simulate(struct prediction *prediction, const struct plan *plan, stru
     const struct timing timing = {
         .stages = prediction->times,
         .links = prediction->links,
-        .last_minibatch = (double)last_rows(prediction, plan) / plan->config.data.batch,
+        .last_minibatch = (double)last_rows(prediction, plan) / plan_minibatch_rows(plan, 1),
     };
     struct simulation *replayed = NULL;
     int result;
@@ -122,7 +122,7 @@ static void count_images(struct prediction *prediction, const struct plan *plan)
 {
     const struct event_simulation *events = prediction->events;
     const struct stage_events *last = &events->stages[events->stage_count - 1];
-    const double batch = plan->config.data.batch;
+    const double batch = plan_minibatch_rows(plan, 1);
     const double images = batch * (prediction->minibatches - 1) + last_rows(prediction, plan);
     const double epoch_images = batch * (plan->minibatches_per_epoch - 1) + plan->last_minibatch_rows;
     const double seconds = 1e-9 * (double)(last->ops[last->op_count - 1].end - last->ops[0].start);

@@ -383,17 +383,17 @@ static void summarize(const struct simulator *simulator)
 {
     const struct schedule *schedule = simulator->schedule;
     struct event_simulation *simulation = simulator->simulation;
-    int64_t idle = 0, all = 0;
+    int64_t busy = 0;
 
     simulation->duration = simulator->now;
+    const double all = (double)schedule->stages * (double)simulation->duration;
     for (int s = 0; s < schedule->stages; s++) {
         struct stage_events *events = &simulation->stages[s];
-        const int64_t span = simulation->duration - events->ops[0].start;
+
         events->waits[WAIT_NONE] += simulation->duration - simulator->stages[s].since;
-        all += span;
-        idle += span - events->busy;
+        busy += events->busy;
     }
-    simulation->bubble_fraction = all > 0 ? (double)idle / (double)all : 0.0;
+    simulation->bubble_fraction = all > 0 ? (all - (double)busy) / all : 0.0;
     simulation->minibatch_duration = is_steady(schedule) ? (double)(simulator->steady_to - simulator->steady_from) /
                                                                (schedule->minibatches - 2 * schedule->stages)
                                                          : (double)simulation->duration / schedule->minibatches;

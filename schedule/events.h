@@ -55,7 +55,7 @@ struct event_simulation {
     int version_difference_min, version_difference_median, version_difference_max; /* of these */
     double minibatch_duration; /* mean time from one update of stage 1 to the next between warm-up and drain, the first
                                   and the last W mini-batches; if K is too small for these, duration / K */
-    double bubble_fraction;    /* as in struct simulation, by time */
+    double bubble_fraction;    /* idle time / all time, over all stages: fill and drain included */
 };
 
 /* Trains K mini-batches. `replayed`: run each stage's ops in this simulation's order (of the same schedule), with its

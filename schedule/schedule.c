@@ -39,13 +39,13 @@ static int check_double_buffered(const struct schedule *schedule, struct error *
     const struct order *order = &schedule->order;
 
     /* Mini-batch i reads version i - 2, so i - 2 must be finished everywhere when i starts. A limit of W micro-batches
-     * in flight says so when N >= W; a limit of W mini-batches does not. */
-    if (order->limit != LIMIT_MICROBATCHES)
+     * in flight says so when N >= W; a limit of W mini-batches when W <= 2. */
+    if (order->limit != LIMIT_MICROBATCHES && schedule->stages > 2)
         return error_set(error,
                          "double-buffered forwards need at most two mini-batches in flight, order %s has up to %d: use "
                          "pipeline.system = pipedream-2bw or other pipeline.forward_weights",
                          order->name, schedule->stages);
-    if (schedule->microbatches < schedule->stages)
+    if (order->limit == LIMIT_MICROBATCHES && schedule->microbatches < schedule->stages)
         return error_set(error,
                          "double-buffered forwards need as many micro-batches as stages, not %d for %d: use "
                          "pipeline.microbatches = %d or more",

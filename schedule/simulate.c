@@ -217,15 +217,12 @@ static int check_done(const struct simulator *simulator, struct error *error)
 static void summarize(struct simulation *simulation, const struct schedule *schedule)
 {
     const int warm_up = schedule->minibatches > schedule->stages ? schedule->stages : 0;
-    long long idle = 0, all = 0;
+    const long long all = (long long)schedule->stages * simulation->slot_count;
+    long long busy = 0;
 
-    for (int s = 0; s < schedule->stages; s++) {
-        const struct stage_order *order = &simulation->stages[s];
-        const int span = simulation->slot_count - order->slots[0];
-        all += span;
-        idle += span - order->op_count;
-    }
-    simulation->bubble_fraction = (double)idle / (double)all;
+    for (int s = 0; s < schedule->stages; s++)
+        busy += simulation->stages[s].op_count;
+    simulation->bubble_fraction = (double)(all - busy) / (double)all;
     if (schedule->forward_only)
         return;
     simulation->version_difference_min = INT_MAX;

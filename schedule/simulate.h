@@ -29,7 +29,7 @@ struct simulation {
     int *pins; /* [minibatch_count * N]: version that stage 1 had when each micro-batch entered, counted likewise */
     int version_difference_min, version_difference_max; /* of i - committed over the mini-batches after warm-up, see
                                                            simulate_slots; 0 with forward_only */
-    double bubble_fraction; /* idle slots / all slots between a stage's first op and the last slot, over all stages */
+    double bubble_fraction; /* idle slots / all slots, over all stages: fill and drain included */
 };
 
 /* Room for outputs and gradients per link, in slots (schedule_slot_size), taken and given back as

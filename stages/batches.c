@@ -13,11 +13,17 @@ struct batches {
     int *test_order; /* [test count]: 0, 1, 2, ... */
 };
 
-int batches_create(struct batches **out, const struct plan *plan, int stage, struct error *error)
+static int open_data(struct batches *batches, int data, int parts, struct error *error)
 {
-    const struct config *config = &plan->config;
+    struct data_options options = plan_data_options(&batches->plan->config);
+
+    return data > 0 ? dataset_map(&batches->dataset, data, error)
+                    : dataset_open(&batches->dataset, &options, parts, error);
+}
+
+int batches_create(struct batches **out, const struct plan *plan, int data, int stage, struct error *error)
+{
     int parts = (stage == 1 ? DATA_IMAGES : 0) | (stage == plan->stage_count ? DATA_LABELS : 0);
-    struct data_options options = plan_data_options(config);
     struct batches *batches = calloc(1, sizeof(*batches));
 
     *out = NULL;
@@ -27,7 +33,7 @@ int batches_create(struct batches **out, const struct plan *plan, int stage, str
     *out = batches;
     if (!parts)
         return 0;
-    if (dataset_open(&batches->dataset, &options, parts, error))
+    if (open_data(batches, data, parts, error))
         goto fail;
     if (batches->dataset->train.count != plan->data.train_count ||
         batches->dataset->test.count != plan->data.test_count) {

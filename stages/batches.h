@@ -10,7 +10,8 @@
 
 struct batches; /* opaque */
 
-int batches_create(struct batches **out, const struct plan *plan, int stage, struct error *error);
+/* `data` is the descriptor of what dataset_share left and stays open; 0: the stage opens the data set by itself. */
+int batches_create(struct batches **out, const struct plan *plan, int data, int stage, struct error *error);
 void batches_destroy(struct batches *batches);
 
 /* Training visits the samples in the epoch's order, evaluation in the file's. The first `skipped` mini-batches are left

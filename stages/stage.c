@@ -74,6 +74,7 @@ static int create_host_side(struct stage *stage, struct error *error)
 {
     const struct slice *slice = &own_plan(stage)->slice;
     const size_t slots = (size_t)own_plan(stage)->activation_sets;
+    const size_t label_count = (size_t)plan_largest_minibatch_rows(stage->plan);
     const size_t image_bytes = slots * compute_layout(stage->compute)->input_floats * sizeof(float);
 
     stage->gathered = stage->images;
@@ -88,11 +89,11 @@ static int create_host_side(struct stage *stage, struct error *error)
         return error_set(error, "out of memory");
     if (!stage_is_last(stage))
         return 0;
-    if (allocate_host(stage, &stage->labels, (size_t)stage->plan->config.data.batch, "labels", error) ||
+    if (allocate_host(stage, &stage->labels, label_count, "labels", error) ||
         allocate_host(stage, &stage->loss, sizeof(*stage->loss), "the loss", error))
         return -1;
     *stage->loss = (struct loss_result){0};
-    memset(stage->labels, 0, (size_t)stage->plan->config.data.batch);
+    memset(stage->labels, 0, label_count);
     return 0;
 }
 
@@ -138,8 +139,9 @@ int stage_create(struct stage **out, const struct segment *segment, int index, s
     stage->index = index;
     if (open_device(stage, &backend, error) || open_links(stage, error) ||
         compute_create(&stage->compute, backend, stage->device, stage->plan, index, error) ||
-        batches_create(&stage->batches, stage->plan, index, error) || create_weights(stage, error) ||
-        create_activations(stage, error) || create_host_side(stage, error) || simulate(stage, error)) {
+        batches_create(&stage->batches, stage->plan, segment->header->data, index, error) ||
+        create_weights(stage, error) || create_activations(stage, error) || create_host_side(stage, error) ||
+        simulate(stage, error)) {
         stage_destroy(stage);
         return -1;
     }

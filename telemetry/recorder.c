@@ -1,5 +1,6 @@
 #include "telemetry/recorder.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +21,8 @@ struct recorder {
     FILE *file;
     const struct segment *segment;
     uint64_t written, bound; /* bytes */
-    bool full, failed;
+    bool full;
+    int failure; /* errno's number, of the first one */
     uint32_t chunks;
     uint64_t looked_ns;
     int epochs; /* written */
@@ -43,8 +45,15 @@ static void put(struct recorder *recorder, const void *data, size_t bytes)
 
 static void write_bytes(struct recorder *recorder, const void *data, size_t bytes)
 {
-    recorder->failed |= fwrite(data, 1, bytes, recorder->file) != bytes;
+    if (recorder->failure == 0 && fwrite(data, 1, bytes, recorder->file) != bytes)
+        recorder->failure = errno ? errno : EIO;
     recorder->written += bytes;
+}
+
+static void flush(struct recorder *recorder)
+{
+    if (recorder->failure == 0 && fflush(recorder->file))
+        recorder->failure = errno ? errno : EIO;
 }
 
 /* What was put becomes a chunk, if there is still room for the end behind it. */
@@ -157,7 +166,7 @@ static void write_state(struct recorder *recorder)
     for (int s = 1; s <= snapshot->stage_count; s++)
         put_stage(recorder, &snapshot->stages[s - 1]);
     write_chunk(recorder, CHUNK_STATE);
-    recorder->failed |= fflush(recorder->file) != 0;
+    flush(recorder);
     recorder->looked_ns = snapshot->now_ns;
 }
 
@@ -172,6 +181,11 @@ bool recorder_is_full(const struct recorder *recorder)
     return recorder->full;
 }
 
+int recorder_failure(const struct recorder *recorder)
+{
+    return recorder->failure;
+}
+
 int recorder_end(struct recorder *recorder)
 {
     struct recorded_end end = {0};
@@ -184,7 +198,8 @@ int recorder_end(struct recorder *recorder)
     memcpy(end.outcome, recorder->snapshot.outcome, sizeof(end.outcome));
     put(recorder, &end, sizeof(end));
     write_chunk(recorder, CHUNK_END);
-    bool failed = recorder->failed | (fflush(recorder->file) != 0);
+    flush(recorder);
+    const bool failed = recorder->failure != 0;
     free(recorder);
     return failed ? -1 : 0;
 }

@@ -22,6 +22,10 @@ void recorder_look(struct recorder *recorder);
 /* The file has reached its bound: nothing but the end is written any more. */
 bool recorder_is_full(const struct recorder *recorder);
 
+/* Why the file could not be written, errno's number, or 0. Nothing is written any more: what is there is whole, and a
+ * piece behind a gap would not be. */
+int recorder_failure(const struct recorder *recorder);
+
 /* After the run's outcome is known. 0, or -1 if the file could not be written to its end. Releases the recorder; NULL is
  * fine. */
 int recorder_end(struct recorder *recorder);

@@ -286,6 +286,47 @@ static float value_at(const struct safetensors_entry *entry, size_t i)
 }
 
 /* PyTorch's filters are [out][in][height][width], ours [out][height][width][in]; the rest is the same. */
+/* PyTorch flattens an image channel by channel: what would a linear layer of its compute from the file's columns? */
+START_TEST(a_linear_layer_on_coloured_images_reads_pytorchs_flattening)
+{
+    enum { PIXELS = 28 * 28 };
+    static struct pipeline pipeline;
+    struct settings settings = settings_for("gpipe", "mlp", 1, 2);
+    const struct safetensors_entry *weight, *momentum;
+    char path[256], *bytes;
+    struct safetensors file;
+    struct error error;
+    size_t size;
+
+    settings_set(&settings, "data.synthetic_channels", "3");
+    pipeline_create_in(&pipeline, settings_list(&settings), folder, NULL);
+    pipeline_start(&pipeline);
+    pipeline_wait(&pipeline, 0);
+    snprintf(path, sizeof(path), "%s/checkpoints/epoch-0002/stage-1.safetensors", folder);
+    ck_assert_msg(!file_read(path, &bytes, &size, &error), "%s", error.text);
+    ck_assert_msg(!safetensors_read(&file, bytes, size, &error), "%s", error.text);
+    const struct layer *layer = &pipeline.network->layers[0];
+    const float *ours = stage_weights(pipeline.stages[0]) + layer->parameter_offset;
+    snprintf(path, sizeof(path), "%s.weight", layer->name);
+    ck_assert_ptr_nonnull(weight = safetensors_find(&file, path));
+    snprintf(path, sizeof(path), "optimizer.momentum.%s.weight", layer->name);
+    ck_assert_ptr_nonnull(momentum = safetensors_find(&file, path));
+    ck_assert_int_eq(weight->shape[1], 3 * PIXELS);
+    for (size_t o = 0; o < (size_t)layer->out.channels; o++)
+        for (size_t c = 0; c < 3; c++)
+            for (size_t pixel = 0; pixel < PIXELS; pixel++) { /* images in memory are [pixel][channel] */
+                const float theirs = value_at(weight, (o * 3 + c) * PIXELS + pixel);
+
+                ck_assert_msg(memcmp(&ours[(o * PIXELS + pixel) * 3 + c], &theirs, sizeof(theirs)) == 0,
+                              "output %zu, channel %zu, pixel %zu", o, c, pixel);
+            }
+    ck_assert_int_eq(momentum->end - momentum->begin, weight->end - weight->begin);
+    safetensors_release(&file);
+    free(bytes);
+    pipeline_destroy(&pipeline);
+}
+END_TEST
+
 START_TEST(files_have_names_and_layouts_of_pytorch)
 {
     static struct pipeline pipeline;
@@ -431,6 +472,18 @@ START_TEST(a_damaged_set_gives_way_to_an_older_one)
 }
 END_TEST
 
+/* Version 1 of the format had another order of columns: it must not pass for this one. */
+START_TEST(a_set_of_an_older_format_is_refused)
+{
+    static const char text[] = "{\"format\": \"tp checkpoint\", \"version\": 1}";
+    struct manifest manifest;
+    struct error error;
+
+    ck_assert_int_eq(manifest_read(&manifest, text, strlen(text), &error), -1);
+    ck_assert_msg(strstr(error.text, "it was written by another version of tp") != NULL, "%s", error.text);
+}
+END_TEST
+
 /* The first set has no place; training goes on, and the next is written. */
 START_TEST(a_set_that_cannot_be_written_costs_only_itself)
 {
@@ -474,8 +527,10 @@ int main(void)
     tcase_add_checked_fixture(sets, set_up, tear_down);
     tcase_add_loop_test(sets, another_partition_begins_with_the_weights_that_were_saved, 0, 6);
     tcase_add_test(sets, files_have_names_and_layouts_of_pytorch);
+    tcase_add_test(sets, a_linear_layer_on_coloured_images_reads_pytorchs_flattening);
     tcase_add_loop_test(sets, the_newest_and_the_best_are_kept, 0, 2);
     tcase_add_loop_test(sets, a_damaged_set_gives_way_to_an_older_one, 0, DAMAGES);
+    tcase_add_test(sets, a_set_of_an_older_format_is_refused);
     tcase_add_test(sets, a_set_that_cannot_be_written_costs_only_itself);
     suite_add_tcase(suite, sets);
 

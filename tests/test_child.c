@@ -2,6 +2,7 @@
  * what became of it, within the time that it was given. */
 #include <check.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -106,6 +107,34 @@ START_TEST(a_child_that_hangs_is_left)
 }
 END_TEST
 
+/* Once, and before it ends. */
+START_TEST(what_takes_long_is_said)
+{
+    FILE *said = tmpfile();
+    const int before = dup(STDERR_FILENO);
+    char text[64] = "";
+    int result;
+    const struct child_task task = {.name = "the child",
+                                    .run = hang,
+                                    .result = &result,
+                                    .result_bytes = sizeof(result),
+                                    .seconds = 1,
+                                    .slow = "the oracle",
+                                    .advice = "ask no more",
+                                    .patience_seconds = 0,
+                                    .patience = "asking the oracle"};
+
+    dup2(fileno(said), STDERR_FILENO);
+    ck_assert_int_eq(child_run(&task, &error), -1);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    rewind(said);
+    ck_assert_uint_gt(fread(text, 1, sizeof(text) - 1, said), 0);
+    ck_assert_str_eq(text, "tpcoord: asking the oracle\n");
+    fclose(said);
+}
+END_TEST
+
 START_TEST(an_interruption_ends_the_wait)
 {
     struct signals signals;
@@ -132,6 +161,7 @@ int main(void)
     tcase_add_test(tcase, a_child_leaves_its_result);
     tcase_add_test(tcase, a_child_that_fails_or_dies_is_named);
     tcase_add_test(tcase, a_child_that_hangs_is_left);
+    tcase_add_test(tcase, what_takes_long_is_said);
     tcase_add_test(tcase, an_interruption_ends_the_wait);
     suite_add_tcase(suite, tcase);
 

@@ -1,9 +1,12 @@
 /* data/: synthetic images, the order of an epoch, and batches of normalised and augmented images. */
 #include <check.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/random.h"
 #include "data/data.h"
@@ -54,6 +57,51 @@ START_TEST(synthetic_sets_repeat)
     dataset_close(b);
     dataset_close(c);
     dataset_close(labels);
+}
+END_TEST
+
+/* The descriptor is all that a process needs, and nobody can change what lies behind it. */
+START_TEST(a_shared_set_is_the_same_set)
+{
+    const struct data_options options = synthetic((struct shape){28, 30, 3}, 50, 1);
+    const size_t size = 28 * 30 * 3;
+    struct dataset *own = open_set(&options, BOTH), *mapped;
+    struct error error;
+    const int descriptor = dataset_share(open_set(&options, BOTH), &error);
+
+    ck_assert_msg(descriptor >= 0, "%s", error.text);
+    ck_assert_msg(!dataset_map(&mapped, descriptor, &error), "%s", error.text);
+    ck_assert_int_eq(write(descriptor, "", 1), -1);
+    close(descriptor);
+    ck_assert_int_eq(mapped->train.count, 50);
+    ck_assert_int_eq(mapped->test.count, 10);
+    ck_assert_mem_eq(&mapped->train.shape, &own->train.shape, sizeof(own->train.shape));
+    ck_assert_mem_eq(&mapped->test.shape, &own->test.shape, sizeof(own->test.shape));
+    ck_assert(mapped->mean == own->mean && mapped->deviation == own->deviation);
+    ck_assert_mem_eq(mapped->train.images, own->train.images, 50 * size);
+    ck_assert_mem_eq(mapped->train.labels, own->train.labels, 50);
+    ck_assert_mem_eq(mapped->test.images, own->test.images, 10 * size);
+    ck_assert_mem_eq(mapped->test.labels, own->test.labels, 10);
+    dataset_close(mapped);
+    dataset_close(own);
+}
+END_TEST
+
+START_TEST(what_nobody_shared_is_not_mapped)
+{
+    const int file = memfd_create("foreign", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    const int all_seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+    struct dataset *dataset;
+    struct error error;
+
+    ck_assert_int_eq(ftruncate(file, 4096), 0);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(dataset_map(&dataset, i == 0 ? -1 : file, &error), -1);
+        ck_assert_ptr_nonnull(strstr(error.text, "is no shared data set"));
+        if (i == 1)
+            ck_assert_int_eq(fcntl(file, F_ADD_SEALS, all_seals), 0);
+    }
+    close(file);
 }
 END_TEST
 
@@ -382,6 +430,8 @@ int main(void)
 
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, synthetic_sets_repeat);
+    tcase_add_test(tcase, a_shared_set_is_the_same_set);
+    tcase_add_test(tcase, what_nobody_shared_is_not_mapped);
     tcase_add_test(tcase, synthetic_sets_have_a_default_size);
     tcase_add_loop_test(tcase, synthetic_classes_can_be_told_apart, 0, 5);
     tcase_add_loop_test(tcase, orders_are_permutations, 0, 3);

@@ -524,6 +524,8 @@ static void check_committed(const struct schedule *schedule, const struct event_
 
 static void check_sums(const struct schedule *schedule, const struct event_simulation *simulation)
 {
+    double all_busy = 0.0;
+
     for (int s = 0; s < schedule->stages; s++) {
         const struct stage_events *events = &simulation->stages[s];
         int64_t busy = 0, waits = 0;
@@ -534,12 +536,15 @@ static void check_sums(const struct schedule *schedule, const struct event_simul
             ck_assert_int_ge(events->waits[c], 0);
             waits += events->waits[c];
         }
+        all_busy += (double)busy;
         ck_assert_int_eq(events->busy, busy);
         ck_assert_int_eq(busy + waits, simulation->duration);
         ck_assert_int_eq(events->waits[WAIT_NONE], simulation->duration - events->ops[events->op_count - 1].end);
         ck_assert_int_le(events->weight_versions, schedule_versions_limit(schedule, s + 1));
         ck_assert_int_le(events->minibatches_in_flight, schedule_in_flight_limit(schedule, s + 1));
     }
+    ck_assert_double_eq_tol(simulation->bubble_fraction,
+                            1.0 - all_busy / schedule->stages / (double)simulation->duration, 1e-9);
     ck_assert_int_ge(simulation->version_difference_min, 1);
     ck_assert_int_le(simulation->version_difference_max, schedule->stages);
 }

@@ -347,12 +347,15 @@ static const struct {
     const char *phrase;
 } damages[] = {
     {"no IDX file", TRAIN_IMAGES, 0, 4, "\x12\x34\x56\x78", 0, 0, "12 34 56 78"},
-    {"no IDX file: what would be right", TEST_LABELS, 0, 4, "\x89PNG", 0, 0, "00 00 08 01"},
-    {"floats", TRAIN_IMAGES, 2, 1, "\x0d", 0, 0, "00 00 0d 03"},
-    {"signed bytes", TEST_LABELS, 2, 1, "\x09", 0, 0, "00 00 09 01"},
-    {"images as labels", TRAIN_LABELS, 3, 1, "\x03", 0, 0, "00 00 08 03"},
-    {"labels as images", TEST_IMAGES, 3, 1, "\x01", 0, 0, "00 00 08 01"},
-    {"five dimensions", TRAIN_IMAGES, 3, 1, "\x05", 0, 0, "00 00 08 05"},
+    {"no IDX file: what would be right", TEST_LABELS, 0, 4, "\x89POG", 0, 0, "00 00 08 01"},
+    {"floats", TRAIN_IMAGES, 2, 1, "\x0d", 0, 0,
+     "is an IDX file of floats with 3 dimensions; one of images starts with 00 00 08 03"},
+    {"signed bytes", TEST_LABELS, 2, 1, "\x09", 0, 0, "is an IDX file of signed bytes with 1 dimension; one of labels"},
+    {"images as labels", TRAIN_LABELS, 3, 1, "\x03", 0, 0,
+     "unsigned bytes with 3 dimensions; one of labels starts with 00 00 08 01"},
+    {"labels as images", TEST_IMAGES, 3, 1, "\x01", 0, 0,
+     "unsigned bytes with 1 dimension; one of images starts with 00 00 08 03"},
+    {"five dimensions", TRAIN_IMAGES, 3, 1, "\x05", 0, 0, "with 5 dimensions"},
     {"no images", TRAIN_IMAGES, 4, 4, "\0\0\0\0", 0, 0, "dimension 1 is 0"},
     {"no labels", TEST_LABELS, 4, 4, "\0\0\0\0", 0, 0, "dimension 1 is 0"},
     {"no rows", TRAIN_IMAGES, 8, 4, "\0\0\0\0", 0, 0, "dimension 2 is 0"},
@@ -398,31 +401,132 @@ START_TEST(damaged_files_are_refused)
 }
 END_TEST
 
+/* What people have under these names. */
+static const struct {
+    const char *what, *begin;
+    size_t size; /* 0: that of the text */
+    const char *phrase;
+} foreign[] = {
+    {"a pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 47040016\n", 0,
+     "is a Git LFS pointer and not the file itself; git lfs pull"},
+    {"a page", "<!DOCTYPE html>\n<html><head><title>Sign in</title>", 0, "is a web page"},
+    {"a page behind blanks", "\xef\xbb\xbf\r\n <HTML>", 0, "is a web page"},
+    {"an error", "<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>", 0, "is XML"},
+    {"a refusal", "404: Not Found", 0, "is text that begins with \"404: Not Found\""},
+    {"a short refusal", "Hi\n", 0, "is text that begins with \"Hi\""},
+    {"an archive", "PK\3\4\x14\0\0\0", 8, "is a ZIP archive; unpack it"},
+    {"an array", "\x93NUMPY\1\0v\0", 10, "is a NumPy array"},
+    {"a picture", "\x89PNG\r\n\x1a\n", 0, "is one PNG picture"},
+    {"bzip2", "BZh91AY&SY", 0, "bzip2"},
+    {"xz",
+     "\xfd"
+     "7zXZ\0",
+     6, "xz"},
+    {"zstd", "\x28\xb5\x2f\xfd\x04", 0, "zstd"},
+    {"no text", "\1\2\3\4\5", 0, "starts with the bytes 01 02 03 04"},
+};
+
+START_TEST(what_a_file_is_instead_is_said)
+{
+    const size_t size = foreign[_i].size ? foreign[_i].size : strlen(foreign[_i].begin);
+    struct content content = {.size = 0};
+
+    append(&content, foreign[_i].begin, size);
+    for (int f = 0; f < FILES; f++) {
+        write_good_files();
+        write_file(file_names[f], "", &content);
+        check_refused(&in_directory, BOTH, path_of(file_names[f], ""), foreign[_i].phrase, foreign[_i].what);
+        /* As it is, but called compressed; and compressed. */
+        unlink(path_of(file_names[f], ""));
+        write_file(file_names[f], ".gz", &content);
+        check_refused(&in_directory, BOTH, path_of(file_names[f], ".gz"), foreign[_i].phrase, foreign[_i].what);
+        struct content packed = compressed(&content);
+        write_file(file_names[f], ".gz", &packed);
+        check_refused(&in_directory, BOTH, path_of(file_names[f], ".gz"), foreign[_i].phrase, foreign[_i].what);
+        unlink(path_of(file_names[f], ".gz"));
+    }
+}
+END_TEST
+
+START_TEST(a_file_that_was_compressed_twice_is_said)
+{
+    struct content plain = good_file(TRAIN_IMAGES), once = compressed(&plain), twice = compressed(&once);
+
+    write_good_files();
+    unlink(path_of(file_names[TRAIN_IMAGES], ""));
+    write_file(file_names[TRAIN_IMAGES], ".gz", &twice);
+    check_refused(&in_directory, BOTH, file_names[TRAIN_IMAGES], "was compressed twice", "gzip in gzip");
+}
+END_TEST
+
+START_TEST(channels_first_is_said)
+{
+    struct content content = idx(4, (const uint32_t[]){2, 3, HEIGHT, WIDTH}, pixel);
+
+    write_good_files();
+    write_file(file_names[TRAIN_IMAGES], "", &content);
+    check_refused(&in_directory, BOTH, "[3][6][4], channels first", "[rows][columns][channels]", "channels first");
+}
+END_TEST
+
+START_TEST(a_pipe_is_refused_not_waited_for)
+{
+    write_good_files();
+    unlink(path_of(file_names[TRAIN_IMAGES], ""));
+    ck_assert_int_eq(mkfifo(path_of(file_names[TRAIN_IMAGES], ""), 0600), 0);
+    check_refused(&in_directory, BOTH, path_of(file_names[TRAIN_IMAGES], ""), "is a pipe", "a pipe");
+}
+END_TEST
+
+/* As some archives unpack them. */
+START_TEST(files_are_found_under_the_names_that_they_have)
+{
+    static const char *const names[][FILES] = {
+        {"train-images.idx3-ubyte", "train-labels.idx1-ubyte", "t10k-images.idx3-ubyte", "t10k-labels.idx1-ubyte"},
+        {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "test-images-idx3-ubyte", "test-labels-idx1-ubyte"},
+        {"train-images.idx3-ubyte", "train-labels-idx1-ubyte", "test-images.idx3-ubyte", "t10k-labels.idx1-ubyte"},
+    };
+    const char *const *own = names[_i / 3];
+    const char *ending = _i % 3 == 1 ? ".gz" : "";
+
+    for (int f = 0; f < FILES; f++) {
+        struct content plain = good_file((enum file)f), packed = compressed(&plain);
+        write_file(own[f], ending, _i % 3 == 1 ? &packed : &plain);
+        /* And beside them a folder of the usual name. */
+        if (_i % 3 == 2 && strcmp(own[f], file_names[f]) != 0)
+            ck_assert_int_eq(mkdir(path_of(file_names[f], ""), 0700), 0);
+    }
+    struct dataset *dataset = open_set(&in_directory, BOTH);
+    check_good(dataset);
+    dataset_close(dataset);
+    for (int f = 0; f < FILES; f++)
+        unlink(path_of(own[f], ending));
+}
+END_TEST
+
 START_TEST(empty_files_are_refused)
 {
     struct content empty = {0};
 
     write_good_files();
     write_file(file_names[_i], "", &empty);
-    check_refused(&in_directory, BOTH, path_of(file_names[_i], ""), "too short", "an empty file");
+    check_refused(&in_directory, BOTH, path_of(file_names[_i], ""), "is empty", "an empty file");
     unlink(path_of(file_names[_i], ""));
     write_file(file_names[_i], ".gz", &empty);
-    check_refused(&in_directory, BOTH, path_of(file_names[_i], ".gz"), "too short", "an empty .gz file");
+    check_refused(&in_directory, BOTH, path_of(file_names[_i], ".gz"), "is empty", "an empty .gz file");
 }
 END_TEST
 
 START_TEST(missing_files_are_named)
 {
-    char with_gz[PATH_BYTES];
     struct data_options fashion = in_directory;
 
     fashion.set = "fashion-mnist";
     write_good_files();
     unlink(path_of(file_names[_i], ""));
-    snprintf(with_gz, sizeof(with_gz), "%s.gz", file_names[_i]);
     check_refused(&in_directory, BOTH, directory, file_names[_i], "a missing file");
-    check_refused(&in_directory, BOTH, with_gz, "data.dir", "a missing file");
-    check_refused(&fashion, BOTH, with_gz, "dataset-fashion-mnist", "a missing file");
+    check_refused(&in_directory, BOTH, "with or without .gz", "data.dir", "a missing file");
+    check_refused(&fashion, BOTH, file_names[_i], "dataset-fashion-mnist", "a missing file");
 }
 END_TEST
 
@@ -495,7 +599,7 @@ START_TEST(every_truncation_is_noticed)
 
     write_good_files();
     unlink(path_of(file_names[TEST_IMAGES], ""));
-    for (size_t size = content.size; size-- > 0;) {
+    for (size_t size = content.size - 1; size > 0; size--) {
         content.size = size;
         write_file(file_names[TEST_IMAGES], suffix, &content);
         check_refused(&in_directory, BOTH, path_of(file_names[TEST_IMAGES], suffix), "short", "a truncated file");
@@ -597,6 +701,11 @@ int main(void)
     tcase_add_test(files, images_alone_need_no_labels);
     tcase_add_loop_test(files, limit_keeps_the_first, 0, 6);
     tcase_add_loop_test(files, damaged_files_are_refused, 0, COUNT(damages));
+    tcase_add_loop_test(files, what_a_file_is_instead_is_said, 0, COUNT(foreign));
+    tcase_add_test(files, a_file_that_was_compressed_twice_is_said);
+    tcase_add_test(files, channels_first_is_said);
+    tcase_add_test(files, a_pipe_is_refused_not_waited_for);
+    tcase_add_loop_test(files, files_are_found_under_the_names_that_they_have, 0, 9);
     tcase_add_loop_test(files, empty_files_are_refused, 0, FILES);
     tcase_add_loop_test(files, missing_files_are_named, 0, FILES);
     tcase_add_test(files, places_that_are_no_folder_or_file_are_refused);

@@ -1,6 +1,7 @@
 /* A recorded run is the run: its replay has every op that the stages recorded, at its time, forwards and backwards.
  * Damaged, cut, foreign and full recordings are told apart, each in one line. */
 #include <check.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -230,6 +231,58 @@ START_TEST(a_cut_recording_plays_as_far_as_it_goes)
 }
 END_TEST
 
+/* A disk on which these bytes find no place, but others behind them do. */
+struct disk {
+    FILE *file;
+    size_t written, full_from, full_to;
+};
+
+static ssize_t write_to_disk(void *context, const char *data, size_t count)
+{
+    struct disk *disk = context;
+    const size_t begin = disk->written;
+
+    disk->written += count;
+    if (begin < disk->full_to && disk->written > disk->full_from) {
+        const size_t fits = begin < disk->full_from ? disk->full_from - begin : 0;
+
+        fwrite(data, 1, fits, disk->file);
+        errno = ENOSPC;
+        return (ssize_t)fits;
+    }
+    return (ssize_t)fwrite(data, 1, count, disk->file);
+}
+
+/* Somebody else removes a file, and there is room again: what would then be written does not fit to what is there. */
+START_TEST(a_disk_that_was_full_for_a_while_leaves_what_was_written_before)
+{
+    const size_t recorded = size;
+    struct disk disk = {.full_from = size / 2, .full_to = size / 2 + size / 8};
+    FILE *file = fopencookie(&disk, "w", (cookie_io_functions_t){.write = write_to_disk});
+    struct recorder *recorder;
+
+    recording_close(recording);
+    free(bytes);
+    disk.file = open_memstream(&bytes, &size);
+    ck_assert(file && disk.file);
+    recorder = recorder_begin(file, &pipeline.segment, BOUND);
+    recorder_look(recorder);
+    for (int s = 1; s <= STAGES; s++)
+        for (uint64_t n = 0; n < pipeline_record_count(&pipeline, s); n++)
+            recorder_op(recorder, s, pipeline_record(&pipeline, s, n));
+    /* Ops alone may be fewer bytes than those of the first recording with its states. */
+    while (disk.written < recorded && recorder_failure(recorder) == 0)
+        recorder_op(recorder, 1, pipeline_record(&pipeline, 1, pipeline_record_count(&pipeline, 1) - 1));
+    ck_assert_int_eq(recorder_failure(recorder), ENOSPC);
+    ck_assert_int_eq(recorder_end(recorder), -1);
+    fclose(file);
+    fclose(disk.file);
+    ck_assert_uint_eq(size, disk.full_from);
+    open_recording();
+    ck_assert(facts.cut);
+}
+END_TEST
+
 START_TEST(what_is_no_recording_is_called_so)
 {
     char *other = malloc(size + 1);
@@ -289,6 +342,7 @@ int main(void)
     tcase_add_test(tcase, steps_visit_every_op_both_ways);
     tcase_add_test(tcase, a_damaged_byte_is_found);
     tcase_add_test(tcase, a_cut_recording_plays_as_far_as_it_goes);
+    tcase_add_test(tcase, a_disk_that_was_full_for_a_while_leaves_what_was_written_before);
     tcase_add_test(tcase, what_is_no_recording_is_called_so);
     tcase_add_test(tcase, a_recording_stops_at_its_bound);
     suite_add_tcase(suite, tcase);

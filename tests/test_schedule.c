@@ -71,6 +71,10 @@ static const struct check checks[] = {
     {"pipedream-2bw", 3, 3, 4, -1, BACKWARD_COMMITTED, "use pipeline.backward_weights = forward"},
     {"pipedream-2bw", 3, 3, 4, FORWARD_PINNED, BACKWARD_COMMITTED,
      "use pipeline.backward_weights = forward or a system of order nF1B"},
+    {"timeprest", 1, 3, 4, FORWARD_DOUBLE_BUFFERED, BACKWARD_FORWARD, NULL},
+    {"timeprest", 2, 1, 4, FORWARD_DOUBLE_BUFFERED, BACKWARD_FORWARD,
+     NULL}, /* two mini-batches in flight, whatever N */
+    {"pipedream", 2, 1, 4, FORWARD_DOUBLE_BUFFERED, BACKWARD_FORWARD, NULL},
     {"timeprest", 3, 3, 4, FORWARD_DOUBLE_BUFFERED, BACKWARD_FORWARD,
      "use pipeline.system = pipedream-2bw or other pipeline.forward_weights"},
     {"gpipe", 3, 3, 4, FORWARD_PINNED, -1, "use pipeline.forward_weights = live and pipeline.backward_weights = live"},

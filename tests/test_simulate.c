@@ -1,6 +1,7 @@
 /* Goal of this test: the slot simulation draws the schedules that the papers draw, and counts what they count. The
  * grids were worked out by hand from the definitions; the numbers are the papers' or follow from them. */
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -263,6 +264,45 @@ START_TEST(test_versions_stored)
 }
 END_TEST
 
+/* The words of a stage's grid line that stand for idle slots, and all. */
+static void count_words(const char *line, int *idle, int *all)
+{
+    char *copy = strdup(line), *rest = strchr(copy, ':') + 1, *word;
+
+    while ((word = strtok_r(rest, " ", &rest)) != NULL) {
+        *idle += strcmp(word, ".") == 0;
+        ++*all;
+    }
+    free(copy);
+}
+
+/* A stage that waits for its first activation is as idle as one that waits for anything else. */
+START_TEST(test_idle_share_is_what_the_grid_shows)
+{
+    for (int w = 1; w <= 6; w++)
+        for (int n = 1; n <= 6; n++) {
+            const struct schedule schedule =
+                schedule_of(systems[_i].name, w, orders[systems[_i].order].microbatches ? 1 : n, 7);
+            int idle = 0, all = 0;
+
+            if (systems[_i].forward == FORWARD_DOUBLE_BUFFERED && n < w)
+                continue;
+            struct simulation *simulation = simulate(&schedule);
+            for (int s = 1; s <= w; s++) {
+                char *line = simulation_grid_line(simulation, &schedule, s, simulation->slot_count);
+
+                count_words(line, &idle, &all);
+                free(line);
+            }
+            ck_assert_int_eq(all, w * simulation->slot_count);
+            ck_assert_msg(fabs(simulation->bubble_fraction - (double)idle / all) < 1e-12,
+                          "%s, W = %d, N = %d: %d of %d slots are idle, not %.2f%%", systems[_i].name, w, n, idle, all,
+                          100.0 * simulation->bubble_fraction);
+            simulation_destroy(simulation);
+        }
+}
+END_TEST
+
 /* Slots that a synchronous system's mini-batch takes at every stage beyond its work: the closed forms of the bubble. */
 static int bubble_twice(int w, int n)
 {
@@ -295,7 +335,7 @@ START_TEST(test_bubble)
         for (int n = 1; n <= (strcmp(synchronous[_i].system, "naive") == 0 ? 1 : 16); n++) {
             const struct schedule schedule = schedule_of(synchronous[_i].system, w, n, k);
             const int slots = k * (work * n + synchronous[_i].bubble(w, n));
-            const double all = w * slots - w * (w - 1) / 2.0, busy = w * k * work * n;
+            const double all = w * slots, busy = w * k * work * n;
             struct simulation *simulation = simulate(&schedule);
 
             ck_assert_msg(simulation->slot_count == slots, "%s, W = %d, N = %d: %d slots, not %d",
@@ -427,8 +467,7 @@ START_TEST(test_forward_only)
         slots.activations = schedule_activation_slots(&schedule, 1);
         ck_assert_int_eq(simulate_slots(&schedule, slots, &simulation, &error), 0);
         ck_assert_int_eq(simulation->slot_count, k * schedule.microbatches + w - 1);
-        ck_assert_double_eq_tol(simulation->bubble_fraction,
-                                w * (w - 1) / 2.0 / (w * simulation->slot_count - w * (w - 1) / 2.0), 1e-12);
+        ck_assert_double_eq_tol(simulation->bubble_fraction, (w - 1.0) / simulation->slot_count, 1e-12);
         ck_assert_int_eq(simulation->version_difference_max, 0);
         for (int s = 0; s < w; s++) {
             ck_assert_int_eq(simulation->stages[s].op_count, k * schedule.microbatches);
@@ -469,6 +508,7 @@ int main(void)
     tcase_add_test(tcase, test_version_difference);
     tcase_add_test(tcase, test_committed);
     tcase_add_test(tcase, test_versions_stored);
+    tcase_add_loop_test(tcase, test_idle_share_is_what_the_grid_shows, 0, system_count);
     tcase_add_loop_test(tcase, test_bubble, 0, sizeof(synchronous) / sizeof(synchronous[0]));
     tcase_add_test(tcase, test_microbatches_in_flight);
     tcase_add_test(tcase, test_limit_of_nf1b);

@@ -14,9 +14,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct error error;
     int descriptor = fuzz_file(data, size, path);
 
-    if (idx_read_images(&images, path, &error) == 0)
+    if (idx_read_images(&images, path, 0, &error) == 0)
         fuzz_touch(images.images, (size_t)images.count * shape_size(images.shape));
-    if (idx_read_labels(&labels, path, CLASSES, &error) == 0)
+    if (idx_read_labels(&labels, path, CLASSES, 0, &error) == 0)
         for (int i = 0; i < labels.count; i++)
             if (labels.labels[i] >= CLASSES)
                 abort();

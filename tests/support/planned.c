@@ -68,8 +68,9 @@ void planned(struct plan *plan, struct network **network, const char *const *ove
     ck_assert_msg(!probe || !devices_find(&devices, &config, NULL, &error), "%s", error.text);
     ck_assert_msg(!plan_place(plan, &devices.machine, &mistakes), "%s", mistakes.lines[0]);
     costs = calloc(PLACES * (size_t)(*network)->layer_count, sizeof(*costs));
-    ck_assert_msg((!probe || !probe_costs(plan, *network, plan_wants_seconds(plan), NULL, costs, &error)) &&
-                      !plan_finish(plan, *network, costs, &error),
+    const struct probe_request request = {
+        .plan = plan, .network = *network, .measured = plan_wants_seconds(plan), .runs = true};
+    ck_assert_msg((!probe || !probe_costs(&request, costs, &error)) && !plan_finish(plan, *network, costs, &error),
                   "%s", error.text);
     free(costs);
 }

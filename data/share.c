@@ -1,0 +1,133 @@
+/* A data set in memory that several processes map: one of them reads and inflates the files. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "data/data.h"
+
+/* What the memory begins with; images and labels of training, then of the test follow. */
+struct head {
+    struct {
+        int count;
+        struct shape shape;
+    } halves[2];
+    float mean, deviation;
+};
+
+enum { SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
+
+static size_t image_bytes(const struct head *head, int half)
+{
+    return (size_t)head->halves[half].count * shape_size(head->halves[half].shape);
+}
+
+static size_t total_bytes(const struct head *head)
+{
+    size_t bytes = sizeof(*head);
+
+    for (int half = 0; half < 2; half++)
+        bytes += image_bytes(head, half) + (size_t)head->halves[half].count;
+    return bytes;
+}
+
+static int put(int descriptor, const void *bytes, size_t size)
+{
+    const unsigned char *from = bytes;
+
+    while (size > 0) {
+        const ssize_t written = write(descriptor, from, size);
+
+        if (written < 0 && errno != EINTR)
+            return -1;
+        from += written > 0 ? written : 0;
+        size -= written > 0 ? (size_t)written : 0;
+    }
+    return 0;
+}
+
+/* What has been copied is given back at once. */
+static int put_and_free(int descriptor, uint8_t **bytes, size_t size)
+{
+    const int failed = put(descriptor, *bytes, size);
+
+    free(*bytes);
+    *bytes = NULL;
+    return failed;
+}
+
+int dataset_share(struct dataset *dataset, struct error *error)
+{
+    struct samples *halves[] = {&dataset->train, &dataset->test};
+    struct head head = {.mean = dataset->mean, .deviation = dataset->deviation};
+    const int descriptor = memfd_create("tp-data", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int failed = descriptor < 0;
+
+    for (int half = 0; half < 2; half++) {
+        head.halves[half].count = halves[half]->count;
+        head.halves[half].shape = halves[half]->shape;
+    }
+    failed = failed || put(descriptor, &head, sizeof(head));
+    for (int half = 0; half < 2 && !failed; half++)
+        failed = put_and_free(descriptor, &halves[half]->images, image_bytes(&head, half)) ||
+                 put_and_free(descriptor, &halves[half]->labels, (size_t)halves[half]->count);
+    failed = failed || fcntl(descriptor, F_ADD_SEALS, SEALS);
+    if (failed)
+        error_set(error, "cannot share the data set's %zu bytes: %s", total_bytes(&head), strerror(errno));
+    dataset_close(dataset);
+    if (failed && descriptor >= 0)
+        close(descriptor);
+    return failed ? -1 : descriptor;
+}
+
+/* Whether the file holds what its head says. Nobody can change that any more. */
+static bool is_sound(const struct head *head, size_t size)
+{
+    if (size < sizeof(*head) || head->halves[0].count < 1 || head->halves[1].count < 1)
+        return false;
+    return total_bytes(head) == size;
+}
+
+int dataset_map(struct dataset **out, int descriptor, struct error *error)
+{
+    struct dataset *dataset = calloc(1, sizeof(*dataset));
+    struct samples *halves[] = {&dataset->train, &dataset->test};
+    struct stat status;
+
+    if (!dataset)
+        return error_set(error, "out of memory for a data set");
+    if (fcntl(descriptor, F_GET_SEALS) != SEALS || fstat(descriptor, &status)) {
+        error_set(error, "descriptor %d is no shared data set", descriptor);
+        goto fail;
+    }
+    void *map = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, descriptor, 0);
+    if (map == MAP_FAILED) {
+        error_set(error, "cannot map the data set: %s", strerror(errno));
+        goto fail;
+    }
+    dataset->map = map;
+    dataset->map_bytes = (size_t)status.st_size;
+    const struct head *head = map;
+    if (!is_sound(head, dataset->map_bytes)) {
+        error_set(error, "descriptor %d is no shared data set", descriptor);
+        goto fail;
+    }
+    uint8_t *at = (uint8_t *)map + sizeof(*head);
+    for (int half = 0; half < 2; half++) {
+        *halves[half] = (struct samples){.count = head->halves[half].count,
+                                         .shape = head->halves[half].shape,
+                                         .images = at,
+                                         .labels = at + image_bytes(head, half)};
+        at += image_bytes(head, half) + (size_t)head->halves[half].count;
+    }
+    dataset->mean = head->mean;
+    dataset->deviation = head->deviation;
+    *out = dataset;
+    return 0;
+fail:
+    dataset_close(dataset);
+    return -1;
+}

@@ -1,0 +1,264 @@
+/* Goal of this test: what a data set means to a run. Memory is planned, measured and trained for mini-batches that occur,
+ * what does not fit is refused before it is tried, and files are read once, however many runs and stages need them. */
+#include <check.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include "coordinator/room.h"
+#include "tests/support/program.h"
+
+static struct program program;
+
+static void set_up(void)
+{
+    program_set_up(&program);
+}
+
+static void tear_down(void)
+{
+    program_tear_down(&program);
+}
+
+static const char *const run_orders[] = {"static", "dynamic"};
+
+/* A mini-batch is never larger than the data set: whatever data.batch says beyond, the run is the same. */
+START_TEST(a_data_set_smaller_than_a_minibatch_trains_like_a_minibatch_of_its_size)
+{
+    static const char *const names[] = {"exact", "huge"}, *const batches[] = {"10", "65536"};
+    char words[256], name[64];
+    json_t *reports[2];
+
+    for (int i = 0; i < 2; i++) {
+        snprintf(words, sizeof(words),
+                 "@ --quiet --epochs 2 --set data.limit=10 --set data.batch=%s --set run.name=%s "
+                 "--set pipeline.order=%s --set pipeline.partition=%s",
+                 batches[i], names[i], run_orders[_i], _i ? "auto" : "1,1,1");
+        ck_assert_msg(program_run(&program, words) == 0, "%s", program_text(&program, "err"));
+        ck_assert_str_eq(program_text(&program, "err"), "");
+        snprintf(name, sizeof(name), "runs/%s/report.json", names[i]);
+        reports[i] = program_json(&program, name);
+    }
+    for (size_t s = 0; s < 3; s++) {
+        const json_t *planned[2];
+
+        for (int i = 0; i < 2; i++)
+            planned[i] = json_object_get(json_array_get(json_object_get(reports[i], "stage"), s), "memory_bytes");
+        ck_assert(json_is_object(planned[0]) && json_equal(planned[0], planned[1]));
+    }
+    if (_i == 0)
+        program_assert_same(&program, 3, 2, "exact", "huge");
+    json_decref(reports[0]);
+    json_decref(reports[1]);
+}
+END_TEST
+
+START_TEST(more_microbatches_than_images_are_refused)
+{
+    ck_assert_int_eq(program_run(&program, "@ --set data.limit=2"), 2);
+    ck_assert_ptr_nonnull(
+        strstr(program_text(&program, "err"), "3 micro-batches, but the training set has only 2 images in all"));
+}
+END_TEST
+
+/* A hundred GiB and more in each case. What would be measured would be said to be. */
+START_TEST(what_does_not_fit_is_refused_before_it_is_tried)
+{
+    static const struct {
+        const char *words, *message;
+    } cases[] = {
+        {"@ --set model.arch=resnet56 --set pipeline.order=dynamic --set data.limit=65536 --set data.batch=65536",
+         "tpcoord: the plan needs "},
+        {"compare @ --systems gpipe --set model.arch=resnet56 --set data.limit=65536 --set data.batch=65536",
+         "tpcoord: the plan needs "},
+        {"plan @ --simulate --set model.arch=resnet56 --set data.limit=65536 --set data.batch=65536 "
+         "--set data.synthetic_size=64",
+         "tpcoord: measuring the layers needs "},
+        {"@ --set data.limit=100000000 --set data.synthetic_size=64",
+         "--set data.set: the synthetic data set: its images need 390626 MiB of memory and this machine has "},
+    };
+    char words[256];
+
+    if (room_bytes() > 80ull << 30)
+        return;
+    snprintf(words, sizeof(words), "%s --set data.set=synthetic", cases[_i].words);
+    ck_assert_int_ne(program_run(&program, words), 0);
+    const char *err = program_text(&program, "err");
+    ck_assert_msg(strncmp(err, cases[_i].message, strlen(cases[_i].message)) == 0, "%s", err);
+    ck_assert_msg(strchr(err, '\n') == strrchr(err, '\n'), "%s", err);
+}
+END_TEST
+
+START_TEST(threads_for_more_cores_than_there_are_are_said_once)
+{
+    static const struct {
+        const char *words;
+        int warnings;
+    } cases[] = {{"plan @ --set device.threads=1", 0},
+                 {"plan @ --set device.threads=2", 1},
+                 {"@ --quiet --set device.threads=2", 1},
+                 {"compare @ --quiet --systems gpipe,naive --set device.threads=2", 1},
+                 {"compare @ --quiet --systems gpipe,naive --set device.threads=2 --set pipeline.partition=1,1,1", 1}};
+    cpu_set_t all, one;
+    int first = 0, said = 0;
+
+    ck_assert_int_eq(sched_getaffinity(0, sizeof(all), &all), 0);
+    while (!CPU_ISSET(first, &all))
+        first++;
+    CPU_ZERO(&one);
+    CPU_SET(first, &one);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+    ck_assert_int_eq(program_run(&program, cases[_i].words), 0);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof(all), &all), 0);
+    for (const char *at = program_text(&program, "err"); (at = strstr(at, " threads on ")) != NULL; at++, said++)
+        ck_assert_ptr_nonnull(
+            strstr(program_text(&program, "err"),
+                   "tpcoord: 3 stages on the CPU with device.threads = 2 are 6 threads on 1 core, and "
+                   "will be slow; use device.threads = 1\n"));
+    ck_assert_int_eq(said, cases[_i].warnings);
+}
+END_TEST
+
+static void write_file(const char *name, const unsigned char *head, size_t head_bytes, size_t elements)
+{
+    char path[128];
+
+    snprintf(path, sizeof(path), "%s/%s", program.folder, name);
+    FILE *file = fopen(path, "wb");
+    ck_assert_ptr_nonnull(file);
+    fwrite(head, 1, head_bytes, file);
+    for (size_t i = 0; i < elements; i++)
+        fputc((int)(i * 37 % 10), file);
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+/* How often somebody has opened a file since it is watched. */
+static int count_opens(int watch)
+{
+    _Alignas(struct inotify_event) char events[4096];
+    int count = 0;
+    ssize_t got;
+
+    while ((got = read(watch, events, sizeof(events))) > 0)
+        for (ssize_t at = 0; at < got; at += (ssize_t)sizeof(struct inotify_event)) {
+            const struct inotify_event *event = (const void *)(events + at);
+
+            count += (event->mask & IN_OPEN) != 0;
+            at += event->len;
+        }
+    return count;
+}
+
+START_TEST(files_are_read_once_for_all_stages_systems_and_seeds)
+{
+    static const char *const commands[] = {"@", "compare @ --systems gpipe,pipedream,naive --seeds 1,2"};
+    const unsigned char images[] = {0, 0, 8, 3, 0, 0, 0, 30, 0, 0, 0, 28, 0, 0, 0, 28},
+                        labels[] = {0, 0, 8, 1, 0, 0, 0, 30};
+    static const char *const names[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte"};
+    int watches[2];
+    char text[256];
+
+    for (int half = 0; half < 2; half++) {
+        write_file(half ? "t10k-images-idx3-ubyte" : names[0], images, sizeof(images), 30 * 28 * 28);
+        write_file(half ? "t10k-labels-idx1-ubyte" : names[1], labels, sizeof(labels), 30);
+    }
+    for (int i = 0; i < 2; i++) {
+        snprintf(text, sizeof(text), "%s/%s", program.folder, names[i]);
+        watches[i] = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+        ck_assert_int_ge(inotify_add_watch(watches[i], text, IN_OPEN), 0);
+    }
+    snprintf(text, sizeof(text), "%s --quiet --set data.set=idx --set data.dir=~ --set data.batch=6 --set data.limit=0",
+             commands[_i]);
+    ck_assert_msg(program_run(&program, text) == 0, "%s", program_text(&program, "err"));
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(count_opens(watches[i]), 1);
+        close(watches[i]);
+    }
+}
+END_TEST
+
+/* KiB of its own memory that a process has now. */
+static long resident(pid_t process)
+{
+    char path[64], line[128];
+    long kib = -1;
+
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)process);
+    FILE *file = fopen(path, "r");
+    ck_assert_ptr_nonnull(file);
+    while (fgets(line, sizeof(line), file))
+        sscanf(line, "RssAnon: %ld kB", &kib);
+    fclose(file);
+    ck_assert_int_gt(kib, 0);
+    return kib;
+}
+
+/* Least of what it has from one epoch to another: in between it has more for a moment. */
+static long least_resident(pid_t process, const struct segment *segment, int from, int to)
+{
+    long least = LONG_MAX;
+    int done;
+
+    while ((done = atomic_load(&segment->header->epochs_done)) < to) {
+        const long now = done >= from ? resident(process) : LONG_MAX;
+
+        least = now < least ? now : least;
+        sched_yield();
+    }
+    return least;
+}
+
+/* It grew by more than a KiB with each. The run's folder is in memory, where epochs with their checkpoints are short. */
+START_TEST(a_coordinator_does_not_grow_with_its_epochs)
+{
+    enum { EARLY = 50, LATE = 350, WINDOW = 30, KIB_MAX = 240 };
+    struct segment segment;
+    char words[256];
+
+    snprintf(words, sizeof(words),
+             "@ --quiet --epochs 1000 --set data.limit=10 --set data.batch=10 --set pipeline.stages=2 "
+             "--set pipeline.order=static --set run.output=/dev/shm/%s --set run.name=long",
+             strrchr(program.folder, '/') + 1);
+    const pid_t coordinator = program_start(&program, words);
+    while (!program_segment(coordinator, "long", &segment))
+        ck_assert_int_eq(kill(coordinator, 0), 0);
+    const long early = least_resident(coordinator, &segment, EARLY, EARLY + WINDOW);
+    const long late = least_resident(coordinator, &segment, LATE, LATE + WINDOW);
+    segment_close(&segment);
+    kill(coordinator, SIGINT);
+    ck_assert_int_eq(program_finish(coordinator), 3);
+    snprintf(words, sizeof(words), "rm -r /dev/shm/%s", strrchr(program.folder, '/') + 1);
+    ck_assert_int_eq(system(words), 0);
+    ck_assert_msg(late - early < KIB_MAX, "%ld KiB after %d epochs, %ld after %d", early, EARLY, late, LATE);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("data_runs");
+    TCase *tcase = tcase_create("data_runs"), *long_runs = tcase_create("long_runs");
+
+    tcase_set_timeout(tcase, 120);
+    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_loop_test(tcase, a_data_set_smaller_than_a_minibatch_trains_like_a_minibatch_of_its_size, 0, 2);
+    tcase_add_test(tcase, more_microbatches_than_images_are_refused);
+    tcase_add_loop_test(tcase, what_does_not_fit_is_refused_before_it_is_tried, 0, 4);
+    tcase_add_loop_test(tcase, threads_for_more_cores_than_there_are_are_said_once, 0, 5);
+    tcase_add_loop_test(tcase, files_are_read_once_for_all_stages_systems_and_seeds, 0, 2);
+    suite_add_tcase(suite, tcase);
+
+    tcase_set_timeout(long_runs, 300);
+    tcase_add_checked_fixture(long_runs, set_up, tear_down);
+    tcase_add_test(long_runs, a_coordinator_does_not_grow_with_its_epochs);
+    suite_add_tcase(suite, long_runs);
+
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}
