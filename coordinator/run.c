@@ -16,6 +16,7 @@
 #include "coordinator/show_plan.h"
 #include "coordinator/trace.h"
 #include "coordinator/watchdog.h"
+#include "telemetry/controls.h"
 #include "telemetry/drain.h"
 
 /* How often the supervisor looks around of itself: seldom while stages train, more often for a trace or a recording, which
@@ -195,6 +196,21 @@ static void watch(struct run *run)
     abort_stages(run);
 }
 
+/* A run that is asked to stop is held no longer. */
+static bool is_paused(const struct run *run)
+{
+    return run->request->interactive && run->interruptions == 0 && controls_are_paused(segment_controls(&run->segment));
+}
+
+/* A monitor that is killed cannot resume the run that it has paused. */
+static void let_go(struct run *run)
+{
+    if (!run->request->interactive || !controls_free(&run->segment))
+        return;
+    progress_clear(&run->progress);
+    fprintf(stderr, "tpcoord: the monitor that had paused or slowed the run has ended; the run goes on\n");
+}
+
 static void supervise(struct run *run)
 {
     bool keeping = run->request->trace || run->keep.recorder;
@@ -210,7 +226,8 @@ static void supervise(struct run *run)
             follow(run);
             follow_checkpoints(run);
             watch(run);
-            progress_draw(&run->progress, clock_now_ns());
+            let_go(run);
+            progress_draw(&run->progress, clock_now_ns(), is_paused(run));
         }
         record(run);
     }
