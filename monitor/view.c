@@ -44,11 +44,19 @@ static void draw_whole(const struct canvas *canvas, const struct view_state *sta
         frame_help(canvas, state, moment);
 }
 
+static void draw_too_small(const struct canvas *canvas)
+{
+    const int row = (canvas->rows - 1) / 2;
+
+    canvas_write(canvas, row, 0, ink(COLOUR_DEFAULT), "q quit");
+    canvas_print(canvas, row + 1, 0, bold(COLOUR_WARNING), "needs %d x %d", LEAST_COLUMNS, LEAST_ROWS);
+}
+
 void view_draw(struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
     canvas_clear(canvas);
     if (canvas->columns < LEAST_COLUMNS || canvas->rows < LEAST_ROWS)
-        canvas_print(canvas, canvas->rows / 2, 0, bold(COLOUR_WARNING), "needs %d x %d", LEAST_COLUMNS, LEAST_ROWS);
+        draw_too_small(canvas);
     else if (!moment->snapshot || !moment->snapshot->plan || moment->snapshot->stage_count < 1)
         canvas_write(canvas, canvas->rows / 2, 2, bold(COLOUR_TITLE),
                      moment->message && *moment->message ? moment->message : "no run yet");
