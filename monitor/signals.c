@@ -46,12 +46,16 @@ static struct row *row_of(int signal_number)
     return row;
 }
 
-/* Not where the terminal takes nothing: that would be waiting for ever. */
+/* Not in the background, where the shell has the terminal as it wants it; and nothing is written to one that takes
+ * nothing, as that would be waiting for ever. */
 static void give_back(void)
 {
     struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    const pid_t foreground = tcgetpgrp(STDIN_FILENO);
     ssize_t unused;
 
+    if (foreground > 0 && foreground != getpgrp())
+        return;
     tcflow(STDOUT_FILENO, TCOON);
     if (poll(&output, 1, 0) > 0)
         unused = write(STDOUT_FILENO, farewell, (size_t)farewell_length);
