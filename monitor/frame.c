@@ -170,6 +170,7 @@ int frame_banner(const struct canvas *canvas, const struct moment *moment, int r
 static const struct {
     const char *keys, *what;
 } keys[] = {
+    {"q ?", "quit; this help"},
     {"1 2 3 4, Tab", "schedule, versions, memory, training"},
     {"f", "freeze what is shown; the run goes on"},
     {"+ - 0", "zoom in, out, back to what fits"},
@@ -184,7 +185,6 @@ static const struct {
     {"< >", "slow motion, or the replay's speed; r turns it round"},
     {"g G", "the recording's begin and end"},
     {"Ctrl-L", "draw the screen anew"},
-    {"? q", "this help; quit"},
 };
 
 void frame_help(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
@@ -200,6 +200,8 @@ void frame_help(const struct canvas *canvas, const struct view_state *state, con
     canvas_box(&box, ink(COLOUR_KEY));
     canvas_print(&box, 0, 2, bold(COLOUR_KEY), " %s ", view_name(state->view));
     canvas_write(&text, 0, 0, ink(COLOUR_DEFAULT), view_help(state->view));
+    if (rows - 4 < count)
+        canvas_print(&box, rows - 1, 2, ink(COLOUR_DIM), " %d more on a larger screen ", count - max_int(rows - 4, 0));
     for (int k = 0; k < count; k++) {
         canvas_write(&text, k + 2, 0, bold(COLOUR_KEY), keys[k].keys);
         canvas_write(&text, k + 2, 15, ink(COLOUR_DEFAULT), keys[k].what);

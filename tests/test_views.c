@@ -200,6 +200,7 @@ static const struct scene {
     {"sixty-four-memory", {"pipedream", 64, 1, 150, 1, 0.5}, alter_to_memory, 24, 80},
     {"sixty-four-training", {"pipedream", 64, 1, 150, 1, 0.5}, alter_to_training, 24, 80},
     {"narrow", {"timeprest", 4, 4, 60, 4, 0.5}, alter_nothing, 9, 40},
+    {"narrow-help", {"timeprest", 4, 4, 60, 4, 0.5}, alter_help, 12, 44},
     {"narrow-message", {"timeprest", 4, 4, 60, 4, 0.5}, alter_to_say, 12, 50},
     {"no-run", {"naive", 1, 1, 3, 1, 0.5}, alter_wait_for_run, 24, 80},
     {"too-small", {"timeprest", 4, 4, 60, 4, 0.5}, alter_nothing, 5, 20},
@@ -372,13 +373,14 @@ START_TEST(how_to_quit_is_said_at_any_size)
 {
     struct fabricated *run = fabricate(&usual);
 
-    for (int said = 0; said < 2; said++) {
-        if (said)
+    for (int said = 0; said < 3; said++) {
+        if (said == 2)
             run->moment.message = "a message that is so long that it has no room on any terminal that is likely";
         for (int rows = 1; rows <= 60; rows += 1 + rows / 12)
             for (int columns = 7; columns <= 210; columns++)
                 for (int view = 0; view < VIEWS; view++)
-                    check_has(&(struct view_state){.view = (enum view)view}, &run->moment, rows, columns, "q quit");
+                    check_has(&(struct view_state){.view = (enum view)view, .help = said == 1}, &run->moment, rows,
+                              columns, "q quit");
     }
     fabricated_destroy(run);
 }
