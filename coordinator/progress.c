@@ -166,17 +166,17 @@ static void draw_bar(const struct progress_line *line, double share, const char 
     fflush(line->out);
 }
 
-void progress_draw(struct progress_line *line, uint64_t now_ns, bool paused)
+void progress_draw(struct progress_line *line, uint64_t now_ns)
 {
     double share = epoch_work(line, line->trained, line->tested);
     uint64_t pause_ns = 1000000ull * (line->terminal ? REDRAW_MS : PLAIN_MS);
-    const bool same = paused == line->paused;
     char head[96], facts[128];
 
-    line->paused = paused;
+    /* A file is told once. */
+    if (line->paused && !line->terminal && line->shown_ns > 0)
+        return;
     update_rate(line, now_ns);
-    /* A file is told once that the run is paused. */
-    if (!line->out || (same && (now_ns - line->shown_ns < pause_ns || (paused && !line->terminal))))
+    if (!line->out || now_ns - line->shown_ns < pause_ns)
         return;
     line->shown_ns = now_ns;
     format_facts(line, share, now_ns, facts, sizeof(facts));
@@ -187,6 +187,13 @@ void progress_draw(struct progress_line *line, uint64_t now_ns, bool paused)
         fprintf(line->out, "%s%s\n", head, facts);
         fflush(line->out);
     }
+}
+
+void progress_pause(struct progress_line *line, bool paused)
+{
+    if (line->paused != paused)
+        line->shown_ns = 0;
+    line->paused = paused;
 }
 
 void progress_epochs(struct progress_line *line, const struct segment_header *header)

@@ -16,11 +16,11 @@ struct progress_line {
     FILE *out;         /* NULL: stay silent */
     const char *label; /* stands before each line, and there is no table of epochs; NULL: there is */
     bool terminal;     /* redraw one line */
-    bool paused;       /* was, when it was last drawn */
     uint64_t start_ns, shown_ns, looked_ns;
     int epoch;          /* where the last stage is: 1.. */
     double done_before; /* epochs, when the run went on from a checkpoint */
     enum phase phase;
+    bool paused;             /* a monitor holds the run */
     int64_t trained, tested; /* images in this epoch */
     int64_t all_trained;     /* in the run */
     int epochs_shown;
@@ -40,11 +40,14 @@ void progress_begin(struct progress_line *line, const struct segment_header *hea
 /* Takes account of an op of the last stage. */
 void progress_op(struct progress_line *line, const struct op_record *record);
 
-/* Draws, if it is time. Call a few times a second; `paused`: a monitor holds the run. */
-void progress_draw(struct progress_line *line, uint64_t now_ns, bool paused);
+/* Draws, if it is time. Call a few times a second. */
+void progress_draw(struct progress_line *line, uint64_t now_ns);
 
 /* Lines that stay, for the epochs that have finished. */
 void progress_epochs(struct progress_line *line, const struct segment_header *header);
+
+/* A monitor holds the run, or lets it go on: the next drawing says so, and is due. */
+void progress_pause(struct progress_line *line, bool paused);
 
 /* Takes the redrawn line off the terminal, before something else is printed. */
 void progress_clear(const struct progress_line *line);

@@ -196,19 +196,16 @@ static void watch(struct run *run)
     abort_stages(run);
 }
 
-/* A run that is asked to stop is held no longer. */
-static bool is_paused(const struct run *run)
+/* A monitor that is killed cannot resume the run that it has paused. A run that is asked to stop is held no longer. */
+static void follow_controls(struct run *run)
 {
-    return run->request->interactive && run->interruptions == 0 && controls_are_paused(segment_controls(&run->segment));
-}
-
-/* A monitor that is killed cannot resume the run that it has paused. */
-static void let_go(struct run *run)
-{
-    if (!run->request->interactive || !controls_free(&run->segment))
+    if (!run->request->interactive)
         return;
-    progress_clear(&run->progress);
-    fprintf(stderr, "tpcoord: the monitor that had paused or slowed the run has ended; the run goes on\n");
+    if (controls_free(&run->segment)) {
+        progress_clear(&run->progress);
+        fprintf(stderr, "tpcoord: the monitor that had paused or slowed the run has ended; the run goes on\n");
+    }
+    progress_pause(&run->progress, run->interruptions == 0 && controls_are_paused(segment_controls(&run->segment)));
 }
 
 static void supervise(struct run *run)
@@ -226,8 +223,8 @@ static void supervise(struct run *run)
             follow(run);
             follow_checkpoints(run);
             watch(run);
-            let_go(run);
-            progress_draw(&run->progress, clock_now_ns(), is_paused(run));
+            follow_controls(run);
+            progress_draw(&run->progress, clock_now_ns());
         }
         record(run);
     }
