@@ -38,10 +38,10 @@ void progress_op(struct progress_line *line, const struct op_record *record)
     }
 }
 
-/* Marks where the run is; the rate is that of the time since the oldest mark. */
+/* Marks where the run is; the rate is that of the time since the oldest mark. Pauses are no time of the run. */
 static void update_rate(struct progress_line *line, uint64_t now_ns)
 {
-    if (now_ns - line->looked_ns > PAUSE_MS * 1000000ull) {
+    if (line->paused || now_ns - line->looked_ns > PAUSE_MS * 1000000ull) {
         line->start_ns += now_ns - line->looked_ns;
         line->mark_count = 0;
     }
@@ -119,7 +119,9 @@ static void format_facts(const struct progress_line *line, double share, uint64_
 
     if (line->loss_count > 0)
         snprintf(loss, sizeof(loss), "  loss %.4f", mean_loss(line));
-    if (line->phase == PHASE_EVALUATE)
+    if (line->paused)
+        snprintf(rate, sizeof(rate), "  paused");
+    else if (line->phase == PHASE_EVALUATE)
         snprintf(rate, sizeof(rate), "  testing");
     else if (line->rate > 0.0)
         snprintf(rate, sizeof(rate), "  %.0f images/s", line->rate);
@@ -170,6 +172,9 @@ void progress_draw(struct progress_line *line, uint64_t now_ns)
     uint64_t pause_ns = 1000000ull * (line->terminal ? REDRAW_MS : PLAIN_MS);
     char head[96], facts[128];
 
+    /* A file is told once. */
+    if (line->paused && !line->terminal && line->shown_ns > 0)
+        return;
     update_rate(line, now_ns);
     if (!line->out || now_ns - line->shown_ns < pause_ns)
         return;
@@ -182,6 +187,13 @@ void progress_draw(struct progress_line *line, uint64_t now_ns)
         fprintf(line->out, "%s%s\n", head, facts);
         fflush(line->out);
     }
+}
+
+void progress_pause(struct progress_line *line, bool paused)
+{
+    if (line->paused != paused)
+        line->shown_ns = 0;
+    line->paused = paused;
 }
 
 void progress_epochs(struct progress_line *line, const struct segment_header *header)

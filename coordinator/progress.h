@@ -20,6 +20,7 @@ struct progress_line {
     int epoch;          /* where the last stage is: 1.. */
     double done_before; /* epochs, when the run went on from a checkpoint */
     enum phase phase;
+    bool paused;             /* a monitor holds the run */
     int64_t trained, tested; /* images in this epoch */
     int64_t all_trained;     /* in the run */
     int epochs_shown;
@@ -44,6 +45,9 @@ void progress_draw(struct progress_line *line, uint64_t now_ns);
 
 /* Lines that stay, for the epochs that have finished. */
 void progress_epochs(struct progress_line *line, const struct segment_header *header);
+
+/* A monitor holds the run, or lets it go on: the next drawing says so, and is due. */
+void progress_pause(struct progress_line *line, bool paused);
 
 /* Takes the redrawn line off the terminal, before something else is printed. */
 void progress_clear(const struct progress_line *line);

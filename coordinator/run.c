@@ -17,6 +17,7 @@
 #include "coordinator/run_folder.h"
 #include "coordinator/trace.h"
 #include "coordinator/watchdog.h"
+#include "telemetry/controls.h"
 #include "telemetry/drain.h"
 #include "transport/rings.h"
 
@@ -199,6 +200,18 @@ static void watch(struct run *run)
     abort_stages(run);
 }
 
+/* A monitor that is killed cannot resume the run that it has paused. A run that is asked to stop is held no longer. */
+static void follow_controls(struct run *run)
+{
+    if (!run->request->interactive)
+        return;
+    if (controls_free(&run->segment)) {
+        progress_clear(&run->progress);
+        fprintf(stderr, "tpcoord: the monitor that had paused or slowed the run has ended; the run goes on\n");
+    }
+    progress_pause(&run->progress, run->interruptions == 0 && controls_are_paused(segment_controls(&run->segment)));
+}
+
 static void supervise(struct run *run)
 {
     bool keeping = run->request->trace || run->keep.recorder;
@@ -214,6 +227,7 @@ static void supervise(struct run *run)
             follow(run);
             follow_checkpoints(run);
             watch(run);
+            follow_controls(run);
             progress_draw(&run->progress, clock_now_ns());
         }
         record(run);

@@ -33,6 +33,9 @@ int frame_banner(const struct canvas *canvas, const struct moment *moment, int r
 /* Which stages a view shows that has room for `room` of them: the first, such that the selected one is among them. */
 int first_stage_shown(const struct view_state *state, const struct moment *moment, int room);
 
+/* At the right end of a row, which stages a section shows, if not all have room. */
+void draw_stages_shown(const struct canvas *canvas, int row, int first, int shown, int stages);
+
 /* A section's title in a line across the canvas. */
 void draw_title(const struct canvas *canvas, int row, const char *title);
 

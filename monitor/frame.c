@@ -67,12 +67,15 @@ void frame_header(const struct canvas *canvas, const struct view_state *state, c
         canvas_write_right(canvas, 0, canvas->columns - 18, bold(COLOUR_WARNING), " frozen ");
 }
 
+/* Written first; all else has what room is left. */
+static const char quit[] = "  q quit";
+
 /* In the order in which they are left out where there is no room, the last first. */
 static const struct {
     enum { HINT_ALWAYS, HINT_CONTROLS, HINT_REPLAY } kind;
     const char *text;
 } hints[] = {
-    {HINT_ALWAYS, "  ? keys  q quit"},
+    {HINT_ALWAYS, "  ? keys"},
     {HINT_CONTROLS, "  space pause  . step"},
     {HINT_REPLAY, "  space stop  < > speed"},
     {HINT_ALWAYS, "  f freeze"},
@@ -83,20 +86,45 @@ static const struct {
     {HINT_REPLAY, "  . , op  r turn  g G ends"},
 };
 
+/* The views' keys; only the shown one has its name where there is no room for all. */
+static int draw_tabs(const struct canvas *canvas, enum view shown)
+{
+    int width = 0, column = 0;
+
+    for (int v = 0; v < VIEWS; v++)
+        width += canvas_width(view_name((enum view)v)) + 4;
+    for (int v = 0; v < VIEWS; v++) {
+        const struct style style =
+            v == (int)shown ? (struct style){COLOUR_INK, COLOUR_KEY, ATTRIBUTE_BOLD} : ink(COLOUR_DEFAULT);
+
+        if (v == (int)shown || width + canvas_width(quit) <= canvas->columns)
+            column = canvas_print(canvas, 0, column, style, " %d %s ", v + 1, view_name((enum view)v));
+        else
+            column = canvas_print(canvas, 0, column, style, " %d ", v + 1);
+    }
+    return column;
+}
+
+static void draw_message(const struct canvas *canvas, const char *message)
+{
+    const int room = max_int(canvas->columns - canvas_width(quit), 0);
+    const struct canvas left = canvas_part(canvas, 0, 0, 1, room);
+
+    if (canvas_write(&left, 0, 1, bold(COLOUR_WARNING), message) > room)
+        canvas_write(&left, 0, room - 1, bold(COLOUR_WARNING), "…");
+    canvas_write(canvas, 0, room, ink(COLOUR_DIM), quit);
+}
+
 void frame_footer(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
-    int column = 0;
+    int column;
 
     if (moment->message && *moment->message) {
-        canvas_write(canvas, 0, 1, bold(COLOUR_WARNING), moment->message);
+        draw_message(canvas, moment->message);
         return;
     }
-    for (int v = 0; v < VIEWS; v++) {
-        struct style style =
-            v == (int)state->view ? (struct style){COLOUR_INK, COLOUR_KEY, ATTRIBUTE_BOLD} : ink(COLOUR_DEFAULT);
-
-        column = canvas_print(canvas, 0, column, style, " %d %s ", v + 1, view_name((enum view)v));
-    }
+    column = draw_tabs(canvas, state->view);
+    column = canvas_write(canvas, 0, column, ink(COLOUR_DIM), quit);
     for (size_t k = 0; k < sizeof(hints) / sizeof(hints[0]); k++)
         if ((hints[k].kind != HINT_CONTROLS || moment->controlled) &&
             (hints[k].kind != HINT_REPLAY || moment->kind == MOMENT_REPLAY) &&
@@ -142,6 +170,7 @@ int frame_banner(const struct canvas *canvas, const struct moment *moment, int r
 static const struct {
     const char *keys, *what;
 } keys[] = {
+    {"q ?", "quit; this help"},
     {"1 2 3 4, Tab", "schedule, versions, memory, training"},
     {"f", "freeze what is shown; the run goes on"},
     {"+ - 0", "zoom in, out, back to what fits"},
@@ -155,7 +184,7 @@ static const struct {
     {"s", "one op of every stage that can: a slot of the plan"},
     {"< >", "slow motion, or the replay's speed; r turns it round"},
     {"g G", "the recording's begin and end"},
-    {"? q", "this help; quit"},
+    {"Ctrl-L", "draw the screen anew"},
 };
 
 void frame_help(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
@@ -171,6 +200,8 @@ void frame_help(const struct canvas *canvas, const struct view_state *state, con
     canvas_box(&box, ink(COLOUR_KEY));
     canvas_print(&box, 0, 2, bold(COLOUR_KEY), " %s ", view_name(state->view));
     canvas_write(&text, 0, 0, ink(COLOUR_DEFAULT), view_help(state->view));
+    if (rows - 4 < count)
+        canvas_print(&box, rows - 1, 2, ink(COLOUR_DIM), " %d more on a larger screen ", count - max_int(rows - 4, 0));
     for (int k = 0; k < count; k++) {
         canvas_write(&text, k + 2, 0, bold(COLOUR_KEY), keys[k].keys);
         canvas_write(&text, k + 2, 15, ink(COLOUR_DEFAULT), keys[k].what);
@@ -181,6 +212,19 @@ void draw_title(const struct canvas *canvas, int row, const char *title)
 {
     canvas_fill(canvas, row, 0, canvas->columns, ink(COLOUR_DIM), 0x2500);
     canvas_print(canvas, row, 2, bold(COLOUR_TITLE), " %s ", title);
+}
+
+void draw_stages_shown(const struct canvas *canvas, int row, int first, int shown, int stages)
+{
+    char which[32], text[64];
+
+    if (shown >= stages)
+        return;
+    snprintf(which, sizeof(which), shown > 1 ? "%d–%d" : shown == 1 ? "%d" : "none", first, first + shown - 1);
+    snprintf(text, sizeof(text), " stages %s of %d ↑↓ ", which, stages);
+    if (canvas_width(text) > canvas->columns)
+        snprintf(text, sizeof(text), "%s of %d ↑↓", which, stages);
+    canvas_write_right(canvas, row, canvas->columns, bold(COLOUR_WARNING), text);
 }
 
 int first_stage_shown(const struct view_state *state, const struct moment *moment, int room)

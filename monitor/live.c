@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "monitor/controls.h"
 #include "monitor/runs.h"
 #include "monitor/source_internal.h"
+#include "telemetry/controls.h"
 #include "telemetry/explain.h"
 #include "transport/rings.h"
 
@@ -14,7 +14,6 @@ struct live {
     char name[SEGMENT_NAME_MAX];
     struct history_log *log;
     struct controls *controls; /* NULL: it can only be watched */
-    bool changed;              /* the controls, by this monitor */
     bool slot_wanted;          /* as soon as all stages have settled */
     bool ended;                /* nothing changes any more */
 };
@@ -28,10 +27,6 @@ static void close_live(struct source *source)
 {
     struct live *live = live_of(source);
 
-    if (live->controls && live->changed) {
-        controls_resume(live->controls);
-        atomic_store(&live->controls->slow_motion, 1);
-    }
     segment_close_controls(live->controls);
     history_destroy(live->log);
     segment_close(&live->segment);
@@ -112,8 +107,7 @@ static void press_pause(struct source *source, int stage)
         source_say(source, "the run goes on");
     } else {
         controls_pause(live->controls);
-        source_say(source,
-                   "the run is paused: space resumes it, . lets the selected stage run one op, s all for one slot");
+        source_say(source, "the run is paused: space resumes it, . steps a stage, s all stages");
     }
 }
 
@@ -170,7 +164,7 @@ static bool key(struct source *source, int key, int stage)
     };
     struct live *live = live_of(source);
 
-    if (!strchr(" .s<>", key) || key == 0)
+    if (!source_find(keys, key))
         return false;
     if (live->ended)
         return true; /* the message says why it ended; that stays */
@@ -178,7 +172,10 @@ static bool key(struct source *source, int key, int stage)
         source_say(source, "the run was not started with --interactive, so it can only be watched; f freezes the view");
         return true;
     }
-    live->changed = true;
+    if (controls_hold(&live->segment)) {
+        source_say(source, "the coordinator has the controls just now; press it once more");
+        return true;
+    }
     return source_press(keys, source, key, stage);
 }
 

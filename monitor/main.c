@@ -45,13 +45,14 @@ static int open_source(struct monitor *monitor, struct error *error)
 /* Before there is a run. */
 static void draw_waiting(const struct canvas *canvas, const char *run)
 {
-    static const char rest[] = "start one with tpcoord CONFIG; q quits";
+    static const char hint[] = "start one with tpcoord CONFIG; q quits";
+    const char *rest = canvas_width(hint) <= canvas->columns ? hint : "q quits";
     const struct style title = {.colour = COLOUR_TITLE}, dim = {.colour = COLOUR_DIM};
     char text[256];
 
     snprintf(text, sizeof(text), "waiting for %s%s", run ? "run " : "a run", run ? run : "");
-    canvas_write(canvas, canvas->rows / 2, (canvas->columns - canvas_width(text)) / 2, title, text);
-    canvas_write(canvas, canvas->rows / 2 + 1, (canvas->columns - canvas_width(rest)) / 2, dim, rest);
+    canvas_write(canvas, canvas->rows / 2 - 1, max_int(canvas->columns - canvas_width(text), 0) / 2, title, text);
+    canvas_write(canvas, canvas->rows / 2, max_int(canvas->columns - canvas_width(rest), 0) / 2, dim, rest);
 }
 
 static int draw(const struct monitor *monitor, struct canvas *canvas, int rows, int columns, struct error *error)
@@ -189,5 +190,9 @@ int main(int argc, char **argv)
     else
         status = run(&arguments);
     /* What was printed may have gone nowhere: to a full disk. */
-    return fflush(stdout) && status == EXIT_DONE ? EXIT_FAILED : status;
+    if ((fflush(stdout) || ferror(stdout)) && status == EXIT_DONE) {
+        fprintf(stderr, "tpmon: standard output cannot be written\n");
+        return EXIT_FAILED;
+    }
+    return status;
 }

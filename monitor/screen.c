@@ -3,12 +3,13 @@
 #include <langinfo.h>
 #include <limits.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "monitor/palette.h"
+#include "monitor/signals.h"
 #include "monitor/view.h"
 
 /* Last: its macros have common names. */
@@ -16,37 +17,18 @@
 #define NCURSES_WIDECHAR 1
 #include <curses.h>
 
-enum { RUN_MAX = 64 };
+/* Once may be a signal's doing. */
+enum { MUTE_MAX = 3 };
+
+enum { RUN_MAX = 64, ESCAPE = 27, BELL = 7, REPAINT = 'L' & 0x1f };
 
 struct screen {
     SCREEN *terminal;
     int colours;                   /* 256, 8, or 0 for none */
     short pairs[COLOURS][COLOURS]; /* of foreground and background; 0: not made yet, or the terminal's own */
     short pair_count;
+    int mute; /* how often in a row there was something to read, and nothing came */
 };
-
-/* Set by signals, read between two pictures: nothing is safe to call in a handler. */
-static volatile sig_atomic_t end_wanted, stop_wanted;
-
-static void want_end(int signal_number)
-{
-    (void)signal_number;
-    end_wanted = 1;
-}
-
-static void want_stop(int signal_number)
-{
-    (void)signal_number;
-    stop_wanted = 1;
-}
-
-static void handle(int signal_number, void (*handler)(int))
-{
-    struct sigaction action = {.sa_handler = handler};
-
-    sigemptyset(&action.sa_mask);
-    sigaction(signal_number, &action, NULL);
-}
 
 bool screen_has_unicode(void)
 {
@@ -63,39 +45,84 @@ static int choose_colours(void)
     return COLORS >= 256 && COLOR_PAIRS >= 256 ? 256 : COLORS >= 8 ? 8 : 0;
 }
 
-int screen_open(struct screen **out, struct error *error)
+/* A capability of the terminal, "" if it has none. */
+static const char *capability(const char *name)
+{
+    const char *text = tigetstr(name);
+
+    return text && text != (const char *)-1 ? text : "";
+}
+
+/* What leaves the drawing mode: attributes, colours, the cursor, the keypad, the screen that was there before. Delays
+ * ("$<5>"), which only paper needed, are left out. */
+static void format_farewell(char text[SIGNALS_TEXT_MAX])
+{
+    static const char *const names[] = {"sgr0", "op", "cnorm", "rmkx", "rmcup"};
+    size_t length = 0;
+
+    for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
+        for (const char *c = capability(names[k]); *c && length < SIGNALS_TEXT_MAX - 1; c++) {
+            if (c[0] == '$' && c[1] == '<' && strchr(c, '>'))
+                c = strchr(c, '>');
+            else
+                text[length++] = *c;
+        }
+    }
+    text[length] = '\0';
+}
+
+static int refuse(const char *why, struct error *error)
 {
     const char *name = getenv("TERM");
-    struct screen *screen;
 
-    *out = NULL;
-    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
-        return error_set(error, "standard input and output must be a terminal; --once prints a view anywhere");
-    screen = calloc(1, sizeof(*screen));
-    if (!screen)
-        return error_set(error, "out of memory");
-    screen->terminal = newterm(NULL, stdout, stdin);
-    if (!screen->terminal || !tigetstr("cup") || tigetstr("cup") == (char *)-1) {
-        if (screen->terminal)
-            endwin();
-        free(screen);
-        return error_set(
-            error, "the terminal \"%s\" (TERM) is unknown or cannot place its cursor; --once prints a view anywhere",
-            name ? name : "");
-    }
-    /* In place of those of curses, which draw. SIGWINCH stays with it: it only sets a flag there. */
-    handle(SIGINT, want_end);
-    handle(SIGTERM, want_end);
-    handle(SIGHUP, want_end);
-    handle(SIGTSTP, want_stop);
+    return error_set(error,
+                     "the terminal \"%s\" (TERM) %s: try TERM=xterm-256color, or install ncurses-term; --once prints a "
+                     "view anywhere",
+                     name ? name : "", why);
+}
+
+static void set_up(struct screen *screen)
+{
     cbreak();
     noecho();
     nonl();
     keypad(stdscr, true);
+    keyok(KEY_MOUSE, false); /* comes as any other sequence that is no key */
     nodelay(stdscr, true);
-    set_escdelay(25);
+    if (!getenv("ESCDELAY"))
+        set_escdelay(25);
     curs_set(0);
     screen->colours = choose_colours();
+}
+
+int screen_open(struct screen **out, struct error *error)
+{
+    char farewell[SIGNALS_TEXT_MAX] = "";
+    struct termios mode;
+    struct screen *screen;
+
+    *out = NULL;
+    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || tcgetattr(STDIN_FILENO, &mode))
+        return error_set(error, "standard input and output must be a terminal; --once prints a view anywhere");
+    screen = calloc(1, sizeof(*screen));
+    if (!screen)
+        return error_set(error, "out of memory");
+    /* Before curses, which leaves alone what is taken; its own handlers draw. SIGWINCH stays with it: it only sets a
+     * flag there. */
+    signals_take(&mode);
+    screen->terminal = newterm(NULL, stdout, stdin);
+    if (!screen->terminal) {
+        signals_release();
+        free(screen);
+        return refuse("is unknown", error);
+    }
+    if (!*capability("cup")) {
+        screen_close(screen);
+        return refuse("cannot place its cursor", error);
+    }
+    format_farewell(farewell);
+    signals_farewell(farewell);
+    set_up(screen);
     *out = screen;
     return 0;
 }
@@ -105,13 +132,23 @@ void screen_close(struct screen *screen)
     if (!screen)
         return;
     endwin();
+    signals_release();
     delscreen(screen->terminal);
     free(screen);
 }
 
+/* What the terminal says, and not LINES and COLUMNS, which a shell may have exported long ago; asked each time, as a
+ * program that is stopped is not told of a change. */
 void screen_size(const struct screen *screen, int *rows, int *columns)
 {
+    struct winsize size;
+
     (void)screen;
+    getmaxyx(stdscr, *rows, *columns);
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || size.ws_row == 0 || size.ws_col == 0 ||
+        (size.ws_row == *rows && size.ws_col == *columns))
+        return;
+    resizeterm(size.ws_row, size.ws_col);
     getmaxyx(stdscr, *rows, *columns);
 }
 
@@ -179,56 +216,126 @@ void screen_show(struct screen *screen, const struct canvas *canvas)
     refresh();
 }
 
-static int translate(int status, wint_t key)
+/* All is drawn anew with the next picture. */
+static void repaint(void)
+{
+    clearok(curscr, true);
+}
+
+/* What the terminal has sent with the byte before; ERR if that was all. */
+static int read_more(void)
+{
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    int byte = getch();
+
+    return byte == ERR && poll(&input, 1, get_escdelay()) > 0 ? getch() : byte;
+}
+
+/* Of a control sequence, behind "\033[". A mouse's report may have its place behind the end, in three bytes. */
+static void skip_control_sequence(void)
+{
+    int byte = read_more(), more = byte == 'M' ? 3 : 0;
+
+    while (byte != ERR && (byte < 0x40 || byte > 0x7e))
+        byte = read_more();
+    while (more-- > 0)
+        read_more();
+}
+
+/* Behind "\033]" and the like: what the terminal answers to a question, to its end, a bell or "\033\\". */
+static void skip_answer(void)
+{
+    int byte = read_more();
+
+    while (byte != ERR && byte != BELL && byte != ESCAPE)
+        byte = read_more();
+    if (byte == ESCAPE)
+        read_more();
+}
+
+/* The key Escape, or a sequence that is none of the keys known: it is skipped as a whole, so that no part of it acts. */
+static int take_escape(void)
+{
+    int byte = getch();
+
+    if (byte == '[') {
+        skip_control_sequence();
+    } else if (byte == 'O') {
+        read_more();
+    } else if (byte == ']' || byte == 'P' || byte == '_' || byte == '^' || byte == 'X') {
+        skip_answer();
+    } else {
+        if (byte != ERR)
+            ungetch(byte);
+        return PRESS_ESCAPE;
+    }
+    return SCREEN_OTHER;
+}
+
+/* Keys are ASCII, or have a number of curses'. All other bytes, be they a character or half of one, mean nothing. */
+static int translate(int key)
 {
     static const struct {
-        wint_t curses;
-        int press;
+        int curses, press;
     } table[] = {
         {KEY_UP, PRESS_UP},         {KEY_DOWN, PRESS_DOWN},       {KEY_LEFT, PRESS_LEFT}, {KEY_RIGHT, PRESS_RIGHT},
         {KEY_PPAGE, PRESS_PAGE_UP}, {KEY_NPAGE, PRESS_PAGE_DOWN}, {KEY_HOME, PRESS_HOME}, {KEY_END, PRESS_END},
-        {KEY_BTAB, PRESS_BACK_TAB}, {KEY_ENTER, PRESS_ENTER},
+        {KEY_BTAB, PRESS_BACK_TAB}, {KEY_ENTER, PRESS_ENTER},     {'\r', PRESS_ENTER},
     };
 
-    if (status != KEY_CODE_YES)
-        return key == '\r' ? PRESS_ENTER : (int)key;
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
         if (table[i].curses == key)
             return table[i].press;
-    return SCREEN_OTHER; /* also KEY_RESIZE: curses knows the new size by now */
+    return key > 0 && key < 0x80 ? key : SCREEN_OTHER; /* also KEY_RESIZE: curses knows the new size by now */
 }
 
-/* Leaves the terminal to the shell until the program is continued. */
-static void stop(void)
+/* SCREEN_NOTHING: none has come. */
+static int read_key(void)
 {
-    stop_wanted = 0;
-    endwin();
-    handle(SIGTSTP, SIG_DFL);
-    raise(SIGTSTP);
-    handle(SIGTSTP, want_stop);
-    clearok(stdscr, true);
+    int key = getch();
+
+    if (key == ERR)
+        return SCREEN_NOTHING;
+    if (key == ESCAPE)
+        return take_escape();
+    if (key != REPAINT)
+        return translate(key);
+    repaint();
+    return SCREEN_OTHER;
+}
+
+/* Obeys what signals have asked for: to stop, and to go on. False: to end. */
+static bool obey_signals(void)
+{
+    if (signals_stop_wanted()) {
+        endwin();
+        signals_stop();
+    }
+    /* Whoever had the terminal may have left it in any mode. */
+    if (signals_continued()) {
+        if (!isendwin())
+            endwin();
+        repaint();
+    }
+    return !signals_end_wanted();
 }
 
 int screen_key(struct screen *screen, int milliseconds)
 {
     struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
-    wint_t key;
+    int key, ready;
 
-    (void)screen;
-    for (int looked = 0; looked < 2; looked++) {
-        int status = get_wch(&key);
-
-        if (status != ERR)
-            return translate(status, key);
-        if (looked == 1 && !stop_wanted && !end_wanted)
-            break; /* there was something to read, and it was the end */
-        int ready = stop_wanted || end_wanted ? 0 : poll(&input, 1, milliseconds);
-        if (stop_wanted)
-            stop();
-        if (end_wanted || (input.revents & (POLLHUP | POLLERR | POLLNVAL)))
-            break;
-        if (ready <= 0)
-            return ready < 0 ? SCREEN_OTHER : SCREEN_NOTHING;
-    }
-    return SCREEN_END;
+    if (!obey_signals())
+        return SCREEN_END;
+    key = read_key();
+    if (key != SCREEN_NOTHING)
+        return key;
+    ready = poll(&input, 1, milliseconds);
+    if (!obey_signals() || (input.revents & (POLLHUP | POLLERR | POLLNVAL)))
+        return SCREEN_END;
+    if (ready <= 0)
+        return ready < 0 ? SCREEN_OTHER : SCREEN_NOTHING;
+    key = read_key();
+    screen->mute = key == SCREEN_NOTHING ? screen->mute + 1 : 0;
+    return key != SCREEN_NOTHING ? key : screen->mute < MUTE_MAX ? SCREEN_OTHER : SCREEN_END;
 }

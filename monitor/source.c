@@ -13,16 +13,22 @@ void source_say(struct source *source, const char *format, ...)
     va_end(arguments);
 }
 
+const struct time_key *source_find(const struct time_key *keys, int key)
+{
+    while (keys->key && keys->key != key)
+        keys++;
+    return keys->key ? keys : NULL;
+}
+
 bool source_press(const struct time_key *keys, struct source *source, int key, int stage)
 {
-    for (; keys->key; keys++) {
-        if (keys->key == key) {
-            source->message[0] = '\0';
-            keys->press(source, stage);
-            return true;
-        }
-    }
-    return false;
+    const struct time_key *found = source_find(keys, key);
+
+    if (!found)
+        return false;
+    source->message[0] = '\0';
+    found->press(source, stage);
+    return true;
 }
 
 void source_close(struct source *source)

@@ -14,7 +14,7 @@ int source_attach(struct source **out, const char *run, struct error *error);
 /* A recording, or the one in a run's folder. */
 int source_replay(struct source **out, const char *path, struct error *error);
 
-/* A paused or slowed run that this monitor controls goes on freely. NULL is fine. */
+/* A run that this monitor has paused or slowed goes on freely, if no other has. NULL is fine. */
 void source_close(struct source *source);
 
 /* The run now, or where the replay is by now. What the moment points to is the source's, until the next look. */

@@ -27,7 +27,8 @@ struct time_key {
     void (*press)(struct source *source, int stage);
 };
 
-/* Presses the key of a table that ends with key 0. */
+/* A key's row in a table that ends with key 0, or NULL; and presses it: false if it has none. */
+const struct time_key *source_find(const struct time_key *keys, int key);
 bool source_press(const struct time_key *keys, struct source *source, int key, int stage);
 
 #endif

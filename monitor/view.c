@@ -32,6 +32,7 @@ const char *view_help(enum view view)
 static void draw_whole(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
     const struct canvas top = canvas_part(canvas, 0, 0, HEADER_ROWS, canvas->columns);
+    const struct canvas above = canvas_part(canvas, 0, 0, canvas->rows - 1, canvas->columns);
     const struct canvas bottom = canvas_part(canvas, canvas->rows - 1, 0, 1, canvas->columns);
     struct canvas body = canvas_part(canvas, HEADER_ROWS, 0, canvas->rows - HEADER_ROWS - 1, canvas->columns);
     int banner = frame_banner(&body, moment, min_int(BANNER_ROWS, body.rows / 4));
@@ -41,14 +42,22 @@ static void draw_whole(const struct canvas *canvas, const struct view_state *sta
     views[state->view].draw(&body, state, moment);
     frame_footer(&bottom, state, moment);
     if (state->help)
-        frame_help(canvas, state, moment);
+        frame_help(&above, state, moment);
+}
+
+static void draw_too_small(const struct canvas *canvas)
+{
+    const int row = (canvas->rows - 1) / 2;
+
+    canvas_write(canvas, row, 0, ink(COLOUR_DEFAULT), "q quit");
+    canvas_print(canvas, row + 1, 0, bold(COLOUR_WARNING), "needs %d x %d", LEAST_COLUMNS, LEAST_ROWS);
 }
 
 void view_draw(struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
     canvas_clear(canvas);
     if (canvas->columns < LEAST_COLUMNS || canvas->rows < LEAST_ROWS)
-        canvas_print(canvas, canvas->rows / 2, 0, bold(COLOUR_WARNING), "needs %d x %d", LEAST_COLUMNS, LEAST_ROWS);
+        draw_too_small(canvas);
     else if (!moment->snapshot || !moment->snapshot->plan || moment->snapshot->stage_count < 1)
         canvas_write(canvas, canvas->rows / 2, 2, bold(COLOUR_TITLE),
                      moment->message && *moment->message ? moment->message : "no run yet");

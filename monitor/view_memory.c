@@ -82,6 +82,7 @@ static void draw_table(const struct canvas *canvas, int row, const struct snapsh
     char text[FORMAT_MAX];
 
     draw_title(canvas, row, "bytes in use, by stage");
+    draw_stages_shown(canvas, row, first, shown, snapshot->stage_count);
     for (int s = first; s < first + shown; s++) {
         int column = NAME_COLUMNS + (s - first + 1) * NUMBER_COLUMNS;
 
@@ -140,4 +141,5 @@ void draw_memory(const struct canvas *canvas, const struct view_state *state, co
     if (has_table)
         draw_table(canvas, 1 + shown * height, snapshot, first);
     draw_legend(canvas, canvas->rows - 1);
+    draw_stages_shown(canvas, canvas->rows - 1, first, shown, stages);
 }

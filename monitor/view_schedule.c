@@ -23,7 +23,7 @@ static const struct heights heights[] = {{5, 1, 3}, {5, 1, 2}, {4, 1, 2}, {3, 1,
 struct schedule_layout {
     struct heights heights;
     int axis, lanes, planned, reasons, legend, details; /* rows; -1: left out */
-    int first, count;                                   /* stages shown */
+    int first, count, reason_count;                     /* stages shown; and those whose reasons are */
     int columns, right;                                 /* of the lanes, and of the text to their right */
 };
 
@@ -46,9 +46,9 @@ static struct schedule_layout lay_out(const struct canvas *canvas, const struct 
         it.legend = --rows;
     if (rows >= 14)
         it.details = rows -= 2;
-    if (facts_paused(moment) && rows - 1 - stages > stages) {
-        it.reasons = rows -= stages + 1;
-    }
+    it.reason_count = facts_paused(moment) ? max_int(min_int(stages, (rows - 2) / 2), 0) : 0;
+    if (it.reason_count > 0)
+        it.reasons = rows -= it.reason_count + 1;
     lane_rows = max_int(rows - it.lanes, 0);
     while (k + 1 < sizeof(heights) / sizeof(heights[0]) && rows_of(&heights[k], stages) > lane_rows)
         k++;
@@ -183,15 +183,20 @@ static void draw_planned(const struct canvas *canvas, const struct schedule_layo
     planned_end(&planned);
 }
 
-static void draw_reasons(const struct canvas *canvas, int row, const struct moment *moment)
+static void draw_reasons(const struct canvas *canvas, const struct schedule_layout *layout,
+                         const struct view_state *state, const struct moment *moment)
 {
+    const int first = first_stage_shown(state, moment, layout->reason_count);
     char text[EXPLANATION_MAX];
 
-    draw_title(canvas, row, "why each stage waits");
-    for (int s = 1; s <= moment->snapshot->stage_count; s++) {
-        explain_wait(moment->snapshot, s, text, sizeof(text));
-        if (canvas_write(canvas, row + s, 1, ink(COLOUR_DEFAULT), text) > canvas->columns)
-            canvas_write(canvas, row + s, canvas->columns - 1, ink(COLOUR_DEFAULT), "…");
+    draw_title(canvas, layout->reasons, "why each stage waits");
+    draw_stages_shown(canvas, layout->reasons, first, layout->reason_count, moment->snapshot->stage_count);
+    for (int k = 0; k < layout->reason_count; k++) {
+        const int row = layout->reasons + 1 + k;
+
+        explain_wait(moment->snapshot, first + k, text, sizeof(text));
+        if (canvas_write(canvas, row, 1, ink(COLOUR_DEFAULT), text) > canvas->columns)
+            canvas_write(canvas, row, canvas->columns - 1, ink(COLOUR_DEFAULT), "…");
     }
 }
 
@@ -240,17 +245,12 @@ static void draw_details(const struct canvas *canvas, int row, const struct mome
         canvas_print(canvas, row + 1, column, ink(COLOUR_LOSS), ", loss %.4f", (double)record->loss);
 }
 
-static void draw_hint(const struct canvas *canvas, int row, const struct schedule_layout *layout,
-                      const struct time_axis *axis, const struct moment *moment)
+static void draw_hint(const struct canvas *canvas, int row, const struct time_axis *axis)
 {
-    int stages = moment->snapshot->stage_count;
     char text[FORMAT_MAX];
     int column =
         canvas_print(canvas, row + 1, 1, ink(COLOUR_DIM), "a column is %s", format_duration(axis->ns_per_column, text));
 
-    if (layout->count < stages)
-        column = canvas_print(canvas, row + 1, column, bold(COLOUR_WARNING), "; stages %d to %d of %d, more with ↑ ↓",
-                              layout->first, layout->first + layout->count - 1, stages);
     canvas_write(canvas, row + 1, column, ink(COLOUR_DIM), "; Enter selects an op");
 }
 
@@ -259,11 +259,13 @@ void draw_schedule(const struct canvas *canvas, const struct view_state *state, 
     const struct schedule_layout layout = lay_out(canvas, state, moment);
     const struct time_axis axis = axis_shown(state, moment, min_int(layout.columns, LANE_COLUMNS_MAX));
     const struct canvas top = canvas_part(canvas, layout.axis, LEFT, 1, layout.columns);
+    const struct canvas beside = canvas_part(canvas, layout.axis, LEFT + layout.columns, 1, layout.right);
     int stage = max_int(1, min_int(state->cursor_stage, moment->snapshot->stage_count));
     const struct op_record *selected =
         state->cursor_ns > 0 ? timeline_find(&moment->history->stages[stage - 1], state->cursor_ns) : NULL;
 
     draw_axis(&top, &axis, moment->snapshot->now_ns);
+    draw_stages_shown(layout.right > 0 ? &beside : &top, 0, layout.first, layout.count, moment->snapshot->stage_count);
     draw_lanes(canvas, &layout, &axis, state, moment, selected);
     if (selected && selected->end_ns > axis.left)
         canvas_put(&top, 0, (int)(((selected->start_ns + selected->end_ns) / 2 - axis.left) / axis.ns_per_column),
@@ -271,11 +273,11 @@ void draw_schedule(const struct canvas *canvas, const struct view_state *state, 
     if (layout.planned >= 0)
         draw_planned(canvas, &layout, &axis, moment);
     if (layout.reasons >= 0)
-        draw_reasons(canvas, layout.reasons, moment);
+        draw_reasons(canvas, &layout, state, moment);
     if (layout.details >= 0 && selected)
         draw_details(canvas, layout.details, moment, stage, selected);
     else if (layout.details >= 0)
-        draw_hint(canvas, layout.details, &layout, &axis, moment);
+        draw_hint(canvas, layout.details, &axis);
     if (layout.legend >= 0) {
         const struct canvas legend = canvas_part(canvas, layout.legend, 1, 1, canvas->columns);
 

@@ -156,6 +156,7 @@ static void draw_times(const struct canvas *canvas, const struct view_state *sta
 
     take_uses(&moment->snapshot->stages[0].counters, parts);
     draw_uses(canvas, parts, moment->snapshot->interactive);
+    draw_stages_shown(canvas, 0, first, shown, stages);
     for (int s = first; s < first + shown; s++) {
         const struct canvas part =
             canvas_part(canvas, 1 + (s - first) * height, 0, max_int(height - 1, 1), canvas->columns);

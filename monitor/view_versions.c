@@ -22,16 +22,17 @@ static const struct {
 };
 enum { USES = sizeof(uses) / sizeof(uses[0]) };
 
-/* Versions that any stage holds. */
+/* Versions that any of the stages shown holds. */
 struct range {
     int first, last;
 };
 
-static struct range range_of(const struct snapshot *snapshot)
+static struct range range_of(const struct snapshot *snapshot, int first, int shown)
 {
-    struct range range = {snapshot->stages[0].version_live, snapshot->stages[0].version_live};
+    const int live = snapshot->stages[first - 1].version_live;
+    struct range range = {live, live};
 
-    for (int s = 0; s < snapshot->stage_count; s++)
+    for (int s = first - 1; s < first - 1 + shown; s++)
         for (int k = 0; k < snapshot->stages[s].version_count; k++) {
             range.first = min_int(range.first, snapshot->stages[s].versions[k].version);
             range.last = max_int(range.last, snapshot->stages[s].versions[k].version);
@@ -112,7 +113,7 @@ static int draw_held(const struct canvas *canvas, const struct view_state *state
     int height = max_int(1, min_int((canvas->rows - 1) / stages, HEIGHT_MAX));
     int shown = max_int(0, min_int(stages, (canvas->rows - 1) / height));
     int first = first_stage_shown(state, moment, shown);
-    struct range range = range_of(moment->snapshot);
+    struct range range = range_of(moment->snapshot, first, shown);
     int room = max_int(canvas->columns - LEFT - RIGHT, BOX_MIN);
     int box = max_int(BOX_MIN, min_int(room / (range.last - range.first + 1), BOX_MAX));
     int column = canvas_width("weight versions held") + 6;
@@ -122,6 +123,7 @@ static int draw_held(const struct canvas *canvas, const struct view_state *state
     draw_title(canvas, 0, "weight versions held");
     for (int k = 0; k < USES; k++)
         column = canvas_print(canvas, 0, column, ink(uses[k].colour), " %s %s ", uses[k].glyph, uses[k].name);
+    draw_stages_shown(canvas, 0, first, shown, stages);
     for (int s = first; s < first + shown; s++) {
         const struct canvas part =
             canvas_part(canvas, 1 + (s - first) * height, 0, height > 2 ? height - 1 : height, canvas->columns);
@@ -137,6 +139,7 @@ static void draw_staleness(const struct canvas *canvas, const struct view_state 
     int first = first_stage_shown(state, moment, shown), half = canvas->columns / 2;
 
     draw_title(canvas, 0, "staleness: updates since the version that was read");
+    draw_stages_shown(canvas, 0, first, shown, stages);
     for (int k = 0; k < shown; k++) {
         const struct stage_counters *counters = &moment->snapshot->stages[first + k - 1].counters;
         const struct canvas left = canvas_part(canvas, 1 + k, 0, 1, half - 1);

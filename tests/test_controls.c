@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 #include "base/random.h"
-#include "monitor/controls.h"
 #include "schedule/simulate.h"
+#include "telemetry/controls.h"
 #include "tests/support/compare.h"
 #include "tests/support/pipeline.h"
 
@@ -227,14 +227,78 @@ START_TEST(slots_step_through_the_unit_time_grid)
 }
 END_TEST
 
+/* Two monitors of a run, each with the segment open as another process would have it. */
+START_TEST(a_pause_lasts_as_long_as_one_of_its_monitors)
+{
+    struct segment run, monitors[2];
+    struct controls *controls;
+    struct error error;
+
+    ck_assert_msg(!segment_create(&run, &pipeline.plan, "", &error), "%s", error.text);
+    controls = segment_controls(&run);
+    for (int m = 0; m < 2; m++)
+        ck_assert_msg(!segment_open(&monitors[m], run.name, &error), "%s", error.text);
+    segment_unlink(run.name);
+    ck_assert(!controls_free(&run)); /* it runs freely */
+    for (int m = 0; m < 2; m++)
+        ck_assert_int_eq(controls_hold(&monitors[m]), 0);
+    controls_pause(controls);
+    ck_assert(!controls_free(&run));
+    segment_close(&monitors[0]);
+    ck_assert(!controls_free(&run));
+    ck_assert(controls_are_paused(controls));
+    segment_close(&monitors[1]);
+    ck_assert(controls_free(&run));
+    ck_assert(!controls_are_paused(controls));
+    ck_assert(!controls_free(&run));
+    segment_close(&run);
+}
+END_TEST
+
+/* As a monitor leaves them that dies anywhere in what it does. */
+START_TEST(whatever_a_dead_monitor_left_is_freed)
+{
+    struct controls *controls;
+    struct segment run;
+    struct error error;
+
+    ck_assert_msg(!segment_create(&run, &pipeline.plan, "", &error), "%s", error.text);
+    segment_unlink(run.name);
+    controls = segment_controls(&run);
+    controls_slow_down(controls);
+    ck_assert(controls_free(&run));
+    ck_assert_uint_eq(atomic_load(&controls->slow_motion), 1);
+    for (int s = 1; s <= STAGES; s++) {
+        atomic_store(&controls->ops_allowed[s - 1], 7);
+        ck_assert(controls_free(&run));
+        ck_assert_uint_eq(atomic_load(&controls->ops_allowed[s - 1]), UINT64_MAX);
+    }
+    segment_close(&run);
+}
+END_TEST
+
+static void set_up_plan(void)
+{
+    pipeline_create(&pipeline, settings);
+}
+
+static void tear_down_plan(void)
+{
+    pipeline_destroy(&pipeline);
+}
+
 int main(void)
 {
     Suite *suite = suite_create("controls");
-    TCase *words = tcase_create("words"), *runs = tcase_create("runs");
+    TCase *words = tcase_create("words"), *runs = tcase_create("runs"), *holds = tcase_create("holds");
 
     tcase_add_test(words, an_activity_fits_one_word);
     tcase_add_test(words, any_word_is_an_activity);
     suite_add_tcase(suite, words);
+    tcase_add_checked_fixture(holds, set_up_plan, tear_down_plan);
+    tcase_add_test(holds, a_pause_lasts_as_long_as_one_of_its_monitors);
+    tcase_add_test(holds, whatever_a_dead_monitor_left_is_freed);
+    suite_add_tcase(suite, holds);
     tcase_set_timeout(runs, 120);
     tcase_add_checked_fixture(runs, set_up, tear_down);
     tcase_add_test(runs, a_run_in_single_steps_is_the_same_run);

@@ -3,14 +3,11 @@
 #include <check.h>
 #include <fcntl.h>
 #include <math.h>
-#include <pty.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "monitor/source.h"
@@ -167,6 +164,8 @@ START_TEST(only_an_interactive_run_is_controlled)
     }
     ck_assert(!source_key(source, 'f', 1));
     ck_assert(!source_key(source, 'q', 1));
+    for (int key = PRESS_UP; key <= PRESS_BACK_TAB; key++)
+        ck_assert(!source_key(source, key, 1)); /* the views' */
     kill(run, SIGINT);
     ck_assert_int_eq(program_finish(run), 3);
 }
@@ -347,96 +346,73 @@ START_TEST(a_foreign_segment_is_one_line)
 }
 END_TEST
 
-/* tpmon on a terminal of a size, playing a recording. */
-static pid_t start_on_terminal(int *terminal, const char *name, unsigned short rows, unsigned short columns)
+static bool err_has(const char *text)
 {
-    struct winsize size = {.ws_row = rows, .ws_col = columns};
-    char path[128];
+    return strstr(program_text(&program, "err"), text) != NULL;
+}
 
-    snprintf(path, sizeof(path), "%s/run.tprec", program.folder);
-    pid_t child = forkpty(terminal, NULL, NULL, &size);
+/* Another monitor, which pauses the run and then only lives. */
+static pid_t start_pausing(const char *folder)
+{
+    struct error error;
+    pid_t child = fork();
+
     if (child == 0) {
-        setenv("TERM", name, 1);
-        execl(program.monitor, "tpmon", "--replay", path, (char *)NULL);
-        _exit(127);
+        struct source *own = NULL;
+        struct moment now;
+
+        if (source_attach(&own, folder, &error))
+            _exit(1);
+        source_look(own, &now);
+        source_key(own, ' ', 1);
+        for (;;)
+            pause();
     }
     ck_assert_int_gt(child, 0);
     return child;
 }
 
-/* Reads until the text comes. At the end of the output this fails. */
-static void read_until(int terminal, const char *text)
+START_TEST(a_pause_ends_with_the_monitor_that_is_killed)
 {
-    static char output[1 << 20];
-    size_t length = 0;
-    ssize_t count;
+    pid_t run = watch("@ --interactive --epochs 1000 --set run.name=watched");
+    char folder[128];
 
-    while ((count = read(terminal, output + length, sizeof(output) - 1 - length)) > 0) {
-        length += (size_t)count;
-        output[length] = '\0';
-        if (strstr(output, text))
-            return;
-    }
-    ck_abort_msg("no \"%s\" in what the terminal shows: %s", text + 1, output);
-}
-
-static int wait_status(pid_t child)
-{
-    int status;
-
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_msg(WIFEXITED(status), "tpmon was killed by signal %d", WTERMSIG(status));
-    return WEXITSTATUS(status);
-}
-
-/* The screen that was there before, and a line mode with echo. */
-static void check_restored(pid_t child, int terminal)
-{
-    struct termios mode;
-
-    read_until(terminal, "\033[?1049l");
-    ck_assert_int_eq(wait_status(child), 0);
-    ck_assert_int_eq(tcgetattr(terminal, &mode), 0);
-    ck_assert((mode.c_lflag & (ICANON | ECHO)) == (ICANON | ECHO));
-}
-
-static const struct {
-    unsigned short rows, columns;
-    int signal_number; /* 0: the key q */
-} ends[] = {{24, 80, 0}, {60, 200, SIGTERM}, {40, 120, SIGINT}, {24, 80, SIGHUP}, {3, 8, 0}, {1, 1, 0}};
-
-START_TEST(the_terminal_is_left_as_it_was)
-{
-    struct winsize other = {.ws_row = 7, .ws_col = 30};
-    int terminal;
-
-    ck_assert_int_eq(program_run(&program, "@ --quiet --record ~/run.tprec"), 0);
-    pid_t child = start_on_terminal(&terminal, "xterm-256color", ends[_i].rows, ends[_i].columns);
-    read_until(terminal, "\033[?1049h");
-    ck_assert_int_eq((int)write(terminal, "2?\t<\033[A ", 9), 9);
-    ck_assert_int_eq(ioctl(terminal, TIOCSWINSZ, &other), 0);
-    if (ends[_i].signal_number)
-        kill(child, ends[_i].signal_number);
-    else
-        ck_assert_int_eq((int)write(terminal, "q", 1), 1);
-    check_restored(child, terminal);
-    close(terminal);
+    snprintf(folder, sizeof(folder), "%s/runs/watched", program.folder);
+    pid_t monitor = start_pausing(folder);
+    do
+        source_look(source, &moment);
+    while (!all_stand());
+    while (!strstr(program_text(&program, "out"), "%  paused  "))
+        ck_assert_int_eq(waitpid(run, NULL, WNOHANG), 0);
+    ck_assert(!err_has("has ended"));
+    uint64_t before = ops_done();
+    kill(monitor, SIGKILL);
+    ck_assert_int_eq(waitpid(monitor, NULL, 0), monitor);
+    do
+        source_look(source, &moment);
+    while (ops_done() < before + 100);
+    while (!err_has("tpcoord: the monitor that had paused or slowed the run has ended; the run goes on\n"))
+        ck_assert_int_eq(waitpid(run, NULL, WNOHANG), 0);
+    kill(run, SIGINT);
+    ck_assert_int_eq(program_finish(run), 3);
 }
 END_TEST
 
-START_TEST(a_terminal_that_cannot_be_drawn_on_is_named)
+START_TEST(what_cannot_be_written_is_said)
 {
-    static const char *const names[] = {"dumb", "no-such-terminal"};
-    char expected[64];
-    int terminal;
+    static const char *const words[] = {"--once --width 200 --height 60 --replay", "--once --replay", "--list",
+                                        "--help", "--version"};
+    char command[512];
 
     ck_assert_int_eq(program_run(&program, "@ --quiet --record ~/run.tprec"), 0);
-    for (int i = 0; i < 2; i++) {
-        pid_t child = start_on_terminal(&terminal, names[i], 24, 80);
-        snprintf(expected, sizeof(expected), "tpmon: the terminal \"%s\" (TERM) is unknown or cannot place", names[i]);
-        read_until(terminal, expected);
-        ck_assert_int_eq(wait_status(child), 1);
-        close(terminal);
+    for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++) {
+        snprintf(command, sizeof(command), "%s %s %s/run.tprec >/dev/full 2>%s/err", program.monitor, words[k],
+                 k < 2 ? program.folder : "", program.folder);
+        if (k >= 2)
+            snprintf(command, sizeof(command), "%s %s >/dev/full 2>%s/err", program.monitor, words[k], program.folder);
+        int status = system(command);
+        ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 1, "%s: %x", words[k], (unsigned)status);
+        ck_assert_str_eq(program_text(&program, "err"), "tpmon: standard output cannot be written\n");
     }
 }
 END_TEST
@@ -460,8 +436,8 @@ int main(void)
     tcase_add_test(tcase, a_replay_goes_wherever_keys_say);
     tcase_add_test(tcase, a_frozen_moment_stays);
     tcase_add_test(tcase, a_foreign_segment_is_one_line);
-    tcase_add_loop_test(tcase, the_terminal_is_left_as_it_was, 0, sizeof(ends) / sizeof(ends[0]));
-    tcase_add_test(tcase, a_terminal_that_cannot_be_drawn_on_is_named);
+    tcase_add_test(tcase, a_pause_ends_with_the_monitor_that_is_killed);
+    tcase_add_test(tcase, what_cannot_be_written_is_said);
     suite_add_tcase(suite, tcase);
 
     SRunner *runner = srunner_create(suite);

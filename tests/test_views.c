@@ -123,6 +123,36 @@ static void alter_replay(struct fabricated *run, struct view_state *state)
     run->moment.speed = -0.5;
 }
 
+static void alter_pause_small(struct fabricated *run, struct view_state *state)
+{
+    alter_pause(run, state);
+    state->cursor_stage = 40;
+}
+
+static void alter_to_versions(struct fabricated *run, struct view_state *state)
+{
+    (void)run;
+    state->view = VIEW_VERSIONS;
+}
+
+static void alter_to_memory(struct fabricated *run, struct view_state *state)
+{
+    (void)run;
+    state->view = VIEW_MEMORY;
+}
+
+static void alter_to_training(struct fabricated *run, struct view_state *state)
+{
+    (void)run;
+    state->view = VIEW_TRAINING;
+}
+
+static void alter_to_say(struct fabricated *run, struct view_state *state)
+{
+    (void)state;
+    run->moment.message = "the run has failed: stage 2 (pid 4002) was killed by signal 9 (Killed)";
+}
+
 static void alter_help(struct fabricated *run, struct view_state *state)
 {
     ck_assert(view_key(state, &run->moment, '?'));
@@ -165,6 +195,13 @@ static const struct scene {
     {"evaluation", {"1f1b", 4, 4, 20, 1, 1.02}, alter_nothing, 24, 80},
     {"sixteen-stages", {"pipedream-2bw", 16, 16, 60, 4, 0.5}, alter_nothing, 40, 120},
     {"sixty-four-stages", {"pipedream", 64, 1, 150, 1, 0.5}, alter_nothing, 24, 80},
+    {"sixty-four-paused", {"pipedream", 64, 1, 150, 1, 0.5}, alter_pause_small, 24, 80},
+    {"sixty-four-versions", {"pipedream", 64, 1, 150, 1, 0.5}, alter_to_versions, 24, 80},
+    {"sixty-four-memory", {"pipedream", 64, 1, 150, 1, 0.5}, alter_to_memory, 24, 80},
+    {"sixty-four-training", {"pipedream", 64, 1, 150, 1, 0.5}, alter_to_training, 24, 80},
+    {"narrow", {"timeprest", 4, 4, 60, 4, 0.5}, alter_nothing, 9, 40},
+    {"narrow-help", {"timeprest", 4, 4, 60, 4, 0.5}, alter_help, 12, 44},
+    {"narrow-message", {"timeprest", 4, 4, 60, 4, 0.5}, alter_to_say, 12, 50},
     {"no-run", {"naive", 1, 1, 3, 1, 0.5}, alter_wait_for_run, 24, 80},
     {"too-small", {"timeprest", 4, 4, 60, 4, 0.5}, alter_nothing, 5, 20},
 };
@@ -318,6 +355,53 @@ START_TEST(test_any_size)
                                  rows, columns);
         fabricated_destroy(runs[r]);
     }
+}
+END_TEST
+
+static void check_has(const struct view_state *state, const struct moment *moment, int rows, int columns,
+                      const char *text)
+{
+    char *drawn = draw(state, moment, rows, columns, false);
+
+    ck_assert_msg(strstr(drawn, text) != NULL, "no \"%s\" in %s at %d x %d:\n%s", text, view_name(state->view), columns,
+                  rows, drawn);
+    free(drawn);
+}
+
+/* How to quit is said wherever there is room for anything, whatever else there is to say. */
+START_TEST(how_to_quit_is_said_at_any_size)
+{
+    struct fabricated *run = fabricate(&usual);
+
+    for (int said = 0; said < 3; said++) {
+        if (said == 2)
+            run->moment.message = "a message that is so long that it has no room on any terminal that is likely";
+        for (int rows = 1; rows <= 60; rows += 1 + rows / 12)
+            for (int columns = 7; columns <= 210; columns++)
+                for (int view = 0; view < VIEWS; view++)
+                    check_has(&(struct view_state){.view = (enum view)view, .help = said == 1}, &run->moment, rows,
+                              columns, "q quit");
+    }
+    fabricated_destroy(run);
+}
+END_TEST
+
+/* A screen of fewer rows than there are stages cannot show them all. */
+START_TEST(stages_that_are_not_shown_are_announced)
+{
+    const struct fabrication many = {"timeprest", 64, 4, 20, 1, 0.5};
+    struct fabricated *run = fabricate(&many);
+
+    for (int paused = 0; paused < 2; paused++) {
+        if (paused)
+            alter_pause(run, NULL);
+        for (int rows = 8; rows <= 64; rows += 1 + rows / 12)
+            for (int columns = 40; columns <= 210; columns += 1 + columns / 5)
+                for (int view = 0; view < VIEWS; view++)
+                    check_has(&(struct view_state){.view = (enum view)view, .cursor_stage = rows}, &run->moment, rows,
+                              columns, "of 64");
+    }
+    fabricated_destroy(run);
 }
 END_TEST
 
@@ -506,6 +590,8 @@ int main(void)
     tcase_set_timeout(properties, 120);
     tcase_add_loop_test(properties, test_every_system_and_size, 0, system_count);
     tcase_add_test(properties, test_any_size);
+    tcase_add_test(properties, how_to_quit_is_said_at_any_size);
+    tcase_add_test(properties, stages_that_are_not_shown_are_announced);
     tcase_add_test(properties, test_any_key);
     tcase_add_test(properties, test_keys_choose_views);
     tcase_add_test(properties, test_selection_walks_ops);

@@ -1,9 +1,51 @@
-#include "monitor/controls.h"
+#include "telemetry/controls.h"
+
+#include <fcntl.h>
+#include <unistd.h>
 
 #include "base/numbers.h"
 
 /* From a message's arrival until the stage that waited for it says that it could run. */
 #define SETTLED_NS UINT64_C(30000000)
+
+/* A lock of an open file and not of a process: nobody else's close of the segment takes it away, and none outlives its
+ * last holder. Monitors share it; the coordinator, which takes it for itself alone, excludes them. */
+static int lock(const struct segment *segment, short kind)
+{
+    struct flock lock = {
+        .l_type = kind,
+        .l_whence = SEEK_SET,
+        .l_start = (off_t)segment->header->controls_offset,
+        .l_len = CONTROLS_BYTES,
+    };
+
+    return fcntl(segment->fd, F_OFD_SETLK, &lock);
+}
+
+int controls_hold(const struct segment *segment)
+{
+    return lock(segment, F_RDLCK);
+}
+
+static bool are_free(const struct controls *controls)
+{
+    return !controls_are_paused(controls) && atomic_load_explicit(&controls->slow_motion, memory_order_relaxed) == 1;
+}
+
+bool controls_free(const struct segment *segment)
+{
+    struct controls *controls = segment_controls(segment);
+    bool found;
+
+    if (are_free(controls) || lock(segment, F_WRLCK))
+        return false;
+    /* A monitor may have resumed the run and ended in between. */
+    found = !are_free(controls);
+    controls_resume(controls);
+    atomic_store_explicit(&controls->slow_motion, 1, memory_order_relaxed);
+    lock(segment, F_UNLCK);
+    return found;
+}
 
 static void allow_all(struct controls *controls, uint64_t ops)
 {
@@ -23,7 +65,11 @@ void controls_resume(struct controls *controls)
 
 bool controls_are_paused(const struct controls *controls)
 {
-    return atomic_load_explicit(&controls->ops_allowed[0], memory_order_relaxed) != UINT64_MAX;
+    /* Whoever is killed while it pauses or resumes has told only some stages. */
+    for (int s = 0; s < MAX_STAGES; s++)
+        if (atomic_load_explicit(&controls->ops_allowed[s], memory_order_relaxed) != UINT64_MAX)
+            return true;
+    return false;
 }
 
 bool controls_step(struct controls *controls, const struct snapshot *snapshot, int stage)

@@ -1,8 +1,17 @@
-/* What a monitor may ask of an interactive run (struct controls in board/board.h): pause, step, slow motion. */
-#ifndef TP_MONITOR_CONTROLS_H
-#define TP_MONITOR_CONTROLS_H
+/* What a monitor may ask of an interactive run (struct controls in board/board.h): pause, step, slow motion. And
+ * who answers for it: a monitor *holds* the controls from its first change until it ends, however it ends. When nobody
+ * holds them any more, the coordinator frees the run. */
+#ifndef TP_TELEMETRY_CONTROLS_H
+#define TP_TELEMETRY_CONTROLS_H
 
 #include "telemetry/snapshot.h"
+
+/* Monitor: before it changes anything. The kernel lets go when the segment is closed or the process ends. -1: not now. */
+int controls_hold(const struct segment *segment);
+
+/* Coordinator: lets a run that is paused or slowed go on freely, if no living process holds its controls. True if it
+ * did. */
+bool controls_free(const struct segment *segment);
 
 /* Every stage ends the op that it runs and begins no other; and all run freely again. */
 void controls_pause(struct controls *controls);
