@@ -18,9 +18,9 @@ CUDA      ?= auto
 CUDA_HOME ?= /usr/local/cuda
 CUDA_ARCH ?= 90
 
-PACKAGES := pkg-config g++ libdnnl-dev libinih-dev libjansson-dev zlib1g-dev libncurses-dev check dataset-fashion-mnist
+PACKAGES := pkg-config g++ libdnnl-dev libjansson-dev zlib1g-dev libncurses-dev check dataset-fashion-mnist
 
-LIBRARIES := inih jansson zlib
+LIBRARIES := jansson zlib
 DIRS      := base device model kernels kernels/reference kernels/onednn data schedule plan transport telemetry stages coordinator monitor
 PROGRAMS  := tpcoord tpstage tpmon
 MAINS     := coordinator/main.c stages/main.c monitor/main.c
