@@ -307,7 +307,7 @@ static void print_version(void)
 {
     char backends[128];
 
-    printf("tpcoord %s (backends: %s)\n", TP_VERSION, devices_backends(PLACES, backends));
+    printf("tpcoord %s (backends: %s)\n", version_text(), devices_backends(PLACES, backends));
 }
 
 static enum exit_status dispatch(const struct options *options)
