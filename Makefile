@@ -44,6 +44,11 @@ TEST_PACKAGES := g++ check
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
             -Wcast-qual -Wwrite-strings -Wvla -Wformat=2 -Wundef -Wdouble-promotion -Wno-format-nonliteral
 CXX_WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wpointer-arith -Wcast-qual -Wformat=2 -Wundef
+# clang 19 complains of what its own -march=native means on processors with AVX10.
+ifneq ($(findstring clang,$(CC)),)
+WARNINGS     += -Wno-unknown-warning-option -Wno-invalid-feature-combination
+CXX_WARNINGS += -Wno-unknown-warning-option -Wno-invalid-feature-combination
+endif
 ERRORS   := $(if $(filter 1,$(WERROR)),-Werror)
 SANITIZE ?=
 SANITIZE_FLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)

@@ -17,15 +17,17 @@ TESTS += $(addprefix $(BUILD)/double/tests/,test_kernels test_loss_and_update \
 	$(patsubst tests/%.c,%,$(wildcard tests/test_gpu_*.c tests/test_double_*.c)))
 endif
 
-.PHONY: test check-programs exhaustive torture starts soak asan ubsan tsan valgrind fuzz fuzzers nightly
+.PHONY: test test-programs check-programs exhaustive torture starts soak asan ubsan tsan valgrind fuzz fuzzers nightly
 
 # What short forms need is installed if it can be; a form that lacks it is skipped.
 test: deps
 	@./deps.sh --try clang clang-format cppcheck
 	@$(SUBMAKE) SCRIPT_TESTS='$(SCRIPT_TESTS) $(SHORT_FORMS)' check-programs
 
+test-programs: $(BINARIES) $(DOUBLE_BINARIES) $(TESTS) $(FUZZERS)
+
 # Makes that tests start are not this one's jobs.
-check-programs: $(BINARIES) $(DOUBLE_BINARIES) $(TESTS) $(FUZZERS)
+check-programs: test-programs
 	@MAKEFLAGS='$(filter-out -j% --jobserver%,$(MAKEFLAGS))' CK_EXCLUDE_TAGS='$(CK_EXCLUDE_TAGS)' \
 		tests/run.sh $(BUILD) $(TESTS) $(SCRIPT_TESTS)
 
