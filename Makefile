@@ -10,7 +10,10 @@ PREFIX ?= /usr/local
 CONFIG ?= configs/resnet.ini
 ARCH   ?= native
 OPT    ?= -O3
-CC     ?= cc
+
+# Warnings are shown; in make test, which machines run, they are errors.
+WERROR ?= $(if $(filter test nightly,$(MAKECMDGOALS)),1,0)
+export WERROR
 
 # The CUDA backend is built where nvcc is found. CUDA=0: never; CUDA=1: or it is an error.
 # CUDA_ARCH: compute capabilities to compile for, such as "75 86 90"; newer GPUs run what the newest one can.
@@ -18,26 +21,51 @@ CUDA      ?= auto
 CUDA_HOME ?= /usr/local/cuda
 CUDA_ARCH ?= 90
 
-PACKAGES := pkg-config g++ libdnnl-dev libinih-dev libjansson-dev zlib1g-dev libncurses-dev check dataset-fashion-mnist
+# DOUBLE=0 leaves out the double of a GPU (tests/gpu), its programs and its tests.
+DOUBLE ?= 1
 
-LIBRARIES := inih jansson zlib
+ifneq ($(words [$(BUILD)]),1)
+$(error BUILD=$(BUILD): make cannot build in a folder with blanks in its name)
+endif
+
+# The C++ compiler that goes with the C compiler: of clang-19, clang++-19.
+ifeq ($(origin CXX),default)
+CXX := $(if $(findstring clang,$(CC)),$(subst clang,clang++,$(CC)),$(if $(findstring gcc,$(CC)),$(subst gcc,g++,$(CC)),c++))
+endif
+
 DIRS      := base device model kernels kernels/reference kernels/onednn data schedule plan board transport telemetry checkpoint stages coordinator monitor
 PROGRAMS  := tpcoord tpstage tpmon
 MAINS     := coordinator/main.c stages/main.c monitor/main.c
+LIBRARIES := jansson zlib
+PACKAGES  := pkg-config libdnnl-dev libjansson-dev zlib1g-dev libncurses-dev
+DATA_PACKAGES := dataset-fashion-mnist
+TEST_PACKAGES := g++ check
 
-WARNINGS := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
             -Wcast-qual -Wwrite-strings -Wvla -Wformat=2 -Wundef -Wdouble-promotion -Wno-format-nonliteral
+CXX_WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wpointer-arith -Wcast-qual -Wformat=2 -Wundef
+# clang 19 complains of what its own -march=native means on processors with AVX10.
+ifneq ($(findstring clang,$(CC)),)
+WARNINGS     += -Wno-unknown-warning-option -Wno-invalid-feature-combination
+CXX_WARNINGS += -Wno-unknown-warning-option -Wno-invalid-feature-combination
+endif
+ERRORS   := $(if $(filter 1,$(WERROR)),-Werror)
 SANITIZE ?=
 SANITIZE_FLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 
+# CFLAGS, CXXFLAGS, CPPFLAGS, LDFLAGS and LDLIBS are the user's; what the sources need stands beside them.
 # Contraction is off so that the same source gives the same bits wherever a kernel is inlined.
-CFLAGS   ?= $(OPT) -g -march=$(ARCH)
-CPPFLAGS += -D_GNU_SOURCE -I.
-ALL_CFLAGS = -std=c11 -ffp-contract=off -pthread $(WARNINGS) $(CFLAGS) $(SANITIZE_FLAGS)
-LDLIBS    := $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -ldnnl -lm -lrt -pthread
-CPPFLAGS := $(CPPFLAGS) $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
+CFLAGS      ?= $(OPT) -g -march=$(ARCH)
+CXXFLAGS    ?= $(CFLAGS)
+ALL_CPPFLAGS = -D_GNU_SOURCE -I. $(LIBRARY_FLAGS) $(CPPFLAGS)
+ALL_CFLAGS   = -std=c11 -ffp-contract=off -pthread $(WARNINGS) $(ERRORS) $(CFLAGS) $(SANITIZE_FLAGS)
+ALL_CXXFLAGS = -std=c++17 -ffp-contract=off -pthread -I. $(CXX_WARNINGS) $(ERRORS) $(CXXFLAGS) $(SANITIZE_FLAGS)
+ALL_LDLIBS   = $(LINKED) $(LDLIBS)
+LIBRARY_FLAGS := $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
+LINKED   := $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -ldnnl -lm -lrt -pthread
+CURSES   := $(shell pkg-config --libs ncursesw 2>/dev/null)
 
-# Files that include CUDA's headers. They are compiled for a GPU, and once more for the tests' double of one (tests/gpu).
+# Files that include CUDA's headers. They are compiled for a GPU, and once more for the tests' double of one.
 CUDA_SOURCES := device/cuda.c $(wildcard kernels/cuda/*.c kernels/cuda/*.cu)
 NVCC      := $(if $(filter-out 0,$(CUDA)),$(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) $(shell command -v nvcc)))
 CUDA_ROOT := $(patsubst %/bin/nvcc,%,$(NVCC))
@@ -46,207 +74,133 @@ $(error CUDA=1, but there is no nvcc in $(CUDA_HOME)/bin or the PATH; say where 
 endif
 CUDA_OBJECTS := $(if $(NVCC),$(CUDA_SOURCES:%=$(BUILD)/cuda/%.o))
 CUDA_LIBS    := $(if $(NVCC),-L$(CUDA_ROOT)/lib64 -Xlinker -rpath -Xlinker $(CUDA_ROOT)/lib64 -lcudart_static -lstdc++ -ldl)
-CUDA_FLAGS   := -std=c++17 -O3 -I. -Werror all-warnings -Xcompiler -Wall,-Wextra \
+CUDA_FLAGS   := -std=c++17 -O3 -I. $(if $(ERRORS),-Werror all-warnings) -Xcompiler -Wall,-Wextra \
                 $(foreach arch,$(CUDA_ARCH),-gencode arch=compute_$(arch),code=sm_$(arch)) \
                 -gencode arch=compute_$(lastword $(CUDA_ARCH)),code=compute_$(lastword $(CUDA_ARCH))
 
-DOUBLE_OBJECTS := $(CUDA_SOURCES:%=$(BUILD)/double/%.o) $(patsubst %.cpp,$(BUILD)/double/%.o,$(wildcard tests/gpu/*.cpp))
-DOUBLE_TESTS   := test_kernels test_loss_and_update $(patsubst tests/%.c,%,$(wildcard tests/test_gpu_*.c tests/test_double_*.c))
-CXX_WARNINGS   := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wpointer-arith -Wcast-qual -Wformat=2 -Wundef
-CXXFLAGS       ?= $(CFLAGS)
-ALL_CXXFLAGS    = -std=c++17 -ffp-contract=off -pthread -I. -Itests/gpu/include $(CXX_WARNINGS) $(CXXFLAGS) $(SANITIZE_FLAGS)
-
 SOURCES  := $(filter-out $(MAINS) device/cuda.c,$(wildcard $(addsuffix /*.c,$(DIRS))))
-OBJECTS  := $(SOURCES:%.c=$(BUILD)/%.o)
 LIBRARY  := $(BUILD)/libtp.a
-TESTS    := $(patsubst %.c,$(BUILD)/%,$(filter-out tests/test_double_%,$(wildcard tests/test_*.c))) \
-            $(DOUBLE_TESTS:%=$(BUILD)/double/tests/%)
-CK_EXCLUDE_TAGS ?= exhaustive
-SCRIPT_TESTS := tests/test_docs.sh tests/test_fuzz.sh tests/test_double_headers.sh
-SUPPORT  := $(BUILD)/tests/libsupport.a
-FUZZERS  := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_MAIN ?= $(BUILD)/tests/fuzz/replay.o
-BENCHES  := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 BINARIES := $(PROGRAMS:%=$(BUILD)/%)
-DOUBLE_BINARIES := $(BUILD)/double/tpcoord $(BUILD)/double/tpstage
+BENCHES  := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
+MANUALS  := $(wildcard docs/man/*.1)
 
-.PHONY: all help deps run test exhaustive torture starts soak bench install clean format lint asan ubsan tsan valgrind fuzz programs check-programs fuzzers
+# The version is base/version.h's; the commit is known where there is a checkout, or given: COMMIT=...
+ifndef COMMIT
+COMMIT := $(shell [ -e .git ] && GIT_OPTIONAL_LOCKS=0 git describe --always --dirty --abbrev=10 --exclude '*' 2>/dev/null)
+endif
+VERSION := $(shell sed -n 's/^.define TP_VERSION "\(.*\)"/\1/p' base/version.h)$(if $(COMMIT), ($(COMMIT)))
+
+# On all cores, unless make was told how many jobs to run.
+SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
+
+.PHONY: all help deps run programs bench install uninstall clean format lint FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
-all: deps
-	@$(MAKE) --no-print-directory programs
+all:
+	@./deps.sh --check $(PACKAGES)
+	@$(SUBMAKE) programs
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make all | deps | bench | install [PREFIX=] | clean | format | lint"
+	@echo "make all | deps | bench | install, uninstall [DESTDIR=] [PREFIX=] | clean | format | lint"
 	@echo "make asan | ubsan | tsan | valgrind | fuzz [SECONDS=] [TARGET=] | exhaustive"
-	@echo "make torture [KILLS=] [SEED=] | starts [COUNT=] | soak [MINUTES=]"
+	@echo "make torture [KILLS=] [SEED=] | starts [COUNT=] | soak [MINUTES=] | nightly: all of these"
+	@echo "for all: BUILD= CC= OPT= ARCH= CFLAGS= CPPFLAGS= LDFLAGS= CUDA=0|1 CUDA_ARCH= DOUBLE=0 WERROR=0|1"
 
 deps:
-	@./deps.sh $(PACKAGES)
+	@./deps.sh $(PACKAGES) $(DATA_PACKAGES) $(TEST_PACKAGES)
 
 programs: $(BINARIES)
 
-run: all
+run:
+	@./deps.sh $(PACKAGES) $(DATA_PACKAGES)
+	@$(SUBMAKE) programs
 	@$(BUILD)/tpcoord $(CONFIG)
 
-test: deps
-	@$(MAKE) --no-print-directory check-programs
-
-check-programs: $(BINARIES) $(DOUBLE_BINARIES) $(TESTS) $(FUZZERS)
-	@CK_EXCLUDE_TAGS='$(CK_EXCLUDE_TAGS)' tests/run.sh $(BUILD) $(TESTS) $(SCRIPT_TESTS)
-
-# Every interleaving of pipelines that are too large for make test.
-exhaustive: deps
-	@$(MAKE) --no-print-directory TESTS=$(BUILD)/tests/test_executor SCRIPT_TESTS= CK_EXCLUDE_TAGS= check-programs
-
-# Kills a process of a small run so many times: make torture KILLS=200 SEED=1
-torture: deps
-	@$(MAKE) --no-print-directory TESTS=$(BUILD)/tests/test_torture SCRIPT_TESTS= check-programs
-torture: export KILLS ?= 200
-torture: export SEED ?= $(shell date +%s)
-
-# Nothing may pile up: over COUNT runs in a row, or in one of MINUTES.
-starts soak: all
-COUNT ?= 500
-starts:
-	@tests/starts.sh $(BUILD) $(COUNT)
-MINUTES ?= 30
-soak:
-	@tests/soak.sh $(BUILD) $(MINUTES)
-
 bench: deps
-	@$(MAKE) --no-print-directory programs $(BENCHES)
+	@$(SUBMAKE) programs $(BENCHES)
 	@bench/run.sh $(BUILD)
 
-# AddressSanitizer does not follow coroutines whose stacks are copied. ThreadSanitizer sees threads, not processes: the
-# rings, and whole pipelines whose stages are threads; and no fences, which only telemetry needs.
-asan ubsan tsan: deps
-asan:
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address OPT=-O2 \
-		CK_EXCLUDE_TAGS='exhaustive coroutines' check-programs
-ubsan:
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/ubsan SANITIZE=undefined OPT=-O2 check-programs
-tsan:
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread OPT='-O1 -Wno-tsan' CK_EXCLUDE_TAGS='long exhaustive' \
-		TESTS='$(BUILD)/tsan/tests/test_transport $(BUILD)/tsan/tests/test_stages' SCRIPT_TESTS= check-programs
-
-# valgrind knows no AVX-512.
-valgrind: deps
-	@./deps.sh valgrind
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/valgrind ARCH=x86-64-v2 OPT=-O1 programs
-	@tests/valgrind.sh $(BUILD)/valgrind
-
-# Coverage-guided, with clang's libFuzzer: make fuzz SECONDS=600 [TARGET=idx]
-fuzz: deps
-	@./deps.sh clang
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang SANITIZE=fuzzer-no-link,address,undefined OPT='-O1 -Wno-error' \
-		FUZZ_MAIN= LDFLAGS=-fsanitize=fuzzer fuzzers
-	@tests/fuzz/run.sh $(BUILD)/fuzz $(SECONDS) $(TARGET)
-SECONDS ?= 60
-fuzzers: $(FUZZERS)
-
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin
-	install $(BINARIES) $(DESTDIR)$(PREFIX)/bin
-	install -d $(DESTDIR)$(PREFIX)/share/man/man1
-	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/man/man1"
+	install $(BINARIES) "$(DESTDIR)$(PREFIX)/bin"
+	@for manual in $(notdir $(MANUALS)); do \
+		echo "install $$manual"; \
+		sed 's/^\.Os$$/.Os tp $(VERSION)/' "docs/man/$$manual" >"$(BUILD)/$$manual" && \
+		install -m 644 "$(BUILD)/$$manual" "$(DESTDIR)$(PREFIX)/share/man/man1" || exit 1; \
+	done
 
-FORMATTED = $(wildcard $(addsuffix /*.[ch],$(DIRS) tests tests/support tests/executor tests/fuzz bench) \
-	$(addprefix tests/gpu/,*.[ch] *.cpp *.cu include/*.h) $(addprefix kernels/cuda/,*.[ch] *.cu))
-format:
-	clang-format -i $(FORMATTED)
-
-lint:
-	clang-format --dry-run --Werror $(FORMATTED)
-	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --suppress=ctuuninitvar \
-		--error-exitcode=1 -I. -D_GNU_SOURCE $(DIRS) kernels/cuda
+uninstall:
+	@for file in $(PROGRAMS:%=bin/%) $(MANUALS:docs/man/%=share/man/man1/%); do \
+		echo "rm $(DESTDIR)$(PREFIX)/$$file"; rm -f "$(DESTDIR)$(PREFIX)/$$file"; \
+	done
 
 clean:
 	rm -rf $(BUILD)
 
-$(LIBRARY): $(OBJECTS)
+FORMATTED = $(wildcard $(addsuffix /*.[ch],$(DIRS) tests tests/support tests/executor tests/fuzz bench) \
+	$(addprefix tests/gpu/,*.[ch] *.cpp *.cu include/*.h) $(addprefix kernels/cuda/,*.[ch] *.cu))
+format:
+	@./deps.sh clang-format
+	clang-format -i $(FORMATTED)
+
+lint:
+	@./deps.sh clang-format cppcheck
+	clang-format --dry-run --Werror $(FORMATTED)
+	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --suppress=ctuuninitvar \
+		--error-exitcode=1 -j $$(nproc) -I. -D_GNU_SOURCE $(DIRS) kernels/cuda
+
+# What a kind of file is made with: whatever depends on $(BUILD)/KIND.flags is made again when its flags are others.
+# Whether warnings are errors changes no file.
+FLAGS_c      := $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(CXX) $(ALL_CXXFLAGS)
+FLAGS_cuda   := $(NVCC) $(CUDA_FLAGS)
+FLAGS_link   := $(LDFLAGS) $(ALL_LDLIBS) $(CURSES) $(CUDA_LIBS)
+FLAGS_commit := $(COMMIT)
+$(addprefix $(BUILD)/,c.flags cuda.flags link.flags commit.flags): $(BUILD)/%.flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(filter-out -Werror all-warnings,$(FLAGS_$*)))' >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+$(LIBRARY): $(SOURCES:%.c=$(BUILD)/%.o)
 	@rm -f $@
 	@$(AR) rcs $@ $^
+
+# Their prerequisites without the flags' files.
+INPUTS = $(filter %.o,$^) $(filter %.a,$^)
 
 $(BUILD)/tpcoord: $(BUILD)/coordinator/main.o $(LIBRARY) $(CUDA_OBJECTS)
 $(BUILD)/tpstage: $(BUILD)/stages/main.o $(LIBRARY) $(CUDA_OBJECTS)
-$(BUILD)/tpcoord $(BUILD)/tpstage: LDLIBS += $(CUDA_LIBS)
+$(BUILD)/tpcoord $(BUILD)/tpstage: LINKED += $(CUDA_LIBS)
 $(BUILD)/tpmon: $(BUILD)/monitor/main.o $(LIBRARY)
-$(BUILD)/tpmon: LDLIBS += $(shell pkg-config --libs ncursesw 2>/dev/null)
-$(BINARIES):
+$(BUILD)/tpmon: LINKED += $(CURSES)
+$(BINARIES): $(BUILD)/link.flags
 	@echo "  link $@"
-	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(INPUTS) $(ALL_LDLIBS)
 
-# The programs with a GPU made of threads. The double's libraries are found by name, as the real ones are.
-$(BUILD)/double/tpcoord: $(BUILD)/coordinator/main.o $(LIBRARY) $(DOUBLE_OBJECTS)
-$(BUILD)/double/tpstage: $(BUILD)/stages/main.o $(LIBRARY) $(DOUBLE_OBJECTS)
-$(DOUBLE_BINARIES):
-	@echo "  link $@"
-	@$(CXX) $(filter-out -std=%,$(ALL_CXXFLAGS)) $(LDFLAGS) -rdynamic -o $@ $^ $(LDLIBS) -ldl
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIBRARY) $(BUILD)/link.flags
+	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(INPUTS) $(ALL_LDLIBS)
 
-$(SUPPORT): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
-	@rm -f $@
-	@$(AR) rcs $@ $^
+$(BUILD)/base/version.o: ALL_CPPFLAGS += $(if $(COMMIT),-DTP_COMMIT='"$(COMMIT)"')
+$(BUILD)/base/version.o: $(BUILD)/commit.flags
 
-$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(SUPPORT) $(LIBRARY) $(CUDA_OBJECTS)
-	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(shell pkg-config --libs check) $(LDLIBS) $(CUDA_LIBS)
-
-$(BUILD)/double/tests/test_%: $(BUILD)/tests/test_%.o $(SUPPORT) $(LIBRARY) $(DOUBLE_OBJECTS)
-	@mkdir -p $(@D)
-	@$(CXX) $(filter-out -std=%,$(ALL_CXXFLAGS)) $(LDFLAGS) -rdynamic -o $@ $(filter %.o,$^) $(filter %.a,$^) \
-		$(shell pkg-config --libs check) $(LDLIBS) -ldl
-
-# Tests of the double itself, which call it as if it were CUDA.
-$(BUILD)/tests/test_double_%.o $(BUILD)/tests/gpu/%.o: CPPFLAGS += -Itests/gpu/include
-$(filter $(BUILD)/double/tests/test_double_%,$(TESTS)): $(BUILD)/double/tests/gpu/test_kernels.cu.o $(BUILD)/tests/gpu/test_support.o
-
-# Stages that are coroutines: what they allocate is the test's, and so is what they do next.
-$(BUILD)/tests/test_executor: $(BUILD)/tests/executor/kernels.o
-$(BUILD)/tests/test_executor: LDFLAGS += -Wl,--wrap=calloc,--wrap=free,--wrap=schedule_next
-
-# A GPU's clock that drifts.
-$(BUILD)/tests/test_gpu_device $(BUILD)/double/tests/test_gpu_device: LDFLAGS += -Wl,--wrap=cudaEventElapsedTime
-
-$(BUILD)/tests/fuzz/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/fuzz.o $(FUZZ_MAIN) $(LIBRARY)
-	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-
-$(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIBRARY)
-	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-
-# The oracle's plain loops are the slowest thing in the suite and share nothing between threads.
-$(BUILD)/tests/support/oracle.o: SANITIZE_FLAGS =
-$(BUILD)/tests/support/oracle.o: CFLAGS = -O3 -g -march=$(ARCH)
-
-$(BUILD)/cuda/%.c.o: %.c
+$(BUILD)/cuda/%.c.o: %.c $(BUILD)/c.flags $(BUILD)/cuda.flags
 	@mkdir -p $(@D)
 	@echo "  cc   $<"
-	@$(CC) $(CPPFLAGS) -isystem $(CUDA_ROOT)/include $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	@$(CC) $(ALL_CPPFLAGS) -isystem $(CUDA_ROOT)/include $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/cuda/%.cu.o: %.cu
+$(BUILD)/cuda/%.cu.o: %.cu $(BUILD)/cuda.flags
 	@mkdir -p $(@D)
 	@echo "  nvcc $<"
 	@$(NVCC) $(CUDA_FLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/double/%.c.o: %.c
-	@mkdir -p $(@D)
-	@echo "  cc   $< (double)"
-	@$(CC) $(CPPFLAGS) -Itests/gpu/include $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
-
-$(BUILD)/double/%.cu.o: %.cu
-	@mkdir -p $(@D)
-	@echo "  c++  $< (double)"
-	@$(CXX) $(ALL_CXXFLAGS) -MMD -MP -c -o $@ -x c++ $<
-
-$(BUILD)/double/%.o: %.cpp
-	@mkdir -p $(@D)
-	@echo "  c++  $<"
-	@$(CXX) $(ALL_CXXFLAGS) -MMD -MP -c -o $@ $<
-
-$(BUILD)/%.o: %.c
+$(BUILD)/%.o: %.c $(BUILD)/c.flags
 	@mkdir -p $(@D)
 	@echo "  cc   $<"
-	@$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	@$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+include tests/targets.mk
+
+# Of this tree alone: below it lie those of sanitizers and other compilers.
+-include $(wildcard $(foreach tree,$(BUILD) $(BUILD)/cuda $(BUILD)/double,\
+	$(addsuffix /*.d,$(addprefix $(tree)/,$(DIRS) kernels/cuda bench tests $(addprefix tests/,support executor fuzz gpu)))))

@@ -12,9 +12,10 @@ void command_line_print(const struct command_line *line, FILE *out)
 {
     for (int i = 0; i < line->row_count; i++) {
         const struct option_row *row = &line->rows[i];
+        const char letter[] = {'(', '-', row->letter, ')', '\0'};
 
-        fprintf(out, "  --%s %-*s %s\n", row->name, 22 - (int)strlen(row->name), row->argument ? row->argument : "",
-                row->help);
+        fprintf(out, "  --%s %-*s %s\n", row->name, 22 - (int)strlen(row->name),
+                row->argument ? row->argument : (row->letter ? letter : ""), row->help);
     }
 }
 
@@ -31,6 +32,8 @@ static int apply(void *options, const struct option_row *row, const char *argume
         *(const char **)member = argument;
         return 0;
     case OPTION_PERHAPS:
+        if (argument && !*argument)
+            return error_set(error, "--%s= names nothing; leave \"=\" out, or give %s", row->name, row->argument);
         *(const char **)member = argument ? argument : "";
         return 0;
     case OPTION_COUNT:
@@ -51,23 +54,63 @@ static int argument_of(const struct option_row *row)
     return row->argument ? required_argument : no_argument;
 }
 
+/* The rows as getopt_long wants them: it returns LONG and a row's index, or a letter. */
+enum { LONG = 1 };
+
+struct getopt_tables {
+    struct option names[ROWS_MAX + 1];
+    char letters[ROWS_MAX + 2];
+};
+
+static void fill(struct getopt_tables *tables, const struct command_line *line)
+{
+    char *letter = tables->letters;
+
+    *tables = (struct getopt_tables){0};
+    *letter++ = ':';
+    for (int i = 0; i < line->row_count; i++) {
+        tables->names[i] = (struct option){line->rows[i].name, argument_of(&line->rows[i]), NULL, LONG};
+        if (line->rows[i].letter)
+            *letter++ = line->rows[i].letter;
+    }
+}
+
+static int row_of(const struct command_line *line, int letter)
+{
+    for (int i = 0; i < line->row_count; i++)
+        if (line->rows[i].letter == letter)
+            return i;
+    return -1;
+}
+
+/* getopt_long has stopped at an option. */
+static int refuse(const struct command_line *line, int choice, char **argv, struct error *error)
+{
+    const char *word = argv[optind - 1];
+
+    if (choice == ':')
+        return error_set(error, "%s needs a value", word);
+    if (optopt == LONG)
+        return error_set(error, "%.*s takes no value", (int)strcspn(word, "="), word);
+    if (optopt)
+        return error_set(error, "unknown option -%c; %s --help lists them", optopt, line->program);
+    return error_set(error, "unknown option %s; %s --help lists them", word, line->program);
+}
+
 int command_line_read(const struct command_line *line, void *options, int argc, char **argv, unsigned *given,
                       struct error *error)
 {
-    struct option table[ROWS_MAX + 1] = {{0}};
+    struct getopt_tables tables;
     int choice, row;
 
-    for (int i = 0; i < line->row_count; i++)
-        table[i] = (struct option){line->rows[i].name, argument_of(&line->rows[i]), NULL, 'o'};
+    fill(&tables, line);
     opterr = 0;
     optind = 1;
-    while ((choice = getopt_long(argc, argv, ":", table, &row)) != -1) {
-        if (choice == ':')
-            return error_set(error, "%s needs a value", argv[optind - 1]);
-        if (choice != 'o' && optopt != 0)
-            return error_set(error, "unknown option -%c; %s --help lists them", optopt, line->program);
-        if (choice != 'o')
-            return error_set(error, "unknown option %s; %s --help lists them", argv[optind - 1], line->program);
+    while ((choice = getopt_long(argc, argv, tables.letters, tables.names, &row)) != -1) {
+        if (choice == ':' || choice == '?')
+            return refuse(line, choice, argv, error);
+        if (choice != LONG)
+            row = row_of(line, choice);
         if (apply(options, &line->rows[row], optarg, error))
             return -1;
         *given |= 1u << row;

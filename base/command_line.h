@@ -23,6 +23,7 @@ struct option_row {
     size_t offset; /* of its member in the program's struct of options; OPTION_OWN: not looked at */
     int verbs;     /* bits that mean something to the program */
     const char *help;
+    char letter; /* that does the same behind one dash; 0: none */
     int (*read)(void *options, const char *argument, struct error *error);
 };
 

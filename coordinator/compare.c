@@ -100,7 +100,7 @@ static int read_request(struct comparison *comparison, const struct comparison_r
         comparison->contenders[comparison->count++].system = &systems[k];
     if (request->seeds && read_list(comparison, "--seeds", request->seeds, add_seed, error))
         return -1;
-    comparison->target = NAN;
+    comparison->target = (double)NAN;
     return request->target ? read_target(&comparison->target, request->target, error) : 0;
 }
 

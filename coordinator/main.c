@@ -1,7 +1,9 @@
 /* tpcoord: plans a run from its config and carries it out. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "base/version.h"
@@ -311,7 +313,7 @@ static void print_version(void)
 {
     char backends[128];
 
-    printf("tpcoord %s (backends: %s)\n", TP_VERSION, devices_backends(PLACES, backends));
+    printf("tpcoord %s (backends: %s)\n", version_text(), devices_backends(PLACES, backends));
 }
 
 static enum exit_status dispatch(const struct options *options)
@@ -335,6 +337,14 @@ static enum exit_status dispatch(const struct options *options)
     return EXIT_DONE;
 }
 
+/* The reader of standard output, such as head, has seen enough. That is no failure. */
+static bool reader_has_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+
+    return poll(&out, 1, 0) == 1 && out.revents & (POLLERR | POLLHUP);
+}
+
 int main(int argc, char **argv)
 {
     struct options options;
@@ -342,6 +352,8 @@ int main(int argc, char **argv)
 
     /* Whoever started us may ignore it; the kernel would then reap children before we can ask how they ended. */
     signal(SIGCHLD, SIG_DFL);
+    /* What only prints ends with its reader, without a word; what trains goes on (signals_take). */
+    signal(SIGPIPE, SIG_DFL);
     /* A file beyond the limit is an error like a full disk. */
     signal(SIGXFSZ, SIG_IGN);
     enum exit_status status;
@@ -352,7 +364,7 @@ int main(int argc, char **argv)
         status = dispatch(&options);
     options_release(&options);
     /* What was printed may have gone nowhere: to a full disk. */
-    if ((fflush(stdout) || ferror(stdout)) && status == EXIT_DONE) {
+    if ((fflush(stdout) || ferror(stdout)) && status == EXIT_DONE && !reader_has_gone()) {
         error_set(&error, "standard output cannot be written: %s", strerror(errno));
         status = fail(EXIT_FAILED, &error);
     }

@@ -1,9 +1,11 @@
 #include "coordinator/options.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/command_line.h"
 
@@ -16,6 +18,7 @@ static const struct verb_row {
     [VERB_COMPARE] = {"compare", "compare CONFIG", "train with several systems in turn, and compare them", true},
     [VERB_SYSTEMS] = {"systems", "systems", "list the systems that pipeline.system can name", false},
     [VERB_DEVICES] = {"devices", "devices", "list what stages can run on here", false},
+    [VERB_HELP] = {"help", "help", "print this", false},
 };
 
 enum {
@@ -30,8 +33,10 @@ enum {
 static int read_override(void *context, const char *argument, struct error *error)
 {
     struct options *options = context;
+    const char *equals = strchr(argument, '=');
 
-    (void)error;
+    if (!equals || equals[1] == '\0')
+        return error_set(error, "\"%s\" is no SECTION.KEY=VALUE; it is one word: blanks in it need quotes", argument);
     options->overrides[options->override_count++] = argument;
     return 0;
 }
@@ -78,8 +83,9 @@ static const struct option_row rows[] = {
     {"csv", "FILE", OPTION_TEXT, offsetof(struct options, csv), WITH_COMPARE,
      .help = "write the comparison as CSV; -: to standard output"},
     {"help-keys", NULL, OPTION_FLAG, offsetof(struct options, help_keys), WITH_ANY, .help = "list the config's keys"},
-    {"help", NULL, OPTION_FLAG, offsetof(struct options, help), WITH_ANY, .help = "print this"},
-    {"version", NULL, OPTION_FLAG, offsetof(struct options, version), WITH_ANY, .help = "print the version and the backends that are built in"},
+    {"help", NULL, OPTION_FLAG, offsetof(struct options, help), WITH_ANY, .help = "print this", .letter = 'h'},
+    {"version", NULL, OPTION_FLAG, offsetof(struct options, version), WITH_ANY,
+     .help = "print the version and the backends that are built in", .letter = 'V'},
 };
 /* clang-format on */
 
@@ -108,12 +114,31 @@ static int read_operands(struct options *options, int count, char **operands, st
         }
     }
     const struct verb_row *verb = &verbs[options->verb];
+    options->help = options->verb == VERB_HELP;
+    if (options->help)
+        return 0;
+    if (count > verb->takes_config && options->resume && !options->resume[0])
+        return error_set(error, "a folder to resume from goes into the same word: --resume=DIR; else, what is \"%s\"?",
+                         operands[1]);
     if (count > verb->takes_config)
         return error_set(error, "what is \"%s\"? usage: tpcoord %s", operands[verb->takes_config], verb->usage);
     if (count < verb->takes_config)
         return error_set(error, "which config? usage: tpcoord %s", verb->usage);
     if (verb->takes_config)
         options->config = operands[0];
+    return 0;
+}
+
+static int check_resume(const char *folder, struct error *error)
+{
+    struct stat status;
+
+    if (!folder || !folder[0])
+        return 0;
+    if (stat(folder, &status))
+        return error_set(error, "--resume: %s: %s", folder, strerror(errno));
+    if (!S_ISDIR(status.st_mode))
+        return error_set(error, "--resume: %s is no folder; give a run's, or a checkpoint's", folder);
     return 0;
 }
 
@@ -136,7 +161,7 @@ static int check_combination(const struct options *options, unsigned given, stru
         return error_set(error, "--json and --csv cannot both have standard output");
     if (options->grid && options->json)
         return error_set(error, "--grid and --json do not go together");
-    return 0;
+    return check_resume(options->resume, error);
 }
 
 int options_read(struct options *options, int argc, char **argv, struct error *error)
@@ -152,7 +177,7 @@ int options_read(struct options *options, int argc, char **argv, struct error *e
         return 0;
     if (read_operands(options, argc - optind, argv + optind, error))
         return -1;
-    return check_combination(options, given, error);
+    return options->help ? 0 : check_combination(options, given, error);
 }
 
 void options_release(struct options *options)

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-enum verb { VERB_RUN, VERB_PLAN, VERB_COMPARE, VERB_SYSTEMS, VERB_DEVICES, VERBS };
+enum verb { VERB_RUN, VERB_PLAN, VERB_COMPARE, VERB_SYSTEMS, VERB_DEVICES, VERB_HELP, VERBS };
 
 struct options {
     enum verb verb;

@@ -163,7 +163,7 @@ static struct traffic training_traffic(const struct segment *segment, const stru
     const struct traffic training = traffic_of(segment, PHASE_TRAIN);
 
     if (outcome->state == RUN_FAILED || minibatches < 1)
-        return (struct traffic){NAN, NAN};
+        return (struct traffic){(double)NAN, (double)NAN};
     return (struct traffic){training.messages / minibatches, training.bytes / minibatches};
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/shell.h"
 #include "coordinator/checkpoints.h"
 #include "coordinator/keep.h"
 #include "coordinator/process.h"
@@ -341,14 +342,6 @@ static enum exit_status report(struct run *run, json_t *json)
     return run->outcome.checkpoints_failed > 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
-/* As one word of a shell's command. */
-static void print_word(FILE *out, const char *prefix, const char *word)
-{
-    const char *plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+./,:%@";
-
-    fprintf(out, word[strspn(word, plain)] ? " %s'%s'" : " %s%s", prefix, word);
-}
-
 /* How to go on with a run that is not at its end. */
 static void say_how_to_continue(const struct run *run)
 {
@@ -356,11 +349,14 @@ static void say_how_to_continue(const struct run *run)
 
     if (run->outcome.state == RUN_FINISHED || !request->config || !run->checkpoints.newest[0])
         return;
-    fputs("continue with: tpcoord", request->out);
-    print_word(request->out, "", request->config);
-    for (int i = 0; i < request->override_count; i++)
-        print_word(request->out, "--set ", request->overrides[i]);
-    print_word(request->out, "--resume=", request->folder);
+    fputs("continue with: tpcoord ", request->out);
+    shell_word(request->out, request->config);
+    for (int i = 0; i < request->override_count; i++) {
+        fputs(" --set ", request->out);
+        shell_word(request->out, request->overrides[i]);
+    }
+    fputs(" --resume=", request->out);
+    shell_word(request->out, request->folder);
     fputc('\n', request->out);
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/version.h"
 #include "plan/config_json.h"
 #include "transport/rings.h"
 
@@ -336,7 +337,8 @@ json_t *plan_json(const struct plan *plan, const struct network *network)
     for (int s = 1; s <= plan->stage_count; s++)
         json_array_append_new(stages, stage_json(plan, network, s));
     /* clang-format off */
-    return json_pack("{s:s, s:o, s:i, s:i, s:s, s:o, s:o, s:o, s:f, s:b, s:i, s:I, s:o, s:o}",
+    return json_pack("{s:s, s:s, s:o, s:i, s:i, s:s, s:o, s:o, s:o, s:f, s:b, s:i, s:I, s:o, s:o}",
+                     "tp_version", version_text(),
                      "system", plan->config.pipeline.system,
                      "rules", rules_json(plan),
                      "stages", plan->stage_count,

@@ -240,7 +240,7 @@ static double epochs_to(const json_t *report, double target)
         if (number(epoch, "test_top1") >= target)
             return (double)index + 1.0;
     }
-    return NAN;
+    return (double)NAN;
 }
 
 static void add_target(json_t *summary, const struct summary_request *request)

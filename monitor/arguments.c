@@ -30,8 +30,8 @@ static const struct option_row rows[] = {
     {"width", "COLUMNS", OPTION_COUNT, offsetof(struct arguments, width), 0, .help = "of --once; default 80"},
     {"height", "LINES", OPTION_COUNT, offsetof(struct arguments, height), 0, .help = "of --once; default 24"},
     {"ascii", NULL, OPTION_FLAG, offsetof(struct arguments, ascii), 0, .help = "draw with ASCII characters only"},
-    {"help", NULL, OPTION_FLAG, offsetof(struct arguments, help), 0, .help = "print this"},
-    {"version", NULL, OPTION_FLAG, offsetof(struct arguments, version), 0, .help = "print the version"},
+    {"help", NULL, OPTION_FLAG, offsetof(struct arguments, help), 0, .help = "print this", .letter = 'h'},
+    {"version", NULL, OPTION_FLAG, offsetof(struct arguments, version), 0, .help = "print the version", .letter = 'V'},
 };
 /* clang-format on */
 

@@ -186,7 +186,7 @@ int main(int argc, char **argv)
     if (arguments.help)
         arguments_print_help(stdout);
     else if (arguments.version)
-        printf("tpmon %s\n", TP_VERSION);
+        printf("tpmon %s\n", version_text());
     else
         status = run(&arguments);
     /* What was printed may have gone nowhere: to a full disk. */

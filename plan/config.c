@@ -1,14 +1,19 @@
-/* Reading a config: inih splits the lines, config_keys.c knows what may stand on them, and every mistake is remembered
- * with its place. */
+/* Reading a config: base/ini splits the lines, config_keys.c knows what may stand on them, and every mistake is
+ * remembered with its place. */
 #include "plan/config.h"
 
 #include <errno.h>
-#include <ini.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/ini.h"
 #include "plan/config_keys.h"
+
+enum { FILE_MAX = 1 << 20, VALUE_MAX = 2048 }; /* bytes; of a value: more than any key takes */
 
 /* Places that are no line of the file. */
 enum { PLACE_DEFAULT = 0, PLACE_OVERRIDE = -1 };
@@ -16,11 +21,8 @@ enum { PLACE_DEFAULT = 0, PLACE_OVERRIDE = -1 };
 struct load {
     struct config *config;
     struct config_mistakes *mistakes;
-    FILE *file;
-    char *line;
-    size_t capacity;
-    int number;         /* of the line that inih has */
-    bool expects_key;   /* inih must find a key and a value on it */
+    int number; /* of the line, from 1 */
+    char section[CONFIG_NAME_MAX];
     bool known_section; /* else it has been reported, and its keys are skipped */
 };
 
@@ -117,129 +119,130 @@ static void set_key(struct load *load, int place, const struct config_key *key, 
     load->mistakes->places[key - config_keys] = place;
     if (value[0] == '\0')
         mistake_at(load->mistakes, place, key->name, "has no value; leave the line out for the default");
+    else if (strlen(value) > VALUE_MAX)
+        mistake_at(load->mistakes, place, key->name, "%zu characters are more than any key takes", strlen(value));
     else if (config_key_set(key, load->config, value, &error))
         mistake_at(load->mistakes, place, key->name, "%s", error.text);
 }
 
-static int handle_value(void *user, const char *section, const char *name, const char *value)
+static void take_value(struct load *load, const char *name, const char *value)
 {
-    struct load *load = user;
     char full_name[2 * CONFIG_NAME_MAX];
 
-    load->expects_key = false;
     if (!load->known_section)
-        return 1;
-    snprintf(full_name, sizeof(full_name), "%s.%s", section, name);
+        return;
+    snprintf(full_name, sizeof(full_name), "%s.%s", load->section, name);
     const struct config_key *key = config_key_find(full_name);
     if (!key)
-        unknown_key(load->mistakes, load->number, section, section[0] ? full_name : name);
+        unknown_key(load->mistakes, load->number, load->section, load->section[0] ? full_name : name);
     else if (load->mistakes->places[key - config_keys] != PLACE_DEFAULT)
         mistake_at(load->mistakes, load->number, key->name, "already given in line %d",
                    load->mistakes->places[key - config_keys]);
     else
         set_key(load, load->number, key, value);
-    return 1;
 }
 
-static void begin_section(struct load *load, const char *text)
+static void begin_section(struct load *load, const struct ini_line *line)
 {
-    size_t length = strcspn(text + 1, "]");
-    char name[CONFIG_NAME_MAX], list[512];
+    char list[512];
 
-    load->known_section = false;
-    if (text[1 + length] != ']') {
-        mistake_at(load->mistakes, load->number, "", "a section's name ends with \"]\"");
+    snprintf(load->section, sizeof(load->section), "%s", line->name);
+    list_names(load->section, list, sizeof(list));
+    load->known_section = list[0] != '\0';
+    if (!load->known_section && !line->wrong)
+        unknown_section(load->mistakes, load->number, "", line->name);
+}
+
+static void take_line(struct load *load, char *text)
+{
+    const struct ini_line line = ini_split(text);
+
+    if (line.wrong)
+        mistake_at(load->mistakes, load->number, line.extra, "%s", line.wrong);
+    if (line.kind == INI_SECTION)
+        begin_section(load, &line);
+    else if (line.kind == INI_VALUE)
+        take_value(load, line.name, line.value);
+}
+
+static void take_text(struct load *load, char *text, size_t size)
+{
+    char *line;
+
+    if (strncmp(text, "\xFF\xFE", 2) == 0 || strncmp(text, "\xFE\xFF", 2) == 0) {
+        mistake_at(load->mistakes, PLACE_DEFAULT, "", "is UTF-16; save it as UTF-8");
         return;
     }
-    snprintf(name, sizeof(name), "%.*s", (int)length, text + 1);
-    list_names(name, list, sizeof(list));
-    load->known_section = list[0] != '\0';
-    if (!load->known_section)
-        unknown_section(load->mistakes, load->number, "", name);
-}
-
-/* inih passes over a line that it cannot split and says so only for the first: so each is looked at when it is done. */
-static void finish_line(struct load *load)
-{
-    if (load->expects_key)
-        mistake_at(load->mistakes, load->number, "", "expected key = value, a [section] or a comment");
-    load->expects_key = false;
-}
-
-/* Cuts off a comment: inih knows those that begin with ; but not a # behind a value. */
-static void cut_comment(char *text)
-{
-    for (char *mark = strchr(text, '#'); mark; mark = strchr(mark + 1, '#')) {
-        if (mark == text || mark[-1] == ' ' || mark[-1] == '\t') {
-            *mark = '\0';
-            return;
-        }
+    /* A byte that ends no string, but is no text either. */
+    for (size_t i = 0; i < size; i++)
+        if (text[i] == '\0')
+            text[i] = '\1';
+    if (strncmp(text, "\xEF\xBB\xBF", 3) == 0)
+        text += 3; /* UTF-8's byte-order mark */
+    load->known_section = true;
+    while ((line = ini_next(&text)) != NULL) {
+        load->number++;
+        take_line(load, line);
     }
 }
 
-/* inih's fgets. Gives it one line without its indentation, which would make it part of the value above. */
-static char *read_line(char *out, int size, void *stream)
+/* `descriptor` is of anything that ends by itself; a pipe may not. */
+static void read_text(struct load *load, int descriptor)
 {
-    struct load *load = stream;
+    char *text = malloc(FILE_MAX + 1);
+    struct stat status;
+    size_t size = 0;
+    ssize_t count = 1;
 
-    finish_line(load);
-    ssize_t length = getline(&load->line, &load->capacity, load->file);
-    if (length < 0)
-        return NULL;
-    load->number++;
-    char *text = load->line;
-    if (load->number == 1 && strncmp(text, "\xEF\xBB\xBF", 3) == 0)
-        text += 3; /* a byte-order mark */
-    text += strspn(text, " \t\r\n");
-    out[0] = '\0';
-    if (strlen(load->line) != (size_t)length) {
-        mistake_at(load->mistakes, load->number, "", "not text");
-        return out;
+    if (!text || fstat(descriptor, &status)) {
+        mistake_at(load->mistakes, PLACE_DEFAULT, "", "cannot be read: %s", strerror(errno));
+    } else if (S_ISFIFO(status.st_mode)) {
+        mistake_at(load->mistakes, PLACE_DEFAULT, "", "is a pipe; a config is a file");
+    } else {
+        while (size < FILE_MAX && (count = read(descriptor, text + size, FILE_MAX - size)) > 0)
+            size += (size_t)count;
+        text[size] = '\0';
+        if (count < 0)
+            mistake_at(load->mistakes, PLACE_DEFAULT, "", "cannot be read: %s", strerror(errno));
+        else if (size == FILE_MAX)
+            mistake_at(load->mistakes, PLACE_DEFAULT, "", "is no config: it has %d bytes or more", FILE_MAX);
+        else
+            take_text(load, text, size);
     }
-    cut_comment(text);
-    if (strlen(text) >= (size_t)size) {
-        mistake_at(load->mistakes, load->number, "", "longer than %d characters", size - 1);
-        return out;
-    }
-    strcpy(out, text);
-    if (text[0] == '[')
-        begin_section(load, text);
-    else
-        load->expects_key = text[0] != '\0' && text[0] != ';';
-    return out;
+    free(text);
 }
 
 static void read_file(struct load *load, const char *path)
 {
-    load->file = fopen(path, "r");
-    if (!load->file) {
+    const int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+    if (descriptor < 0) {
         mistake_at(load->mistakes, PLACE_DEFAULT, "", "cannot be opened: %s", strerror(errno));
         return;
     }
-    load->known_section = true;
-    ini_parse_stream(read_line, load, handle_value, load);
-    if (ferror(load->file))
-        mistake_at(load->mistakes, PLACE_DEFAULT, "", "cannot be read: %s", strerror(errno));
-    free(load->line);
-    fclose(load->file);
+    read_text(load, descriptor);
+    close(descriptor);
 }
 
 static void apply_override(struct load *load, const char *text)
 {
-    const char *equals = strchr(text, '='), *dot = strchr(text, '.');
-    char section[CONFIG_NAME_MAX], name[2 * CONFIG_NAME_MAX];
+    const char *dot = strchr(text, '.'), *equals = strchr(text, '=');
+    char *copy = strdup(text), section[CONFIG_NAME_MAX];
 
-    if (!equals || !dot || dot > equals) {
-        mistake_at(load->mistakes, PLACE_OVERRIDE, text, "expected section.key=value");
+    if (!copy || !equals || !dot || dot > equals) {
+        mistake_at(load->mistakes, PLACE_OVERRIDE, text, copy ? "expected section.key=value" : "out of memory");
+        free(copy);
         return;
     }
-    snprintf(name, sizeof(name), "%.*s", (int)(equals - text), text);
-    snprintf(section, sizeof(section), "%.*s", (int)(dot - text), text);
+    copy[equals - text] = '\0';
+    const char *name = ini_trim(copy), *value = ini_trim(copy + (equals - text) + 1);
     const struct config_key *key = config_key_find(name);
+    snprintf(section, sizeof(section), "%.*s", (int)strcspn(name, "."), name);
     if (key)
-        set_key(load, PLACE_OVERRIDE, key, equals + 1);
+        set_key(load, PLACE_OVERRIDE, key, value);
     else
         unknown_key(load->mistakes, PLACE_OVERRIDE, section, name);
+    free(copy);
 }
 
 int config_load(struct config *config, const char *path, const char *const *overrides, int override_count,

@@ -64,7 +64,7 @@ const struct config_key config_keys[] = {
      .help = "N: micro-batches per mini-batch"},
     {MEMBER(pipeline, partition), KEY_INTEGERS, "auto", 1, BLOCKS_MAX, .choices = CHOICES("auto"), .example = "5,2,2,2",
      .help = "blocks per stage, such as 5,2,2,2; auto balances measured time (order = dynamic) or flops (static)"},
-    {MEMBER(pipeline, order), KEY_CHOICE, "dynamic", .choices = CHOICES("dynamic", "static"),
+    {MEMBER(pipeline, order), KEY_CHOICE, "static", .choices = CHOICES("dynamic", "static"),
      .help = "dynamic: run what has arrived; static: replay the unit-time schedule, bit for bit repeatable"},
     {MEMBER(pipeline, vertical_sync), KEY_BOOLEAN, "no",
      .help = "yes: a system whose forwards read live weights pins them as its micro-batches enter (PipeDream's paper)"},
@@ -103,7 +103,7 @@ const struct config_key config_keys[] = {
     {MEMBER(data, synthetic_channels), KEY_INTEGER, "1", 1, 3,
      .help = "channels of synthetic images: 1 or 3"},
 
-    {MEMBER(train, lr), KEY_REAL, "0.05", 0.0, 100.0,
+    {MEMBER(train, lr), KEY_REAL, "0.02", 0.0, 100.0,
      .help = "learning rate, after the warm-up"},
     {MEMBER(train, lr_schedule), KEY_CHOICE, "cosine", .choices = CHOICES("constant", "step", "cosine"),
      .help = "how the learning rate changes; cosine: falls, to 0 at the end of the last epoch"},
@@ -195,7 +195,7 @@ static int set_integer(const struct config_key *key, void *member, const char *t
 static int set_text(const struct config_key *key, void *member, const char *text, struct error *error)
 {
     if (strlen(text) >= key->size)
-        return error_set(error, "\"%s\" is too long; use at most %zu characters", text, key->size - 1);
+        return error_set(error, "%zu characters are too many; use at most %zu", strlen(text), key->size - 1);
     strcpy(member, text);
     return 0;
 }

@@ -234,10 +234,25 @@ static int read_chunks(struct recording *recording, struct error *error)
                : error_set(error, "at byte %zu the recording is damaged: something follows its end", offset);
 }
 
+enum { MADE_BY_MAX = RECORDING_MADE_BY + 8 };
+
+/* For a message: "tp 0.2.0". Other text than a version's is not repeated. */
+static const char *made_by(const struct recording_head *head, char text[MADE_BY_MAX])
+{
+    static const char letters[] = "0123456789.-+() abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    const size_t length = strnlen(head->made_by, sizeof(head->made_by));
+
+    if (length == 0 || length == sizeof(head->made_by) || strspn(head->made_by, letters) != length)
+        return "another build of tp";
+    snprintf(text, MADE_BY_MAX, "tp %s", head->made_by);
+    return text;
+}
+
 static int check_head(const struct recording *recording, struct error *error)
 {
     const struct recording_head expected = recording_head();
     struct recording_head head;
+    char text[MADE_BY_MAX];
 
     if (recording->size < sizeof(head.magic) || memcmp(recording->bytes, expected.magic, sizeof(head.magic)) != 0)
         return error_set(error, "this is not a recording of a tp run");
@@ -248,9 +263,12 @@ static int check_head(const struct recording *recording, struct error *error)
         return error_set(
             error, "the recording has version %u of the format%s; this program reads version %u", head.version,
             head.byte_order != expected.byte_order ? ", and another machine's byte order" : "", expected.version);
-    if (memcmp(&head, &expected, sizeof(head)) != 0)
+    if (memcmp(&head, &expected, offsetof(struct recording_head, made_by)) != 0)
         return error_set(error,
-                         "the recording was made by another build of tp, whose plans or ops are laid out otherwise");
+                         "the recording was made by %s, whose plans or ops are laid out otherwise; this is tp %s",
+                         made_by(&head, text), version_text());
+    if (head.crc != recording_crc(head.made_by, sizeof(head.made_by)))
+        return error_set(error, "the recording is damaged: its head is not what was written");
     return 0;
 }
 

@@ -1,4 +1,4 @@
-/* The file format of recordings, version 1, shared by its writer (recorder.c) and its reader (recording.c).
+/* The file format of recordings, version 2, shared by its writer (recorder.c) and its reader (recording.c).
  *
  * A head, then chunks, each with its kind, length, place and checksums (CRC-32). The numbers are the machine's own, in the structs
  * below: the head tells their sizes and byte order, and a reader takes only what fits its own. A file that a killed run
@@ -7,14 +7,16 @@
 #define TP_TELEMETRY_RECORDING_FORMAT_H
 
 #include <stddef.h>
+#include <stdio.h>
 #include <zlib.h>
 
+#include "base/version.h"
 #include "telemetry/snapshot.h"
 
 #define RECORDING_MAGIC      "tp-recording\r\n\x1a"
 #define RECORDING_BYTE_ORDER UINT32_C(0x01020304)
 
-enum { RECORDING_VERSION = 1 };
+enum { RECORDING_VERSION = 2, RECORDING_MADE_BY = 64 };
 
 enum chunk_kind {
     CHUNK_RUN,   /* struct recorded_run; the first chunk */
@@ -30,6 +32,8 @@ struct recording_head {
     char magic[16];
     uint32_t version, byte_order;
     uint32_t run_bytes, op_bytes, state_bytes, stage_bytes, epoch_bytes, end_bytes;
+    char made_by[RECORDING_MADE_BY]; /* version_text() of the writer */
+    uint32_t crc;                    /* of made_by: the rest is compared */
 };
 
 struct chunk_head {
@@ -70,9 +74,14 @@ struct recorded_end {
     char outcome[STAGE_ERROR_MAX];
 };
 
+static inline uint32_t recording_crc(const void *data, size_t bytes)
+{
+    return (uint32_t)crc32_z(0, data, bytes);
+}
+
 static inline struct recording_head recording_head(void)
 {
-    return (struct recording_head){
+    struct recording_head head = {
         .magic = RECORDING_MAGIC,
         .version = RECORDING_VERSION,
         .byte_order = RECORDING_BYTE_ORDER,
@@ -83,11 +92,10 @@ static inline struct recording_head recording_head(void)
         .epoch_bytes = sizeof(struct epoch_result),
         .end_bytes = sizeof(struct recorded_end),
     };
-}
 
-static inline uint32_t recording_crc(const void *data, size_t bytes)
-{
-    return (uint32_t)crc32_z(0, data, bytes);
+    snprintf(head.made_by, sizeof(head.made_by), "%s", version_text());
+    head.crc = recording_crc(head.made_by, sizeof(head.made_by));
+    return head;
 }
 
 static inline uint32_t chunk_head_crc(const struct chunk_head *head)

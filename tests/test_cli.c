@@ -395,8 +395,10 @@ START_TEST(a_simulation_is_table_json_and_trace)
 {
     char words[256];
 
-    snprintf(words, sizeof(words), "plan @ --simulate --minibatches 50 --json %s/plan.json --trace %s/trace.json",
-             folder, folder);
+    snprintf(
+        words, sizeof(words),
+        "plan @ --simulate --minibatches 50 --set pipeline.order=dynamic --json %s/plan.json --trace %s/trace.json",
+        folder, folder);
     ck_assert_int_eq(run(words), 0);
     const char *table = read_file("out");
     ck_assert_ptr_nonnull(strstr(table, "simulation of 50 mini-batches in dynamic order, links in shared memory\n"));

@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "telemetry/recorder.h"
 #include "telemetry/recording.h"
+#include "telemetry/recording_format.h"
 #include "tests/support/pipeline.h"
 
 enum { SEED = 20260502, STAGES = 3 };
@@ -294,11 +295,18 @@ START_TEST(what_is_no_recording_is_called_so)
     check_refused("", 0, "not a recording");
     check_refused("[run]\nepochs = 3\n", 17, "not a recording");
     other[16]++; /* the version */
-    check_refused(other, size, "version 2 of the format");
+    check_refused(other, size, "version 3 of the format");
     other[16]--;
     other[24]++; /* a size */
-    check_refused(other, size, "another build");
-    other[24]--;
+    check_refused(other, size, version_text());
+    strcpy(other + offsetof(struct recording_head, made_by), "0.0.1 (0123abcdef)");
+    check_refused(other, size,
+                  "was made by tp 0.0.1 (0123abcdef), whose plans or ops are laid out otherwise; this is tp ");
+    strcpy(other + offsetof(struct recording_head, made_by), "\x1b[2J");
+    check_refused(other, size, "was made by another build of tp, ");
+    memset(other + offsetof(struct recording_head, made_by), '1', RECORDING_MADE_BY);
+    check_refused(other, size, "was made by another build of tp, ");
+    memcpy(other, bytes, sizeof(struct recording_head));
     other[size] = 0;
     check_refused(other, size + 1, "something follows its end");
     free(other);

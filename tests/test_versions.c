@@ -310,7 +310,7 @@ static void run_all(struct run *run)
         require(run->stages[s - 1].tracker != NULL, "out of memory");
     }
     while (isfinite(run->now)) {
-        double next_end = INFINITY;
+        double next_end = (double)INFINITY;
         for (int s = 1; s <= run->schedule.stages; s++)
             if (run->stages[s - 1].running && run->stages[s - 1].end <= run->now)
                 end_op(run, s);
@@ -343,7 +343,7 @@ static double end_of(const struct run *run, int stage, enum op_kind kind, int nu
         if (event->end && event->op.kind == kind && first <= number && number < first + event->op.count)
             return event->time;
     }
-    return INFINITY;
+    return (double)INFINITY;
 }
 
 /* When all that the op depends on had ended. */

@@ -37,6 +37,8 @@ static void fill_plan(struct plan *plan, const struct fabrication *what)
     snprintf(plan->config.data.set, CONFIG_NAME_MAX, "fashion-mnist");
     plan->config.run.epochs = 10;
     plan->config.data.batch = BATCH;
+    plan->config.pipeline.order = RUN_DYNAMIC;
+    plan->config.train.lr = 0.05;
     plan->schedule = (struct schedule){.order = orders[system->order],
                                        .forward = system->forward,
                                        .backward = system->backward,
