@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "coordinator/show_plan.h"
+#include "base/json.h"
 #include "plan/config.h"
 
 int result_file_write(const char *path, const json_t *object, struct error *error)

@@ -9,6 +9,7 @@
 #include "telemetry/controls.h"
 #include "tests/support/compare.h"
 #include "tests/support/pipeline.h"
+#include "transport/rings.h"
 
 enum { SEED = 20260501, STAGES = 4 };
 
@@ -234,10 +235,10 @@ START_TEST(a_pause_lasts_as_long_as_one_of_its_monitors)
     struct controls *controls;
     struct error error;
 
-    ck_assert_msg(!segment_create(&run, &pipeline.plan, "", &error), "%s", error.text);
+    ck_assert_msg(!segment_create(&run, &pipeline.plan, rings_bytes, "", &error), "%s", error.text);
     controls = segment_controls(&run);
     for (int m = 0; m < 2; m++)
-        ck_assert_msg(!segment_open(&monitors[m], run.name, &error), "%s", error.text);
+        ck_assert_msg(!segment_open(&monitors[m], run.name, rings_bytes, &error), "%s", error.text);
     segment_unlink(run.name);
     ck_assert(!controls_free(&run)); /* it runs freely */
     for (int m = 0; m < 2; m++)
@@ -262,7 +263,7 @@ START_TEST(whatever_a_dead_monitor_left_is_freed)
     struct segment run;
     struct error error;
 
-    ck_assert_msg(!segment_create(&run, &pipeline.plan, "", &error), "%s", error.text);
+    ck_assert_msg(!segment_create(&run, &pipeline.plan, rings_bytes, "", &error), "%s", error.text);
     segment_unlink(run.name);
     controls = segment_controls(&run);
     controls_slow_down(controls);
