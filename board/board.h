@@ -97,7 +97,7 @@ struct epoch_sums {
 
 /* Where a run begins: at the initial weights, or at what a checkpoint holds (checkpoint/checkpoint.h). */
 struct start {
-    char set[CONFIG_PATH_MAX]; /* the checkpoint's folder; "": there is none, and all else is 0 but the epoch, 1 */
+    char set[CONFIG_PATH_MAX]; /* its name, in the run folder; "": there is none, and all else is 0 but the epoch, 1 */
     int32_t files;             /* stages that have written one into it */
     bool momentum;             /* they had one */
     int32_t epoch;             /* in which the run goes on; it may be trained, and only its test be missing */
@@ -169,6 +169,7 @@ struct segment_header {
     bool interactive;              /* stages obey the controls */
     int32_t data;                  /* stages inherit this descriptor of the data set; 0: they open it by themselves */
     char outcome[STAGE_ERROR_MAX]; /* why the run failed; valid in RUN_FAILED */
+    int32_t folder; /* descriptor of the run folder, which stages inherit; valid if run_folder is not "" */
     alignas(CACHE_LINE) _Atomic int32_t run_state; /* enum run_state */
     _Atomic int32_t go;                            /* stages may start */
     _Atomic int32_t abort;                         /* everybody ends now */

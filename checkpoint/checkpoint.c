@@ -1,11 +1,9 @@
 #include "checkpoint/checkpoint.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -30,9 +28,20 @@ void checkpoint_file_name(int stage, int version, char name[CHECKPOINT_NAME_MAX]
         snprintf(name, CHECKPOINT_NAME_MAX, "stage-%d.safetensors", stage);
 }
 
+bool checkpoint_parse_file_name(const char *name, int *stage, int *version)
+{
+    char again[CHECKPOINT_NAME_MAX];
+
+    *version = -1;
+    if (sscanf(name, "stage-%3d-version-%9d", stage, version) < 1 || *stage < 1 || *stage > MAX_STAGES)
+        return false;
+    checkpoint_file_name(*stage, *version, again);
+    return strcmp(name, again) == 0;
+}
+
 /* What is written, and what the manifest will say of it. */
 struct sink {
-    FILE *file;
+    FILE *stream;
     struct written_file written;
 };
 
@@ -40,7 +49,7 @@ static int put(struct sink *sink, const void *bytes, size_t size)
 {
     sink->written.bytes += size;
     sink->written.crc32 = (uint32_t)crc32_z(sink->written.crc32, bytes, size);
-    return fwrite(bytes, 1, size, sink->file) == size ? 0 : -1;
+    return fwrite(bytes, 1, size, sink->stream) == size ? 0 : -1;
 }
 
 static int put_tensor(struct sink *sink, const struct tensor *tensor, const float *floats)
@@ -107,75 +116,93 @@ static int write_file(struct sink *sink, const struct tensors *tensors, const st
         failed = put(sink, bytes, size) || each_tensor(tensors, groups, group_count, write_values, sink);
     free(bytes);
     json_decref(header.json);
-    return failed || fflush(sink->file) || fsync(fileno(sink->file)) ? -1 : 0;
+    return failed;
 }
 
-static int make_folder(const char *path)
+/* Calls `open` for the folder of all sets, and then for the set's in it. */
+static int open_folders(int run_folder, const char *set, int (*open)(int, const char *))
 {
-    return mkdir(path, 0777) && errno != EEXIST ? -1 : 0;
+    const int sets = open(run_folder, CHECKPOINTS_FOLDER), folder = sets < 0 || !set[0] ? sets : open(sets, set);
+    const int reason = errno;
+
+    if (folder != sets)
+        close(sets);
+    errno = reason;
+    return folder;
 }
 
-int checkpoint_write(const char *run_folder, const char *set, const char *file, const struct tensors *tensors,
+int checkpoint_open_folder(int run_folder, const char *set)
+{
+    return open_folders(run_folder, set, file_open_folder);
+}
+
+int checkpoint_write(int run_folder, const char *set, const char *file, const struct tensors *tensors,
                      const struct tensor_group *groups, int group_count, struct written_file *written)
 {
-    char folder[CHECKPOINT_PATH_MAX], path[CHECKPOINT_PATH_MAX], temporary[CHECKPOINT_PATH_MAX + 8];
-    struct sink sink = {.file = NULL};
-    int failed, reason;
+    const int folder = open_folders(run_folder, set, file_make_folder);
+    struct sink sink = {.stream = NULL};
+    struct new_file out;
+    int failed = folder < 0 || new_file_open(&out, folder, file);
 
-    snprintf(folder, sizeof(folder), "%s/" CHECKPOINTS_FOLDER, run_folder);
-    if (make_folder(folder))
-        return errno;
-    snprintf(folder, sizeof(folder), "%s/" CHECKPOINTS_FOLDER "/%s", run_folder, set);
-    if (make_folder(folder))
-        return errno;
-    snprintf(path, sizeof(path), "%s/" CHECKPOINTS_FOLDER "/%s/%s", run_folder, set, file);
-    snprintf(temporary, sizeof(temporary), "%s.part", path);
-    sink.file = fopen(temporary, "we");
-    if (!sink.file)
-        return errno;
-    failed = write_file(&sink, tensors, groups, group_count);
-    reason = errno;
-    if ((fclose(sink.file) && !failed) || (!failed && (rename(temporary, path) || file_sync_folder(folder)))) {
-        failed = -1;
-        reason = errno;
+    if (!failed) {
+        sink.stream = out.stream;
+        failed = write_file(&sink, tensors, groups, group_count);
+        if (failed)
+            new_file_discard(&out);
+        else
+            failed = new_file_finish(&out);
     }
-    if (failed)
-        unlink(temporary);
+    const int reason = errno;
+    if (folder >= 0)
+        close(folder);
     *written = sink.written;
     return failed ? reason : 0;
 }
 
 /* The files that tensors are looked up in. */
 struct source {
+    int folder;
+    char path[sizeof(CHECKPOINTS_FOLDER) + CHECKPOINT_NAME_MAX]; /* for messages */
     int count;
     struct opened {
-        char *bytes;
+        const void *bytes;
+        size_t size;
         struct safetensors contents;
     } * files;
-    const char *folder;
     struct error *error;
 };
 
 static int open_file(struct source *source, const char *name)
 {
     struct opened *file = &source->files[source->count];
-    char path[CHECKPOINT_PATH_MAX];
-    size_t size;
 
-    snprintf(path, sizeof(path), "%s/%s", source->folder, name);
-    if (file_read(path, &file->bytes, &size, source->error))
+    if (file_map_in(source->folder, source->path, name, &file->bytes, &file->size, source->error))
         return -1;
     source->count++;
-    return safetensors_read(&file->contents, file->bytes, size, source->error) ? error_prefix(source->error, "%s", path)
-                                                                               : 0;
+    return safetensors_read(&file->contents, file->bytes, file->size, source->error)
+               ? error_prefix(source->error, "%s/%s", source->path, name)
+               : 0;
 }
 
-static void close_files(struct source *source)
+static int source_open(struct source *source, int run_folder, const char *set, int room, struct error *error)
+{
+    *source = (struct source){.error = error, .files = calloc((size_t)room, sizeof(struct opened))};
+    snprintf(source->path, sizeof(source->path), CHECKPOINTS_FOLDER "/%s", set);
+    source->folder = checkpoint_open_folder(run_folder, set);
+    if (source->folder < 0)
+        return error_set(error, "%s cannot be opened: %s", source->path, strerror(errno));
+    return source->files ? 0 : error_set(error, "out of memory");
+}
+
+static void source_close(struct source *source)
 {
     for (int i = 0; i < source->count; i++) {
         safetensors_release(&source->files[i].contents);
-        free(source->files[i].bytes);
+        file_unmap(source->files[i].bytes, source->files[i].size);
     }
+    free(source->files);
+    if (source->folder >= 0)
+        close(source->folder);
 }
 
 static bool same_shape(const struct tensor *tensor, const struct safetensors_entry *entry)
@@ -197,20 +224,20 @@ static int read_values(const struct tensor *tensor, const struct tensor_group *g
     for (int i = 0; i < source->count && !entry; i++)
         entry = safetensors_find(&source->files[i].contents, name);
     if (!entry)
-        return error_set(source->error, "%s: no file has the tensor %s", source->folder, name);
+        return error_set(source->error, "%s: no file has the tensor %s", source->path, name);
     if (!same_shape(tensor, entry))
-        return error_set(source->error, "%s: the tensor %s has another shape than the network's", source->folder, name);
+        return error_set(source->error, "%s: the tensor %s has another shape than the network's", source->path, name);
     for (size_t i = 0; i < tensor->count; i++)
         memcpy(&group->floats[tensor_element(tensor, i)], entry->values + i * sizeof(float), sizeof(float));
     return 0;
 }
 
-int checkpoint_read(const char *folder, int files, const struct tensors *tensors, const struct tensor_group *groups,
-                    int group_count, struct error *error)
+int checkpoint_read(int run_folder, const char *set, int files, const struct tensors *tensors,
+                    const struct tensor_group *groups, int group_count, struct error *error)
 {
-    struct source source = {.files = calloc((size_t)files, sizeof(struct opened)), .folder = folder, .error = error};
     char name[CHECKPOINT_NAME_MAX];
-    int failed = source.files ? 0 : error_set(error, "out of memory");
+    struct source source;
+    int failed = source_open(&source, run_folder, set, files, error);
 
     for (int s = 1; s <= files && !failed; s++) {
         checkpoint_file_name(s, -1, name);
@@ -218,20 +245,18 @@ int checkpoint_read(const char *folder, int files, const struct tensors *tensors
     }
     if (!failed)
         failed = each_tensor(tensors, groups, group_count, read_values, &source);
-    close_files(&source);
-    free(source.files);
+    source_close(&source);
     return failed;
 }
 
-int checkpoint_read_file(const char *folder, const char *file, const struct tensors *tensors,
+int checkpoint_read_file(int run_folder, const char *set, const char *file, const struct tensors *tensors,
                          const struct tensor_group *groups, int group_count, struct error *error)
 {
-    struct opened opened = {.bytes = NULL};
-    struct source source = {.files = &opened, .folder = folder, .error = error};
-    int failed = open_file(&source, file);
+    struct source source;
+    int failed = source_open(&source, run_folder, set, 1, error) || open_file(&source, file);
 
     if (!failed)
         failed = each_tensor(tensors, groups, group_count, read_values, &source);
-    close_files(&source);
-    return failed;
+    source_close(&source);
+    return failed ? -1 : 0;
 }

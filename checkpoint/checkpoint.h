@@ -15,15 +15,16 @@
 #include "checkpoint/tensors.h"
 #include "plan/config.h"
 
-enum { CHECKPOINT_NAME_MAX = 48, CHECKPOINT_PATH_MAX = CONFIG_PATH_MAX + 128 };
+enum { CHECKPOINT_NAME_MAX = 48 };
 
 #define CHECKPOINTS_FOLDER "checkpoints"
 
 /* The name of a set's folder. `minibatch` 0: the epoch's end. */
 void checkpoint_set_name(int epoch, int minibatch, char name[CHECKPOINT_NAME_MAX]);
 
-/* The name of a stage's file in it. `version` negative: its main one. */
+/* The name of a stage's file in it. `version` negative: its main one. The other way round, false if no file has the name. */
 void checkpoint_file_name(int stage, int version, char name[CHECKPOINT_NAME_MAX]);
+bool checkpoint_parse_file_name(const char *name, int *stage, int *version);
 
 /* Tensors of a file that share a prefix, and the slice's array in which they lie. */
 struct tensor_group {
@@ -37,18 +38,22 @@ struct written_file {
     uint32_t crc32;
 };
 
-/* Writes <run_folder>/checkpoints/<set>/<file>, making the folders; through a temporary name, so that it is whole or
+/* Writes checkpoints/<set>/<file> in a run's folder, making the folders; through a temporary name, so that it is whole or
  * absent, and synchronised with the disk. 0, or the errno that says why it could not be written. */
-int checkpoint_write(const char *run_folder, const char *set, const char *file, const struct tensors *tensors,
+int checkpoint_write(int run_folder, const char *set, const char *file, const struct tensors *tensors,
                      const struct tensor_group *groups, int group_count, struct written_file *written);
 
-/* Fills the groups' arrays from stage-1.safetensors ... stage-<files>.safetensors of a set's folder, whatever stage
- * wrote which tensor. -1 and the file that is damaged, or the tensor that is missing or of another shape. */
-int checkpoint_read(const char *folder, int files, const struct tensors *tensors, const struct tensor_group *groups,
-                    int group_count, struct error *error);
+/* Fills the groups' arrays from stage-1.safetensors ... stage-<files>.safetensors of a set, whatever stage wrote which
+ * tensor. Of the files, only what is looked for is loaded. -1 and the file that is damaged, or the tensor that is missing
+ * or of another shape. */
+int checkpoint_read(int run_folder, const char *set, int files, const struct tensors *tensors,
+                    const struct tensor_group *groups, int group_count, struct error *error);
 
-/* The same from one file of the folder. */
-int checkpoint_read_file(const char *folder, const char *file, const struct tensors *tensors,
+/* The same from one file of the set. */
+int checkpoint_read_file(int run_folder, const char *set, const char *file, const struct tensors *tensors,
                          const struct tensor_group *groups, int group_count, struct error *error);
+
+/* The folder of a set, or with an empty name the one of all sets. Its descriptor, or -1 and errno. */
+int checkpoint_open_folder(int run_folder, const char *set);
 
 #endif

@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/json.h"
+#include "checkpoint/seal.h"
 #include "plan/config_json.h"
 #include "plan/config_keys.h"
 
 static const char format_name[] = "tp checkpoint";
-/* In version 1 the columns of a linear layer that reads an image were channels-last. */
+/* In version 1 the columns of a linear layer that reads an image were channels-last, and nothing had a checksum. */
 enum { FORMAT_VERSION = 2 };
 
 static json_t *epochs_json(const struct manifest *manifest)
@@ -63,15 +65,17 @@ static json_t *backends_json(const struct manifest *manifest)
     return array;
 }
 
-json_t *manifest_json(const struct manifest *manifest)
+static json_t *manifest_json(const struct manifest *manifest)
 {
     const struct epoch_sums *sums = &manifest->sums;
     const int shape[] = {manifest->shape.height, manifest->shape.width, manifest->shape.channels};
 
     /* clang-format off */
-    return json_pack("{s:s, s:i, s:{s:i, s:i, s:i, s:i, s:i}, s:{s:o, s:i, s:i, s:i, s:I}, s:o, s:o, s:o, s:i, s:o, s:o, s:o}",
+    return json_pack("{s:s, s:i, s:s, s:{s:i, s:i, s:i, s:i, s:i}, s:{s:o, s:i, s:i, s:i, s:I}, s:o, s:o, s:o, s:i, s:I, "
+                     "s:b, s:o, s:o, s:o}",
                      "format", format_name,
                      "version", FORMAT_VERSION,
+                     "run", manifest->run,
                      "progress",
                      "epoch", manifest->epoch,
                      "minibatch", manifest->minibatch,
@@ -88,17 +92,44 @@ json_t *manifest_json(const struct manifest *manifest)
                      "backends", backends_json(manifest),
                      "image", integers_json(shape, 3),
                      "train_images", manifest->train_count,
+                     "data_crc32", (json_int_t)manifest->data_crc32,
+                     "test_failed", (int)manifest->test_failed,
                      "epochs", epochs_json(manifest),
                      "config", config_json(&manifest->config),
                      "files", files_json(manifest));
     /* clang-format on */
 }
 
-/* Null stands for what JSON does not know. */
-static bool read_real(double *out, const json_t *value)
+char *manifest_text(const struct manifest *manifest, size_t *size)
+{
+    json_t *json = manifest_json(manifest);
+    char *text = seal_json(json, size);
+
+    json_decref(json);
+    return text;
+}
+
+bool manifest_is_whole(const struct manifest *manifest)
+{
+    return manifest->minibatch == manifest->minibatches_per_epoch;
+}
+
+bool manifest_is_tested(const struct manifest *manifest)
+{
+    return manifest->epoch_count == manifest->epoch;
+}
+
+/* From 0 on. Null stands for what JSON does not know. */
+static bool read_loss(double *out, const json_t *value)
 {
     *out = json_is_null(value) ? (double)NAN : json_number_value(value);
-    return json_is_null(value) || json_is_number(value);
+    return json_is_null(value) || (json_is_number(value) && *out >= 0.0);
+}
+
+static bool read_share(double *out, const json_t *value)
+{
+    *out = json_number_value(value);
+    return json_is_number(value) && *out >= 0.0 && *out <= 1.0;
 }
 
 static bool within(json_int_t value, json_int_t low, json_int_t high)
@@ -122,13 +153,13 @@ static bool read_ns(uint64_t *out, const json_t *object, const char *key)
     const json_t *value = json_object_get(object, key);
 
     *out = (uint64_t)json_integer_value(value);
-    return json_is_integer(value) && json_integer_value(value) >= 0;
+    return json_is_integer(value) && json_integer_value(value) >= 0 && *out <= CLOCK_NS_MAX;
 }
 
 static int read_progress(struct manifest *manifest, const json_t *progress, struct error *error)
 {
     if (!read_int(&manifest->epoch, progress, "epoch", 1, EPOCHS_MAX) ||
-        !read_int(&manifest->minibatches_per_epoch, progress, "minibatches_per_epoch", 1, INT32_MAX) ||
+        !read_int(&manifest->minibatches_per_epoch, progress, "minibatches_per_epoch", 1, manifest->train_count) ||
         !read_int(&manifest->minibatch, progress, "minibatch", 1, manifest->minibatches_per_epoch) ||
         !read_int(&manifest->filled_after, progress, "filled_after", 0, manifest->minibatch) ||
         !read_int(&manifest->updates, progress, "updates", 1, INT32_MAX) ||
@@ -137,14 +168,22 @@ static int read_progress(struct manifest *manifest, const json_t *progress, stru
     return 0;
 }
 
-static int read_sums(struct epoch_sums *sums, const json_t *object, struct error *error)
+static int read_sums(struct manifest *manifest, const json_t *object, struct error *error)
 {
-    if (!read_int(&sums->samples, object, "samples", 1, INT32_MAX) ||
-        !read_int(&sums->top1, object, "top1", 0, sums->samples) ||
+    struct epoch_sums *sums = &manifest->sums;
+
+    if (!read_int(&sums->samples, object, "samples", 1, manifest->train_count) ||
         !read_int(&sums->top5, object, "top5", 0, sums->samples) ||
-        !read_ns(&sums->training_ns, object, "training_ns") || !read_real(&sums->loss, json_object_get(object, "loss")))
+        !read_int(&sums->top1, object, "top1", 0, sums->top5) || !read_ns(&sums->training_ns, object, "training_ns") ||
+        !read_loss(&sums->loss, json_object_get(object, "loss")))
         return error_set(error, "what it says of its epoch makes no sense");
     return 0;
+}
+
+static bool read_crc32(uint32_t *out, const json_t *value)
+{
+    *out = (uint32_t)json_integer_value(value);
+    return json_is_integer(value) && within(json_integer_value(value), 0, UINT32_MAX);
 }
 
 /* An array of integers from 1 on; its length, or -1. */
@@ -191,19 +230,37 @@ static int read_facts(struct manifest *manifest, const json_t *root, struct erro
     if (!read_backends(manifest, json_object_get(root, "backends")))
         return error_set(error, "its backends make no sense");
     if (read_integers(shape, 3, json_object_get(root, "image")) != 3 ||
-        !read_int(&manifest->train_count, root, "train_images", 1, INT32_MAX))
+        !read_int(&manifest->train_count, root, "train_images", 1, INT32_MAX) ||
+        !read_crc32(&manifest->data_crc32, json_object_get(root, "data_crc32")))
         return error_set(error, "its data makes no sense");
     manifest->shape = (struct shape){shape[0], shape[1], shape[2]};
     return 0;
 }
 
-static bool read_epoch(struct epoch_result *result, const json_t *object)
+/* Whose it is, and whether its test failed. */
+static int read_run(struct manifest *manifest, const json_t *root, struct error *error)
 {
-    return read_real(&result->train_loss, json_object_get(object, "train_loss")) &&
-           read_real(&result->test_loss, json_object_get(object, "test_loss")) &&
-           read_real(&result->test_top1, json_object_get(object, "test_top1")) &&
-           read_real(&result->test_top5, json_object_get(object, "test_top5")) &&
-           read_int(&result->trained_samples, object, "trained_samples", 1, INT32_MAX) &&
+    const char *run = json_string_value(json_object_get(root, "run"));
+    const json_t *failed = json_object_get(root, "test_failed");
+
+    if (!run || !run_id_is_valid(run))
+        return error_set(error, "it does not say which run it is of");
+    if (!json_is_boolean(failed) ||
+        (json_is_true(failed) && (!manifest_is_whole(manifest) || manifest_is_tested(manifest))))
+        return error_set(error, "what it says of its test makes no sense");
+    strcpy(manifest->run, run);
+    manifest->test_failed = json_is_true(failed);
+    return 0;
+}
+
+static bool read_epoch(struct epoch_result *result, const json_t *object, int train_count)
+{
+    return read_loss(&result->train_loss, json_object_get(object, "train_loss")) &&
+           read_loss(&result->test_loss, json_object_get(object, "test_loss")) &&
+           read_share(&result->test_top5, json_object_get(object, "test_top5")) &&
+           read_share(&result->test_top1, json_object_get(object, "test_top1")) &&
+           result->test_top1 <= result->test_top5 &&
+           read_int(&result->trained_samples, object, "trained_samples", 1, train_count) &&
            read_int(&result->tested_samples, object, "tested_samples", 1, INT32_MAX) &&
            read_ns(&result->trained_ns, object, "training_ns") && read_ns(&result->end_ns, object, "ns") &&
            result->trained_ns <= result->end_ns;
@@ -211,7 +268,7 @@ static bool read_epoch(struct epoch_result *result, const json_t *object)
 
 static int read_epochs(struct manifest *manifest, const json_t *array, struct error *error)
 {
-    const bool whole = manifest->minibatch == manifest->minibatches_per_epoch;
+    const bool whole = manifest_is_whole(manifest);
     const size_t count = json_array_size(array);
 
     if (!json_is_array(array) || (count != (size_t)manifest->epoch - 1 && !(whole && count == (size_t)manifest->epoch)))
@@ -220,32 +277,22 @@ static int read_epochs(struct manifest *manifest, const json_t *array, struct er
     if (!manifest->epochs)
         return error_set(error, "out of memory");
     for (size_t e = 0; e < count; e++)
-        if (!read_epoch(&manifest->epochs[manifest->epoch_count++], json_array_get(array, e)))
+        if (!read_epoch(&manifest->epochs[manifest->epoch_count++], json_array_get(array, e), manifest->train_count))
             return error_set(error, "its results of epoch %zu make no sense", e + 1);
     return 0;
-}
-
-/* The stage whose file it is, and the version, or -1 for its main file. False if no file has the name. */
-static bool parse_name(const char *name, int *stage, int *version)
-{
-    char again[CHECKPOINT_NAME_MAX];
-
-    *version = -1;
-    if (sscanf(name, "stage-%3d-version-%9d", stage, version) < 1 || !within(*stage, 1, MAX_STAGES))
-        return false;
-    checkpoint_file_name(*stage, *version, again);
-    return strcmp(name, again) == 0;
 }
 
 static int read_file(struct manifest *manifest, bool seen[MAX_STAGES][MAX_STAGES], json_t *object)
 {
     struct manifest_file *file = &manifest->files[manifest->file_count++];
-    json_int_t bytes, crc;
     const char *name;
+    json_int_t bytes;
+    json_t *crc;
     int stage, version, age;
 
-    if (json_unpack(object, "{s:s, s:I, s:I}", "name", &name, "bytes", &bytes, "crc32", &crc) || bytes < 0 ||
-        !within(crc, 0, UINT32_MAX) || !parse_name(name, &stage, &version) || stage > manifest->stage_count)
+    if (json_unpack(object, "{s:s, s:I, s:o}", "name", &name, "bytes", &bytes, "crc32", &crc) || bytes < 0 ||
+        !read_crc32(&file->crc32, crc) || !checkpoint_parse_file_name(name, &stage, &version) ||
+        stage > manifest->stage_count)
         return -1;
     /* Others than the stage's main file hold older versions, W - 1 at most. */
     age = version < 0 ? 0 : manifest->updates - version;
@@ -254,7 +301,6 @@ static int read_file(struct manifest *manifest, bool seen[MAX_STAGES][MAX_STAGES
     seen[stage - 1][age] = true;
     snprintf(file->name, sizeof(file->name), "%s", name);
     file->bytes = (uint64_t)bytes;
-    file->crc32 = (uint32_t)crc;
     return 0;
 }
 
@@ -275,7 +321,8 @@ static int read_files(struct manifest *manifest, const json_t *array, struct err
     return 0;
 }
 
-static int read_root(struct manifest *manifest, const json_t *root, struct error *error)
+/* Before its checksum: other versions may have had none. */
+static int check_format(const json_t *root, struct error *error)
 {
     const char *format = json_string_value(json_object_get(root, "format"));
 
@@ -283,10 +330,15 @@ static int read_root(struct manifest *manifest, const json_t *root, struct error
         return error_set(error, "it is no manifest of a checkpoint");
     if (json_integer_value(json_object_get(root, "version")) != FORMAT_VERSION)
         return error_set(error, "it was written by another version of tp, whose checkpoints this one does not read");
+    return 0;
+}
+
+static int read_root(struct manifest *manifest, const json_t *root, struct error *error)
+{
     if (config_read_json(&manifest->config, json_object_get(root, "config"), error) ||
-        read_progress(manifest, json_object_get(root, "progress"), error) ||
-        read_sums(&manifest->sums, json_object_get(root, "epoch_sums"), error) || read_facts(manifest, root, error) ||
-        read_epochs(manifest, json_object_get(root, "epochs"), error))
+        read_facts(manifest, root, error) || read_progress(manifest, json_object_get(root, "progress"), error) ||
+        read_sums(manifest, json_object_get(root, "epoch_sums"), error) ||
+        read_epochs(manifest, json_object_get(root, "epochs"), error) || read_run(manifest, root, error))
         return -1;
     return read_files(manifest, json_object_get(root, "files"), error);
 }
@@ -300,11 +352,11 @@ int manifest_read(struct manifest *manifest, const char *text, size_t size, stru
     *manifest = (struct manifest){.stage_count = 0};
     if (!root)
         return error_set(error, "line %d: %s", reason.line, reason.text);
-    failed = read_root(manifest, root, error);
+    failed = check_format(root, error) || seal_check(text, size, error) || read_root(manifest, root, error);
     json_decref(root);
     if (failed)
         manifest_release(manifest);
-    return failed;
+    return failed ? -1 : 0;
 }
 
 void manifest_release(struct manifest *manifest)

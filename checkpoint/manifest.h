@@ -3,10 +3,9 @@
 #ifndef TP_CHECKPOINT_MANIFEST_H
 #define TP_CHECKPOINT_MANIFEST_H
 
-#include <jansson.h>
-
 #include "board/board.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/run_folder.h"
 
 enum { MANIFEST_FILES_MAX = MAX_STAGES * (MAX_STAGES + 1) };
 
@@ -17,6 +16,7 @@ struct manifest_file {
 };
 
 struct manifest {
+    char run[RUN_ID_MAX]; /* of which it is a checkpoint (struct run_facts) */
     struct config config;
     int epoch;
     int minibatch;             /* of the epoch: all up to it are trained */
@@ -29,17 +29,23 @@ struct manifest {
     char backends[MAX_STAGES][CONFIG_NAME_MAX]; /* per stage; all "" in a manifest that does not say */
     struct shape shape;                         /* of the data */
     int train_count;
+    uint32_t data_crc32;         /* struct data_facts */
+    bool test_failed;            /* the loss in its epoch's test was not finite: nothing good follows from it */
     int epoch_count;             /* tested: those before this one, and this one if it has been */
     struct epoch_result *epochs; /* [epoch_count]; times count from the begin of each */
     int file_count;
     struct manifest_file *files; /* [file_count]: every stage's, and older versions */
 };
 
-/* NULL if out of memory; the caller drops the reference. */
-json_t *manifest_json(const struct manifest *manifest);
+/* Its text, sealed (checkpoint/seal.h). NULL if out of memory; the caller frees. */
+char *manifest_text(const struct manifest *manifest, size_t *size);
 
-/* Reads a manifest's text. Nothing in it is trusted: numbers are in range and agree with each other, names are those of
- * stages' files, each is there once. -1 and what is wrong. The caller releases. */
+/* Whether the epoch is trained to its end; whether it is tested, too. */
+bool manifest_is_whole(const struct manifest *manifest);
+bool manifest_is_tested(const struct manifest *manifest);
+
+/* Reads a manifest's text. Nothing in it is trusted: it is as it was sealed, numbers are in range and agree with each
+ * other, names are those of stages' files, each is there once. -1 and what is wrong. The caller releases. */
 int manifest_read(struct manifest *manifest, const char *text, size_t size, struct error *error);
 void manifest_release(struct manifest *manifest);
 

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,13 +13,27 @@
 
 static const char manifest_name[] = "manifest.json", aside_name[] = "manifest.json.aside";
 
-enum { PATH_LENGTH = CHECKPOINT_PATH_MAX + NAME_MAX };
+enum { PATH_LENGTH = CONFIG_PATH_MAX + sizeof(CHECKPOINTS_FOLDER) + CHECKPOINT_NAME_MAX + 2 };
 
-/* <run_folder>/checkpoints/<name>/<file>; names may be empty. */
-static void path_of(const char *run_folder, const char *name, const char *file, char path[PATH_LENGTH])
+/* For messages. */
+static void path_of(const struct run_folder *folder, const char *name, char path[PATH_LENGTH])
 {
-    snprintf(path, PATH_LENGTH, "%s/" CHECKPOINTS_FOLDER "%s%s%s%s", run_folder, name[0] ? "/" : "", name,
-             file[0] ? "/" : "", file);
+    snprintf(path, PATH_LENGTH, "%s/" CHECKPOINTS_FOLDER "/%s", folder->path, name);
+}
+
+static int open_set(const struct run_folder *folder, const char *name)
+{
+    return checkpoint_open_folder(folder->descriptor, name);
+}
+
+/* Keeps errno. */
+static void close_set(int descriptor)
+{
+    const int reason = errno;
+
+    if (descriptor >= 0)
+        close(descriptor);
+    errno = reason;
 }
 
 static bool parse_place(const char *name, struct set_place *place)
@@ -43,16 +58,15 @@ int set_compare(const void *a, const void *b)
     return (one->minibatch < other->minibatch) - (one->minibatch > other->minibatch);
 }
 
-int sets_list(const char *run_folder, struct set_place **places)
+int sets_list(const struct run_folder *folder, struct set_place **places)
 {
-    char path[PATH_LENGTH];
-    const struct dirent *entry;
+    const int descriptor = open_set(folder, "");
+    DIR *directory = descriptor < 0 ? NULL : fdopendir(descriptor);
     struct set_place place, *grown;
+    const struct dirent *entry;
     int count = 0;
 
     *places = NULL;
-    path_of(run_folder, "", "", path);
-    DIR *directory = opendir(path);
     while (directory && (entry = readdir(directory))) {
         if (!parse_place(entry->d_name, &place))
             continue;
@@ -69,82 +83,123 @@ int sets_list(const char *run_folder, struct set_place **places)
     return count;
 }
 
-bool set_is_complete(const char *run_folder, const char *name)
+int set_split_path(const char *path, char run_folder[CONFIG_PATH_MAX], char name[CHECKPOINT_NAME_MAX],
+                   struct error *error)
 {
-    char path[PATH_LENGTH];
-
-    path_of(run_folder, name, manifest_name, path);
-    return access(path, F_OK) == 0;
-}
-
-static int check_file(const char *folder, const struct manifest_file *file, struct error *error)
-{
-    char path[PATH_LENGTH], *bytes;
-    size_t size;
-    bool same;
-
-    snprintf(path, sizeof(path), "%s/%s", folder, file->name);
-    if (file_read(path, &bytes, &size, error))
-        return -1;
-    same = size == file->bytes && crc32_z(0, (const unsigned char *)bytes, size) == file->crc32;
-    free(bytes);
-    return same ? 0 : error_set(error, "%s is damaged: it is not what its manifest says", path);
-}
-
-static int check_set(const struct checkpoint_set *set, struct error *error)
-{
-    const struct manifest *manifest = &set->manifest;
-    const bool whole = manifest->minibatch == manifest->minibatches_per_epoch;
-    char name[CHECKPOINT_NAME_MAX];
-
-    checkpoint_set_name(manifest->epoch, whole ? 0 : manifest->minibatch, name);
-    if (strcmp(name, set->name) != 0)
-        return error_set(error, "%s/%s is damaged: it is that of %s", set->path, manifest_name, name);
-    for (int i = 0; i < manifest->file_count; i++)
-        if (check_file(set->path, &manifest->files[i], error))
-            return -1;
-    return 0;
-}
-
-/* Splits <run_folder>/checkpoints/<name>, with or without a slash behind it. */
-static int split_path(struct checkpoint_set *set, const char *path, struct error *error)
-{
-    static const char middle[] = "/" CHECKPOINTS_FOLDER "/";
+    static const char middle[] = "/" CHECKPOINTS_FOLDER;
+    char copy[CONFIG_PATH_MAX];
     struct set_place place;
     size_t length = strlen(path);
 
     while (length > 1 && path[length - 1] == '/')
         length--;
-    if (length >= sizeof(set->path))
-        return error_set(error, "%s: the path is longer than %zu characters", path, sizeof(set->path) - 1);
-    snprintf(set->path, sizeof(set->path), "%.*s", (int)length, path);
-    const char *name = strrchr(set->path, '/');
-    if (!name || !parse_place(name + 1, &place))
+    if (length >= sizeof(copy))
+        return error_set(error, "%s: the path is longer than %zu characters", path, sizeof(copy) - 1);
+    snprintf(copy, sizeof(copy), "%.*s", (int)length, path);
+    char *last = strrchr(copy, '/');
+    if (!last || (!parse_place(last + 1, &place) && strcmp(last + 1, BEST_SET) != 0))
         return error_set(error, "%s is no checkpoint; its name would be as in epoch-0003", path);
-    snprintf(set->name, sizeof(set->name), "%s", place.name);
-    length = (size_t)(name + 1 - set->path);
-    if (length <= sizeof(middle) - 1 || strncmp(name + 2 - sizeof(middle), middle, sizeof(middle) - 1) != 0)
+    snprintf(name, CHECKPOINT_NAME_MAX, "%s", last + 1);
+    *last = '\0';
+    length = strlen(copy);
+    if (length < sizeof(middle) || strcmp(copy + length + 1 - sizeof(middle), middle) != 0)
         return error_set(error, "%s does not lie in the folder " CHECKPOINTS_FOLDER " of a run", path);
-    snprintf(set->run_folder, sizeof(set->run_folder), "%.*s", (int)(length - (sizeof(middle) - 1)), set->path);
+    snprintf(run_folder, CONFIG_PATH_MAX, "%.*s", (int)(length + 1 - sizeof(middle)), copy);
     return 0;
 }
 
-int set_open(struct checkpoint_set *set, const char *path, struct error *error)
+bool set_is_complete(const struct run_folder *folder, const char *name)
 {
-    char manifest[PATH_LENGTH], *text = NULL;
+    const int descriptor = open_set(folder, name);
+    const bool complete = descriptor >= 0 && faccessat(descriptor, manifest_name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+
+    close_set(descriptor);
+    return complete;
+}
+
+static int check_file(int descriptor, const char *path, const struct manifest_file *file, struct error *error)
+{
+    const void *bytes;
+    size_t size;
+    bool same;
+
+    if (file_map_in(descriptor, path, file->name, &bytes, &size, error))
+        return -1;
+    same = size == file->bytes && crc32_z(0, bytes, size) == file->crc32;
+    file_unmap(bytes, size);
+    return same ? 0 : error_set(error, "%s/%s is damaged: it is not what its manifest says", path, file->name);
+}
+
+static int check_set(const struct checkpoint_set *set, const struct run_folder *folder, int descriptor,
+                     const char *path, struct error *error)
+{
+    const struct manifest *manifest = &set->manifest;
+    char name[CHECKPOINT_NAME_MAX];
+
+    checkpoint_set_name(manifest->epoch, manifest_is_whole(manifest) ? 0 : manifest->minibatch, name);
+    if (strcmp(name, set->name) != 0)
+        return error_set(error, "%s/%s is damaged: it is that of %s", path, manifest_name, name);
+    if (strcmp(manifest->run, folder->facts.run) != 0)
+        return error_set(error, "%s is of another run than its folder", path);
+    if (manifest->test_failed)
+        return error_set(error, "the loss was not finite when %s was tested; go on from an earlier one", path);
+    for (int i = 0; i < manifest->file_count; i++)
+        if (check_file(descriptor, path, &manifest->files[i], error))
+            return -1;
+    return 0;
+}
+
+static int read_set(struct checkpoint_set *set, const struct run_folder *folder, int descriptor, struct error *error)
+{
+    char path[PATH_LENGTH], *text;
     size_t size;
     int failed;
 
-    memset(set, 0, sizeof(*set));
-    if (split_path(set, path, error))
+    path_of(folder, set->name, path);
+    if (file_read_in(descriptor, path, manifest_name, &text, &size, error))
         return -1;
-    snprintf(manifest, sizeof(manifest), "%s/%s", set->path, manifest_name);
-    failed = file_read(manifest, &text, &size, error);
-    if (!failed && (failed = manifest_read(&set->manifest, text, size, error)))
-        error_prefix(error, "%s", manifest);
+    failed = manifest_read(&set->manifest, text, size, error);
     free(text);
-    if (!failed && (failed = check_set(set, error)))
+    if (failed)
+        return error_prefix(error, "%s/%s", path, manifest_name);
+    failed = check_set(set, folder, descriptor, path, error);
+    if (failed)
         set_release(set);
+    return failed;
+}
+
+/* The set that the link names. */
+static int read_best(const struct run_folder *folder, char name[CHECKPOINT_NAME_MAX], struct error *error)
+{
+    const int descriptor = open_set(folder, "");
+    const ssize_t length = readlinkat(descriptor, BEST_SET, name, CHECKPOINT_NAME_MAX - 1);
+    struct set_place place;
+
+    close_set(descriptor);
+    if (descriptor < 0 || length < 0)
+        return error_set(error, "%s/" CHECKPOINTS_FOLDER "/" BEST_SET " cannot be read: %s", folder->path,
+                         strerror(errno));
+    name[length] = '\0';
+    return parse_place(name, &place)
+               ? 0
+               : error_set(error, "%s/" CHECKPOINTS_FOLDER "/" BEST_SET " is no link to a set", folder->path);
+}
+
+int set_open(struct checkpoint_set *set, const struct run_folder *folder, const char *name, struct error *error)
+{
+    char path[PATH_LENGTH];
+    int descriptor, failed;
+
+    memset(set, 0, sizeof(*set));
+    snprintf(set->name, sizeof(set->name), "%s", name);
+    if (strcmp(name, BEST_SET) == 0 && read_best(folder, set->name, error))
+        return -1;
+    path_of(folder, set->name, path);
+    descriptor = open_set(folder, set->name);
+    if (descriptor < 0)
+        return error_set(error, "%s cannot be opened: %s", path, strerror(errno));
+    failed = read_set(set, folder, descriptor, error);
+    close(descriptor);
     return failed;
 }
 
@@ -153,102 +208,121 @@ void set_release(struct checkpoint_set *set)
     manifest_release(&set->manifest);
 }
 
-int set_open_newest(struct checkpoint_set *set, const char *run_folder, struct error *error)
+int set_open_newest(struct checkpoint_set *set, const struct run_folder *folder, struct error *error)
 {
     struct set_place *places;
-    const int count = sets_list(run_folder, &places);
-    char path[PATH_LENGTH];
+    const int count = sets_list(folder, &places);
     int failed = -1;
 
     for (int i = 0; i < count && failed; i++) {
-        if (!set_is_complete(run_folder, places[i].name))
+        if (!set_is_complete(folder, places[i].name))
             continue;
-        path_of(run_folder, places[i].name, "", path);
-        failed = set_open(set, path, error);
+        failed = set_open(set, folder, places[i].name, error);
         if (failed)
             fprintf(stderr, "tpcoord: passing over a checkpoint: %s\n", error->text);
     }
     free(places);
-    return failed ? error_set(error, "%s has no complete checkpoint", run_folder) : 0;
-}
-
-static int print_json(const char *path, const json_t *json)
-{
-    FILE *file = json ? fopen(path, "we") : NULL;
-    int failed;
-
-    if (!file)
-        return -1;
-    failed = json_dumpf(json, file, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) || fputc('\n', file) == EOF ||
-             fflush(file) || fsync(fileno(file));
-    return fclose(file) || failed ? -1 : 0;
+    return failed ? error_set(error, "%s has no complete checkpoint", folder->path) : 0;
 }
 
 /* From the set's folder up to the one in which the run's lies. */
-static int sync_folders(const char *run_folder, const char *name)
+static int sync_folders(const struct run_folder *folder, int set)
 {
-    char set[PATH_LENGTH], sets[PATH_LENGTH];
+    const int sets = open_set(folder, "");
+    const int failed = sets < 0 || fsync(set) || fsync(sets) || fsync(folder->descriptor);
 
-    path_of(run_folder, name, "", set);
-    path_of(run_folder, "", "", sets);
-    return file_sync_folder(set) || file_sync_folder(sets) || file_sync_folder(run_folder) ? -1 : 0;
-}
-
-int set_write_manifest(const char *run_folder, const char *name, const struct manifest *manifest, struct error *error)
-{
-    char path[PATH_LENGTH], temporary[PATH_LENGTH];
-    json_t *json = manifest_json(manifest);
-    int failed;
-
-    path_of(run_folder, name, manifest_name, path);
-    path_of(run_folder, name, "manifest.json.part", temporary);
-    errno = ENOMEM;
-    failed = print_json(temporary, json) || sync_folders(run_folder, name) || rename(temporary, path) ||
-             sync_folders(run_folder, name);
-    if (failed) {
-        error_set(error, "%s cannot be written: %s", path, strerror(errno));
-        unlink(temporary);
-    }
-    json_decref(json);
+    close_set(sets);
     return failed ? -1 : 0;
 }
 
-/* Whether tp may have written a file of that name. */
+static int write_manifest(const struct run_folder *folder, int set, const char *text, size_t size)
+{
+    struct new_file file;
+
+    /* What it names is to be found when it is. */
+    if (sync_folders(folder, set) || new_file_open(&file, set, manifest_name))
+        return -1;
+    fwrite(text, 1, size, file.stream);
+    return new_file_finish(&file);
+}
+
+int set_write_manifest(const struct run_folder *folder, const char *name, const struct manifest *manifest,
+                       struct error *error)
+{
+    size_t size;
+    char *text = manifest_text(manifest, &size), path[PATH_LENGTH];
+    int set, failed;
+
+    if (!text)
+        return error_set(error, "out of memory for a checkpoint's manifest");
+    set = open_set(folder, name);
+    failed = set < 0 || write_manifest(folder, set, text, size);
+    path_of(folder, name, path);
+    if (failed)
+        error_set(error, "%s/%s cannot be written: %s", path, manifest_name, strerror(errno));
+    close_set(set);
+    free(text);
+    return failed ? -1 : 0;
+}
+
+void set_mark_best(const struct run_folder *folder, const char *name)
+{
+    static const char temporary[] = BEST_SET ".part";
+    const int sets = open_set(folder, "");
+
+    if (sets < 0)
+        return;
+    unlinkat(sets, temporary, 0);
+    if (symlinkat(name, sets, temporary) || renameat(sets, temporary, sets, BEST_SET))
+        unlinkat(sets, temporary, 0);
+    close(sets);
+}
+
+/* Whether tp gives a file that name, or gives it while it writes it. */
 static bool is_own(const char *file)
 {
-    return strncmp(file, "stage-", 6) == 0 || strncmp(file, manifest_name, sizeof(manifest_name) - 1) == 0;
+    char name[CHECKPOINT_NAME_MAX];
+    size_t length = strlen(file);
+    int stage, version;
+
+    if (length > 5 && strcmp(file + length - 5, ".part") == 0)
+        length -= 5;
+    if (strcmp(file, aside_name) == 0)
+        return true;
+    return snprintf(name, sizeof(name), "%.*s", (int)length, file) < (int)sizeof(name) &&
+           (strcmp(name, manifest_name) == 0 || checkpoint_parse_file_name(name, &stage, &version));
 }
 
-void set_remove(const char *run_folder, const char *name)
+void set_remove(const struct run_folder *folder, const char *name)
 {
-    char path[PATH_LENGTH];
+    const int sets = open_set(folder, ""), set = open_set(folder, name);
+    DIR *directory = set < 0 ? NULL : fdopendir(dup(set));
     const struct dirent *entry;
 
-    path_of(run_folder, name, manifest_name, path);
-    unlink(path);
-    path_of(run_folder, name, "", path);
-    DIR *directory = opendir(path);
-    while (directory && (entry = readdir(directory))) {
-        path_of(run_folder, name, entry->d_name, path);
+    if (set >= 0)
+        unlinkat(set, manifest_name, 0);
+    while (directory && (entry = readdir(directory)))
         if (is_own(entry->d_name))
-            unlink(path);
-    }
+            unlinkat(set, entry->d_name, 0);
     if (directory)
         closedir(directory);
-    path_of(run_folder, name, "", path);
-    rmdir(path);
+    close_set(set);
+    if (set >= 0)
+        unlinkat(sets, name, AT_REMOVEDIR);
+    close_set(sets);
 }
 
-void sets_set_aside_after(const char *run_folder, const char *name)
+void sets_set_aside_after(const struct run_folder *folder, const char *name)
 {
     struct set_place *places;
-    const int count = sets_list(run_folder, &places);
-    char from[PATH_LENGTH], to[PATH_LENGTH];
+    const int count = sets_list(folder, &places);
 
     for (int i = 0; i < count && strcmp(places[i].name, name) != 0; i++) {
-        path_of(run_folder, places[i].name, manifest_name, from);
-        path_of(run_folder, places[i].name, aside_name, to);
-        rename(from, to);
+        const int set = open_set(folder, places[i].name);
+
+        if (set >= 0)
+            renameat(set, manifest_name, set, aside_name);
+        close_set(set);
     }
     free(places);
 }

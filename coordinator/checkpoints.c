@@ -4,19 +4,8 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "board/segment.h"
-
-static bool is_whole(const struct manifest *manifest)
-{
-    return manifest->minibatch == manifest->minibatches_per_epoch;
-}
-
-static bool is_tested(const struct manifest *manifest)
-{
-    return manifest->epoch_count == manifest->epoch;
-}
 
 bool checkpoints_exact(const struct manifest *manifest, const struct plan *plan)
 {
@@ -31,7 +20,7 @@ bool checkpoints_exact(const struct manifest *manifest, const struct plan *plan)
 
     for (int s = 0; s < plan->stage_count && same; s++)
         same = manifest->partition[s] == plan->stages[s].slice.block_count;
-    return same || is_whole(manifest);
+    return same || manifest_is_whole(manifest);
 }
 
 /* Whether blocks of the manifest's that begin there are the stage's too. */
@@ -70,12 +59,12 @@ static void begin_with(struct segment_header *header, const struct checkpoint_se
         .updates = manifest->updates,
         .sums = manifest->sums,
     };
-    snprintf(start->set, sizeof(start->set), "%s", set->path);
-    if (!is_whole(manifest) && checkpoints_exact(manifest, &header->plan)) {
+    snprintf(start->set, sizeof(start->set), "%s", set->name);
+    if (!manifest_is_whole(manifest) && checkpoints_exact(manifest, &header->plan)) {
         start->filled_after = manifest->filled_after;
         start->replayed = manifest->minibatch - manifest->filled_after;
     }
-    if (is_tested(manifest)) {
+    if (manifest_is_tested(manifest)) {
         start->epoch++;
         start->filled_after = 0;
         start->sums = (struct epoch_sums){0};
@@ -84,19 +73,25 @@ static void begin_with(struct segment_header *header, const struct checkpoint_se
     atomic_store(&header->epochs_done, manifest->epoch_count);
 }
 
-void checkpoints_begin(struct checkpoints *checkpoints, const struct segment *segment, const char *folder,
+void checkpoints_begin(struct checkpoints *checkpoints, const struct segment *segment, const struct run_folder *folder,
                        struct checkpoint_set *from)
 {
     *checkpoints = (struct checkpoints){.segment = segment, .folder = folder, .epoch = 1};
+    segment->header->folder = folder->descriptor;
     if (!from)
         return;
     begin_with(segment->header, from);
-    sets_set_aside_after(folder, from->name);
     memcpy(checkpoints->newest, from->name, sizeof(checkpoints->newest));
     checkpoints->manifest = from->manifest;
     from->manifest = (struct manifest){.stage_count = 0};
     checkpoints->epoch = segment->header->start.epoch;
-    checkpoints->judged = is_whole(&checkpoints->manifest) && !is_tested(&checkpoints->manifest);
+    checkpoints->judged = manifest_is_whole(&checkpoints->manifest) && !manifest_is_tested(&checkpoints->manifest);
+}
+
+void checkpoints_started(const struct checkpoints *checkpoints)
+{
+    if (checkpoints->newest[0])
+        sets_set_aside_after(checkpoints->folder, checkpoints->newest);
 }
 
 void checkpoints_end(struct checkpoints *checkpoints)
@@ -156,7 +151,7 @@ static void add_files(struct manifest *manifest, const struct checkpoints *check
         manifest->partition[s - 1] = plan->slice.block_count;
         memcpy(manifest->backends[s - 1], plan->backend, sizeof(plan->backend));
         add_file(manifest, s, -1, &block->saved[manifest->epoch - 1]);
-        for (int v = 0; v < MAX_STAGES && !is_whole(manifest) && block->saved_versions[v].state == SAVED; v++)
+        for (int v = 0; v < MAX_STAGES && !manifest_is_whole(manifest) && block->saved_versions[v].state == SAVED; v++)
             add_file(manifest, s, block->saved_versions[v].number, &block->saved_versions[v]);
     }
 }
@@ -191,6 +186,7 @@ static int describe(struct manifest *manifest, const struct checkpoints *checkpo
         .stage_count = plan->stage_count,
         .shape = plan->data.shape,
         .train_count = plan->data.train_count,
+        .data_crc32 = plan->data.crc32,
         .epochs = calloc((size_t)epoch, sizeof(struct epoch_result)),
         .files = calloc((size_t)plan->stage_count * (MAX_STAGES + 1), sizeof(struct manifest_file)),
     };
@@ -198,6 +194,7 @@ static int describe(struct manifest *manifest, const struct checkpoints *checkpo
         manifest_release(manifest);
         return -1;
     }
+    memcpy(manifest->run, checkpoints->folder->facts.run, sizeof(manifest->run));
     manifest->sums.training_ns = segment_stage(checkpoints->segment, 1)->sums[epoch - 1].training_ns;
     manifest->updates = (epoch - 1) * plan->minibatches_per_epoch + manifest->minibatch;
     add_files(manifest, checkpoints);
@@ -225,29 +222,21 @@ static void find_best(const struct checkpoints *checkpoints, const struct set_pl
     }
 }
 
-/* A link that names it, for who looks into the folder. Where there are no links there is none. */
-static void mark_best(const struct checkpoints *checkpoints, const char *best)
-{
-    char path[CHECKPOINT_PATH_MAX], temporary[CHECKPOINT_PATH_MAX + 8];
-
-    snprintf(path, sizeof(path), "%s/" CHECKPOINTS_FOLDER "/best", checkpoints->folder);
-    snprintf(temporary, sizeof(temporary), "%s.part", path);
-    unlink(temporary);
-    if (best[0] && (symlink(best, temporary) || rename(temporary, path)))
-        unlink(temporary);
-}
-
 /* Older sets than the newest complete one: all that are not kept, or were never completed. */
 static void remove_old(const struct checkpoints *checkpoints)
 {
-    const int keep = checkpoints->segment->header->plan.config.checkpoints.keep;
+    const struct manifest *manifest = &checkpoints->manifest;
+    /* Until the newest has passed its test, the one before it may be needed. */
+    const int keep = checkpoints->segment->header->plan.config.checkpoints.keep +
+                     (manifest_is_whole(manifest) && !manifest_is_tested(manifest));
     struct set_place *places;
     const int count = sets_list(checkpoints->folder, &places);
     char best[CHECKPOINT_NAME_MAX];
     int newer = -1;
 
     find_best(checkpoints, places, count, best);
-    mark_best(checkpoints, best);
+    if (best[0])
+        set_mark_best(checkpoints->folder, best);
     for (int i = 0; i < count; i++) {
         if (strcmp(places[i].name, checkpoints->newest) == 0)
             newer = 0;
@@ -264,7 +253,7 @@ static void remove_old(const struct checkpoints *checkpoints)
 
 static void name_of(const struct manifest *manifest, char name[CHECKPOINT_NAME_MAX])
 {
-    checkpoint_set_name(manifest->epoch, is_whole(manifest) ? 0 : manifest->minibatch, name);
+    checkpoint_set_name(manifest->epoch, manifest_is_whole(manifest) ? 0 : manifest->minibatch, name);
 }
 
 /* With what is known by now of the epochs' tests. */
@@ -297,7 +286,7 @@ static int complete(struct checkpoints *checkpoints, int done, struct error *err
     name_of(manifest, name);
     if (state < 0)
         error_set(error, "stage %d cannot write its part of %s/" CHECKPOINTS_FOLDER "/%s: %s", stage,
-                  checkpoints->folder, name, strerror(-state));
+                  checkpoints->folder->path, name, strerror(-state));
     if (state < 0 || write_manifest(checkpoints, done, error)) {
         set_remove(checkpoints->folder, name);
         manifest_release(manifest);
@@ -305,6 +294,32 @@ static int complete(struct checkpoints *checkpoints, int done, struct error *err
     }
     checkpoints->written++;
     return 0;
+}
+
+/* The epoch's test has ended the run, as its loss was not finite. */
+static bool test_failed(const struct checkpoints *checkpoints)
+{
+    const struct activity activity = activity_unpack(atomic_load(&checkpoints->segment->header->diverged));
+
+    return activity.kind == ACTIVITY_RUN && activity.phase == PHASE_EVALUATE;
+}
+
+/* Says so in the manifest, so that nothing goes on from there. */
+static int mark_failed(struct checkpoints *checkpoints, int done, struct error *error)
+{
+    struct set_place *places;
+    const int count = sets_list(checkpoints->folder, &places);
+    char failed[CHECKPOINT_NAME_MAX];
+
+    checkpoints->manifest.test_failed = true;
+    name_of(&checkpoints->manifest, failed);
+    const int result = write_manifest(checkpoints, done, error);
+    checkpoints->newest[0] = '\0';
+    for (int i = count - 1; i >= 0; i--)
+        if (strcmp(places[i].name, failed) != 0 && set_is_complete(checkpoints->folder, places[i].name))
+            memcpy(checkpoints->newest, places[i].name, sizeof(checkpoints->newest));
+    free(places);
+    return result;
 }
 
 /* Takes the epoch's set a step further. 1 if something was done, 0 if it is not time yet, -1 if it failed. */
@@ -321,9 +336,13 @@ static int step(struct checkpoints *checkpoints, struct error *error)
         checkpoints->judged = true;
         return complete(checkpoints, done, error) ? -1 : 1;
     }
-    if (done < checkpoints->epoch)
-        return 0;
-    if (manifest->stage_count > 0 && !is_tested(manifest))
+    const bool untested = manifest->stage_count > 0 && !manifest_is_tested(manifest);
+    if (done < checkpoints->epoch) {
+        if (!untested || manifest->test_failed || !test_failed(checkpoints))
+            return 0;
+        return mark_failed(checkpoints, done, error) ? -1 : 1;
+    }
+    if (untested)
         failed = write_manifest(checkpoints, done, error);
     checkpoints->epoch++;
     checkpoints->judged = false;

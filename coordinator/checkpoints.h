@@ -7,7 +7,7 @@
 
 struct checkpoints {
     const struct segment *segment;
-    const char *folder;               /* of the run */
+    const struct run_folder *folder;
     int epoch;                        /* whose set is next, or has yet to hear of its test */
     bool judged;                      /* it is complete, or will never be */
     char newest[CHECKPOINT_NAME_MAX]; /* complete; "": none */
@@ -17,8 +17,12 @@ struct checkpoints {
 
 /* Before the stages are started: has them begin with `from`, or from the beginning if it is NULL. Its manifest becomes
  * the checkpoints'. */
-void checkpoints_begin(struct checkpoints *checkpoints, const struct segment *segment, const char *folder,
+void checkpoints_begin(struct checkpoints *checkpoints, const struct segment *segment, const struct run_folder *folder,
                        struct checkpoint_set *from);
+
+/* The stages have all begun: sets after the one that they began with are set aside. */
+void checkpoints_started(const struct checkpoints *checkpoints);
+
 void checkpoints_end(struct checkpoints *checkpoints);
 
 /* Completes what can be completed. Call often, and once when the stages have ended. -1 and the reason if a checkpoint

@@ -1,15 +1,14 @@
 #include "coordinator/compare.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "base/parse.h"
-#include "coordinator/result_file.h"
+#include "coordinator/new_run.h"
+#include "coordinator/report.h"
 #include "coordinator/run.h"
-#include "coordinator/run_folder.h"
 #include "coordinator/show_comparison.h"
 #include "coordinator/show_plan.h"
 #include "coordinator/summary.h"
@@ -18,15 +17,14 @@
 struct contender {
     const struct system *system;
     bool planned;
-    struct prepared prepared;         /* if planned; with the config's seed */
-    char (*folders)[CONFIG_PATH_MAX]; /* [seed_count], of its runs; "" until it is made */
-    json_t *runs;                     /* reports, of the seeds that were begun */
+    struct prepared prepared; /* if planned; with the config's seed */
+    json_t *runs;             /* reports, of the seeds that were begun */
 };
 
 struct comparison {
     struct config config;                /* what all share: the partition too, once it is decided */
     const struct system *partition_from; /* the system whose plan decided it; NULL: the user */
-    char folder[CONFIG_PATH_MAX];        /* above those of the runs; "" until it is made */
+    struct run_folder folder;            /* above those of the runs */
     struct shared_data data;             /* of all runs */
     bool warned;                         /* of too many threads */
     int64_t seeds[SUMMARY_RUNS_MAX];
@@ -189,34 +187,10 @@ static enum exit_status plan_contenders(struct comparison *comparison, const str
             return status;
         contender->planned = true;
         contender->runs = json_array();
-        contender->folders = calloc((size_t)comparison->seed_count, sizeof(*contender->folders));
-        if (!contender->runs || !contender->folders)
+        if (!contender->runs)
             return out_of_memory();
     }
     return EXIT_DONE;
-}
-
-/* <folder>/<system>, or <folder>/<system>-seed-<seed> where there are several. */
-static int make_folders(struct comparison *comparison, struct config_mistakes *mistakes)
-{
-    struct config config = comparison->config;
-
-    if (run_folder_create(comparison->folder, &config, mistakes))
-        return -1;
-    memcpy(config.run.output, comparison->folder, sizeof(config.run.output));
-    for (int c = 0; c < comparison->count; c++) {
-        struct contender *contender = &comparison->contenders[c];
-
-        for (int i = 0; i < comparison->seed_count; i++) {
-            snprintf(config.run.name, sizeof(config.run.name), "%s", contender->system->name);
-            if (comparison->seed_count > 1)
-                snprintf(config.run.name, sizeof(config.run.name), "%s-seed-%lld", contender->system->name,
-                         (long long)comparison->seeds[i]);
-            if (run_folder_create(contender->folders[i], &config, mistakes))
-                return -1;
-        }
-    }
-    return 0;
 }
 
 static enum exit_status prepare_all(struct comparison *comparison, const struct comparison_request *request)
@@ -232,7 +206,7 @@ static enum exit_status prepare_all(struct comparison *comparison, const struct 
     enum exit_status status = decide_partition(comparison, request);
     if (status == EXIT_DONE)
         status = plan_contenders(comparison, request);
-    if (status == EXIT_DONE && make_folders(comparison, &mistakes)) {
+    if (status == EXIT_DONE && new_run_create(&comparison->folder, &comparison->config, &mistakes)) {
         config_mistakes_print(&mistakes, stderr);
         status = EXIT_USAGE;
     }
@@ -249,6 +223,7 @@ enum exit_status comparison_prepare(struct comparison **out, const struct compar
     *out = NULL;
     if (!comparison)
         return out_of_memory();
+    comparison->folder.descriptor = -1;
     if (read_request(comparison, request, &error))
         fprintf(stderr, "tpcoord: %s\n", error.text);
     else
@@ -267,13 +242,10 @@ void comparison_destroy(struct comparison *comparison)
 
         if (!contender->planned)
             continue;
-        for (int i = 0; i < comparison->seed_count && contender->folders; i++)
-            run_folder_discard(contender->folders[i]);
-        free(contender->folders);
         json_decref(contender->runs);
         prepared_release(&contender->prepared);
     }
-    run_folder_discard(comparison->folder);
+    run_folder_close(&comparison->folder);
     shared_data_release(&comparison->data);
     free(comparison);
 }
@@ -321,10 +293,29 @@ static void print_result(FILE *out, const char *label, const json_t *report)
     fflush(out);
 }
 
+/* <folder>/<system>, or <folder>/<system>-seed-<seed> where there are several. */
+static int make_folder(struct run_folder *folder, const struct comparison *comparison, const struct system *system,
+                       int seed, struct error *error)
+{
+    char path[CONFIG_PATH_MAX];
+    bool taken;
+    int length = snprintf(path, sizeof(path), "%s/%s", comparison->folder.path, system->name);
+
+    if (comparison->seed_count > 1 && length < (int)sizeof(path))
+        length +=
+            snprintf(path + length, sizeof(path) - (size_t)length, "-seed-%lld", (long long)comparison->seeds[seed]);
+    if (length >= (int)sizeof(path))
+        return error_set(error, "the path of %s's run folder would be longer than %d characters", system->name,
+                         CONFIG_PATH_MAX);
+    return run_folder_make(folder, path, NULL, &taken, error);
+}
+
 static void run_one(struct comparison *comparison, int c, int seed, struct run_request request)
 {
     const struct contender *contender = &comparison->contenders[c];
     struct plan plan = contender->prepared.plan;
+    struct run_folder folder;
+    struct error error;
     char label[96];
 
     snprintf(label, sizeof(label), "%d/%d %s", c + 1, comparison->count, contender->system->name);
@@ -333,13 +324,20 @@ static void run_one(struct comparison *comparison, int c, int seed, struct run_r
                  (long long)comparison->seeds[seed]);
     plan.config.run.seed = comparison->seeds[seed];
     request.plan = &plan;
-    request.folder = contender->folders[seed];
+    request.folder = &folder;
     request.data = comparison->data.descriptor;
     request.label = label;
     json_t *report = plan_json(&plan, contender->prepared.network);
-    /* What failed has been said. */
-    if (run_execute(&request, report) == EXIT_FAILED)
+    if (make_folder(&folder, comparison, contender->system, seed, &error)) {
+        fprintf(stderr, "tpcoord: %s: %s\n", label, error.text);
+        report_add_failure(report, &error);
         comparison->failed = true;
+    } else {
+        /* What failed has been said. */
+        if (run_execute(&request, report) == EXIT_FAILED)
+            comparison->failed = true;
+        run_folder_close(&folder);
+    }
     const char *result = json_string_value(json_object_get(report, "result"));
     if (result && strcmp(result, "failed") != 0 && !request.quiet)
         print_result(request.out, label, report);
@@ -383,7 +381,6 @@ enum exit_status comparison_run(struct comparison *comparison, FILE *out, bool q
                                 json_t **summaries)
 {
     const struct run_request request = {.signals = signals, .out = out, .quiet = quiet};
-    char path[CONFIG_PATH_MAX + 32];
     struct error error;
 
     *summaries = NULL;
@@ -400,11 +397,10 @@ enum exit_status comparison_run(struct comparison *comparison, FILE *out, bool q
         fputc('\n', out);
     comparison_print(out, *summaries);
     fflush(out);
-    snprintf(path, sizeof(path), "%s/comparison.json", comparison->folder);
-    if (result_file_write(path, *summaries, &error)) {
+    if (run_folder_write(&comparison->folder, "comparison.json", *summaries, &error)) {
         fprintf(stderr, "tpcoord: %s\n", error.text);
         return EXIT_FAILED;
     }
-    fprintf(out, "comparison: %s\n", path);
+    fprintf(out, "comparison: %s/comparison.json\n", comparison->folder.path);
     return comparison->failed ? EXIT_FAILED : status_of(*summaries);
 }

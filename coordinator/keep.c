@@ -3,16 +3,17 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/file.h"
+
+static const char file_name[] = "recording.tprec";
+
 int keep_begin(struct keep *keep, const struct run_request *request, const struct segment *segment, struct error *error)
 {
     const struct config *config = &request->plan->config;
-    char path[CONFIG_PATH_MAX + 16];
-
     if (!request->record && !config->run.record)
         return 0;
-    snprintf(path, sizeof(path), "%s/recording.tprec", request->folder);
-    if (!request->record && !(keep->own = fopen(path, "we")))
-        return error_set(error, "%s cannot be written: %s", path, strerror(errno));
+    if (!request->record && !(keep->own = file_create(request->folder->descriptor, file_name)))
+        return error_set(error, "%s/%s cannot be written: %s", request->folder->path, file_name, strerror(errno));
     keep->mib = config->run.record_mib;
     keep->recorder =
         recorder_begin(keep->own ? keep->own : request->record, segment, (uint64_t)config->run.record_mib << 20);

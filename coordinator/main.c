@@ -148,7 +148,7 @@ static enum exit_status run_prepared(const struct options *options, struct prepa
 {
     const struct run_request request = {
         .plan = &prepared->plan,
-        .folder = prepared->folder,
+        .folder = &prepared->folder,
         .data = data->descriptor,
         .from = prepared->from.manifest.stage_count > 0 ? &prepared->from : NULL,
         .config = options->config,
@@ -163,9 +163,9 @@ static enum exit_status run_prepared(const struct options *options, struct prepa
     };
 
     json_t *report = plan_to_json(prepared);
+    if (request.from)
+        resume_print(request.out, request.from, &prepared->folder, &prepared->plan, options->config);
     if (!options->quiet) {
-        if (request.from)
-            resume_print(request.out, request.from, &prepared->plan);
         print_plan(request.out, prepared);
         fputc('\n', request.out);
         fflush(request.out);

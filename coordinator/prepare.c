@@ -3,11 +3,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zlib.h>
 
+#include "coordinator/new_run.h"
 #include "coordinator/probe.h"
 #include "coordinator/resume.h"
 #include "coordinator/room.h"
-#include "coordinator/run_folder.h"
+
+/* Both images and labels, to the checksum of what came before. */
+static uint32_t add_samples(uint32_t crc, const struct samples *samples)
+{
+    const size_t count = (size_t)samples->count;
+
+    crc = (uint32_t)crc32_z(crc, samples->images, count * shape_size(samples->shape));
+    return (uint32_t)crc32_z(crc, samples->labels, count);
+}
 
 /* Reads the whole data set, so that what is damaged is found before anything starts, and leaves it in `data` if runs
  * will follow. */
@@ -26,6 +36,7 @@ static int read_data(struct data_facts *facts, struct shared_data *data, const s
     facts->train_count = dataset->train.count;
     facts->test_count = dataset->test.count;
     facts->shape = dataset->train.shape;
+    facts->crc32 = add_samples(add_samples(0, &dataset->train), &dataset->test);
     if (!data) {
         dataset_close(dataset);
         return 0;
@@ -58,12 +69,10 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
         return -1;
     if (preparation->depth != PREPARE_RUN)
         return 0;
-    if (!preparation->resume)
-        return run_folder_create(prepared->folder, &config, mistakes);
-    if (resume_open(&prepared->from, preparation->resume, &config, &facts, mistakes))
-        return -1;
-    memcpy(prepared->folder, prepared->from.run_folder, sizeof(prepared->folder));
-    return 0;
+    /* The folder is locked before anything in it is read, and until the run has ended. */
+    return preparation->resume
+               ? resume_open(&prepared->from, &prepared->folder, preparation->resume, &config, &facts, mistakes)
+               : new_run_create(&prepared->folder, &config, mistakes);
 }
 
 static int finish(struct prepared *prepared, const struct preparation *preparation, struct error *error)
@@ -107,7 +116,7 @@ enum exit_status prepare(struct prepared *prepared, const struct preparation *pr
     struct error error;
 
     prepared->network = NULL;
-    prepared->folder[0] = '\0';
+    prepared->folder.descriptor = -1;
     prepared->from.manifest = (struct manifest){.stage_count = 0};
     if (begin(prepared, preparation, &mistakes))
         return refuse(prepared, &mistakes);
@@ -136,6 +145,5 @@ void prepared_release(struct prepared *prepared)
 {
     network_destroy(prepared->network);
     set_release(&prepared->from);
-    if (prepared->folder[0] != '\0')
-        run_folder_discard(prepared->folder);
+    run_folder_close(&prepared->folder);
 }

@@ -31,9 +31,9 @@ struct preparation {
 struct prepared {
     struct plan plan; /* with PREPARE_SCHEDULE only what plan_begin fills */
     struct network *network;
-    struct devices devices;       /* likewise not with PREPARE_SCHEDULE */
-    char folder[CONFIG_PATH_MAX]; /* PREPARE_RUN: the run's, made */
-    struct checkpoint_set from;   /* where it resumes; without stages if it does not */
+    struct devices devices;     /* likewise not with PREPARE_SCHEDULE */
+    struct run_folder folder;   /* PREPARE_RUN: the run's, open */
+    struct checkpoint_set from; /* where it resumes; without stages if it does not */
 };
 
 /* Says on stderr what is wrong: EXIT_USAGE if the user can mend it in the config, the data or the folders,

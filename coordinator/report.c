@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "checkpoint/checkpoint.h"
 #include "coordinator/progress.h"
 #include "coordinator/show_plan.h"
 
@@ -362,6 +363,15 @@ static json_t *communication_json(const struct segment *segment, const struct ou
     /* clang-format on */
 }
 
+/* The path of the checkpoint; null if the run began anew. */
+static json_t *resumed_json(const struct segment_header *header)
+{
+    char path[2 * CONFIG_PATH_MAX + sizeof(CHECKPOINTS_FOLDER) + 2];
+
+    snprintf(path, sizeof(path), "%s/" CHECKPOINTS_FOLDER "/%s", header->run_folder, header->start.set);
+    return header->start.set[0] ? text_json(path) : json_null();
+}
+
 void report_add_failure(json_t *plan, const struct error *error)
 {
     json_object_set_new(plan, "result", json_string(state_name(RUN_FAILED)));
@@ -385,7 +395,7 @@ int report_add_json(json_t *plan, const struct segment *segment, const struct ou
                                 "images_per_second", real_json(images_per_second(header)),
                                 "telemetry_records_lost", (json_int_t)outcome->records_lost,
                                 "checkpoints",
-                                "resumed_from", header->start.set[0] ? text_json(header->start.set) : json_null(),
+                                "resumed_from", resumed_json(header),
                                 "written", outcome->checkpoints_written,
                                 "failed", outcome->checkpoints_failed,
                                 "communication", communication_json(segment, outcome),

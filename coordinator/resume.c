@@ -9,33 +9,65 @@
 
 /* Other values would make other tensors, or other mini-batches of an epoch. All other keys may change. */
 static const char *const must_agree[] = {
-    "run.seed", "model.arch", "model.classes", "data.set", "data.batch", "data.limit", "data.last_batch",
+    "run.seed", "model.arch", "model.classes", "data.set", "data.batch", "data.limit", "data.last_batch", NULL,
 };
+
+/* Where the run lies; that is said anyway. */
+static const char *const where_it_lies[] = {"run.name", "run.output", NULL};
 
 static void format_value(const struct config_value *value, char *text, size_t size)
 {
-    if (value->type == CONFIG_INTEGER)
+    switch (value->type) {
+    case CONFIG_INTEGER:
         snprintf(text, size, "%lld", (long long)value->integer);
-    else
-        snprintf(text, size, "%s", value->text);
+        break;
+    case CONFIG_REAL:
+        snprintf(text, size, "%.12g", value->real);
+        break;
+    case CONFIG_BOOLEAN:
+        snprintf(text, size, "%s", value->boolean ? "yes" : "no");
+        break;
+    case CONFIG_TEXT:
+        snprintf(text, size, "%s", value->text[0] ? value->text : "(none)");
+        break;
+    }
 }
 
-static void check_key(const char *name, const struct config *made_with, const struct config *config,
-                      struct config_mistakes *mistakes)
+/* A key's value in two configs. */
+struct difference {
+    char key[2 * CONFIG_NAME_MAX + 2], was[CONFIG_PATH_MAX], is[CONFIG_PATH_MAX];
+};
+
+/* Of the key at this index. False if there is no such key; *differs tells whether it has changed. */
+static bool compare_key(struct difference *difference, const struct config *made_with, const struct config *config,
+                        int index, bool *differs)
 {
     struct config_value made, given;
-    char key[2 * CONFIG_NAME_MAX + 2], was[CONFIG_PATH_MAX], is[CONFIG_PATH_MAX];
 
-    for (int i = 0; config_get(config, i, &given); i++) {
-        snprintf(key, sizeof(key), "%s.%s", given.section, given.key);
-        if (strcmp(key, name) != 0)
-            continue;
-        config_get(made_with, i, &made);
-        format_value(&made, was, sizeof(was));
-        format_value(&given, is, sizeof(is));
-        if (strcmp(was, is) != 0)
-            config_mistake(mistakes, name, "%s, but the checkpoint was made with %s", is, was);
-    }
+    if (!config_get(made_with, index, &made) || !config_get(config, index, &given))
+        return false;
+    snprintf(difference->key, sizeof(difference->key), "%s.%s", given.section, given.key);
+    format_value(&made, difference->was, sizeof(difference->was));
+    format_value(&given, difference->is, sizeof(difference->is));
+    *differs = strcmp(difference->was, difference->is) != 0;
+    return true;
+}
+
+static bool is_among(const char *key, const char *const *keys)
+{
+    while (*keys && strcmp(*keys, key) != 0)
+        keys++;
+    return *keys != NULL;
+}
+
+static void check_keys(const struct config *made_with, const struct config *config, struct config_mistakes *mistakes)
+{
+    struct difference key;
+    bool differs;
+
+    for (int i = 0; compare_key(&key, made_with, config, i, &differs); i++)
+        if (differs && is_among(key.key, must_agree))
+            config_mistake(mistakes, key.key, "%s, but the checkpoint was made with %s", key.is, key.was);
 }
 
 static int check(const struct checkpoint_set *set, const struct config *config, const struct data_facts *data,
@@ -44,14 +76,16 @@ static int check(const struct checkpoint_set *set, const struct config *config, 
     const struct manifest *manifest = &set->manifest;
     const struct shape a = manifest->shape, b = data->shape;
 
-    for (size_t i = 0; i < sizeof(must_agree) / sizeof(must_agree[0]); i++)
-        check_key(must_agree[i], &manifest->config, config, mistakes);
+    check_keys(&manifest->config, config, mistakes);
     if (a.height != b.height || a.width != b.width || a.channels != b.channels)
         config_mistake(mistakes, "data.set", "its images are %d x %d x %d, those of the checkpoint %d x %d x %d",
                        b.height, b.width, b.channels, a.height, a.width, a.channels);
     if (manifest->train_count != data->train_count)
         config_mistake(mistakes, "data.set", "it has %d training images, the checkpoint was made with %d",
                        data->train_count, manifest->train_count);
+    else if (mistakes->count == 0 && manifest->data_crc32 != data->crc32)
+        config_mistake(mistakes, config->data.dir[0] ? "data.dir" : "data.set",
+                       "its images or labels are others than those that the checkpoint was made with");
     if (manifest->epoch_count > config->run.epochs || manifest->epoch > config->run.epochs)
         config_mistake(mistakes, "run.epochs", "%d, but the checkpoint is of epoch %d", config->run.epochs,
                        manifest->epoch);
@@ -65,83 +99,109 @@ static bool is_folder(const char *path)
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-static bool has_checkpoint(const char *run_folder)
+static bool has_checkpoint(const struct run_folder *folder)
 {
-    struct set_place *places;
-    const int count = sets_list(run_folder, &places);
+    struct set_place *sets;
+    const int count = sets_list(folder, &sets);
     bool found = false;
 
     for (int i = 0; i < count && !found; i++)
-        found = set_is_complete(run_folder, places[i].name);
-    free(places);
+        found = set_is_complete(folder, sets[i].name);
+    free(sets);
     return found;
 }
 
-/* Names that run_folder_create gives: "resnet-20250131-235959", perhaps with "-2" behind it. */
-static bool is_run_of(const char *name, const char *config_path)
+/* Whether the folder is that of a run that has saved anything, was started with the config file (NULL: any), and last of
+ * those seen before. */
+static bool is_newest(const char *path, const char *config, struct run_facts *newest)
 {
-    const char *slash = strrchr(config_path, '/'), *file = slash ? slash + 1 : config_path;
-    const size_t stem = strcspn(file, ".") > 32 ? 32 : strcspn(file, ".");
-    int date, time;
+    struct run_folder folder;
+    struct error ignored;
+    bool is;
 
-    return strncmp(name, file, stem) == 0 && sscanf(name + stem, "-%8d-%6d", &date, &time) == 2;
+    if (run_folder_look(&folder, path, &ignored))
+        return false;
+    is = folder.facts.started_ns > newest->started_ns && (!config || run_facts_match(&folder.facts, config)) &&
+         has_checkpoint(&folder);
+    if (is)
+        *newest = folder.facts;
+    run_folder_close(&folder);
+    return is;
 }
 
-/* The newest by name, which holds the time. */
+/* The run of that name, or the one of that config file that was started last. */
 static int find_run(char folder[CONFIG_PATH_MAX], const struct config *config, struct config_mistakes *mistakes)
 {
-    char path[CONFIG_PATH_MAX + 256], newest[256] = "";
-    const struct dirent *entry;
+    const char *name = config->run.name[0] ? config->run.name : NULL;
+    struct run_facts newest = {.started_ns = INT64_MIN};
     DIR *directory = opendir(config->run.output);
+    const struct dirent *entry;
+    char path[CONFIG_PATH_MAX];
 
-    while (directory && (entry = readdir(directory))) {
-        snprintf(path, sizeof(path), "%s/%s", config->run.output, entry->d_name);
-        if ((config->run.name[0] ? strcmp(entry->d_name, config->run.name) == 0
-                                 : is_run_of(entry->d_name, mistakes->path)) &&
-            strverscmp(entry->d_name, newest) > 0 && has_checkpoint(path))
-            snprintf(newest, sizeof(newest), "%s", entry->d_name);
-    }
+    folder[0] = '\0';
+    while (directory && (entry = readdir(directory)))
+        if (entry->d_name[0] != '.' && (!name || strcmp(entry->d_name, name) == 0) &&
+            snprintf(path, sizeof(path), "%s/%s", config->run.output, entry->d_name) < (int)sizeof(path) &&
+            is_newest(path, name ? NULL : mistakes->path, &newest))
+            memcpy(folder, path, sizeof(path));
     if (directory)
         closedir(directory);
-    if (newest[0] && snprintf(folder, CONFIG_PATH_MAX, "%s/%s", config->run.output, newest) < CONFIG_PATH_MAX)
+    if (folder[0])
         return 0;
     config_mistake(mistakes, "run.output",
-                   "no run of this config in %s has a complete checkpoint; give its folder, "
-                   "--resume=DIR",
+                   "no run of this config in %s has a complete checkpoint; give its folder, --resume=DIR",
                    config->run.output);
     return -1;
 }
 
-static int open_set(struct checkpoint_set *set, const char *where, struct config_mistakes *mistakes)
+/* The folder of the run, and the set in it; "": the newest. */
+static int find_set(const char *where, char folder[CONFIG_PATH_MAX], char name[CHECKPOINT_NAME_MAX],
+                    struct error *error)
 {
-    char checkpoints[CHECKPOINT_PATH_MAX];
+    char checkpoints[CONFIG_PATH_MAX + sizeof(CHECKPOINTS_FOLDER)];
+
+    name[0] = '\0';
+    if (snprintf(folder, CONFIG_PATH_MAX, "%s", where) >= CONFIG_PATH_MAX)
+        return error_set(error, "%s: the path is longer than %d characters", where, CONFIG_PATH_MAX - 1);
+    snprintf(checkpoints, sizeof(checkpoints), "%s/" CHECKPOINTS_FOLDER, where);
+    return is_folder(checkpoints) ? 0 : set_split_path(where, folder, name, error);
+}
+
+/* Nothing in the folder is read before it is locked. */
+static int open_set(struct checkpoint_set *set, struct run_folder *folder, const char *where, struct error *error)
+{
+    char path[CONFIG_PATH_MAX], name[CHECKPOINT_NAME_MAX];
+    int failed;
+
+    if (find_set(where, path, name, error) || run_folder_open(folder, path, error))
+        return -1;
+    failed = name[0] ? set_open(set, folder, name, error) : set_open_newest(set, folder, error);
+    if (failed)
+        run_folder_close(folder);
+    return failed;
+}
+
+int resume_open(struct checkpoint_set *set, struct run_folder *folder, const char *where, const struct config *config,
+                const struct data_facts *data, struct config_mistakes *mistakes)
+{
+    char found[CONFIG_PATH_MAX];
     struct error error;
 
-    snprintf(checkpoints, sizeof(checkpoints), "%s/" CHECKPOINTS_FOLDER, where);
-    if (!(is_folder(checkpoints) ? set_open_newest(set, where, &error) : set_open(set, where, &error)))
+    if (!where[0] && find_run(found, config, mistakes))
+        return -1;
+    if (open_set(set, folder, where[0] ? where : found, &error)) {
+        config_mistake(mistakes, "", "--resume: %s", error.text);
+        return -1;
+    }
+    if (check(set, config, data, mistakes) == 0)
         return 0;
-    config_mistake(mistakes, "", "--resume: %s", error.text);
+    set_release(set);
+    run_folder_close(folder);
     return -1;
 }
 
-int resume_open(struct checkpoint_set *set, const char *where, const struct config *config,
-                const struct data_facts *data, struct config_mistakes *mistakes)
-{
-    char folder[CONFIG_PATH_MAX];
-
-    if (!where[0] && find_run(folder, config, mistakes))
-        return -1;
-    if (open_set(set, where[0] ? where : folder, mistakes))
-        return -1;
-    if (check(set, config, data, mistakes)) {
-        set_release(set);
-        return -1;
-    }
-    return 0;
-}
-
 /* What keeps a run from going on as if it had never been interrupted; "" if nothing does, or nobody would expect it. */
-static const char *difference(const struct manifest *manifest, const struct plan *plan)
+static const char *inexactness(const struct manifest *manifest, const struct plan *plan)
 {
     if (!checkpoints_exact(manifest, plan))
         return "; not bit for bit, as the pipeline is filled anew";
@@ -150,18 +210,31 @@ static const char *difference(const struct manifest *manifest, const struct plan
     return "";
 }
 
-void resume_print(FILE *out, const struct checkpoint_set *set, const struct plan *plan)
+static void print_changes(FILE *out, const struct config *made_with, const struct config *config)
+{
+    struct difference key;
+    bool differs;
+
+    for (int i = 0; compare_key(&key, made_with, config, i, &differs); i++)
+        if (differs && !is_among(key.key, where_it_lies))
+            fprintf(out, "  %s = %s, before %s\n", key.key, key.is, key.was);
+}
+
+void resume_print(FILE *out, const struct checkpoint_set *set, const struct run_folder *folder, const struct plan *plan,
+                  const char *config)
 {
     const struct manifest *manifest = &set->manifest;
     const int epochs = plan->config.run.epochs;
 
-    fprintf(out, "resuming %s from %s: ", set->run_folder, set->name);
-    if (manifest->minibatch < manifest->minibatches_per_epoch)
+    fprintf(out, "resuming %s from %s: ", folder->path, set->name);
+    if (!manifest_is_whole(manifest))
         fprintf(out, "epoch %d of %d goes on after mini-batch %d of %d%s", manifest->epoch, epochs, manifest->minibatch,
-                manifest->minibatches_per_epoch, difference(manifest, plan));
+                manifest->minibatches_per_epoch, inexactness(manifest, plan));
     else
         fprintf(out, "%d of %d epochs are trained%s%s", manifest->epoch, epochs,
-                manifest->epoch_count < manifest->epoch ? ", the last is yet to be tested" : "",
-                difference(manifest, plan));
+                !manifest_is_tested(manifest) ? ", the last is yet to be tested" : "", inexactness(manifest, plan));
     fputc('\n', out);
+    if (!run_facts_match(&folder->facts, config))
+        fprintf(out, "  config file %s, before %s\n", config, folder->facts.config);
+    print_changes(out, &manifest->config, &plan->config);
 }

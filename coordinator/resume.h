@@ -4,13 +4,15 @@
 
 #include "checkpoint/sets.h"
 
-/* Opens what `--resume=where` means: one set, or the newest of a run folder; "": the newest of the config's newest run
- * folder that has one, <run.output>/<run.name> or, if the run has no name, <run.output>/<the config file's and a time>.
- * What is wrong goes to `mistakes`, a line for each key with which training could not go on. */
-int resume_open(struct checkpoint_set *set, const char *where, const struct config *config,
+/* Opens what `--resume=where` means, and its run folder: one set, or the newest of a run folder; "": the newest of the
+ * config's last run that has one, <run.output>/<run.name> or, if the run has no name, the last one in <run.output> that
+ * was started with this config file. What is wrong goes to `mistakes`, a line for each key with which training could not
+ * go on; then neither is open. */
+int resume_open(struct checkpoint_set *set, struct run_folder *folder, const char *where, const struct config *config,
                 const struct data_facts *data, struct config_mistakes *mistakes);
 
-/* One line on what is resumed, and from where. */
-void resume_print(FILE *out, const struct checkpoint_set *set, const struct plan *plan);
+/* What is resumed, and from where; and a line for each key that has changed since, and for the config file. */
+void resume_print(FILE *out, const struct checkpoint_set *set, const struct run_folder *folder, const struct plan *plan,
+                  const char *config);
 
 #endif

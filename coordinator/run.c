@@ -1,6 +1,5 @@
 #include "coordinator/run.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <string.h>
@@ -13,9 +12,7 @@
 #include "coordinator/process.h"
 #include "coordinator/progress.h"
 #include "coordinator/report.h"
-#include "coordinator/result_file.h"
 #include "coordinator/room.h"
-#include "coordinator/run_folder.h"
 #include "coordinator/trace.h"
 #include "coordinator/watchdog.h"
 #include "telemetry/controls.h"
@@ -138,6 +135,7 @@ static bool all_ready(const struct run *run)
 static void go(struct run *run)
 {
     run->going = true;
+    checkpoints_started(&run->checkpoints);
     run->outcome.start_ns = clock_now_ns();
     watchdog_begin(&run->watchdog, run->request->plan->config.run.stall_seconds, run->outcome.start_ns);
     progress_begin(&run->progress, run->segment.header, run->request->quiet ? NULL : run->request->out,
@@ -307,22 +305,20 @@ static void lose(struct run *run, const struct error *error)
 static void write_results(struct run *run, json_t *json)
 {
     const struct run_request *request = run->request;
-    char path[CONFIG_PATH_MAX + 16];
     struct error error;
 
     if (request->trace && trace_end(&run->trace)) {
         error_set(&error, "the trace could not be written to its end");
         lose(run, &error);
     }
-    snprintf(path, sizeof(path), "%s/report.json", request->folder);
     if (report_add_json(json, &run->segment, &run->outcome)) {
         error_set(&error, "out of memory for the report");
         lose(run, &error);
     }
-    if (result_file_write(path, json, &error))
+    if (run_folder_write(request->folder, "report.json", json, &error))
         lose(run, &error);
     else if (run->outcome.state != RUN_FAILED && !request->label)
-        fprintf(request->out, "report: %s\n", path);
+        fprintf(request->out, "report: %s/report.json\n", request->folder->path);
 }
 
 static enum exit_status report(struct run *run, json_t *json)
@@ -356,7 +352,7 @@ static void say_how_to_continue(const struct run *run)
         shell_word(request->out, request->overrides[i]);
     }
     fputs(" --resume=", request->out);
-    shell_word(request->out, request->folder);
+    shell_word(request->out, request->folder->path);
     fputc('\n', request->out);
 }
 
@@ -364,8 +360,8 @@ static int attempt(struct run *run, struct checkpoint_set *from, struct error *e
 {
     const struct run_request *request = run->request;
 
-    if (room_check(request->plan, error) ||
-        segment_create(&run->segment, request->plan, rings_bytes, request->folder, error))
+    if (room_check(request->plan, error) || run_folder_start(request->folder, request->config, error) ||
+        segment_create(&run->segment, request->plan, rings_bytes, request->folder->path, error))
         return -1;
     run->drain.segment = &run->segment;
     checkpoints_begin(&run->checkpoints, &run->segment, request->folder, from);
@@ -404,26 +400,25 @@ static bool begin_again(struct run *run, struct checkpoint_set *set, struct chec
             restarts, allowed);
     checkpoints_end(&run->checkpoints);
     segment_close(&run->segment);
-    *run = (struct run){
-        .request = request, .outcome = {.folder = request->folder, .restarts = restarts}, .trace = trace, .lost = lost};
+    *run = (struct run){.request = request,
+                        .outcome = {.folder = request->folder->path, .restarts = restarts},
+                        .trace = trace,
+                        .lost = lost};
     return true;
 }
 
 enum exit_status run_execute(const struct run_request *request, json_t *json)
 {
-    struct run run = {.request = request, .outcome = {.folder = request->folder}};
+    struct run run = {.request = request, .outcome = {.folder = request->folder->path}};
     struct checkpoint_set *from = request->from, set = {.manifest = {.stage_count = 0}};
     enum exit_status status;
     struct error error;
 
-    const int lock = run_folder_lock(request->folder, &error);
     do {
-        if (lock < 0 || attempt(&run, from, &error)) {
+        if (attempt(&run, from, &error)) {
             say_failed(request, &error);
             report_add_failure(json, &error);
             set_release(&set);
-            if (lock >= 0)
-                close(lock);
             return EXIT_FAILED;
         }
     } while (begin_again(&run, &set, &from));
@@ -431,6 +426,5 @@ enum exit_status run_execute(const struct run_request *request, json_t *json)
     say_how_to_continue(&run);
     checkpoints_end(&run.checkpoints);
     segment_close(&run.segment);
-    close(lock);
     return status;
 }

@@ -68,7 +68,7 @@ int save_restore(struct stage *stage, struct error *error)
     strcpy(groups[2].prefix, momentum_prefix);
     weights_renumber(stage->weights, start->updates);
     atomic_store(&stage->block->applied, start->updates);
-    return checkpoint_read(start->set, start->files, &stage->tensors, groups,
+    return checkpoint_read(stage->header->folder, start->set, start->files, &stage->tensors, groups,
                            copies.momentum && start->momentum ? 3 : 2, error) ||
            save_copy(stage, &arrays, &copies, error);
 }
@@ -104,11 +104,11 @@ int save_restore_version(struct stage *stage, int version, float *floats, struct
     if (version != start->updates && !is_among(&stage->phase.restored, version))
         return 0;
     if (version == start->updates) {
-        failed = checkpoint_read(start->set, start->files, &stage->tensors, &group, 1, error);
+        failed = checkpoint_read(stage->header->folder, start->set, start->files, &stage->tensors, &group, 1, error);
     } else {
         snprintf(group.prefix, sizeof(group.prefix), "version.%d.", version);
         checkpoint_file_name(stage->index, version, file);
-        failed = checkpoint_read_file(start->set, file, &stage->tensors, &group, 1, error);
+        failed = checkpoint_read_file(stage->header->folder, start->set, file, &stage->tensors, &group, 1, error);
     }
     if (failed)
         return -1;
@@ -128,9 +128,9 @@ static void write_file(struct stage *stage, struct saved_file *saved, int epoch,
     telemetry_activity(stage, ACTIVITY_SAVE, WAIT_NONE, NULL);
     checkpoint_set_name(epoch, whole ? 0 : minibatch, set);
     checkpoint_file_name(stage->index, version, file);
-    failed =
-        copied ? EIO
-               : checkpoint_write(stage->header->run_folder, set, file, &stage->tensors, groups, group_count, &written);
+    failed = copied
+                 ? EIO
+                 : checkpoint_write(stage->header->folder, set, file, &stage->tensors, groups, group_count, &written);
     saved->number = version < 0 ? minibatch : version;
     saved->bytes = written.bytes;
     saved->crc32 = written.crc32;

@@ -17,17 +17,23 @@
 enum { EPOCHS = 2 };
 
 static char folder[64];
+static struct run_folder run_folder;
 
 static void set_up(void)
 {
+    struct error error;
+    bool taken;
+
     strcpy(folder, "/tmp/tp-test-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
+    ck_assert_msg(!run_folder_make(&run_folder, folder, NULL, &taken, &error), "%s", error.text);
 }
 
 static void tear_down(void)
 {
     char command[128];
 
+    run_folder_close(&run_folder);
     snprintf(command, sizeof(command), "rm -rf %s", folder);
     ck_assert_int_eq(system(command), 0);
 }
@@ -93,7 +99,7 @@ static struct result run(struct settings *settings, struct checkpoint_set *from,
     static struct pipeline pipeline;
     struct result result;
 
-    pipeline_create_in(&pipeline, settings_list(settings), folder, from);
+    pipeline_create_in(&pipeline, settings_list(settings), &run_folder, from);
     atomic_store(&pipeline.segment.header->stopped_at, stop);
     pipeline_start(&pipeline);
     pipeline_wait(&pipeline, 0);
@@ -108,7 +114,7 @@ static struct checkpoint_set newest(void)
     struct checkpoint_set set;
     struct error error;
 
-    ck_assert_msg(!set_open_newest(&set, folder, &error), "%s", error.text);
+    ck_assert_msg(!set_open_newest(&set, &run_folder, &error), "%s", error.text);
     return set;
 }
 
@@ -184,7 +190,7 @@ START_TEST(a_stop_may_come_at_any_moment)
 
     tear_down();
     set_up();
-    pipeline_create_in(&pipeline, settings_list(&settings), folder, NULL);
+    pipeline_create_in(&pipeline, settings_list(&settings), &run_folder, NULL);
     struct segment_header *header = pipeline.segment.header;
     header->interactive = true;
     atomic_store(&segment_controls(&pipeline.segment)->ops_allowed[0], ops);
@@ -217,7 +223,7 @@ START_TEST(another_partition_begins_with_the_weights_that_were_saved)
 
     ck_assert_int_eq(set.manifest.minibatch, 3);
     settings = settings_for(_i < 2 ? "gpipe" : "timeprest", "resnet8", others[_i / 2], 2);
-    pipeline_create_in(&pipeline, settings_list(&settings), folder, &set);
+    pipeline_create_in(&pipeline, settings_list(&settings), &run_folder, &set);
     weights = pipeline_weights(&pipeline);
     ck_assert_same("weights", weights, saved.weights, saved.parameters);
     for (int s = 0; s < pipeline.plan.stage_count; s++)
@@ -336,7 +342,7 @@ START_TEST(files_have_names_and_layouts_of_pytorch)
     struct error error;
     size_t size;
 
-    pipeline_create_in(&pipeline, settings_list(&settings), folder, NULL);
+    pipeline_create_in(&pipeline, settings_list(&settings), &run_folder, NULL);
     pipeline_start(&pipeline);
     pipeline_wait(&pipeline, 0);
     snprintf(path, sizeof(path), "%s/checkpoints/epoch-0002/stage-1.safetensors", folder);
@@ -396,7 +402,7 @@ START_TEST(the_newest_and_the_best_are_kept)
     settings_set(&settings, "run.epochs", "6");
     settings_number(&settings, "checkpoints.keep", 1 + _i);
     settings_set(&settings, "train.lr", "0.03");
-    pipeline_create_in(&pipeline, settings_list(&settings), folder, NULL);
+    pipeline_create_in(&pipeline, settings_list(&settings), &run_folder, NULL);
     pipeline_start(&pipeline);
     pipeline_wait(&pipeline, 0);
     for (int e = 2; e <= 6; e++)
@@ -457,18 +463,16 @@ START_TEST(a_damaged_set_gives_way_to_an_older_one)
     struct settings settings = settings_for("timeprest", "mlp", 2, 2);
     struct checkpoint_set set;
     struct error error;
-    char path[256];
 
     run_discarded(&settings, NULL, UINT64_MAX);
     damage(damages[_i].file, damages[_i].offset, damages[_i].cut);
-    snprintf(path, sizeof(path), "%s/checkpoints/epoch-0002", folder);
-    ck_assert_int_eq(set_open(&set, path, &error), -1);
+    ck_assert_int_eq(set_open(&set, &run_folder, "epoch-0002", &error), -1);
     ck_assert_msg(strstr(error.text, damages[_i].message) && !strchr(error.text, '\n'), "%s", error.text);
     set = newest();
     ck_assert_str_eq(set.name, "epoch-0001");
     set_release(&set);
     damage("epoch-0001/stage-2.safetensors", 5000, true);
-    ck_assert_int_eq(set_open_newest(&set, folder, &error), -1);
+    ck_assert_int_eq(set_open_newest(&set, &run_folder, &error), -1);
 }
 END_TEST
 
@@ -496,7 +500,7 @@ START_TEST(a_set_that_cannot_be_written_costs_only_itself)
     ck_assert_int_eq(mkdir(path, 0777), 0);
     snprintf(path, sizeof(path), "%s/checkpoints/epoch-0001", folder);
     fclose(fopen(path, "w"));
-    pipeline_create_in(&pipeline, settings_list(&settings), folder, NULL);
+    pipeline_create_in(&pipeline, settings_list(&settings), &run_folder, NULL);
     pipeline_start(&pipeline);
     pipeline_wait(&pipeline, 0);
     ck_assert_int_eq(pipeline.checkpoints.failed, 1);

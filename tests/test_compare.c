@@ -472,7 +472,7 @@ START_TEST(a_name_that_is_taken_is_refused)
 {
     ck_assert_int_eq(program_run(&program, "compare @ --systems naive --set run.name=x --quiet"), 0);
     ck_assert_int_eq(program_run(&program, "compare @ --systems gpipe,naive --set run.name=x --quiet"), 2);
-    ck_assert_ptr_nonnull(strstr(program_text(&program, "err"), "runs/x/naive holds the report of an earlier run"));
+    ck_assert_ptr_nonnull(strstr(program_text(&program, "err"), "runs/x holds an earlier comparison"));
     ck_assert(!program_has(&program, "runs/x/gpipe"));
 }
 END_TEST

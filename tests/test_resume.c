@@ -74,7 +74,7 @@ START_TEST(interrupted_runs_go_on)
     /* Two runs in one folder would spoil each other's checkpoints. */
     ck_assert_int_eq(kill(child, SIGSTOP), 0);
     if (program_has(&program, "runs/stopped/checkpoints/epoch-0001/manifest.json")) {
-        ck_assert_int_eq(program_run(&program, words("stopped", "--resume")), 1);
+        ck_assert_int_eq(program_run(&program, words("stopped", "--resume")), 2);
         assert_says("err", "runs/stopped is in use by a run that has not ended yet");
     }
     kill(child, SIGCONT);
@@ -125,7 +125,7 @@ START_TEST(what_must_agree_is_checked)
         {"--set model.arch=resnet8", "model.arch: resnet8, but the checkpoint was made with mlp"},
         {"--epochs 1", "run.epochs: 1, but the checkpoint is of epoch 2"},
         {"--resume=~/nowhere", "--resume: "},
-        {"--resume=~/runs/made/checkpoints/epoch-0009", "epoch-0009: No such file"},
+        {"--resume=~/runs/made/checkpoints/epoch-0009", "epoch-0009 cannot be opened: No such file"},
         {"--set run.name=other", "has a complete checkpoint; give its folder, --resume=DIR"},
     };
     char more[256];

@@ -204,10 +204,14 @@ static void check_resumed(const struct trial *trial)
 {
     char again[WORDS_MAX + 160], runs[128];
     struct checkpoint_set set;
+    struct run_folder folder;
     struct error error;
 
     snprintf(runs, sizeof(runs), "%s/runs/killed", program.folder);
-    if (set_open_newest(&set, runs, &error))
+    ck_assert_msg(!run_folder_look(&folder, runs, &error), "%s", error.text);
+    const int none = set_open_newest(&set, &folder, &error);
+    run_folder_close(&folder);
+    if (none)
         return;
     set_release(&set);
     snprintf(again, sizeof(again), "%s --resume=%s", words(trial, "killed"), runs);

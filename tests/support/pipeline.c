@@ -9,10 +9,12 @@
 
 void pipeline_create(struct pipeline *pipeline, const char *const *overrides)
 {
-    pipeline_create_in(pipeline, overrides, "", NULL);
+    static const struct run_folder none = {.descriptor = -1};
+
+    pipeline_create_in(pipeline, overrides, &none, NULL);
 }
 
-void pipeline_create_in(struct pipeline *pipeline, const char *const *overrides, const char *folder,
+void pipeline_create_in(struct pipeline *pipeline, const char *const *overrides, const struct run_folder *folder,
                         struct checkpoint_set *from)
 {
     struct error error;
@@ -20,12 +22,13 @@ void pipeline_create_in(struct pipeline *pipeline, const char *const *overrides,
     memset(pipeline, 0, sizeof(*pipeline));
     planned(&pipeline->plan, &pipeline->network, overrides, true);
     ck_assert_msg(!segment_create_private(&pipeline->segment, &pipeline->plan, rings_bytes, &error), "%s", error.text);
-    snprintf(pipeline->segment.header->run_folder, CONFIG_PATH_MAX, "%s", folder);
-    checkpoints_begin(&pipeline->checkpoints, &pipeline->segment, pipeline->segment.header->run_folder, from);
+    snprintf(pipeline->segment.header->run_folder, CONFIG_PATH_MAX, "%s", folder->path);
+    checkpoints_begin(&pipeline->checkpoints, &pipeline->segment, folder, from);
     for (int s = 1; s <= pipeline->plan.stage_count; s++)
         ck_assert_msg(!stage_create(&pipeline->stages[s - 1], &pipeline->segment, s, &error), "%s", error.text);
     for (int s = 1; s <= pipeline->plan.stage_count; s++)
         ck_assert_msg(!stage_connect(pipeline->stages[s - 1], &error), "%s", error.text);
+    checkpoints_started(&pipeline->checkpoints);
 }
 
 static void *run_stage(void *context)

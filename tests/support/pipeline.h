@@ -27,7 +27,7 @@ void pipeline_create(struct pipeline *pipeline, const char *const *overrides);
 
 /* The same with a run folder, in which checkpoints are saved; and it begins with one of them, or NULL. pipeline_wait
  * completes the sets. */
-void pipeline_create_in(struct pipeline *pipeline, const char *const *overrides, const char *folder,
+void pipeline_create_in(struct pipeline *pipeline, const char *const *overrides, const struct run_folder *folder,
                         struct checkpoint_set *from);
 
 /* Starts the stages' threads; waits for their end. pipeline_wait fails the test unless every stage returned `result`. */
