@@ -344,6 +344,14 @@ const struct layer *compute_output_not_finite(const struct compute *compute, con
     return NULL;
 }
 
+bool compute_input_is_finite(const struct compute *compute, const struct slot_tensors *tensors, int first, int count)
+{
+    const int start = first_row(compute, tensors, first), rows = first_row(compute, tensors, first + count) - start;
+
+    return all_finite(compute, tensor_at(compute, tensors, layer_at(compute, 0)->input, start, false),
+                      (size_t)rows * shape_size(layer_at(compute, 0)->in));
+}
+
 const struct layer *compute_weights_not_finite(const struct compute *compute, const float *weights)
 {
     for (int l = 0; l < compute->slice.layer_count; l++) {
@@ -351,6 +359,17 @@ const struct layer *compute_weights_not_finite(const struct compute *compute, co
 
         if (!all_finite(compute, weights + layer->parameter_offset - compute->slice.parameter_offset,
                         layer->parameters))
+            return layer;
+    }
+    return NULL;
+}
+
+const struct layer *compute_state_not_finite(const struct compute *compute, const float *state)
+{
+    for (int l = 0; l < compute->slice.layer_count; l++) {
+        const struct layer *layer = layer_at(compute, l);
+
+        if (!all_finite(compute, state + layer->state_offset - compute->slice.state_offset, layer->state))
             return layer;
     }
     return NULL;

@@ -48,10 +48,13 @@ int compute_loss(struct compute *compute, const struct slot_tensors *tensors, in
                  const uint8_t *labels, bool differentiate, struct loss_result *result, struct error *error);
 
 /* The first of the stage's layers whose output, in the forward of these micro-batches or its repetition, holds a number
- * that is not finite; whose weights do. NULL: none. */
+ * that is not finite; whose weights do; whose running statistics do. NULL: none. And whether
+ * the first layer's input in that forward is finite. */
 const struct layer *compute_output_not_finite(const struct compute *compute, const struct slot_tensors *tensors,
                                               int first, int count, bool recomputed);
 const struct layer *compute_weights_not_finite(const struct compute *compute, const float *weights);
+bool compute_input_is_finite(const struct compute *compute, const struct slot_tensors *tensors, int first, int count);
+const struct layer *compute_state_not_finite(const struct compute *compute, const float *state);
 
 /* Backward of micro-batches first..first+count-1, both halves or one. Sums into `gradient` (slice parameters), after
  * clearing it unless `add`. */

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/numbers.h"
 #include "stages/internal.h"
 
 int divergence_check(struct stage *stage, const struct op *op, double loss, struct error *error)
@@ -31,19 +32,61 @@ static const struct layer *find_output(struct stage *stage, const struct op *op)
     return compute_output_not_finite(stage->compute, &tensors, op->first, op->count, recompute);
 }
 
+/* What a test's forwards have computed is kept as long as no later one takes its place. An op whose input is out of range
+ * already says nothing of this stage. */
+static const struct layer *find_output_of_test(struct stage *stage)
+{
+    const struct phase_run *phase = &stage->phase;
+    const int size = schedule_slot_size(&phase->schedule), microbatches = phase->schedule.microbatches;
+    /* Stage W was at one more when it found the loss. */
+    const int done = phase->progress.forwards + stage_is_last(stage);
+    const int newest = (done - 1) / size, oldest = max_int(0, newest + 1 - stage->set_count);
+    const struct layer *layer = NULL;
+
+    for (int k = oldest * size; k < done && !layer; k++) {
+        const struct op op = {.minibatch = k / microbatches + 1, .first = k % microbatches + 1, .count = 1};
+        const struct slot_tensors tensors = passes_tensors(stage, &op);
+
+        if (compute_input_is_finite(stage->compute, &tensors, op.first, op.count))
+            layer = compute_output_not_finite(stage->compute, &tensors, op.first, op.count, false);
+    }
+    return layer;
+}
+
+static void name(struct stage *stage, const char *what, const struct layer *layer)
+{
+    struct stage_block *block = stage->block;
+
+    if (layer && !block->diverged[0])
+        snprintf(block->diverged, sizeof(block->diverged), "the %s of %s", what, layer->name);
+}
+
+/* What all forwards of a test read. */
+static void locate_in_weights(struct stage *stage)
+{
+    name(stage, "weights", compute_weights_not_finite(stage->compute, weights_live(stage->weights)));
+    name(stage, "running statistics", compute_state_not_finite(stage->compute, stage->state));
+}
+
 void divergence_locate(struct stage *stage)
 {
     const uint64_t word = atomic_load(&stage->header->diverged);
     const struct activity activity = activity_unpack(word);
-    /* A test keeps no activations. */
-    const bool test = activity.phase == PHASE_EVALUATE;
-    const struct layer *layer = NULL;
+    const bool same_phase = activity.phase == stage->phase.kind;
 
-    if (word == 0 || activity.phase != stage->phase.kind)
+    if (word == 0)
         return;
-    layer = test ? compute_weights_not_finite(stage->compute, weights_live(stage->weights))
-                 : find_output(stage, &activity.op);
-    if (layer)
-        snprintf(stage->block->diverged, sizeof(stage->block->diverged), "the %s of %s", test ? "weights" : "output",
-                 layer->name);
+    if (activity.phase == PHASE_EVALUATE) {
+        /* It may train the next epoch already, with weights that the test has read as well. */
+        locate_in_weights(stage);
+        if (same_phase)
+            name(stage, "output", find_output_of_test(stage));
+    } else if (same_phase) {
+        name(stage, "output", find_output(stage, &activity.op));
+    }
+}
+
+void divergence_leave(struct stage *stage)
+{
+    locate_in_weights(stage);
 }

@@ -182,9 +182,11 @@ int passes_run(struct stage *stage, struct pending_op *pending, struct error *er
 struct slot_tensors passes_tensors(struct stage *stage, const struct op *op);
 
 /* stages/divergence.c: -1 if the loss of stage W's op is not finite. When the run has ended for that: names the first
- * layer of this stage that was not finite in the op's forward, if there is one. */
+ * layer of this stage that was not finite in the op's forward, if there is one. And before a stage ends whose last test is
+ * over: names one whose weights are not finite, for the case that stage W's test is not over yet and fails. */
 int divergence_check(struct stage *stage, const struct op *op, double loss, struct error *error);
 void divergence_locate(struct stage *stage);
+void divergence_leave(struct stage *stage);
 
 /* stages/telemetry.c */
 void telemetry_start(struct stage *stage);

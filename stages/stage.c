@@ -267,5 +267,6 @@ int stage_run(struct stage *stage, struct error *error)
     for (int epoch = start->epoch; epoch <= stage->plan->config.run.epochs && !stopped; epoch++)
         if (run_epoch(stage, epoch, &stopped, error))
             return -1;
+    divergence_leave(stage);
     return links_close(&stage->links, error);
 }
