@@ -11,43 +11,20 @@
 #include "base/file.h"
 #include "checkpoint/safetensors.h"
 #include "tests/support/compare.h"
-#include "tests/support/pipeline.h"
-#include "tests/support/settings.h"
+#include "tests/support/saved.h"
 
-enum { EPOCHS = 2 };
+enum { EPOCHS = SAVED_EPOCHS };
 
-static char folder[64];
-static struct run_folder run_folder;
+static struct saved saved;
 
 static void set_up(void)
 {
-    struct error error;
-    bool taken;
-
-    strcpy(folder, "/tmp/tp-test-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-    ck_assert_msg(!run_folder_make(&run_folder, folder, NULL, &taken, &error), "%s", error.text);
+    saved_set_up(&saved);
 }
 
 static void tear_down(void)
 {
-    char command[128];
-
-    run_folder_close(&run_folder);
-    snprintf(command, sizeof(command), "rm -rf %s", folder);
-    ck_assert_int_eq(system(command), 0);
-}
-
-static struct settings settings_for(const char *system, const char *arch, int stages, int microbatches)
-{
-    struct settings settings = settings_of(arch, stages, microbatches, 6, 28);
-
-    settings_set(&settings, "pipeline.system", system);
-    settings_set(&settings, "pipeline.order", "static");
-    settings_set(&settings, "device.backend", "onednn");
-    settings_set(&settings, "train.lr", "0.002");
-    settings_number(&settings, "run.epochs", EPOCHS);
-    return settings;
+    saved_tear_down(&saved);
 }
 
 /* All that a run leaves behind. */
@@ -93,41 +70,25 @@ static void assert_equal(const struct result *a, const struct result *b)
     }
 }
 
-/* Runs from `from`, or from the beginning, to the end, or to where `stop` says. */
 static struct result run(struct settings *settings, struct checkpoint_set *from, uint64_t stop)
 {
     static struct pipeline pipeline;
     struct result result;
 
-    pipeline_create_in(&pipeline, settings_list(settings), &run_folder, from);
-    atomic_store(&pipeline.segment.header->stopped_at, stop);
-    pipeline_start(&pipeline);
-    pipeline_wait(&pipeline, 0);
-    ck_assert_int_eq(pipeline.checkpoints.failed, 0);
+    saved_run(&saved, &pipeline, settings, from, stop);
     result = result_of(&pipeline);
     pipeline_destroy(&pipeline);
     return result;
 }
 
-static struct checkpoint_set newest(void)
-{
-    struct checkpoint_set set;
-    struct error error;
-
-    ck_assert_msg(!set_open_newest(&set, &run_folder, &error), "%s", error.text);
-    return set;
-}
-
 static void run_discarded(struct settings *settings, struct checkpoint_set *from, uint64_t stop)
 {
-    struct result result = run(settings, from, stop);
-
-    result_free(&result);
+    saved_run_discarded(&saved, settings, from, stop);
 }
 
 static struct result resume(struct settings *settings, uint64_t stop)
 {
-    struct checkpoint_set set = newest();
+    struct checkpoint_set set = saved_newest(&saved);
     struct result result = run(settings, &set, stop);
 
     set_release(&set);
@@ -153,7 +114,7 @@ START_TEST(resumed_runs_equal_uninterrupted_ones_bit_for_bit)
 {
     const struct system *system = &systems[_i % SYSTEMS];
     const int stages = shapes[_i / SYSTEMS].stages, microbatches = shapes[_i / SYSTEMS].microbatches;
-    struct settings settings = settings_for(system->name, shapes[_i / SYSTEMS].arch, stages, microbatches);
+    struct settings settings = saved_settings(system->name, shapes[_i / SYSTEMS].arch, stages, microbatches);
     struct result whole, resumed;
 
     if (!fits(system, stages, microbatches))
@@ -184,13 +145,13 @@ START_TEST(a_stop_may_come_at_any_moment)
 {
     static struct pipeline pipeline;
     const struct system *system = &systems[_i % SYSTEMS];
-    struct settings settings = settings_for(system->name, "mlp", 3, orders[system->order].microbatches ? 1 : 3);
+    struct settings settings = saved_settings(system->name, "mlp", 3, orders[system->order].microbatches ? 1 : 3);
     struct result whole = run(&settings, NULL, UINT64_MAX), resumed;
     const uint64_t ops = (uint64_t)(3 + 2 * (_i % SYSTEMS));
 
     tear_down();
     set_up();
-    pipeline_create_in(&pipeline, settings_list(&settings), &run_folder, NULL);
+    pipeline_create_in(&pipeline, settings_list(&settings), &saved.folder, NULL);
     struct segment_header *header = pipeline.segment.header;
     header->interactive = true;
     atomic_store(&segment_controls(&pipeline.segment)->ops_allowed[0], ops);
@@ -216,19 +177,19 @@ START_TEST(another_partition_begins_with_the_weights_that_were_saved)
 {
     static const int others[] = {1, 2, 5};
     static struct pipeline pipeline;
-    struct settings settings = settings_for("timeprest", "resnet8", 4, 2);
-    struct result saved = run(&settings, NULL, stop_point(1 + _i % 2, PHASE_TRAIN, 3));
-    struct checkpoint_set set = newest();
+    struct settings settings = saved_settings("timeprest", "resnet8", 4, 2);
+    struct result before = run(&settings, NULL, stop_point(1 + _i % 2, PHASE_TRAIN, 3));
+    struct checkpoint_set set = saved_newest(&saved);
     float *weights;
 
     ck_assert_int_eq(set.manifest.minibatch, 3);
-    settings = settings_for(_i < 2 ? "gpipe" : "timeprest", "resnet8", others[_i / 2], 2);
-    pipeline_create_in(&pipeline, settings_list(&settings), &run_folder, &set);
+    settings = saved_settings(_i < 2 ? "gpipe" : "timeprest", "resnet8", others[_i / 2], 2);
+    pipeline_create_in(&pipeline, settings_list(&settings), &saved.folder, &set);
     weights = pipeline_weights(&pipeline);
-    ck_assert_same("weights", weights, saved.weights, saved.parameters);
+    ck_assert_same("weights", weights, before.weights, before.parameters);
     for (int s = 0; s < pipeline.plan.stage_count; s++)
         ck_assert_same("running statistics", stage_state(pipeline.stages[s]),
-                       saved.statistics + pipeline.plan.stages[s].slice.state_offset,
+                       before.statistics + pipeline.plan.stages[s].slice.state_offset,
                        pipeline.plan.stages[s].slice.state);
     ck_assert_int_eq(pipeline.segment.header->start.filled_after, 3);
     pipeline_start(&pipeline);
@@ -239,7 +200,7 @@ START_TEST(another_partition_begins_with_the_weights_that_were_saved)
     ck_assert_int_eq(segment_stage(&pipeline.segment, 1)->applied, EPOCHS * MINIBATCHES);
     pipeline_destroy(&pipeline);
     free(weights);
-    result_free(&saved);
+    result_free(&before);
     set_release(&set);
 }
 END_TEST
@@ -247,7 +208,8 @@ END_TEST
 /* A pipeline that was filled anew in the middle of an epoch is stopped again: from there on, bit for bit. */
 START_TEST(a_refilled_pipeline_goes_on_bit_for_bit)
 {
-    struct settings settings = settings_for("timeprest", "mlp", 2, 2), other = settings_for("timeprest", "mlp", 3, 2);
+    struct settings settings = saved_settings("timeprest", "mlp", 2, 2),
+                    other = saved_settings("timeprest", "mlp", 3, 2);
     struct result whole, resumed;
 
     run_discarded(&settings, NULL, stop_point(1, PHASE_TRAIN, 1));
@@ -268,7 +230,7 @@ END_TEST
 /* A test that was cut off is repeated. */
 START_TEST(an_epoch_that_was_not_tested_is_tested)
 {
-    struct settings settings = settings_for("timeprest", "mlp", 3, 2);
+    struct settings settings = saved_settings("timeprest", "mlp", 3, 2);
     struct result whole = run(&settings, NULL, UINT64_MAX), resumed;
 
     for (int epoch = 1; epoch <= EPOCHS; epoch++) {
@@ -336,16 +298,16 @@ END_TEST
 START_TEST(files_have_names_and_layouts_of_pytorch)
 {
     static struct pipeline pipeline;
-    struct settings settings = settings_for("gpipe", "resnet8", 1, 2);
+    struct settings settings = saved_settings("gpipe", "resnet8", 1, 2);
     char path[256], name[128], *bytes;
     struct safetensors file;
     struct error error;
     size_t size;
 
-    pipeline_create_in(&pipeline, settings_list(&settings), &run_folder, NULL);
+    pipeline_create_in(&pipeline, settings_list(&settings), &saved.folder, NULL);
     pipeline_start(&pipeline);
     pipeline_wait(&pipeline, 0);
-    snprintf(path, sizeof(path), "%s/checkpoints/epoch-0002/stage-1.safetensors", folder);
+    snprintf(path, sizeof(path), "%s/checkpoints/epoch-0002/stage-1.safetensors", saved.path);
     ck_assert_msg(!file_read(path, &bytes, &size, &error), "%s", error.text);
     ck_assert_msg(!safetensors_read(&file, bytes, size, &error), "%s", error.text);
     for (int l = 0; l < pipeline.network->layer_count; l++) {
@@ -384,17 +346,9 @@ START_TEST(files_have_names_and_layouts_of_pytorch)
 }
 END_TEST
 
-static bool has(const char *name)
-{
-    char path[256];
-
-    snprintf(path, sizeof(path), "%s/checkpoints/%s", folder, name);
-    return access(path, F_OK) == 0;
-}
-
 START_TEST(the_newest_and_the_best_are_kept)
 {
-    struct settings settings = settings_for("gpipe", "mlp", 2, 2);
+    struct settings settings = saved_settings("gpipe", "mlp", 2, 2);
     static struct pipeline pipeline;
     char best[64] = "", path[256], expected[64];
     int most = 1;
@@ -402,19 +356,19 @@ START_TEST(the_newest_and_the_best_are_kept)
     settings_set(&settings, "run.epochs", "6");
     settings_number(&settings, "checkpoints.keep", 1 + _i);
     settings_set(&settings, "train.lr", "0.03");
-    pipeline_create_in(&pipeline, settings_list(&settings), &run_folder, NULL);
+    pipeline_create_in(&pipeline, settings_list(&settings), &saved.folder, NULL);
     pipeline_start(&pipeline);
     pipeline_wait(&pipeline, 0);
     for (int e = 2; e <= 6; e++)
         if (pipeline.segment.header->epochs[e - 1].test_top1 > pipeline.segment.header->epochs[most - 1].test_top1)
             most = e;
-    snprintf(path, sizeof(path), "%s/checkpoints/best", folder);
+    snprintf(path, sizeof(path), "%s/checkpoints/best", saved.path);
     ck_assert_int_gt(readlink(path, best, sizeof(best) - 1), 0);
     snprintf(expected, sizeof(expected), "epoch-%04d", most);
     ck_assert_str_eq(best, expected);
     for (int e = 1; e <= 6; e++) {
         snprintf(expected, sizeof(expected), "epoch-%04d/manifest.json", e);
-        ck_assert_msg(has(expected) == (e == most || e > 6 - (1 + _i)), "%s", expected);
+        ck_assert_msg(saved_has(&saved, expected) == (e == most || e > 6 - (1 + _i)), "%s", expected);
     }
     pipeline_destroy(&pipeline);
 }
@@ -425,7 +379,7 @@ static void damage(const char *name, long offset, bool cut)
     char path[256];
     FILE *file;
 
-    snprintf(path, sizeof(path), "%s/checkpoints/%s", folder, name);
+    snprintf(path, sizeof(path), "%s/checkpoints/%s", saved.path, name);
     if (offset < 0) {
         ck_assert_int_eq(unlink(path), 0);
     } else if (cut) {
@@ -460,19 +414,19 @@ enum { DAMAGES = sizeof(damages) / sizeof(damages[0]) };
 
 START_TEST(a_damaged_set_gives_way_to_an_older_one)
 {
-    struct settings settings = settings_for("timeprest", "mlp", 2, 2);
+    struct settings settings = saved_settings("timeprest", "mlp", 2, 2);
     struct checkpoint_set set;
     struct error error;
 
     run_discarded(&settings, NULL, UINT64_MAX);
     damage(damages[_i].file, damages[_i].offset, damages[_i].cut);
-    ck_assert_int_eq(set_open(&set, &run_folder, "epoch-0002", &error), -1);
+    ck_assert_int_eq(set_open(&set, &saved.folder, "epoch-0002", &error), -1);
     ck_assert_msg(strstr(error.text, damages[_i].message) && !strchr(error.text, '\n'), "%s", error.text);
-    set = newest();
+    set = saved_newest(&saved);
     ck_assert_str_eq(set.name, "epoch-0001");
     set_release(&set);
     damage("epoch-0001/stage-2.safetensors", 5000, true);
-    ck_assert_int_eq(set_open_newest(&set, &run_folder, &error), -1);
+    ck_assert_int_eq(set_open_newest(&set, &saved.folder, &error), -1);
 }
 END_TEST
 
@@ -491,22 +445,22 @@ END_TEST
 /* The first set has no place; training goes on, and the next is written. */
 START_TEST(a_set_that_cannot_be_written_costs_only_itself)
 {
-    struct settings settings = settings_for("timeprest", "mlp", 2, 2);
+    struct settings settings = saved_settings("timeprest", "mlp", 2, 2);
     static struct pipeline pipeline;
     struct checkpoint_set set;
     char path[256];
 
-    snprintf(path, sizeof(path), "%s/checkpoints", folder);
+    snprintf(path, sizeof(path), "%s/checkpoints", saved.path);
     ck_assert_int_eq(mkdir(path, 0777), 0);
-    snprintf(path, sizeof(path), "%s/checkpoints/epoch-0001", folder);
+    snprintf(path, sizeof(path), "%s/checkpoints/epoch-0001", saved.path);
     fclose(fopen(path, "w"));
-    pipeline_create_in(&pipeline, settings_list(&settings), &run_folder, NULL);
+    pipeline_create_in(&pipeline, settings_list(&settings), &saved.folder, NULL);
     pipeline_start(&pipeline);
     pipeline_wait(&pipeline, 0);
     ck_assert_int_eq(pipeline.checkpoints.failed, 1);
     ck_assert_int_eq(pipeline.checkpoints.written, 1);
     pipeline_destroy(&pipeline);
-    set = newest();
+    set = saved_newest(&saved);
     ck_assert_str_eq(set.name, "epoch-0002");
     set_release(&set);
 }
