@@ -259,7 +259,7 @@ START_TEST(a_linear_layer_on_coloured_images_reads_pytorchs_flattening)
 {
     enum { PIXELS = 28 * 28 };
     static struct pipeline pipeline;
-    struct settings settings = settings_for("gpipe", "mlp", 1, 2);
+    struct settings settings = saved_settings("gpipe", "mlp", 1, 2);
     const struct safetensors_entry *weight, *momentum;
     char path[256], *bytes;
     struct safetensors file;
@@ -267,10 +267,10 @@ START_TEST(a_linear_layer_on_coloured_images_reads_pytorchs_flattening)
     size_t size;
 
     settings_set(&settings, "data.synthetic_channels", "3");
-    pipeline_create_in(&pipeline, settings_list(&settings), folder, NULL);
+    pipeline_create_in(&pipeline, settings_list(&settings), &saved.folder, NULL);
     pipeline_start(&pipeline);
     pipeline_wait(&pipeline, 0);
-    snprintf(path, sizeof(path), "%s/checkpoints/epoch-0002/stage-1.safetensors", folder);
+    snprintf(path, sizeof(path), "%s/checkpoints/epoch-0002/stage-1.safetensors", saved.path);
     ck_assert_msg(!file_read(path, &bytes, &size, &error), "%s", error.text);
     ck_assert_msg(!safetensors_read(&file, bytes, size, &error), "%s", error.text);
     const struct layer *layer = &pipeline.network->layers[0];

@@ -125,7 +125,7 @@ START_TEST(what_must_agree_is_checked)
         {"--set model.arch=resnet8", "model.arch: resnet8, but the checkpoint was made with mlp"},
         {"--epochs 1", "run.epochs: 1, but the checkpoint is of epoch 2"},
         {"--resume=~/nowhere", "--resume: "},
-        {"--resume=~/runs/made/checkpoints/epoch-0009", "epoch-0009 cannot be opened: No such file"},
+        {"--resume=~/runs/made/checkpoints/epoch-0009", "epoch-0009: No such file"},
         {"--set run.name=other", "has a complete checkpoint; give its folder, --resume=DIR"},
     };
     char more[256];
