@@ -92,11 +92,20 @@ static int pass_over(struct stage *stage, const struct stage_order *order, struc
 
 static int next_op(struct stage *stage, struct next *next, struct error *error)
 {
+/* However often the doorbell was rung, one look answers it: so it is silenced before the look. What comes later rings
+ * again. */
+static void silence_doorbell(struct stage *stage)
+{
+    while (sem_trywait(&stage->block->doorbell) == 0)
+        ;
+}
+
     struct phase_run *phase = &stage->phase;
     const struct stage_order *order;
 
     obey_stop(stage);
     if (!phase->simulation) {
+    silence_doorbell(stage);
         refresh_progress(stage);
         *next = schedule_next(&phase->schedule, stage->index, &phase->progress);
         return 0;
