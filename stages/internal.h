@@ -52,6 +52,10 @@ enum { PENDING_OPS = 8 };
 struct stage {
     const struct segment *segment;
     struct segment_header *header;
+/* Of the predictions, which is what is told; and with recomputation, of the forwards that were run again at the backward's
+ * weights: that is what is differentiated, and its sum only shows whether it is finite. */
+enum { LOSS_REPORTED, LOSS_RECOMPUTED, LOSSES };
+
     struct stage_block *block;
     const struct plan *plan;
     int index; /* s, 1..W */
@@ -73,7 +77,7 @@ struct stage {
     uint64_t *copied;         /* [slots in flight] mark behind the copying of the slot's images */
     float *copies;            /* for checkpoints: [parameters], [state], [parameters]; NULL if the device is the host */
     uint8_t *labels;          /* stage W, [batch] */
-    struct loss_result *loss; /* stage W, of the mini-batch that is running */
+    struct loss_result *loss; /* stage W, [LOSSES], of the mini-batch that is running */
     struct links links;
     struct pending_op pending[PENDING_OPS]; /* oldest first */
     int pending_count;

@@ -89,9 +89,9 @@ static int create_host_side(struct stage *stage, struct error *error)
     if (!stage_is_last(stage))
         return 0;
     if (allocate_host(stage, &stage->labels, (size_t)stage->plan->config.data.batch, "labels", error) ||
-        allocate_host(stage, &stage->loss, sizeof(*stage->loss), "the loss", error))
+        allocate_host(stage, &stage->loss, LOSSES * sizeof(*stage->loss), "the loss", error))
         return -1;
-    *stage->loss = (struct loss_result){0};
+    memset(stage->loss, 0, LOSSES * sizeof(*stage->loss));
     memset(stage->labels, 0, (size_t)stage->plan->config.data.batch);
     return 0;
 }

@@ -242,7 +242,9 @@ static void create_stage(int s)
         .images = actor->images,
         .gathered = actor->images,
         .copied = actor->copied,
-        .loss = &actor->loss,
+        .loss = actor->loss,
+        .state = &actor->state,
+        .statistics = &actor->statistics,
     };
     require(plan->activation_sets * schedule_slot_size(&explored.schedule) <= SLOTS_MAX, "too many slots");
     require(device_host.open(&stage->device, 0, &error) == 0 &&

@@ -27,7 +27,7 @@ extern struct actor {
     _Alignas(16) unsigned char stack[STACK_BYTES];
     float sets[SLOTS_MAX], images[SLOTS_MAX];
     uint64_t copied[SLOTS_MAX];
-    struct loss_result loss;
+    struct loss_result loss[LOSSES];
     struct stage stage;
 } actors[STAGES_MAX];
 
