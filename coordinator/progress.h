@@ -20,6 +20,7 @@ struct progress_line {
     int epoch;          /* where the last stage is: 1.. */
     double done_before; /* epochs, when the run went on from a checkpoint */
     enum phase phase;
+    bool saving;             /* a checkpoint is under way that the run passes */
     int64_t trained, tested; /* images in this epoch */
     int64_t all_trained;     /* in the run */
     int epochs_shown;

@@ -110,13 +110,13 @@ static int release_slot(struct stage *stage, const struct op *op, struct error *
     return 0;
 }
 
-/* Adds the loss of micro-batches to that of the mini-batch, whose gradient must not go anywhere before it is known to be
+/* Adds the loss of micro-batches to `sum`. No gradient of a mini-batch must go anywhere before its loss is known to be
  * finite: so this waits for the device. */
 static int add_loss(struct stage *stage, const struct op *op, const struct slot_tensors *tensors, int first, int count,
                     bool differentiate, struct loss_result *sum, struct error *error)
 {
     batches_labels(stage->batches, op->minibatch, stage->labels);
-    if (compute_loss(stage->compute, tensors, first, count, stage->labels, differentiate, stage->loss, error) ||
+    if (compute_loss(stage->compute, tensors, first, count, stage->labels, differentiate, sum, error) ||
         pending_await_queue(stage, error))
         return error_prefix(error, "loss of the %s", op_kind_name(op->kind));
     return divergence_check(stage, op, sum->loss_sum, error);
@@ -187,7 +187,8 @@ static int run_forward(struct stage *stage, const struct op *op, struct pending_
             return -1;
         pinned = message->version;
     }
-    if ((!stage_is_last(stage) && begin_slot(stage, &stage->links.down_out, op, error)) ||
+    if (save_before_forward(stage, op, error) ||
+        (!stage_is_last(stage) && begin_slot(stage, &stage->links.down_out, op, error)) ||
         stage->device->type->mark(stage->device, &pending->begin, error))
         return -1;
     if (phase->kind == PHASE_EVALUATE) {
@@ -206,11 +207,11 @@ static int run_forward(struct stage *stage, const struct op *op, struct pending_
             return error_set(error, "weight version %d is not kept here", record->version_read);
         if (compute_forward(stage->compute, &tensors, op->first, true, weights, stage->state, error))
             return -1;
-        versions_end(phase->tracker, op);
         /* The prediction's loss; the backward will differentiate another one. */
         if (stage_is_last(stage) && recomputes(stage) &&
             add_loss(stage, op, &tensors, op->first, op->count, false, &stage->loss[LOSS_REPORTED], error))
             return -1;
+        versions_end(phase->tracker, op);
     }
     if (!stage_is_last(stage) && publish(stage, &stage->links.down_out, stage->index + 1, op, pinned,
                                          stage->plan->stages[stage->index - 1].output, record, error))

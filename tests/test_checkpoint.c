@@ -87,6 +87,9 @@ static void assert_equal(const struct result *a, const struct result *b)
     }
 }
 
+/* The mini-batch, as stop_point(), whose checkpoint the next runs pass; 0: none. */
+static uint64_t pass_at;
+
 /* Runs from `from`, or from the beginning, to the end, or to where `stop` says. */
 static struct result run(struct settings *settings, struct checkpoint_set *from, uint64_t stop)
 {
@@ -95,6 +98,7 @@ static struct result run(struct settings *settings, struct checkpoint_set *from,
 
     pipeline_create_in(&pipeline, settings_list(settings), folder, from);
     atomic_store(&pipeline.segment.header->stopped_at, stop);
+    atomic_store(&pipeline.segment.header->save_at, pass_at);
     pipeline_start(&pipeline);
     pipeline_wait(&pipeline, 0);
     ck_assert_int_eq(pipeline.checkpoints.failed, 0);
@@ -170,6 +174,137 @@ START_TEST(resumed_runs_equal_uninterrupted_ones_bit_for_bit)
         result_free(&resumed);
     }
     result_free(&whole);
+}
+END_TEST
+
+static bool has(const char *name);
+
+/* A checkpoint after a mini-batch of the first or second epoch, past which the run goes on: it changes nothing of what is
+ * computed; and who goes on from it, as after a death, computes the same. */
+START_TEST(a_checkpoint_that_is_passed_changes_nothing_and_is_gone_on_from_bit_for_bit)
+{
+    const struct system *system = &systems[_i % SYSTEMS];
+    const int stages = shapes[_i / SYSTEMS].stages, microbatches = shapes[_i / SYSTEMS].microbatches;
+    struct settings settings = settings_for(system->name, shapes[_i / SYSTEMS].arch, stages, microbatches);
+    struct result whole, other;
+
+    if (!fits(system, stages, microbatches))
+        return;
+    settings_set(&settings, "checkpoints.keep", "100");
+    whole = run(&settings, NULL, UINT64_MAX);
+    for (int k = 1 + (stages != 3 && _i % 2); k < MINIBATCHES; k += 1 + (stages != 3)) {
+        const int epoch = 1 + (k + _i) % EPOCHS;
+        char path[256];
+        struct checkpoint_set set;
+        struct error error;
+
+        tear_down();
+        set_up();
+        pass_at = stop_point(epoch, PHASE_TRAIN, k);
+        other = run(&settings, NULL, UINT64_MAX);
+        assert_equal(&whole, &other);
+        result_free(&other);
+        snprintf(path, sizeof(path), "%s/checkpoints/epoch-%04d-minibatch-%06d", folder, epoch, k);
+        ck_assert_msg(!set_open(&set, path, &error), "%s", error.text);
+        /* And, passing another one, from there. */
+        pass_at = stop_point(EPOCHS, PHASE_TRAIN, MINIBATCHES - 1);
+        other = run(&settings, &set, UINT64_MAX);
+        assert_equal(&whole, &other);
+        result_free(&other);
+        set_release(&set);
+        other = resume(&settings, UINT64_MAX);
+        assert_equal(&whole, &other);
+        result_free(&other);
+        pass_at = 0;
+    }
+    result_free(&whole);
+}
+END_TEST
+
+/* As often as it is asked for, by mini-batches: none is lost but those that come while the one before is under way. */
+START_TEST(checkpoints_every_few_minibatches_change_nothing)
+{
+    const struct system *system = &systems[_i % SYSTEMS];
+    struct settings settings = settings_for(system->name, "mlp", 3, orders[system->order].microbatches ? 1 : 3);
+    struct result whole, passed;
+    char name[128];
+    int found = 0;
+
+    whole = run(&settings, NULL, UINT64_MAX);
+    tear_down();
+    set_up();
+    settings_number(&settings, "checkpoints.every", 1 + _i / SYSTEMS);
+    settings_set(&settings, "checkpoints.keep", "100");
+    passed = run(&settings, NULL, UINT64_MAX);
+    assert_equal(&whole, &passed);
+    for (int epoch = 1; epoch <= EPOCHS; epoch++)
+        for (int k = 1; k <= MINIBATCHES; k++) {
+            snprintf(name, sizeof(name), "epoch-%04d-minibatch-%06d/manifest.json", epoch, k);
+            found += has(name);
+        }
+    ck_assert_int_ge(found, 1);
+    ck_assert_int_le(found, EPOCHS * (MINIBATCHES - 1));
+    result_free(&whole);
+    result_free(&passed);
+}
+END_TEST
+
+/* Asked for before stage 1 has begun, it is of the first mini-batch; while the epoch is tested, the epoch's own is all that
+ * there is to save. */
+START_TEST(a_checkpoint_may_be_asked_for_at_the_start_and_in_a_test)
+{
+    static struct pipeline pipeline;
+    struct settings settings = settings_for("timeprest", "mlp", 3, 3);
+    struct activity activity;
+
+    settings_set(&settings, "checkpoints.keep", "100");
+    pipeline_create_in(&pipeline, settings_list(&settings), folder, NULL);
+    struct segment_header *header = pipeline.segment.header;
+    const struct schedule schedule = plan_training(&pipeline.plan);
+    header->interactive = true;
+    atomic_store(&segment_controls(&pipeline.segment)->ops_allowed[0], (uint64_t)schedule_op_count(&schedule));
+    if (_i == 0)
+        segment_ask_checkpoint(&pipeline.segment);
+    pipeline_start(&pipeline);
+    do {
+        sched_yield();
+        activity = activity_unpack(atomic_load(&segment_stage(&pipeline.segment, 1)->activity));
+    } while (activity.kind != ACTIVITY_HELD || activity.phase != PHASE_EVALUATE);
+    if (_i == 1)
+        segment_ask_checkpoint(&pipeline.segment);
+    while (atomic_load(&header->save_at) == 0)
+        sched_yield();
+    atomic_store(&segment_controls(&pipeline.segment)->ops_allowed[0], UINT64_MAX);
+    pipeline_wait(&pipeline, 0);
+    ck_assert_uint_eq(header->save_at, stop_point(1, PHASE_TRAIN, _i == 0 ? 1 : MINIBATCHES));
+    ck_assert(!segment_saves(&pipeline.segment));
+    ck_assert(has("epoch-0001-minibatch-000001/manifest.json") == (_i == 0));
+    ck_assert_int_eq(pipeline.checkpoints.written, EPOCHS + (_i == 0));
+    pipeline_destroy(&pipeline);
+}
+END_TEST
+
+/* One under way and the run is stopped: later, at the same mini-batch, or where the stop overtakes it. */
+START_TEST(a_stop_takes_the_place_of_a_checkpoint_that_is_under_way)
+{
+    const struct system *system = &systems[_i % SYSTEMS];
+    struct settings settings = settings_for(system->name, "mlp", 3, orders[system->order].microbatches ? 1 : 3);
+    const int stop = 1 + _i / SYSTEMS;
+    struct result whole = run(&settings, NULL, UINT64_MAX), resumed;
+    struct checkpoint_set set;
+
+    tear_down();
+    set_up();
+    pass_at = stop_point(1, PHASE_TRAIN, 2);
+    run_discarded(&settings, NULL, stop_point(1, PHASE_TRAIN, stop));
+    pass_at = 0;
+    set = newest();
+    ck_assert_int_eq(set.manifest.minibatch, stop);
+    set_release(&set);
+    resumed = resume(&settings, UINT64_MAX);
+    assert_equal(&whole, &resumed);
+    result_free(&whole);
+    result_free(&resumed);
 }
 END_TEST
 
@@ -455,6 +590,34 @@ START_TEST(a_set_that_cannot_be_written_costs_only_itself)
 }
 END_TEST
 
+/* And so does one that the run passes. */
+START_TEST(a_passed_set_that_cannot_be_written_costs_only_itself)
+{
+    struct settings settings = settings_for("timeprest", "mlp", 3, 2);
+    struct result whole = run(&settings, NULL, UINT64_MAX), passed;
+    static struct pipeline pipeline;
+    char path[256];
+
+    tear_down();
+    set_up();
+    snprintf(path, sizeof(path), "%s/checkpoints", folder);
+    ck_assert_int_eq(mkdir(path, 0777), 0);
+    snprintf(path, sizeof(path), "%s/checkpoints/epoch-0001-minibatch-000002", folder);
+    fclose(fopen(path, "w"));
+    pipeline_create_in(&pipeline, settings_list(&settings), folder, NULL);
+    atomic_store(&pipeline.segment.header->save_at, stop_point(1, PHASE_TRAIN, 2));
+    pipeline_start(&pipeline);
+    pipeline_wait(&pipeline, 0);
+    ck_assert_int_eq(pipeline.checkpoints.failed, 1);
+    ck_assert_int_eq(pipeline.checkpoints.written, EPOCHS);
+    passed = result_of(&pipeline);
+    assert_equal(&whole, &passed);
+    pipeline_destroy(&pipeline);
+    result_free(&whole);
+    result_free(&passed);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("checkpoint");
@@ -465,6 +628,10 @@ int main(void)
     tcase_set_timeout(exact, 120);
     tcase_add_checked_fixture(exact, set_up, tear_down);
     tcase_add_loop_test(exact, resumed_runs_equal_uninterrupted_ones_bit_for_bit, 0, SHAPES * SYSTEMS);
+    tcase_add_loop_test(exact, a_checkpoint_that_is_passed_changes_nothing_and_is_gone_on_from_bit_for_bit, 0,
+                        SHAPES * SYSTEMS);
+    tcase_add_loop_test(exact, checkpoints_every_few_minibatches_change_nothing, 0, 3 * SYSTEMS);
+    tcase_add_loop_test(exact, a_stop_takes_the_place_of_a_checkpoint_that_is_under_way, 0, 3 * SYSTEMS);
     tcase_add_loop_test(exact, a_stop_may_come_at_any_moment, 0, SYSTEMS);
     tcase_add_test(exact, a_refilled_pipeline_goes_on_bit_for_bit);
     tcase_add_test(exact, an_epoch_that_was_not_tested_is_tested);
@@ -477,6 +644,8 @@ int main(void)
     tcase_add_loop_test(sets, the_newest_and_the_best_are_kept, 0, 2);
     tcase_add_loop_test(sets, a_damaged_set_gives_way_to_an_older_one, 0, DAMAGES);
     tcase_add_test(sets, a_set_that_cannot_be_written_costs_only_itself);
+    tcase_add_loop_test(sets, a_checkpoint_may_be_asked_for_at_the_start_and_in_a_test, 0, 2);
+    tcase_add_test(sets, a_passed_set_that_cannot_be_written_costs_only_itself);
     suite_add_tcase(suite, sets);
 
     runner = srunner_create(suite);

@@ -23,7 +23,7 @@
 #define SEGMENT_MAGIC UINT64_C(0x0a6e75722d7074) /* "tp-run\n" */
 
 enum {
-    SEGMENT_VERSION = 5,
+    SEGMENT_VERSION = 6,
     TELEMETRY_RECORDS = 8192,
     STAGE_ERROR_MAX = 1024,
     EPOCHS_MAX = 1000,
@@ -144,6 +144,15 @@ struct saved_file {
     uint32_t crc32; /* zlib's */
 };
 
+/* A stage's part of a checkpoint in the middle of an epoch, past which the run goes on. One is written at a time: the next
+ * begins when the coordinator has judged this one (saved_at). */
+struct passing {
+    struct saved_file file;
+    struct saved_file versions[MAX_STAGES]; /* older weight versions, in order; state 0 ends them */
+    struct epoch_sums sums;                 /* as in struct stage_block */
+    _Atomic uint64_t at;                    /* the stop_point() that it is of; stored last */
+};
+
 /* The weight versions that a stage holds and why (schedule/versions.h), rewritten as ops begin and end. `sequence` is
  * odd while it is being rewritten: a reader whose copy began or ended with another value looks again. */
 struct version_table {
@@ -170,6 +179,7 @@ struct stage_block {
     struct saved_file
         saved_versions[MAX_STAGES];     /* where it was stopped: older versions, in order; state 0 ends them */
     struct epoch_sums sums[EPOCHS_MAX]; /* of what was trained when saved[e - 1] was; stage W, training_ns stage 1 */
+    struct passing passing;
 };
 
 /* A link's message: one micro-batch's activation, or the gradient of the micro-batches that one backward covered. */
@@ -229,6 +239,11 @@ struct segment_header {
     _Atomic int32_t epochs_done;
     _Atomic uint64_t stopped_at; /* set by stage 1 when it obeys `stop`: the last mini-batch it admitted, as
                                     stop_point(); UINT64_MAX before */
+    _Atomic int32_t save;        /* a checkpoint is asked for */
+    _Atomic uint64_t save_at;    /* set by stage 1 when it obeys `save` or checkpoints.every: the mini-batch after which
+                                    all save, as stop_point(); the epoch's last: the epoch's own checkpoint will do. 0
+                                    before */
+    _Atomic uint64_t saved_at;   /* the newest save_at that the coordinator has judged */
     struct epoch_result epochs[EPOCHS_MAX];
     struct start start; /* written before the stages are started */
     struct plan plan;
@@ -281,6 +296,10 @@ struct ring *segment_ring_up(const struct segment *segment, int link);       /* 
 /* Posts a stage's doorbell; and everybody's. */
 void segment_ring_doorbell(const struct segment *segment, int stage);
 void segment_ring_all(const struct segment *segment);
+
+/* A checkpoint is asked for, unless one is under way; async-signal-safe. And whether one is. */
+void segment_ask_checkpoint(const struct segment *segment);
+bool segment_saves(const struct segment *segment);
 
 /* Everybody ends now. */
 void segment_abort(const struct segment *segment);

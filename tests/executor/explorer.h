@@ -26,6 +26,7 @@ extern struct actor {
     _Alignas(16) unsigned char heap[HEAP_BYTES]; /* what the stage allocates */
     _Alignas(16) unsigned char stack[STACK_BYTES];
     float sets[SLOTS_MAX], images[SLOTS_MAX];
+    float state, statistics; /* the newest mini-batch whose forward has run in training; and a checkpoint's copy */
     uint64_t copied[SLOTS_MAX];
     struct loss_result loss[LOSSES];
     struct stage stage;
