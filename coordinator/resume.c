@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "coordinator/checkpoints.h"
+#include "plan/learning_rate.h"
 
 /* Other values would make other tensors, or other mini-batches of an epoch. All other keys may change. */
 static const char *const must_agree[] = {
@@ -150,6 +151,24 @@ static const char *difference(const struct manifest *manifest, const struct plan
     return "";
 }
 
+/* Training that goes on with another learning rate than it would have had: a schedule that ends with run.epochs begins
+ * again higher up when epochs are added. */
+static void print_learning_rate(FILE *out, const struct manifest *manifest, const struct plan *plan)
+{
+    char was[LEARNING_RATE_TEXT_MAX], is[LEARNING_RATE_TEXT_MAX];
+
+    learning_rate_describe(&manifest->config, was);
+    learning_rate_describe(&plan->config, is);
+    if (strcmp(was, is) == 0 || manifest->updates >= plan->config.run.epochs * plan->minibatches_per_epoch)
+        return;
+    fprintf(out,
+            "learning rate: %s\n"
+            "  the checkpoint's was %s\n"
+            "  the next update has %.6g, where that schedule had come to %.6g\n",
+            is, was, learning_rate(&plan->config, plan->minibatches_per_epoch, manifest->updates),
+            learning_rate(&manifest->config, manifest->minibatches_per_epoch, manifest->updates));
+}
+
 void resume_print(FILE *out, const struct checkpoint_set *set, const struct plan *plan)
 {
     const struct manifest *manifest = &set->manifest;
@@ -164,4 +183,5 @@ void resume_print(FILE *out, const struct checkpoint_set *set, const struct plan
                 manifest->epoch_count < manifest->epoch ? ", the last is yet to be tested" : "",
                 difference(manifest, plan));
     fputc('\n', out);
+    print_learning_rate(out, manifest, plan);
 }

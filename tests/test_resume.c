@@ -184,6 +184,34 @@ START_TEST(another_backend_is_other_arithmetic)
 }
 END_TEST
 
+/* Epochs that are added to a finished cosine run are trained with a rate that had fallen to 0: what it is now is said. */
+START_TEST(a_learning_rate_that_changes_on_the_way_is_told)
+{
+    const char *loud = run_words + strlen("@ --quiet ");
+    char text[512];
+
+    ck_assert_int_eq(run_named("longer", "--epochs 2"), 0);
+    snprintf(text, sizeof(text), "@ %s --set run.name=longer --resume --epochs 4", loud);
+    ck_assert_int_eq(program_run(&program, text), 0);
+    assert_says("out",
+                "learning rate: 0.002, falling by a cosine to 0 at the end of epoch 4, after a warm-up of 0.5 epochs\n"
+                "  the checkpoint's was 0.002, falling by a cosine to 0 at the end of epoch 2, after a warm-up of 0.5 "
+                "epochs\n"
+                "  the next update has 0.001, where that schedule had come to 0\n");
+    /* Nothing is trained, or nothing changes. */
+    ck_assert_int_eq(program_run(&program, text), 0);
+    ck_assert_ptr_null(strstr(program_text(&program, "out"), "learning rate:"));
+    snprintf(text, sizeof(text), "@ %s --set run.name=longer --resume --epochs 5 --set train.lr_schedule=constant",
+             loud);
+    ck_assert_int_eq(program_run(&program, text), 0);
+    assert_says("out", "learning rate: 0.002, constant, after a warm-up of 0.5 epochs\n");
+    snprintf(text, sizeof(text), "@ %s --set run.name=longer --resume --epochs 6 --set train.lr_schedule=constant",
+             loud);
+    ck_assert_int_eq(program_run(&program, text), 0);
+    ck_assert_ptr_null(strstr(program_text(&program, "out"), "learning rate:"));
+}
+END_TEST
+
 /* Asked for by a signal, to the run or to a stage, at any time: while it starts, while it trains, twice, while it tests. */
 START_TEST(a_signal_writes_a_checkpoint_and_the_run_goes_on)
 {
@@ -264,6 +292,7 @@ int main(void)
     tcase_add_test(tests, killed_runs_go_on);
     tcase_add_test(tests, what_must_agree_is_checked);
     tcase_add_test(tests, another_backend_is_other_arithmetic);
+    tcase_add_test(tests, a_learning_rate_that_changes_on_the_way_is_told);
     tcase_add_test(tests, a_signal_writes_a_checkpoint_and_the_run_goes_on);
     tcase_add_test(tests, an_older_checkpoint_sets_newer_ones_aside);
     tcase_add_test(tests, a_full_disk_stops_no_training);
