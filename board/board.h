@@ -76,7 +76,8 @@ struct counters {
     _Atomic int32_t in_flight, in_flight_peak;               /* mini-batches in training */
     _Atomic int32_t slots, slots_peak;                       /* the same in slots of memory (schedule_slot_size) */
     _Atomic uint64_t staleness_forward[STALENESS_BUCKETS];   /* backwards by live - forward version; last: and above */
-    _Atomic uint64_t staleness_backward[STALENESS_BUCKETS];  /* by live - version read */
+    _Atomic uint64_t staleness_backward[STALENESS_BUCKETS];  /* by staleness_of() what is read, rounded up */
+    _Atomic uint64_t staleness_millionths;                   /* the sum of it, unrounded */
     _Atomic uint64_t version_difference[DIFFERENCE_BUCKETS]; /* stage W: mini-batches by i - committed */
     _Atomic int32_t epoch, phase, minibatch;                 /* where the stage is; 0: no op done there yet */
 };
@@ -117,6 +118,15 @@ struct saved_file {
     uint32_t crc32; /* zlib's */
 };
 
+/* A stage's part of a checkpoint in the middle of an epoch, past which the run goes on. One is written at a time: the next
+ * begins when the coordinator has judged this one (saved_at). */
+struct passing {
+    struct saved_file file;
+    struct saved_file versions[MAX_STAGES]; /* older weight versions, in order; state 0 ends them */
+    struct epoch_sums sums;                 /* as in struct stage_block */
+    _Atomic uint64_t at;                    /* the stop_point() that it is of; stored last */
+};
+
 /* The weight versions that a stage holds and why (schedule/versions.h), rewritten as ops begin and end. `sequence` is
  * odd while it is being rewritten: a reader whose copy began or ended with another value looks again. */
 struct version_table {
@@ -143,6 +153,7 @@ struct stage_block {
     struct saved_file
         saved_versions[MAX_STAGES];     /* where it was stopped: older versions, in order; state 0 ends them */
     struct epoch_sums sums[EPOCHS_MAX]; /* of what was trained when saved[e - 1] was; stage W, training_ns stage 1 */
+    struct passing passing;
 };
 
 /* What a monitor may change in a run that was started with --interactive: the only memory of a run that a monitor
@@ -178,6 +189,11 @@ struct segment_header {
     _Atomic int32_t epochs_done;
     _Atomic uint64_t stopped_at; /* set by stage 1 when it obeys `stop`: the last mini-batch it admitted, as
                                     stop_point(); UINT64_MAX before */
+    _Atomic int32_t save;        /* a checkpoint is asked for */
+    _Atomic uint64_t save_at;    /* set by stage 1 when it obeys `save` or checkpoints.every: the mini-batch after which
+                                    all save, as stop_point(); the epoch's last: the epoch's own checkpoint will do. 0
+                                    before */
+    _Atomic uint64_t saved_at;   /* the newest save_at that the coordinator has judged */
     struct epoch_result epochs[EPOCHS_MAX];
     struct start start; /* written before the stages are started */
     struct plan plan;

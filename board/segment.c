@@ -170,6 +170,20 @@ void segment_ring_all(const struct segment *segment)
         segment_ring_doorbell(segment, s);
 }
 
+bool segment_saves(const struct segment *segment)
+{
+    return atomic_load(&segment->header->save) ||
+           atomic_load(&segment->header->save_at) != atomic_load(&segment->header->saved_at);
+}
+
+void segment_ask_checkpoint(const struct segment *segment)
+{
+    if (segment_saves(segment))
+        return;
+    atomic_store(&segment->header->save, 1);
+    segment_ring_doorbell(segment, 1);
+}
+
 void segment_abort(const struct segment *segment)
 {
     atomic_store(&segment->header->abort, 1);

@@ -55,6 +55,10 @@ unsigned char *segment_channels(const struct segment *segment);
 void segment_ring_doorbell(const struct segment *segment, int stage);
 void segment_ring_all(const struct segment *segment);
 
+/* A checkpoint is asked for, unless one is under way; async-signal-safe. And whether one is. */
+void segment_ask_checkpoint(const struct segment *segment);
+bool segment_saves(const struct segment *segment);
+
 /* Everybody ends now. */
 void segment_abort(const struct segment *segment);
 

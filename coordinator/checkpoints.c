@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/numbers.h"
 #include "board/segment.h"
 
 bool checkpoints_exact(const struct manifest *manifest, const struct plan *plan)
@@ -76,7 +78,7 @@ static void begin_with(struct segment_header *header, const struct checkpoint_se
 void checkpoints_begin(struct checkpoints *checkpoints, const struct segment *segment, const struct run_folder *folder,
                        struct checkpoint_set *from)
 {
-    *checkpoints = (struct checkpoints){.segment = segment, .folder = folder, .epoch = 1};
+    *checkpoints = (struct checkpoints){.segment = segment, .folder = folder, .epoch = 1, .passed_ns = clock_now_ns()};
     segment->header->folder = folder->descriptor;
     if (!from)
         return;
@@ -99,31 +101,55 @@ void checkpoints_end(struct checkpoints *checkpoints)
     manifest_release(&checkpoints->manifest);
 }
 
+/* A stage's part of a set. */
+struct part {
+    const struct saved_file *file;
+    const struct saved_file *versions; /* [MAX_STAGES], as far as their states say; NULL: there are none */
+    const struct epoch_sums *sums;
+    int state; /* 0: it is still to come; 1: it is there; or the first failure's -errno */
+};
+
 /* The first failure's -errno among a stage's older versions, which are written before its main file. */
-static int state_of_versions(const struct stage_block *block)
+static int state_of_versions(const struct saved_file *versions)
 {
     int state = SAVED;
 
-    for (int v = 0; v < MAX_STAGES && block->saved_versions[v].state != SAVED_NOT_YET && state == SAVED; v++)
-        state = block->saved_versions[v].state;
+    for (int v = 0; v < MAX_STAGES && versions[v].state != SAVED_NOT_YET && state == SAVED; v++)
+        state = versions[v].state;
     return state;
 }
 
+/* Of the epoch's set, or (`passing`, a stop_point) of one that the run passes. */
+static struct part part_of(const struct checkpoints *checkpoints, int s, uint64_t passing)
+{
+    const struct stage_block *block = segment_stage(checkpoints->segment, s);
+    const int epoch = checkpoints->epoch, whole = checkpoints->segment->header->plan.minibatches_per_epoch;
+    struct part part = {
+        .file = &block->saved[epoch - 1], .versions = block->saved_versions, .sums = &block->sums[epoch - 1]};
+
+    if (passing)
+        part = (struct part){&block->passing.file, block->passing.versions, &block->passing.sums, SAVED_NOT_YET};
+    /* Both pair with the stage's release store: the rest of the record is there. */
+    if (!passing || atomic_load_explicit(&block->passing.at, memory_order_acquire) == passing)
+        part.state = atomic_load_explicit(&part.file->state, memory_order_acquire);
+    if (part.state != SAVED_NOT_YET && part.file->number == whole)
+        part.versions = NULL;
+    if (part.state == SAVED && part.versions)
+        part.state = state_of_versions(part.versions);
+    return part;
+}
+
 /* All stages' parts: 0 if one is still to come, 1 if all are there, or the first failure's -errno and its stage. */
-static int state_of(const struct checkpoints *checkpoints, int *stage)
+static int state_of(const struct checkpoints *checkpoints, uint64_t passing, int *stage)
 {
     const struct segment_header *header = checkpoints->segment->header;
     int state = SAVED;
 
     for (int s = 1; s <= header->stage_count; s++) {
-        struct stage_block *block = segment_stage(checkpoints->segment, s);
-        /* Pairs with the stage's release store: the rest of the record is there. */
-        int own = atomic_load_explicit(&block->saved[checkpoints->epoch - 1].state, memory_order_acquire);
+        const int own = part_of(checkpoints, s, passing).state;
 
         if (own == SAVED_NOT_YET)
             return SAVED_NOT_YET;
-        if (own == SAVED && block->saved[checkpoints->epoch - 1].number < header->plan.minibatches_per_epoch)
-            own = state_of_versions(block);
         if (own < 0 && state == SAVED) {
             state = own;
             *stage = s;
@@ -141,25 +167,25 @@ static void add_file(struct manifest *manifest, int stage, int version, const st
     file->crc32 = saved->crc32;
 }
 
-static void add_files(struct manifest *manifest, const struct checkpoints *checkpoints)
+static void add_files(struct manifest *manifest, const struct checkpoints *checkpoints, uint64_t passing)
 {
     for (int s = 1; s <= manifest->stage_count; s++) {
-        const struct stage_block *block = segment_stage(checkpoints->segment, s);
-
+        const struct part part = part_of(checkpoints, s, passing);
         const struct plan_stage *plan = &checkpoints->segment->header->plan.stages[s - 1];
 
         manifest->partition[s - 1] = plan->slice.block_count;
         memcpy(manifest->backends[s - 1], plan->backend, sizeof(plan->backend));
-        add_file(manifest, s, -1, &block->saved[manifest->epoch - 1]);
-        for (int v = 0; v < MAX_STAGES && !manifest_is_whole(manifest) && block->saved_versions[v].state == SAVED; v++)
-            add_file(manifest, s, block->saved_versions[v].number, &block->saved_versions[v]);
+        add_file(manifest, s, -1, part.file);
+        for (int v = 0; v < MAX_STAGES && part.versions && part.versions[v].state == SAVED; v++)
+            add_file(manifest, s, part.versions[v].number, &part.versions[v]);
     }
 }
 
-/* Results of the epochs that are tested, up to the manifest's. Their times count from the begin of each. */
+/* Results of the epochs that are tested when the manifest's mini-batch is trained, or behind it. Their times count from
+ * the begin of each. */
 static void add_results(struct manifest *manifest, const struct segment_header *header, int done)
 {
-    manifest->epoch_count = done < manifest->epoch ? done : manifest->epoch;
+    manifest->epoch_count = min_int(done, manifest_is_whole(manifest) ? manifest->epoch : manifest->epoch - 1);
     for (int e = 0; e < manifest->epoch_count; e++) {
         struct epoch_result *result = &manifest->epochs[e];
 
@@ -170,7 +196,7 @@ static void add_results(struct manifest *manifest, const struct segment_header *
     }
 }
 
-static int describe(struct manifest *manifest, const struct checkpoints *checkpoints)
+static int describe(struct manifest *manifest, const struct checkpoints *checkpoints, uint64_t passing)
 {
     const struct segment_header *header = checkpoints->segment->header;
     const struct plan *plan = &header->plan;
@@ -179,10 +205,10 @@ static int describe(struct manifest *manifest, const struct checkpoints *checkpo
     *manifest = (struct manifest){
         .config = plan->config,
         .epoch = epoch,
-        .minibatch = segment_stage(checkpoints->segment, 1)->saved[epoch - 1].number,
+        .minibatch = part_of(checkpoints, 1, passing).file->number,
         .minibatches_per_epoch = plan->minibatches_per_epoch,
         .filled_after = epoch == header->start.epoch ? header->start.filled_after : 0,
-        .sums = segment_stage(checkpoints->segment, plan->stage_count)->sums[epoch - 1],
+        .sums = *part_of(checkpoints, plan->stage_count, passing).sums,
         .stage_count = plan->stage_count,
         .shape = plan->data.shape,
         .train_count = plan->data.train_count,
@@ -195,9 +221,9 @@ static int describe(struct manifest *manifest, const struct checkpoints *checkpo
         return -1;
     }
     memcpy(manifest->run, checkpoints->folder->facts.run, sizeof(manifest->run));
-    manifest->sums.training_ns = segment_stage(checkpoints->segment, 1)->sums[epoch - 1].training_ns;
+    manifest->sums.training_ns = part_of(checkpoints, 1, passing).sums->training_ns;
     manifest->updates = (epoch - 1) * plan->minibatches_per_epoch + manifest->minibatch;
-    add_files(manifest, checkpoints);
+    add_files(manifest, checkpoints, passing);
     return 0;
 }
 
@@ -257,9 +283,8 @@ static void name_of(const struct manifest *manifest, char name[CHECKPOINT_NAME_M
 }
 
 /* With what is known by now of the epochs' tests. */
-static int write_manifest(struct checkpoints *checkpoints, int done, struct error *error)
+static int write_manifest(struct checkpoints *checkpoints, struct manifest *manifest, int done, struct error *error)
 {
-    struct manifest *manifest = &checkpoints->manifest;
     char name[CHECKPOINT_NAME_MAX];
 
     name_of(manifest, name);
@@ -273,21 +298,21 @@ static int write_manifest(struct checkpoints *checkpoints, int done, struct erro
     return 0;
 }
 
-/* Every stage has written its part of the epoch's set, or failed to. */
-static int complete(struct checkpoints *checkpoints, int done, struct error *error)
+/* Every stage has written its part of the set, or failed to: gives it its manifest, which is released on failure. */
+static int complete(struct checkpoints *checkpoints, struct manifest *manifest, uint64_t passing, int done,
+                    struct error *error)
 {
-    struct manifest *manifest = &checkpoints->manifest;
     char name[CHECKPOINT_NAME_MAX];
-    int stage = 0, state = state_of(checkpoints, &stage);
+    int stage = 0, state = state_of(checkpoints, passing, &stage);
 
-    manifest_release(manifest);
-    if (describe(manifest, checkpoints))
+    checkpoints->passed_ns = clock_now_ns();
+    if (describe(manifest, checkpoints, passing))
         return error_set(error, "out of memory for a checkpoint's manifest");
     name_of(manifest, name);
     if (state < 0)
         error_set(error, "stage %d cannot write its part of %s/" CHECKPOINTS_FOLDER "/%s: %s", stage,
                   checkpoints->folder->path, name, strerror(-state));
-    if (state < 0 || write_manifest(checkpoints, done, error)) {
+    if (state < 0 || write_manifest(checkpoints, manifest, done, error)) {
         set_remove(checkpoints->folder, name);
         manifest_release(manifest);
         return -1;
@@ -313,7 +338,7 @@ static int mark_failed(struct checkpoints *checkpoints, int done, struct error *
 
     checkpoints->manifest.test_failed = true;
     name_of(&checkpoints->manifest, failed);
-    const int result = write_manifest(checkpoints, done, error);
+    const int result = write_manifest(checkpoints, &checkpoints->manifest, done, error);
     checkpoints->newest[0] = '\0';
     for (int i = count - 1; i >= 0; i--)
         if (strcmp(places[i].name, failed) != 0 && set_is_complete(checkpoints->folder, places[i].name))
@@ -331,10 +356,11 @@ static int step(struct checkpoints *checkpoints, struct error *error)
     int stage, failed = 0;
 
     if (!checkpoints->judged) {
-        if (state_of(checkpoints, &stage) == SAVED_NOT_YET)
+        if (state_of(checkpoints, 0, &stage) == SAVED_NOT_YET)
             return 0;
         checkpoints->judged = true;
-        return complete(checkpoints, done, error) ? -1 : 1;
+        manifest_release(&checkpoints->manifest);
+        return complete(checkpoints, &checkpoints->manifest, 0, done, error) ? -1 : 1;
     }
     const bool untested = manifest->stage_count > 0 && !manifest_is_tested(manifest);
     if (done < checkpoints->epoch) {
@@ -343,18 +369,57 @@ static int step(struct checkpoints *checkpoints, struct error *error)
         return mark_failed(checkpoints, done, error) ? -1 : 1;
     }
     if (untested)
-        failed = write_manifest(checkpoints, done, error);
+        failed = write_manifest(checkpoints, &checkpoints->manifest, done, error);
     checkpoints->epoch++;
     checkpoints->judged = false;
     return failed ? -1 : 1;
 }
 
+/* Likewise of the set that the run passes, unless its epoch's own, which is newer, has come before. The stages' parts are
+ * theirs again when it is judged. */
+static int pass(struct checkpoints *checkpoints, struct error *error)
+{
+    struct segment_header *header = checkpoints->segment->header;
+    const uint64_t at = atomic_load_explicit(&header->save_at, memory_order_acquire);
+    const int epoch = (int)(at >> 33), done = atomic_load_explicit(&header->epochs_done, memory_order_acquire);
+    struct manifest manifest = {.stage_count = 0};
+    int stage, failed = 0;
+
+    if (at == atomic_load(&header->saved_at) || epoch > checkpoints->epoch)
+        return 0;
+    if (epoch == checkpoints->epoch && !checkpoints->judged) {
+        if ((int)(uint32_t)at == header->plan.minibatches_per_epoch ||
+            state_of(checkpoints, at, &stage) == SAVED_NOT_YET)
+            return 0;
+        failed = complete(checkpoints, &manifest, at, done, error);
+        manifest_release(&manifest);
+    }
+    snprintf(checkpoints->passed, sizeof(checkpoints->passed), "%s", failed ? "" : checkpoints->newest);
+    atomic_store(&header->saved_at, at);
+    return failed ? -1 : 1;
+}
+
 int checkpoints_follow(struct checkpoints *checkpoints, struct error *error)
 {
+    const int epochs = checkpoints->segment->header->plan.config.run.epochs;
     int stepped = 1;
 
-    while (stepped > 0 && checkpoints->epoch <= checkpoints->segment->header->plan.config.run.epochs)
-        stepped = step(checkpoints, error);
+    while (stepped > 0) {
+        stepped = pass(checkpoints, error);
+        if (stepped == 0 && checkpoints->epoch <= epochs)
+            stepped = step(checkpoints, error);
+    }
     checkpoints->failed += stepped < 0;
     return stepped < 0 ? -1 : 0;
+}
+
+void checkpoints_ask(struct checkpoints *checkpoints, uint64_t now_ns)
+{
+    const struct config_interval *every = &checkpoints->segment->header->plan.config.checkpoints.every;
+    const uint64_t minute_ns = 60 * 1000000000ull;
+
+    if (!every->minutes || every->count == 0 || now_ns < checkpoints->passed_ns + (uint64_t)every->count * minute_ns)
+        return;
+    checkpoints->passed_ns = now_ns;
+    segment_ask_checkpoint(checkpoints->segment);
 }

@@ -11,6 +11,8 @@ struct checkpoints {
     int epoch;                        /* whose set is next, or has yet to hear of its test */
     bool judged;                      /* it is complete, or will never be */
     char newest[CHECKPOINT_NAME_MAX]; /* complete; "": none */
+    char passed[CHECKPOINT_NAME_MAX]; /* what the newest that was asked for within an epoch has become; "": it failed */
+    uint64_t passed_ns;               /* when the run began, or the newest set was judged: checkpoints.every */
     struct manifest manifest;         /* of the epoch's set, if it is complete */
     int written, failed;
 };
@@ -28,6 +30,9 @@ void checkpoints_end(struct checkpoints *checkpoints);
 /* Completes what can be completed. Call often, and once when the stages have ended. -1 and the reason if a checkpoint
  * could not be written; then call again. */
 int checkpoints_follow(struct checkpoints *checkpoints, struct error *error);
+
+/* Asks for one where checkpoints.every counts minutes and it is time. */
+void checkpoints_ask(struct checkpoints *checkpoints, uint64_t now_ns);
 
 /* Whether a run of this plan goes on from there as if it had never been interrupted, in the middle of an epoch too. */
 bool checkpoints_exact(const struct manifest *manifest, const struct plan *plan);

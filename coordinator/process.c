@@ -79,7 +79,7 @@ int processes_start(struct processes *processes, const struct segment *segment, 
     char program[PATH_MAX];
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
-    sigset_t defaults;
+    sigset_t defaults, first = *mask;
     int result = -1;
 
     *processes = (struct processes){.count = segment->header->stage_count};
@@ -89,12 +89,13 @@ int processes_start(struct processes *processes, const struct segment *segment, 
     posix_spawnattr_init(&attributes);
     sigemptyset(&defaults);
     sigaddset(&defaults, SIGPIPE);
+    sigaddset(&first, SIGUSR1); /* until the stage has its handler (stages/main.c) */
     /* A dup2 onto itself leaves the descriptor open across the exec. */
     const int data = segment->header->data;
     if (posix_spawn_file_actions_adddup2(&actions, segment->fd, segment->fd) ||
         (data > 0 && posix_spawn_file_actions_adddup2(&actions, data, data)) ||
         posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0) ||
-        posix_spawnattr_setsigmask(&attributes, mask) || posix_spawnattr_setsigdefault(&attributes, &defaults) ||
+        posix_spawnattr_setsigmask(&attributes, &first) || posix_spawnattr_setsigdefault(&attributes, &defaults) ||
         posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)) {
         error_set(error, "out of memory for the stages' start");
         goto out;

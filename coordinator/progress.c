@@ -126,7 +126,7 @@ static void format_facts(const struct progress_line *line, double share, uint64_
     else if (line->rate > 0.0)
         snprintf(rate, sizeof(rate), "  %.0f images/s", line->rate);
     format_remaining(line, now_ns, remaining);
-    snprintf(text, size, "%3.0f%%%s%s%s", 100.0 * share, rate, loss, remaining);
+    snprintf(text, size, "%3.0f%%%s%s%s%s", 100.0 * share, rate, loss, remaining, line->saving ? "  saving" : "");
 }
 
 static int terminal_columns(FILE *out)

@@ -21,6 +21,7 @@ struct progress_line {
     double done_before; /* epochs, when the run went on from a checkpoint */
     enum phase phase;
     bool paused;             /* a monitor holds the run */
+    bool saving;             /* a checkpoint is under way that the run passes */
     int64_t trained, tested; /* images in this epoch */
     int64_t all_trained;     /* in the run */
     int epochs_shown;

@@ -81,18 +81,28 @@ static double percent_of(uint64_t nanoseconds, const struct outcome *outcome)
     return 100.0 * (double)nanoseconds / (double)(outcome->end_ns - outcome->start_ns);
 }
 
+/* Over the stage's backwards. */
+static double staleness_mean(const struct counters *counters)
+{
+    double backwards = 0.0;
+
+    for (int k = 0; k < STALENESS_BUCKETS; k++)
+        backwards += (double)load(&counters->staleness_backward[k]);
+    return backwards > 0.0 ? 1e-6 * (double)load(&counters->staleness_millionths) / backwards : 0.0;
+}
+
 static void print_time(FILE *out, const struct segment *segment, const struct outcome *outcome)
 {
     fprintf(out, "stage    busy  of it updates  waiting for activation  gradient    slot   staleness mean  most\n");
     for (int s = 1; s <= segment->header->stage_count; s++) {
         const struct counters *counters = &segment_stage(segment, s)->counters;
-        struct distribution staleness = distribution_of(counters->staleness_backward, STALENESS_BUCKETS);
+        const struct distribution staleness = distribution_of(counters->staleness_backward, STALENESS_BUCKETS);
 
         fprintf(out, "%5d %6.1f%% %13.1f%% %22.1f%% %8.1f%% %6.1f%% %16.2f %5d\n", s,
                 percent_of(load(&counters->busy_ns), outcome), percent_of(load(&counters->update_ns), outcome),
                 percent_of(load(&counters->wait_ns[WAIT_ACTIVATION]), outcome),
                 percent_of(load(&counters->wait_ns[WAIT_GRADIENT]), outcome),
-                percent_of(load(&counters->wait_ns[WAIT_SLOT]), outcome), staleness.mean, staleness.high);
+                percent_of(load(&counters->wait_ns[WAIT_SLOT]), outcome), staleness_mean(counters), staleness.high);
     }
     fprintf(out, "staleness: updates between a backward's weights and the newest ones\n\n");
 }
@@ -310,7 +320,7 @@ static int add_stage_json(json_t *stage, const struct stage_block *block, const 
 
     memory_peak(counters, memory);
     /* clang-format off */
-    json_t *members = json_pack("{s:i, s:I, s:o, s:o, s:f, s:f, s:o, s:i, s:i, s:o, s:I, s:I, s:{s:o, s:o}}",
+    json_t *members = json_pack("{s:i, s:I, s:o, s:o, s:f, s:f, s:o, s:i, s:i, s:o, s:I, s:I, s:{s:o, s:o, s:o}}",
                                 "pid", (int)atomic_load(&block->pid),
                                 "ops", (json_int_t)load(&counters->ops),
                                 "op_ms", op_ms_json(block, start),
@@ -326,6 +336,7 @@ static int add_stage_json(json_t *stage, const struct stage_block *block, const 
                                 "bytes_sent", (json_int_t)(load(&counters->bytes_sent[PHASE_TRAIN]) +
                                              load(&counters->bytes_sent[PHASE_EVALUATE])),
                                 "staleness",
+                                "mean", real_json(staleness_mean(counters)),
                                 "histogram", histogram_json(counters->staleness_backward, STALENESS_BUCKETS),
                                 "forward_histogram", histogram_json(counters->staleness_forward, STALENESS_BUCKETS));
     /* clang-format on */

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "coordinator/checkpoints.h"
+#include "plan/learning_rate.h"
 
 /* Other values would make other tensors, or other mini-batches of an epoch. All other keys may change. */
 static const char *const must_agree[] = {
@@ -210,6 +211,24 @@ static const char *inexactness(const struct manifest *manifest, const struct pla
     return "";
 }
 
+/* Training that goes on with another learning rate than it would have had: a schedule that ends with run.epochs begins
+ * again higher up when epochs are added. */
+static void print_learning_rate(FILE *out, const struct manifest *manifest, const struct plan *plan)
+{
+    char was[LEARNING_RATE_TEXT_MAX], is[LEARNING_RATE_TEXT_MAX];
+
+    learning_rate_describe(&manifest->config, was);
+    learning_rate_describe(&plan->config, is);
+    if (strcmp(was, is) == 0 || manifest->updates >= plan->config.run.epochs * plan->minibatches_per_epoch)
+        return;
+    fprintf(out,
+            "learning rate: %s\n"
+            "  the checkpoint's was %s\n"
+            "  the next update has %.6g, where that schedule had come to %.6g\n",
+            is, was, learning_rate(&plan->config, plan->minibatches_per_epoch, manifest->updates),
+            learning_rate(&manifest->config, manifest->minibatches_per_epoch, manifest->updates));
+}
+
 static void print_changes(FILE *out, const struct config *made_with, const struct config *config)
 {
     struct difference key;
@@ -237,4 +256,5 @@ void resume_print(FILE *out, const struct checkpoint_set *set, const struct run_
     if (!run_facts_match(&folder->facts, config))
         fprintf(out, "  config file %s, before %s\n", config, folder->facts.config);
     print_changes(out, &manifest->config, &plan->config);
+    print_learning_rate(out, manifest, plan);
 }

@@ -31,6 +31,7 @@ struct run {
     struct segment segment;
     struct processes processes;
     int interruptions; /* of this run */
+    bool asked;        /* for a checkpoint, which is not there yet */
     bool going;
     bool aborted;
     bool killed;
@@ -88,10 +89,34 @@ static void interrupt(struct run *run)
     }
 }
 
+/* While one is under way that will do. */
+static void ask_checkpoint(struct run *run)
+{
+    run->request->signals->save = false;
+    if (run->aborted || run->interruptions > 0)
+        return;
+    run->asked = true;
+    progress_clear(&run->progress);
+    fprintf(stderr, "tpcoord: a checkpoint follows when the mini-batches in flight are done; the run goes on\n");
+    segment_ask_checkpoint(&run->segment);
+}
+
+static void say_checkpoint(struct run *run)
+{
+    if (!run->asked || segment_saves(&run->segment))
+        return;
+    run->asked = false;
+    progress_clear(&run->progress);
+    if (run->checkpoints.passed[0])
+        fprintf(stderr, "tpcoord: checkpoint %s is complete\n", run->checkpoints.passed);
+}
+
 static void read_signals(struct run *run)
 {
     for (int come = signals_read(run->request->signals); come > 0; come--)
         interrupt(run);
+    if (run->request->signals->save)
+        ask_checkpoint(run);
 }
 
 static void judge_end(struct run *run, int stage, int status)
@@ -225,8 +250,11 @@ static void supervise(struct run *run)
         if (run->going) {
             follow(run);
             follow_checkpoints(run);
+            checkpoints_ask(&run->checkpoints, clock_now_ns());
+            say_checkpoint(run);
             watch(run);
             follow_controls(run);
+            run->progress.saving = segment_saves(&run->segment);
             progress_draw(&run->progress, clock_now_ns());
         }
         record(run);
@@ -235,6 +263,7 @@ static void supervise(struct run *run)
     if (run->going) {
         follow(run);
         follow_checkpoints(run);
+        say_checkpoint(run);
     }
     run->outcome.checkpoints_written = run->checkpoints.written;
     run->outcome.checkpoints_failed = run->checkpoints.failed;

@@ -7,7 +7,7 @@
 
 int signals_take(struct signals *signals, struct error *error)
 {
-    static const int taken[] = {SIGCHLD, SIGINT, SIGTERM, SIGHUP};
+    static const int taken[] = {SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGUSR1};
     /* Output that goes nowhere is an error to report, and no reason to leave stages and shared memory behind: a reader that
      * has gone, a file over the limit, a terminal that lets no background process write. */
     static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGTTOU};
@@ -41,6 +41,10 @@ int signals_read(struct signals *signals)
         /* A terminal that closes may tell its session's leader twice: that is not somebody's second request. */
         if (info.ssi_signo == SIGHUP && signals->interruptions + interruptions > 0)
             continue;
+        if (info.ssi_signo == SIGUSR1) {
+            signals->save = true;
+            continue;
+        }
         interruptions += info.ssi_signo != SIGCHLD;
     }
     signals->interruptions += interruptions;

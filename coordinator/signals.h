@@ -4,6 +4,7 @@
 #define TP_COORDINATOR_SIGNALS_H
 
 #include <signal.h>
+#include <stdbool.h>
 
 #include "base/error.h"
 
@@ -11,6 +12,7 @@ struct signals {
     int descriptor;    /* readable when one has come: SIGCHLD, or an interruption */
     sigset_t before;   /* the mask that child processes are to get */
     int interruptions; /* SIGINT, SIGTERM and SIGHUP so far */
+    bool save;         /* SIGUSR1 has come: a checkpoint is wanted; whoever answers clears it */
 };
 
 /* From here on to the end of the process they wait to be read. */

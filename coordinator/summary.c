@@ -81,32 +81,59 @@ static double difference_max(const json_t *report)
     return number(json_object_get(json_object_get(report, "version_difference"), "measured"), "max");
 }
 
-/* Mean over the backwards of all stages. */
-static double staleness_mean(const json_t *report, const char *histogram)
+/* Its sum, and how many were counted. */
+struct counted {
+    double sum, count;
+};
+
+static struct counted count_histogram(const json_t *histogram)
 {
-    const json_t *stage, *count;
-    size_t s, staleness;
+    struct counted counted = {0.0, 0.0};
+    const json_t *count;
+    size_t value;
+
+    json_array_foreach(histogram, value, count)
+    {
+        counted.count += json_number_value(count);
+        counted.sum += json_number_value(count) * (double)value;
+    }
+    return counted;
+}
+
+/* Means over the backwards of all stages. */
+static double staleness_forward(const json_t *report)
+{
     double backwards = 0.0, sum = 0.0;
+    const json_t *stage;
+    size_t s;
 
     json_array_foreach(json_object_get(report, "stage"), s, stage)
     {
-        json_array_foreach(json_object_get(json_object_get(stage, "staleness"), histogram), staleness, count)
-        {
-            backwards += json_number_value(count);
-            sum += json_number_value(count) * (double)staleness;
-        }
+        const struct counted own =
+            count_histogram(json_object_get(json_object_get(stage, "staleness"), "forward_histogram"));
+
+        backwards += own.count;
+        sum += own.sum;
     }
     return sum / backwards;
 }
 
-static double staleness_forward(const json_t *report)
-{
-    return staleness_mean(report, "forward_histogram");
-}
-
+/* Its histogram is rounded; a stage's mean is not. */
 static double staleness_backward(const json_t *report)
 {
-    return staleness_mean(report, "histogram");
+    double backwards = 0.0, sum = 0.0;
+    const json_t *stage;
+    size_t s;
+
+    json_array_foreach(json_object_get(report, "stage"), s, stage)
+    {
+        const json_t *staleness = json_object_get(stage, "staleness");
+        const double count = count_histogram(json_object_get(staleness, "histogram")).count;
+
+        backwards += count;
+        sum += count * number(staleness, "mean");
+    }
+    return sum / backwards;
 }
 
 static double stage_versions(const json_t *stage)

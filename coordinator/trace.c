@@ -2,11 +2,13 @@
 
 #include <math.h>
 
+#include "plan/staleness.h"
 #include "telemetry/timeline.h"
 
 void trace_begin(struct trace *trace, FILE *file, const struct plan *plan, uint64_t start_ns)
 {
-    *trace = (struct trace){.file = file, .schedule = plan_training(plan), .start_ns = start_ns};
+    *trace =
+        (struct trace){.file = file, .config = &plan->config, .schedule = plan_training(plan), .start_ns = start_ns};
     fprintf(file, "[\n{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":1,\"args\":{\"name\":\"%s on %s\"}}",
             plan->config.model.arch, plan->config.pipeline.system);
     for (int s = 1; s <= plan->stage_count; s++)
@@ -32,6 +34,7 @@ static void begin_event(const struct trace *trace, int stage, const char *name, 
 void trace_op(struct trace *trace, int stage, const struct op_record *record)
 {
     const struct op op = timeline_op(record);
+    const struct backward_versions versions = {record->version_forward, record->version_live, record->version_read};
     char name[OP_TEXT_SIZE];
 
     op_format(&op, &trace->schedule, name);
@@ -44,8 +47,8 @@ void trace_op(struct trace *trace, int stage, const struct op_record *record)
             record->version_sent, 1e-6 * (double)record->wait_ns, wait_cause_name((enum wait_cause)record->wait_cause),
             (unsigned long long)record->bytes_sent);
     if (record->phase == PHASE_TRAIN && record->kind != OP_FORWARD)
-        fprintf(trace->file, ",\"version_forward\":%d,\"staleness\":%d", record->version_forward,
-                record->version_live - record->version_forward);
+        fprintf(trace->file, ",\"version_forward\":%d,\"staleness\":%.6g", record->version_forward,
+                staleness_of(trace->config, &versions));
     if (record->updated && stage == trace->schedule.stages && isfinite(record->loss))
         fprintf(trace->file, ",\"loss\":%g", (double)record->loss);
     fputs("}}", trace->file);

@@ -34,6 +34,12 @@ struct config_reals {
     double values[MAX_STAGES];
 };
 
+/* How often something is done; count 0: never. */
+struct config_interval {
+    int count;
+    bool minutes; /* else mini-batches */
+};
+
 struct config {
     struct {
         char name[CONFIG_NAME_MAX]; /* "": the config file's name and the time */
@@ -86,6 +92,7 @@ struct config {
     } train;
     struct {
         int keep;
+        struct config_interval every; /* beside those at each epoch's end */
     } checkpoints;
     struct {
         char backend[CONFIG_NAME_MAX];

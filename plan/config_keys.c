@@ -122,6 +122,8 @@ const struct config_key config_keys[] = {
 
     {MEMBER(checkpoints, keep), KEY_INTEGER, "2", 1, 1000,
      .help = "newest checkpoints that are kept; the one with the best test top-1 always is"},
+    {MEMBER(checkpoints, every), KEY_INTERVAL, "0", 0, 1000000000,
+     .help = "mini-batches, such as 500, or minutes, such as 10m, between checkpoints within an epoch; 0: at its end only"},
 
     {MEMBER(device, backend), KEY_CHOICE_NAME, "auto", .choices = CHOICES("auto", "reference", "onednn", "cuda"),
      .help = "who computes; reference: plain C, slow; cuda: on GPUs; auto: the fastest that works here"},
@@ -295,6 +297,24 @@ static int set_integers(const struct config_key *key, struct config_integers *in
     return 0;
 }
 
+static int set_interval(const struct config_key *key, struct config_interval *interval, const char *text,
+                        struct error *error)
+{
+    const size_t length = strlen(text);
+    char number[32];
+    int64_t value;
+
+    memset(interval, 0, sizeof(*interval));
+    interval->minutes = length > 1 && text[length - 1] == 'm';
+    snprintf(number, sizeof(number), "%.*s", (int)(length - interval->minutes), text);
+    if (length >= sizeof(number) || parse_int(&value, number, (int64_t)key->low, (int64_t)key->high, error))
+        return error_set(error,
+                         "\"%s\" is not right; use mini-batches, %.0f to %.0f, such as 500, or minutes, such as 10m",
+                         text, key->low, key->high);
+    interval->count = (int)value;
+    return 0;
+}
+
 int config_key_set(const struct config_key *key, struct config *config, const char *text, struct error *error)
 {
     void *member = (char *)config + key->offset;
@@ -315,6 +335,8 @@ int config_key_set(const struct config_key *key, struct config *config, const ch
         return set_text(key, member, text, error);
     case KEY_INTEGERS:
         return set_integers(key, member, text, error);
+    case KEY_INTERVAL:
+        return set_interval(key, member, text, error);
     case KEY_REALS:
         return set_reals(key, member, text, error);
     }
@@ -364,6 +386,13 @@ static bool holds_integers(const struct config_key *key, const struct config_int
     return true;
 }
 
+static bool holds_interval(const struct config_key *key, const struct config_interval *interval)
+{
+    const unsigned char *minutes = (const unsigned char *)&interval->minutes;
+
+    return within(interval->count, key->low, key->high) && *minutes <= 1;
+}
+
 bool config_key_holds(const struct config_key *key, const struct config *config)
 {
     const void *member = (const char *)config + key->offset;
@@ -386,6 +415,8 @@ bool config_key_holds(const struct config_key *key, const struct config *config)
         return text;
     case KEY_INTEGERS:
         return holds_integers(key, member);
+    case KEY_INTERVAL:
+        return holds_interval(key, member);
     case KEY_REALS:
         return holds_reals(key, member);
     }

@@ -19,6 +19,7 @@ enum key_type {
     KEY_TEXT,        /* char[] */
     KEY_INTEGERS,    /* struct config_integers: numbers, or the first choice for none; further choices stand for the
                         numbers from first_choice on */
+    KEY_INTERVAL,    /* struct config_interval: mini-batches, "500", or minutes, "10m" */
     KEY_REALS        /* struct config_reals: numbers, or the only choice, if there is one, for none */
 };
 

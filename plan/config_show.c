@@ -71,6 +71,12 @@ bool config_get(const struct config *config, int index, struct config_value *val
     case KEY_TEXT:
         snprintf(value->text, sizeof(value->text), "%s", (const char *)member);
         break;
+    case KEY_INTERVAL: {
+        const struct config_interval *interval = member;
+
+        snprintf(value->text, sizeof(value->text), "%d%s", interval->count, interval->minutes ? "m" : "");
+        break;
+    }
     case KEY_INTEGERS:
         format_integers(key, member, value->text, sizeof(value->text));
         break;

@@ -9,4 +9,8 @@
  * Hutter, ICLR 2017, one cycle); step multiplies by lr_step_factor every lr_step_epochs. */
 double learning_rate(const struct config *config, int per_epoch, int updates);
 
+/* The schedule in words: "0.05, falling by a cosine to 0 at the end of epoch 3, after a warm-up of 0.5 epochs". */
+enum { LEARNING_RATE_TEXT_MAX = 160 };
+void learning_rate_describe(const struct config *config, char text[LEARNING_RATE_TEXT_MAX]);
+
 #endif

@@ -18,3 +18,10 @@ double staleness_significance(const struct config *config, int staleness)
     }
     return exp(-decay * staleness);
 }
+
+double staleness_of(const struct config *config, const struct backward_versions *versions)
+{
+    const int age = versions->live - versions->forward;
+
+    return versions->read < 0 ? staleness_significance(config, age) * age : versions->live - versions->read;
+}

@@ -54,6 +54,8 @@ static void obey_stop(struct stage *stage)
     int admitted = max_int(phase->replayed, (phase->progress.forwards + microbatches - 1) / microbatches);
     uint64_t stopped_at = atomic_load_explicit(&stage->header->stopped_at, memory_order_acquire);
 
+    if (stage_is_first(stage))
+        save_decide(stage, admitted);
     /* A phase that was admitted to its end is not shortened, as later stages may have left it already: the request then
      * falls on the next phase. */
     if (stage_is_first(stage) && stopped_at == UINT64_MAX && admitted < phase->schedule.minibatches &&
@@ -90,12 +92,22 @@ static int pass_over(struct stage *stage, const struct stage_order *order, struc
     return 0;
 }
 
+/* However often the doorbell was rung, one look answers it: so it is silenced before the look. What comes later rings
+ * again. */
+static void silence_doorbell(struct stage *stage)
+{
+    while (sem_trywait(&stage->block->doorbell) == 0)
+        ;
+}
+
 static int next_op(struct stage *stage, struct next *next, struct error *error)
 {
     struct phase_run *phase = &stage->phase;
     const struct stage_order *order;
 
+    silence_doorbell(stage);
     obey_stop(stage);
+    save_look(stage);
     if (!phase->simulation) {
         refresh_progress(stage);
         *next = schedule_next(&phase->schedule, stage->index, &phase->progress);
@@ -244,6 +256,7 @@ static int begin_phase(struct stage *stage, enum phase kind, int epoch, struct e
     if (stage->device->type->set_clock(stage->device, error))
         return -1;
     stage->last_end_ns = 0;
+    save_begin(stage);
     batches_begin(stage->batches, kind, epoch, phase->skipped);
     telemetry_phase(stage);
     if (kind == PHASE_TRAIN) {

@@ -29,7 +29,10 @@ struct phase_run {
     struct version_tracker *tracker; /* training only */
     int first_version;               /* live when the phase began */
     struct old_versions restored;    /* static order, replay: from the checkpoint */
-    struct old_versions kept;        /* static order, stopped: to save before they go */
+    int save_after;                  /* the mini-batch whose checkpoint is passed, until it is written; 0: none is */
+    bool statistics_kept;            /* of it: later forwards have begun */
+    struct old_versions kept;        /* static order: to save before they go, of it or of where the run is stopped */
+    struct saved_file *kept_files;   /* where it is told which are */
     int versions_saved;
     uint64_t activations_before, gradients_before; /* messages taken from the links in earlier phases */
     int next_op;                                   /* static order: index of the next op */
@@ -48,6 +51,10 @@ struct pending_op {
 
 /* Enough to keep a device busy, and few enough that their marks are at hand. */
 enum { PENDING_OPS = 8 };
+
+/* Of the predictions, which is what is told; and with recomputation, of the forwards that were run again at the backward's
+ * weights: that is what is differentiated, and its sum only shows whether it is finite. */
+enum { LOSS_REPORTED, LOSS_RECOMPUTED, LOSSES };
 
 struct stage {
     const struct segment *segment;
@@ -72,13 +79,15 @@ struct stage {
     float *gathered;          /* the images before they are copied; `images` itself if that is on the host */
     uint64_t *copied;         /* [slots in flight] mark behind the copying of the slot's images */
     float *copies;            /* for checkpoints: [parameters], [state], [parameters]; NULL if the device is the host */
+    float *statistics;        /* likewise: [state] as it was before later mini-batches' forwards */
     uint8_t *labels;          /* stage W, [batch] */
-    struct loss_result *loss; /* stage W, of the mini-batch that is running */
+    struct loss_result *loss; /* stage W, [LOSSES], of the mini-batch that is running */
     struct links links;
     struct pending_op pending[PENDING_OPS]; /* oldest first */
     int pending_count;
     uint64_t last_end_ns;  /* of the last op that the device did */
     uint64_t slots_before; /* of earlier phases, since the run began */
+    int intervals;         /* stage 1: of checkpoints.every, that lie behind */
     struct phase_run phase;
     uint64_t wait_ns; /* since the last op ended */
     enum wait_cause wait_cause;
@@ -145,6 +154,22 @@ void save_stopped(struct stage *stage, int minibatch);
 
 /* The live version is about to go. */
 void save_version_before_update(struct stage *stage);
+
+/* A phase begins: what was due before it has been, or is, the epoch's own. */
+void save_begin(struct stage *stage);
+
+/* A checkpoint in the middle of an epoch, which the run passes without a halt. Each stage writes it between two ops: its
+ * older versions while they are there, its weights and momentum behind the mini-batch's update, its running statistics
+ * as they were before a later mini-batch's forward.
+ *
+ * save_decide: stage 1 has admitted so many mini-batches of the phase; whether that is where a checkpoint is wanted.
+ * save_look: before every op. save_before_forward: again, as the message may have brought the news. */
+void save_decide(struct stage *stage, int admitted);
+void save_look(struct stage *stage);
+int save_before_forward(struct stage *stage, const struct op *op, struct error *error);
+
+/* Of the epoch's mini-batches that are trained. */
+struct epoch_sums save_sums(const struct stage *stage);
 
 /* All that the stage has learned after this mini-batch of the epoch. */
 void save_epoch(struct stage *stage, int epoch, int minibatch, const struct epoch_sums *sums);

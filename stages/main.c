@@ -18,14 +18,24 @@ static struct segment run;
 /* What a stage may take to end when nobody is left to kill it. */
 enum { GRACE_SECONDS = 3 };
 
-/* The coordinator died. Everything here is async-signal-safe. */
-static void abort_run(int signal_number)
+static bool orphaned(void)
+{
+    return getppid() != run.header->coordinator_pid;
+}
+
+/* The coordinator died; or somebody asks this stage for a checkpoint, who means the run. Everything here is
+ * async-signal-safe. */
+static void answer(int signal_number)
 {
     int saved = errno;
 
     (void)signal_number;
-    alarm(GRACE_SECONDS);
-    segment_abort(&run);
+    if (orphaned()) {
+        alarm(GRACE_SECONDS);
+        segment_abort(&run);
+    } else {
+        segment_ask_checkpoint(&run);
+    }
     errno = saved;
 }
 
@@ -34,10 +44,15 @@ static void set_signals(void)
     /* Compiled kernels may keep what they like where the stack pointer points. */
     static unsigned char stack[64 << 10];
     const stack_t own_stack = {.ss_sp = stack, .ss_size = sizeof(stack)};
-    struct sigaction action = {.sa_handler = abort_run, .sa_flags = SA_ONSTACK};
+    struct sigaction action = {.sa_handler = answer, .sa_flags = SA_ONSTACK};
+
+    sigset_t answered;
 
     sigaltstack(&own_stack, NULL);
     sigaction(SIGUSR1, &action, NULL);
+    sigemptyset(&answered);
+    sigaddset(&answered, SIGUSR1);
+    sigprocmask(SIG_UNBLOCK, &answered, NULL);
     /* Terminals and supervisors send these to the whole group; what they mean is the coordinator's to decide. */
     signal(SIGINT, SIG_IGN);
     signal(SIGQUIT, SIG_IGN);
@@ -45,11 +60,6 @@ static void set_signals(void)
     signal(SIGHUP, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a checkpoint beyond the limit is an error like a full disk */
     prctl(PR_SET_PDEATHSIG, SIGUSR1);
-}
-
-static bool orphaned(void)
-{
-    return getppid() != run.header->coordinator_pid;
 }
 
 static void unlink_if_orphaned(void)

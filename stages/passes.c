@@ -1,4 +1,6 @@
 /* One op, executed: choose the weight version, run the kernels, publish what the neighbour waits for, update. */
+#include <string.h>
+
 #include "data/data.h"
 #include "plan/learning_rate.h"
 #include "plan/staleness.h"
@@ -108,16 +110,21 @@ static int release_slot(struct stage *stage, const struct op *op, struct error *
     return 0;
 }
 
-/* Adds the loss of micro-batches to that of the mini-batch, whose gradient must not go anywhere before it is known to be
+/* Adds the loss of micro-batches to `sum`. No gradient of a mini-batch must go anywhere before its loss is known to be
  * finite: so this waits for the device. */
 static int add_loss(struct stage *stage, const struct op *op, const struct slot_tensors *tensors, int first, int count,
-                    bool differentiate, struct error *error)
+                    bool differentiate, struct loss_result *sum, struct error *error)
 {
     batches_labels(stage->batches, op->minibatch, stage->labels);
-    if (compute_loss(stage->compute, tensors, first, count, stage->labels, differentiate, stage->loss, error) ||
+    if (compute_loss(stage->compute, tensors, first, count, stage->labels, differentiate, sum, error) ||
         pending_await_queue(stage, error))
         return error_prefix(error, "loss of the %s", op_kind_name(op->kind));
-    return divergence_check(stage, op, stage->loss->loss_sum, error);
+    return divergence_check(stage, op, sum->loss_sum, error);
+}
+
+static bool recomputes(const struct stage *stage)
+{
+    return compute_layout_options(stage->compute)->recompute;
 }
 
 /* And begins the next one's. */
@@ -125,11 +132,11 @@ static void count_loss(struct stage *stage, int rows)
 {
     struct phase_run *phase = &stage->phase;
 
-    phase->loss_sum += stage->loss->loss_sum;
-    phase->top1 += stage->loss->top1;
-    phase->top5 += stage->loss->top5;
+    phase->loss_sum += stage->loss[LOSS_REPORTED].loss_sum;
+    phase->top1 += stage->loss[LOSS_REPORTED].top1;
+    phase->top5 += stage->loss[LOSS_REPORTED].top5;
     phase->samples += rows;
-    *stage->loss = (struct loss_result){0};
+    memset(stage->loss, 0, LOSSES * sizeof(*stage->loss));
 }
 
 /* Evaluation: newest weights, running statistics, nothing kept. */
@@ -139,7 +146,7 @@ static int evaluate(struct stage *stage, const struct op *op, const struct slot_
     if (compute_forward(stage->compute, tensors, op->first, false, weights_live(stage->weights), stage->state, error))
         return -1;
     if (stage_is_last(stage)) {
-        if (add_loss(stage, op, tensors, op->first, op->count, false, error))
+        if (add_loss(stage, op, tensors, op->first, op->count, false, &stage->loss[LOSS_REPORTED], error))
             return -1;
         count_loss(stage, (int)record->rows);
     }
@@ -180,7 +187,8 @@ static int run_forward(struct stage *stage, const struct op *op, struct pending_
             return -1;
         pinned = message->version;
     }
-    if ((!stage_is_last(stage) && begin_slot(stage, &stage->links.down_out, op, error)) ||
+    if (save_before_forward(stage, op, error) ||
+        (!stage_is_last(stage) && begin_slot(stage, &stage->links.down_out, op, error)) ||
         stage->device->type->mark(stage->device, &pending->begin, error))
         return -1;
     if (phase->kind == PHASE_EVALUATE) {
@@ -198,6 +206,10 @@ static int run_forward(struct stage *stage, const struct op *op, struct pending_
         if (!weights)
             return error_set(error, "weight version %d is not kept here", record->version_read);
         if (compute_forward(stage->compute, &tensors, op->first, true, weights, stage->state, error))
+            return -1;
+        /* The prediction's loss; the backward will differentiate another one. */
+        if (stage_is_last(stage) && recomputes(stage) &&
+            add_loss(stage, op, &tensors, op->first, op->count, false, &stage->loss[LOSS_REPORTED], error))
             return -1;
         versions_end(phase->tracker, op);
     }
@@ -260,10 +272,11 @@ static int backward_group(struct stage *stage, const struct op *op, int first, i
     };
 
     if (halves[op->kind] & HALF_INPUT) {
-        if (compute_layout_options(stage->compute)->recompute &&
-            compute_recompute(stage->compute, tensors, first, count, weights, error))
+        struct loss_result *sum = &stage->loss[recomputes(stage) ? LOSS_RECOMPUTED : LOSS_REPORTED];
+
+        if (recomputes(stage) && compute_recompute(stage->compute, tensors, first, count, weights, error))
             return -1;
-        if (stage_is_last(stage) && add_loss(stage, op, tensors, first, count, true, error))
+        if (stage_is_last(stage) && add_loss(stage, op, tensors, first, count, true, sum, error))
             return -1;
     }
     return compute_backward(stage->compute, tensors, first, count, halves[op->kind], weights, stage->gradient,
@@ -356,7 +369,7 @@ static int run_backward(struct stage *stage, const struct op *op, struct pending
     if (!schedule_updates_after(&phase->schedule, op))
         return 0;
     if (stage_is_last(stage)) {
-        record->loss = (float)(stage->loss->loss_sum / tensors.rows);
+        record->loss = (float)(stage->loss[LOSS_REPORTED].loss_sum / tensors.rows);
         count_loss(stage, tensors.rows);
     }
     telemetry_activity(stage, ACTIVITY_UPDATE, WAIT_NONE, op);

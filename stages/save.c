@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "checkpoint/checkpoint.h"
 #include "stages/internal.h"
 
@@ -139,6 +140,7 @@ static void write_file(struct stage *stage, struct saved_file *saved, int epoch,
     telemetry_activity(stage, ACTIVITY_NONE, WAIT_NONE, NULL);
 }
 
+/* One of phase.kept. */
 static void write_version(struct stage *stage, int version)
 {
     struct phase_run *phase = &stage->phase;
@@ -148,7 +150,7 @@ static void write_version(struct stage *stage, int version)
     struct error ignored;
 
     snprintf(group.prefix, sizeof(group.prefix), "version.%d.", version);
-    write_file(stage, &stage->block->saved_versions[phase->versions_saved++], phase->epoch,
+    write_file(stage, &phase->kept_files[phase->versions_saved++], phase->epoch,
                phase->skipped + phase->kept.live - phase->first_version, version, &group, 1,
                save_copy(stage, &to, &from, &ignored));
 }
@@ -158,19 +160,32 @@ static bool saves(const struct stage *stage)
     return stage->header->run_folder[0] != '\0';
 }
 
-void save_stopped(struct stage *stage, int minibatch)
+/* Writes those that are there; the others when they are about to go. */
+static void keep_versions(struct stage *stage, int minibatch, struct saved_file *files)
 {
     struct phase_run *phase = &stage->phase;
 
-    if (!saves(stage) || !phase->simulation || minibatch == phase->replayed)
+    phase->kept = (struct old_versions){0};
+    phase->kept_files = files;
+    phase->versions_saved = 0;
+    if (!phase->simulation || minibatch == phase->replayed)
         return;
     if (save_find_versions(stage, minibatch, &phase->kept)) {
-        atomic_store(&stage->block->saved_versions[0].state, -ENOMEM);
+        atomic_store(&files[0].state, -ENOMEM);
         return;
     }
     for (int version = phase->kept.live - 63; version < versions_live(phase->tracker); version++)
         if (is_among(&phase->kept, version))
             write_version(stage, version);
+}
+
+void save_stopped(struct stage *stage, int minibatch)
+{
+    if (!saves(stage))
+        return;
+    /* What is written where the run ends takes the place of what it would have passed. */
+    stage->phase.save_after = 0;
+    keep_versions(stage, minibatch, stage->block->saved_versions);
 }
 
 void save_version_before_update(struct stage *stage)
@@ -181,17 +196,130 @@ void save_version_before_update(struct stage *stage)
         write_version(stage, live);
 }
 
-void save_epoch(struct stage *stage, int epoch, int minibatch, const struct epoch_sums *sums)
+struct epoch_sums save_sums(const struct stage *stage)
+{
+    const struct phase_run *phase = &stage->phase;
+    const uint64_t before = save_continues(stage, phase->epoch) ? stage->header->start.sums.training_ns : 0;
+    const uint64_t since = phase->start_ns > 0 ? clock_now_ns() - phase->start_ns : 0;
+
+    return (struct epoch_sums){phase->loss_sum, phase->samples, phase->top1, phase->top5, before + since};
+}
+
+/* The stage's main file, with these running statistics, which the host reaches. `copied`: as above, of them. */
+static void write_main(struct stage *stage, struct saved_file *saved, int epoch, int minibatch, float *statistics,
+                       int copied)
 {
     const struct stage_arrays arrays = save_arrays(stage), copies = save_copies(stage);
-    struct tensor_group groups[] = {
-        {"", false, copies.weights}, {"", true, copies.state}, {"", false, copies.momentum}};
+    struct tensor_group groups[] = {{"", false, copies.weights}, {"", true, statistics}, {"", false, copies.momentum}};
     struct error ignored;
 
+    strcpy(groups[2].prefix, momentum_prefix);
+    write_file(stage, saved, epoch, minibatch, -1, groups, copies.momentum ? 3 : 2,
+               copied || save_copy(stage, &copies, &arrays, &ignored));
+}
+
+void save_epoch(struct stage *stage, int epoch, int minibatch, const struct epoch_sums *sums)
+{
     if (!saves(stage))
         return;
-    strcpy(groups[2].prefix, momentum_prefix);
     stage->block->sums[epoch - 1] = *sums;
-    write_file(stage, &stage->block->saved[epoch - 1], epoch, minibatch, -1, groups, copies.momentum ? 3 : 2,
-               save_copy(stage, &copies, &arrays, &ignored));
+    write_main(stage, &stage->block->saved[epoch - 1], epoch, minibatch, save_copies(stage).state, 0);
+}
+
+void save_begin(struct stage *stage)
+{
+    const int every = stage->plan->config.checkpoints.every.count;
+
+    stage->intervals = every > 0 ? atomic_load(&stage->block->applied) / every : 0;
+}
+
+static bool is_due(const struct stage *stage, int admitted)
+{
+    const struct phase_run *phase = &stage->phase;
+    const struct config_interval *every = &stage->plan->config.checkpoints.every;
+
+    if (atomic_load(&stage->header->save))
+        return phase->kind == PHASE_EVALUATE || admitted > phase->replayed;
+    return phase->kind == PHASE_TRAIN && !every->minutes && every->count > 0 &&
+           admitted < phase->schedule.minibatches &&
+           (phase->first_version + admitted) / every->count > stage->intervals;
+}
+
+void save_decide(struct stage *stage, int admitted)
+{
+    const struct phase_run *phase = &stage->phase;
+    const struct config_interval *every = &stage->plan->config.checkpoints.every;
+    const bool middle = phase->kind == PHASE_TRAIN && admitted < phase->schedule.minibatches;
+    const int minibatch = middle ? phase->skipped + admitted : stage->plan->minibatches_per_epoch;
+    struct segment_header *header = stage->header;
+
+    if (!saves(stage) || atomic_load(&header->save_at) != atomic_load(&header->saved_at) || !is_due(stage, admitted))
+        return;
+    if (every->count > 0)
+        stage->intervals = (phase->first_version + admitted) / every->count;
+    /* Seen by whoever takes a later mini-batch's first message. */
+    atomic_store_explicit(&header->save_at, stop_point(phase->epoch, PHASE_TRAIN, minibatch), memory_order_release);
+    atomic_store(&header->save, 0);
+    segment_ring_all(stage->segment);
+}
+
+/* Nothing of a later mini-batch has begun here: stage 1 had admitted none when it decided. */
+static void begin_passing(struct stage *stage, int minibatch)
+{
+    struct passing *passing = &stage->block->passing;
+
+    for (int v = 0; v < MAX_STAGES; v++)
+        atomic_store_explicit(&passing->versions[v].state, SAVED_NOT_YET, memory_order_relaxed);
+    stage->phase.save_after = minibatch;
+    stage->phase.statistics_kept = false;
+    keep_versions(stage, minibatch, passing->versions);
+}
+
+static int keep_statistics(struct stage *stage, struct error *error)
+{
+    stage->phase.statistics_kept = true;
+    return copy(stage, stage->statistics, stage->state, own_slice(stage)->state, error);
+}
+
+/* The mini-batch's update is the newest. */
+static void end_passing(struct stage *stage)
+{
+    struct phase_run *phase = &stage->phase;
+    struct passing *passing = &stage->block->passing;
+    const int minibatch = phase->skipped + phase->save_after;
+    struct error ignored;
+    const int copied = phase->statistics_kept ? 0 : keep_statistics(stage, &ignored);
+
+    passing->sums = save_sums(stage);
+    write_main(stage, &passing->file, phase->epoch, minibatch, stage->statistics, copied);
+    phase->save_after = 0;
+    phase->kept = (struct old_versions){0};
+    /* Pairs with the coordinator's acquire load: all of the above is there. */
+    atomic_store_explicit(&passing->at, stop_point(phase->epoch, PHASE_TRAIN, minibatch), memory_order_release);
+}
+
+void save_look(struct stage *stage)
+{
+    struct phase_run *phase = &stage->phase;
+    const uint64_t at = atomic_load_explicit(&stage->header->save_at, memory_order_acquire);
+    const int minibatch = (int)(uint32_t)at - phase->skipped, last = phase->schedule.minibatches;
+    const bool stopped = phase->skipped + last < stage->plan->minibatches_per_epoch;
+
+    if (phase->kind != PHASE_TRAIN || stopped)
+        return;
+    if (phase->save_after == 0 && at >> 32 == stop_point(phase->epoch, PHASE_TRAIN, 0) >> 32 && minibatch < last &&
+        atomic_load_explicit(&stage->block->passing.at, memory_order_relaxed) != at)
+        begin_passing(stage, minibatch);
+    if (phase->save_after > 0 && phase->progress.weight_backwards >= phase->save_after * phase->schedule.microbatches)
+        end_passing(stage);
+}
+
+int save_before_forward(struct stage *stage, const struct op *op, struct error *error)
+{
+    struct phase_run *phase = &stage->phase;
+
+    save_look(stage);
+    return op->minibatch > phase->save_after && phase->save_after > 0 && !phase->statistics_kept
+               ? keep_statistics(stage, error)
+               : 0;
 }

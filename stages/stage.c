@@ -84,15 +84,17 @@ static int create_host_side(struct stage *stage, struct error *error)
             (stage_is_first(stage) && allocate_host(stage, &stage->gathered, image_bytes, "images", error)))
             return -1;
     }
+    if (allocate_host(stage, &stage->statistics, slice->state * sizeof(float), "copies of running statistics", error))
+        return -1;
     stage->copied = calloc(slots, sizeof(*stage->copied));
     if (!stage->copied)
         return error_set(error, "out of memory");
     if (!stage_is_last(stage))
         return 0;
     if (allocate_host(stage, &stage->labels, label_count, "labels", error) ||
-        allocate_host(stage, &stage->loss, sizeof(*stage->loss), "the loss", error))
+        allocate_host(stage, &stage->loss, LOSSES * sizeof(*stage->loss), "the loss", error))
         return -1;
-    *stage->loss = (struct loss_result){0};
+    memset(stage->loss, 0, LOSSES * sizeof(*stage->loss));
     memset(stage->labels, 0, label_count);
     return 0;
 }
@@ -169,6 +171,7 @@ static void release_arrays(struct stage *stage)
     if (stage->gathered != stage->images)
         type->release_host(stage->device, stage->gathered);
     type->release_host(stage->device, stage->copies);
+    type->release_host(stage->device, stage->statistics);
     type->release_host(stage->device, stage->labels);
     type->release_host(stage->device, stage->loss);
     weights_destroy(stage->weights);
@@ -217,7 +220,6 @@ static bool stopped_in(const struct stage *stage, enum phase kind, int epoch)
 static int train_epoch(struct stage *stage, int epoch, struct epoch_sums *sums, struct error *error)
 {
     const struct start *start = &stage->header->start;
-    const struct phase_run *phase = &stage->phase;
     const bool continued = save_continues(stage, epoch);
     const int before = continued ? start->filled_after + start->replayed : 0;
     int trained = before;
@@ -226,10 +228,8 @@ static int train_epoch(struct stage *stage, int epoch, struct epoch_sums *sums, 
     if (before < stage->plan->minibatches_per_epoch) {
         if (executor_run_phase(stage, PHASE_TRAIN, epoch, error))
             return -1;
-        trained = phase->skipped + phase->schedule.minibatches;
-        *sums = (struct epoch_sums){phase->loss_sum, phase->samples, phase->top1, phase->top5, sums->training_ns};
-        if (phase->start_ns > 0)
-            sums->training_ns += clock_now_ns() - phase->start_ns;
+        trained = stage->phase.skipped + stage->phase.schedule.minibatches;
+        *sums = save_sums(stage);
     }
     if (trained > before)
         save_epoch(stage, epoch, trained, sums);

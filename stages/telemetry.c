@@ -1,6 +1,9 @@
 /* What a stage tells about itself: a ring of op records and running sums, both in its block of the shared segment.
  * Readers never make it wait: a record is simply overwritten when the ring comes round. */
+#include <math.h>
+
 #include "base/clock.h"
+#include "plan/staleness.h"
 #include "stages/internal.h"
 
 /* The stage is the only writer of its counters, so a relaxed load and store is an increment. */
@@ -139,11 +142,11 @@ static int bucket(int value, int buckets)
 void telemetry_backward(struct stage *stage, const struct backward_versions *versions)
 {
     struct counters *counters = &stage->block->counters;
-    /* A blend lies between its two versions; its staleness is counted as that of the older. */
-    int read = versions->read < 0 ? versions->forward : versions->read;
+    const double staleness = staleness_of(&stage->plan->config, versions);
 
     add(&counters->staleness_forward[bucket(versions->live - versions->forward, STALENESS_BUCKETS)], 1);
-    add(&counters->staleness_backward[bucket(versions->live - read, STALENESS_BUCKETS)], 1);
+    add(&counters->staleness_backward[bucket((int)ceil(staleness), STALENESS_BUCKETS)], 1);
+    add(&counters->staleness_millionths, (uint64_t)llround(1e6 * staleness));
 }
 
 void telemetry_version_difference(struct stage *stage, int difference)

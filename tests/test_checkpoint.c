@@ -13,8 +13,6 @@
 #include "tests/support/compare.h"
 #include "tests/support/saved.h"
 
-enum { EPOCHS = SAVED_EPOCHS };
-
 static struct saved saved;
 
 static void set_up(void)
@@ -31,7 +29,7 @@ static void tear_down(void)
 struct result {
     size_t parameters, state;
     float *weights, *statistics;
-    struct epoch_result epochs[EPOCHS];
+    struct epoch_result epochs[SAVED_EPOCHS];
     int epochs_done;
 };
 
@@ -70,12 +68,21 @@ static void assert_equal(const struct result *a, const struct result *b)
     }
 }
 
+/* The mini-batch, as stop_point(), whose checkpoint the next runs pass; 0: none. */
+static uint64_t pass_at;
+
+/* Runs from `from`, or from the beginning, to the end, or to where `stop` says. */
 static struct result run(struct settings *settings, struct checkpoint_set *from, uint64_t stop)
 {
     static struct pipeline pipeline;
     struct result result;
 
-    saved_run(&saved, &pipeline, settings, from, stop);
+    pipeline_create_in(&pipeline, settings_list(settings), &saved.folder, from);
+    atomic_store(&pipeline.segment.header->stopped_at, stop);
+    atomic_store(&pipeline.segment.header->save_at, pass_at);
+    pipeline_start(&pipeline);
+    pipeline_wait(&pipeline, 0);
+    ck_assert_int_eq(pipeline.checkpoints.failed, 0);
     result = result_of(&pipeline);
     pipeline_destroy(&pipeline);
     return result;
@@ -120,7 +127,7 @@ START_TEST(resumed_runs_equal_uninterrupted_ones_bit_for_bit)
     if (!fits(system, stages, microbatches))
         return;
     whole = run(&settings, NULL, UINT64_MAX);
-    ck_assert_int_eq(whole.epochs_done, EPOCHS);
+    ck_assert_int_eq(whole.epochs_done, SAVED_EPOCHS);
     /* All k for three stages; every other for the rest. */
     for (int k = 1 + (stages != 3 && _i % 2); k < MINIBATCHES; k += 1 + (stages != 3)) {
         tear_down();
@@ -137,6 +144,135 @@ START_TEST(resumed_runs_equal_uninterrupted_ones_bit_for_bit)
         result_free(&resumed);
     }
     result_free(&whole);
+}
+END_TEST
+
+/* A checkpoint after a mini-batch of the first or second epoch, past which the run goes on: it changes nothing of what is
+ * computed; and who goes on from it, as after a death, computes the same. */
+START_TEST(a_checkpoint_that_is_passed_changes_nothing_and_is_gone_on_from_bit_for_bit)
+{
+    const struct system *system = &systems[_i % SYSTEMS];
+    const int stages = shapes[_i / SYSTEMS].stages, microbatches = shapes[_i / SYSTEMS].microbatches;
+    struct settings settings = saved_settings(system->name, shapes[_i / SYSTEMS].arch, stages, microbatches);
+    struct result whole, other;
+
+    if (!fits(system, stages, microbatches))
+        return;
+    settings_set(&settings, "checkpoints.keep", "100");
+    whole = run(&settings, NULL, UINT64_MAX);
+    for (int k = 1 + (stages != 3 && _i % 2); k < MINIBATCHES; k += 1 + (stages != 3)) {
+        const int epoch = 1 + (k + _i) % SAVED_EPOCHS;
+        char name[64];
+        struct checkpoint_set set;
+        struct error error;
+
+        tear_down();
+        set_up();
+        pass_at = stop_point(epoch, PHASE_TRAIN, k);
+        other = run(&settings, NULL, UINT64_MAX);
+        assert_equal(&whole, &other);
+        result_free(&other);
+        snprintf(name, sizeof(name), "epoch-%04d-minibatch-%06d", epoch, k);
+        ck_assert_msg(!set_open(&set, &saved.folder, name, &error), "%s", error.text);
+        /* And, passing another one, from there. */
+        pass_at = stop_point(SAVED_EPOCHS, PHASE_TRAIN, MINIBATCHES - 1);
+        other = run(&settings, &set, UINT64_MAX);
+        assert_equal(&whole, &other);
+        result_free(&other);
+        set_release(&set);
+        other = resume(&settings, UINT64_MAX);
+        assert_equal(&whole, &other);
+        result_free(&other);
+        pass_at = 0;
+    }
+    result_free(&whole);
+}
+END_TEST
+
+/* As often as it is asked for, by mini-batches: none is lost but those that come while the one before is under way. */
+START_TEST(checkpoints_every_few_minibatches_change_nothing)
+{
+    const struct system *system = &systems[_i % SYSTEMS];
+    struct settings settings = saved_settings(system->name, "mlp", 3, orders[system->order].microbatches ? 1 : 3);
+    struct result whole, passed;
+    char name[128];
+    int found = 0;
+
+    whole = run(&settings, NULL, UINT64_MAX);
+    tear_down();
+    set_up();
+    settings_number(&settings, "checkpoints.every", 1 + _i / SYSTEMS);
+    settings_set(&settings, "checkpoints.keep", "100");
+    passed = run(&settings, NULL, UINT64_MAX);
+    assert_equal(&whole, &passed);
+    for (int epoch = 1; epoch <= SAVED_EPOCHS; epoch++)
+        for (int k = 1; k <= MINIBATCHES; k++) {
+            snprintf(name, sizeof(name), "epoch-%04d-minibatch-%06d/manifest.json", epoch, k);
+            found += saved_has(&saved, name);
+        }
+    ck_assert_int_ge(found, 1);
+    ck_assert_int_le(found, SAVED_EPOCHS * (MINIBATCHES - 1));
+    result_free(&whole);
+    result_free(&passed);
+}
+END_TEST
+
+/* Asked for before stage 1 has begun, it is of the first mini-batch; while the epoch is tested, the epoch's own is all that
+ * there is to save. */
+START_TEST(a_checkpoint_may_be_asked_for_at_the_start_and_in_a_test)
+{
+    static struct pipeline pipeline;
+    struct settings settings = saved_settings("timeprest", "mlp", 3, 3);
+    struct activity activity;
+
+    settings_set(&settings, "checkpoints.keep", "100");
+    pipeline_create_in(&pipeline, settings_list(&settings), &saved.folder, NULL);
+    struct segment_header *header = pipeline.segment.header;
+    const struct schedule schedule = plan_training(&pipeline.plan);
+    header->interactive = true;
+    atomic_store(&segment_controls(&pipeline.segment)->ops_allowed[0], (uint64_t)schedule_op_count(&schedule));
+    if (_i == 0)
+        segment_ask_checkpoint(&pipeline.segment);
+    pipeline_start(&pipeline);
+    do {
+        sched_yield();
+        activity = activity_unpack(atomic_load(&segment_stage(&pipeline.segment, 1)->activity));
+    } while (activity.kind != ACTIVITY_HELD || activity.phase != PHASE_EVALUATE);
+    if (_i == 1)
+        segment_ask_checkpoint(&pipeline.segment);
+    while (atomic_load(&header->save_at) == 0)
+        sched_yield();
+    atomic_store(&segment_controls(&pipeline.segment)->ops_allowed[0], UINT64_MAX);
+    pipeline_wait(&pipeline, 0);
+    ck_assert_uint_eq(header->save_at, stop_point(1, PHASE_TRAIN, _i == 0 ? 1 : MINIBATCHES));
+    ck_assert(!segment_saves(&pipeline.segment));
+    ck_assert(saved_has(&saved, "epoch-0001-minibatch-000001/manifest.json") == (_i == 0));
+    ck_assert_int_eq(pipeline.checkpoints.written, SAVED_EPOCHS + (_i == 0));
+    pipeline_destroy(&pipeline);
+}
+END_TEST
+
+/* One under way and the run is stopped: later, at the same mini-batch, or where the stop overtakes it. */
+START_TEST(a_stop_takes_the_place_of_a_checkpoint_that_is_under_way)
+{
+    const struct system *system = &systems[_i % SYSTEMS];
+    struct settings settings = saved_settings(system->name, "mlp", 3, orders[system->order].microbatches ? 1 : 3);
+    const int stop = 1 + _i / SYSTEMS;
+    struct result whole = run(&settings, NULL, UINT64_MAX), resumed;
+    struct checkpoint_set set;
+
+    tear_down();
+    set_up();
+    pass_at = stop_point(1, PHASE_TRAIN, 2);
+    run_discarded(&settings, NULL, stop_point(1, PHASE_TRAIN, stop));
+    pass_at = 0;
+    set = saved_newest(&saved);
+    ck_assert_int_eq(set.manifest.minibatch, stop);
+    set_release(&set);
+    resumed = resume(&settings, UINT64_MAX);
+    assert_equal(&whole, &resumed);
+    result_free(&whole);
+    result_free(&resumed);
 }
 END_TEST
 
@@ -163,7 +299,7 @@ START_TEST(a_stop_may_come_at_any_moment)
     atomic_store(&segment_controls(&pipeline.segment)->ops_allowed[0], UINT64_MAX);
     segment_ring_all(&pipeline.segment);
     pipeline_wait(&pipeline, 0);
-    ck_assert_int_ne(header->epochs_done, EPOCHS);
+    ck_assert_int_ne(header->epochs_done, SAVED_EPOCHS);
     pipeline_destroy(&pipeline);
     resumed = resume(&settings, UINT64_MAX);
     assert_equal(&whole, &resumed);
@@ -194,10 +330,10 @@ START_TEST(another_partition_begins_with_the_weights_that_were_saved)
     ck_assert_int_eq(pipeline.segment.header->start.filled_after, 3);
     pipeline_start(&pipeline);
     pipeline_wait(&pipeline, 0);
-    ck_assert_int_eq(pipeline.segment.header->epochs_done, EPOCHS);
-    for (int e = 0; e < EPOCHS; e++)
+    ck_assert_int_eq(pipeline.segment.header->epochs_done, SAVED_EPOCHS);
+    for (int e = 0; e < SAVED_EPOCHS; e++)
         ck_assert_int_eq(pipeline.segment.header->epochs[e].trained_samples, 28);
-    ck_assert_int_eq(segment_stage(&pipeline.segment, 1)->applied, EPOCHS * MINIBATCHES);
+    ck_assert_int_eq(segment_stage(&pipeline.segment, 1)->applied, SAVED_EPOCHS * MINIBATCHES);
     pipeline_destroy(&pipeline);
     free(weights);
     result_free(&before);
@@ -233,7 +369,7 @@ START_TEST(an_epoch_that_was_not_tested_is_tested)
     struct settings settings = saved_settings("timeprest", "mlp", 3, 2);
     struct result whole = run(&settings, NULL, UINT64_MAX), resumed;
 
-    for (int epoch = 1; epoch <= EPOCHS; epoch++) {
+    for (int epoch = 1; epoch <= SAVED_EPOCHS; epoch++) {
         tear_down();
         set_up();
         run_discarded(&settings, NULL, stop_point(epoch, PHASE_EVALUATE, 0));
@@ -466,6 +602,34 @@ START_TEST(a_set_that_cannot_be_written_costs_only_itself)
 }
 END_TEST
 
+/* And so does one that the run passes. */
+START_TEST(a_passed_set_that_cannot_be_written_costs_only_itself)
+{
+    struct settings settings = saved_settings("timeprest", "mlp", 3, 2);
+    struct result whole = run(&settings, NULL, UINT64_MAX), passed;
+    static struct pipeline pipeline;
+    char path[256];
+
+    tear_down();
+    set_up();
+    snprintf(path, sizeof(path), "%s/checkpoints", saved.path);
+    ck_assert_int_eq(mkdir(path, 0777), 0);
+    snprintf(path, sizeof(path), "%s/checkpoints/epoch-0001-minibatch-000002", saved.path);
+    fclose(fopen(path, "w"));
+    pipeline_create_in(&pipeline, settings_list(&settings), &saved.folder, NULL);
+    atomic_store(&pipeline.segment.header->save_at, stop_point(1, PHASE_TRAIN, 2));
+    pipeline_start(&pipeline);
+    pipeline_wait(&pipeline, 0);
+    ck_assert_int_eq(pipeline.checkpoints.failed, 1);
+    ck_assert_int_eq(pipeline.checkpoints.written, SAVED_EPOCHS);
+    passed = result_of(&pipeline);
+    assert_equal(&whole, &passed);
+    pipeline_destroy(&pipeline);
+    result_free(&whole);
+    result_free(&passed);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("checkpoint");
@@ -476,6 +640,10 @@ int main(void)
     tcase_set_timeout(exact, 120);
     tcase_add_checked_fixture(exact, set_up, tear_down);
     tcase_add_loop_test(exact, resumed_runs_equal_uninterrupted_ones_bit_for_bit, 0, SHAPES * SYSTEMS);
+    tcase_add_loop_test(exact, a_checkpoint_that_is_passed_changes_nothing_and_is_gone_on_from_bit_for_bit, 0,
+                        SHAPES * SYSTEMS);
+    tcase_add_loop_test(exact, checkpoints_every_few_minibatches_change_nothing, 0, 3 * SYSTEMS);
+    tcase_add_loop_test(exact, a_stop_takes_the_place_of_a_checkpoint_that_is_under_way, 0, 3 * SYSTEMS);
     tcase_add_loop_test(exact, a_stop_may_come_at_any_moment, 0, SYSTEMS);
     tcase_add_test(exact, a_refilled_pipeline_goes_on_bit_for_bit);
     tcase_add_test(exact, an_epoch_that_was_not_tested_is_tested);
@@ -490,6 +658,8 @@ int main(void)
     tcase_add_loop_test(sets, a_damaged_set_gives_way_to_an_older_one, 0, DAMAGES);
     tcase_add_test(sets, a_set_of_an_older_format_is_refused);
     tcase_add_test(sets, a_set_that_cannot_be_written_costs_only_itself);
+    tcase_add_loop_test(sets, a_checkpoint_may_be_asked_for_at_the_start_and_in_a_test, 0, 2);
+    tcase_add_test(sets, a_passed_set_that_cannot_be_written_costs_only_itself);
     suite_add_tcase(suite, sets);
 
     runner = srunner_create(suite);

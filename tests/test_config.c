@@ -367,6 +367,32 @@ START_TEST(a_flood_of_mistakes_is_counted)
 END_TEST
 
 /* A key takes its bounds and refuses what is just outside; a choice is taken by each of its names. */
+START_TEST(an_interval_is_of_minibatches_or_of_minutes)
+{
+    static const char *const wrong[] = {"", "m", "10 m", "10min", "1h", "-1", "-1m", "1.5m", "1000000001", "500mm"};
+    const struct config_key *key = config_key_find("checkpoints.every");
+    struct config_value value;
+    struct error error;
+
+    ck_assert_int_eq(load("[checkpoints]\nevery = 500\n", NULL), 0);
+    ck_assert_int_eq(config.checkpoints.every.count, 500);
+    ck_assert(!config.checkpoints.every.minutes);
+    ck_assert_int_eq(load("[checkpoints]\nevery = 10m\n", NULL), 0);
+    ck_assert_int_eq(config.checkpoints.every.count, 10);
+    ck_assert(config.checkpoints.every.minutes);
+    ck_assert_int_eq(config_check(&config, &error), 0);
+    for (int i = 0; config_get(&config, i, &value); i++)
+        if (strcmp(value.section, "checkpoints") == 0 && strcmp(value.key, "every") == 0)
+            ck_assert_str_eq(value.text, "10m");
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        ck_assert_msg(config_key_set(key, &config, wrong[i], &error) == -1, "takes \"%s\"", wrong[i]);
+        ck_assert_msg(strstr(error.text, "is not right; use mini-batches, 0 to 1000000000, such as 500, or minutes, "
+                                         "such as 10m"),
+                      "%s", error.text);
+    }
+}
+END_TEST
+
 START_TEST(each_row_keeps_its_own_word)
 {
     const struct config_key *key = &config_keys[_i];
@@ -384,6 +410,7 @@ START_TEST(each_row_keeps_its_own_word)
     case KEY_REAL:
     case KEY_REALS:
     case KEY_INTEGERS:
+    case KEY_INTERVAL:
         for (int side = 0; side < 2; side++) {
             double bound = side ? key->high : key->low;
 
@@ -493,6 +520,7 @@ int main(void)
     tcase_add_test(tcase, later_mistakes_are_placed_where_the_value_came_from);
     tcase_add_test(tcase, what_is_no_text_is_refused);
     tcase_add_test(tcase, a_flood_of_mistakes_is_counted);
+    tcase_add_test(tcase, an_interval_is_of_minibatches_or_of_minutes);
     tcase_add_loop_test(tcase, each_row_keeps_its_own_word, 0, config_key_count);
     tcase_add_test(tcase, values_read_back_as_they_were_set);
     tcase_add_test(tcase, keys_are_printed_with_their_bounds);

@@ -1,22 +1,27 @@
 /* Goal of this test: for small pipelines, every interleaving of the executor itself. Stages are coroutines that run
  * stages/executor.c, passes.c and weights.c over real links; kernels only look at stamps. A stage can be held up in the
- * middle of an op and after each doorbell it rings, the user can ask for a stop at any moment, and a stage may take any
- * op that can run, as stages do that see one link's news before another's. Whatever happens:
+ * middle of an op and after each doorbell it rings, the user can ask for a stop or a checkpoint at any moment, and a
+ * stage may take any op that can run, as stages do that see one link's news before another's. Whatever happens:
  *
  *   - nobody sleeps for ever: the doorbell alone wakes whoever can go on, not the bound on every wait;
+ *   - nobody wakes for nothing: what had rung before a stage looked around does not wake it afterwards;
  *   - what an op reads stays as it was written until the op has ended: no slot of a link or an activation set is written
  *     again before its last reader is done, no message either;
  *   - each op finds the weight version that its tracker promises, in a buffer that nothing else has taken;
- *   - all end at the same mini-batch, with nothing left on the links.
+ *   - all end at the same mini-batch, with nothing left on the links;
+ *   - a checkpoint that the run passes holds, of every stage, what it had learned from the same mini-batches and no other,
+ *     and older versions as they were; and it is written unless the run is stopped first.
  *
  * A state that was seen before, by its fingerprint of 128 bits, is not followed again. */
 #include <check.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "base/numbers.h"
+#include "checkpoint/checkpoint.h"
 #include "tests/executor/explorer.h"
 #include "tests/support/planned.h"
 #include "tests/support/settings.h"
@@ -31,9 +36,10 @@ int running;
 /* A state to come back to: the stages, and of the segment the header's flags, the versions applied and the links. */
 struct moment {
     struct actor actors[STAGES_MAX];
-    int32_t stop;
-    uint64_t stopped_at;
+    int32_t stop, save;
+    uint64_t stopped_at, save_at, saved_at;
     int32_t applied[STAGES_MAX];
+    uint64_t passed[STAGES_MAX];
     unsigned char links[];
 };
 
@@ -46,11 +52,12 @@ static struct explorer {
     struct simulation *simulation; /* static order */
     int stages, epochs;
     bool stops; /* explore stop requests */
+    bool saves; /* and requests of a checkpoint */
     ucontext_t context;
     int choice, choices; /* of the ops that it could take, which it takes */
     struct moment *moments[DEPTH_MAX];
     struct {
-        int stage; /* 0: the stop request */
+        int stage; /* 0: a request to stop; -1: of a checkpoint */
         enum place place;
     } path[DEPTH_MAX];
     int depth;
@@ -60,7 +67,7 @@ static struct explorer {
 
 void report(const char *format, ...)
 {
-    static const char *const places[] = {"begun", "forward", "backward", "rung", "waits", "done"};
+    static const char *const places[] = {"begun", "forward", "backward", "rung", "silences", "waits", "done"};
     static char what[1400], path[1 << 14];
     const struct config *config = &explored.config;
     va_list arguments;
@@ -72,7 +79,9 @@ void report(const char *format, ...)
         size_t length = strlen(path);
 
         snprintf(path + length, sizeof(path) - length, " %d:%s", explorer.path[k].stage,
-                 explorer.path[k].stage ? places[explorer.path[k].place] : "stop");
+                 explorer.path[k].stage > 0   ? places[explorer.path[k].place]
+                 : explorer.path[k].stage < 0 ? "save"
+                                              : "stop");
     }
     ck_abort_msg("%s, W = %d, N = %d, K = %d, %s: %s after%s", config->pipeline.system, explorer.stages,
                  config->pipeline.microbatches, explored.minibatches_per_epoch,
@@ -92,7 +101,7 @@ int sem_post(sem_t *doorbell)
 {
     for (int s = 1; s <= explorer.stages; s++)
         if (doorbell == &segment_stage(&explorer.segment, s)->doorbell)
-            actors[s - 1].doorbell = true;
+            actors[s - 1].doorbell++, actors[s - 1].late++;
     if (running) {
         actors[running - 1].rung++;
         hold(RINGING);
@@ -107,8 +116,26 @@ int sem_clockwait(sem_t *doorbell, clockid_t clock, const struct timespec *until
     (void)until;
     actors[running - 1].rung = 0;
     hold(WAITING);
-    actors[running - 1].doorbell = false;
+    actors[running - 1].doorbell--;
     return 0;
+}
+
+/* Others go on before a doorbell is silenced: what they ring now must not be lost. */
+int sem_trywait(sem_t *doorbell)
+{
+    struct actor *actor = &actors[running - 1];
+
+    (void)doorbell;
+    if (actor->doorbell > 0)
+        hold(SILENCING);
+    if (actor->doorbell > 0) {
+        actor->doorbell--;
+        return 0;
+    }
+    actor->silent = true;
+    actor->late = 0;
+    errno = EAGAIN;
+    return -1;
 }
 
 /* What a stage allocates while it runs lies in its heap. Last come, first gone. */
@@ -146,6 +173,35 @@ int memory_floats(float **out, size_t count, const char *what, struct error *err
     return 0;
 }
 
+/* What a stage saves, which is as many updates and mini-batches old as the file says. */
+int __wrap_checkpoint_write(int run_folder, const char *set, const char *file, const struct tensors *tensors,
+                            const struct tensor_group *groups, int group_count, struct written_file *written);
+
+int __wrap_checkpoint_write(int run_folder, const char *set, const char *file, const struct tensors *tensors,
+                            const struct tensor_group *groups, int group_count, struct written_file *written)
+{
+    const struct stage *stage = &actors[running - 1].stage;
+    const struct phase_run *phase = &stage->phase;
+    int epoch, minibatch, version;
+
+    (void)run_folder;
+    (void)tensors;
+    *written = (struct written_file){0};
+    require(sscanf(set, "epoch-%d-minibatch-%d", &epoch, &minibatch) == 2 && epoch == phase->epoch, "a set %s", set);
+    if (sscanf(groups[0].prefix, "version.%d.", &version) == 1) {
+        require((int)groups[0].floats[0] == version, "stage %d saves version %g as %s", stage->index,
+                (double)groups[0].floats[0], file);
+        return 0;
+    }
+    require((int)groups[0].floats[0] == phase->first_version + minibatch, "stage %d saves version %g in %s",
+            stage->index, (double)groups[0].floats[0], set);
+    require(group_count == 2 && (int)groups[1].floats[0] == minibatch,
+            "stage %d saves statistics of mini-batch %g in %s", stage->index, (double)groups[1].floats[0], set);
+    require(phase->versions_saved == __builtin_popcountll(phase->kept.bits), "stage %d saves too few versions",
+            stage->index);
+    return 0;
+}
+
 /* Any op that can run. */
 struct next __real_schedule_next(const struct schedule *schedule, int stage, const struct progress *progress);
 struct next __wrap_schedule_next(const struct schedule *schedule, int stage, const struct progress *progress);
@@ -157,6 +213,12 @@ struct next __wrap_schedule_next(const struct schedule *schedule, int stage, con
                                    progress->weight_backwards};
     struct next can_run[OP_KINDS] = {chosen};
     int count = chosen.kind == NEXT_RUN;
+
+    if (running) { /* else the plan asks */
+        require(actors[running - 1].silent && actors[running - 1].doorbell == actors[running - 1].late,
+                "stage %d will wake for what it sees now", stage);
+        actors[running - 1].silent = false;
+    }
 
     for (int kind = OP_FORWARD; kind < OP_KINDS && count > 0; kind++) {
         const bool split = schedule->order.split_backward, whole = schedule->order.whole_backward;
@@ -217,7 +279,9 @@ static void create_stage(int s)
         .images = actor->images,
         .gathered = actor->images,
         .copied = actor->copied,
-        .loss = &actor->loss,
+        .loss = actor->loss,
+        .state = &actor->state,
+        .statistics = &actor->statistics,
     };
     require(plan->activation_sets * schedule_slot_size(&explored.schedule) <= SLOTS_MAX, "too many slots");
     require(device_host.open(&stage->device, 0, &error) == 0 &&
@@ -274,6 +338,9 @@ static struct fingerprint fingerprint(void)
 
     add_number(&print, (uint64_t)explorer.segment.header->stop);
     add_number(&print, explorer.segment.header->stopped_at);
+    add_number(&print, (uint64_t)explorer.segment.header->save);
+    add_number(&print, explorer.segment.header->save_at);
+    add_number(&print, explorer.segment.header->saved_at);
     for (int s = 1; s <= explorer.stages; s++) {
         const struct actor *actor = &actors[s - 1];
         const struct phase_run *phase = &actor->stage.phase;
@@ -281,7 +348,7 @@ static struct fingerprint fingerprint(void)
                                actor->op,
                                actor->first,
                                actor->rung,
-                               actor->doorbell,
+                               actor->doorbell > 0,
                                phase->kind,
                                phase->epoch,
                                phase->schedule.minibatches,
@@ -290,7 +357,11 @@ static struct fingerprint fingerprint(void)
                                phase->progress.weight_backwards,
                                phase->next_op,
                                (int)actor->stage.slots_before,
-                               actor->stage.block->applied};
+                               actor->stage.block->applied,
+                               phase->save_after,
+                               phase->statistics_kept,
+                               actor->stage.block->passing.at == explorer.segment.header->save_at,
+                               (int)actor->state};
 
         add(&print, numbers, sizeof(numbers));
         add(&print, actor->heap, actor->heap_used);
@@ -349,8 +420,13 @@ static void save(int depth)
     memcpy(moment->actors, actors, (size_t)explorer.stages * sizeof(actors[0]));
     moment->stop = explorer.segment.header->stop;
     moment->stopped_at = explorer.segment.header->stopped_at;
-    for (int s = 1; s <= explorer.stages; s++)
+    moment->save = explorer.segment.header->save;
+    moment->save_at = explorer.segment.header->save_at;
+    moment->saved_at = explorer.segment.header->saved_at;
+    for (int s = 1; s <= explorer.stages; s++) {
         moment->applied[s - 1] = segment_stage(&explorer.segment, s)->applied;
+        moment->passed[s - 1] = segment_stage(&explorer.segment, s)->passing.at;
+    }
     memcpy(moment->links, bytes, size);
 }
 
@@ -363,8 +439,13 @@ static void restore(int depth)
     memcpy(actors, moment->actors, (size_t)explorer.stages * sizeof(actors[0]));
     explorer.segment.header->stop = moment->stop;
     explorer.segment.header->stopped_at = moment->stopped_at;
-    for (int s = 1; s <= explorer.stages; s++)
+    explorer.segment.header->save = moment->save;
+    explorer.segment.header->save_at = moment->save_at;
+    explorer.segment.header->saved_at = moment->saved_at;
+    for (int s = 1; s <= explorer.stages; s++) {
         segment_stage(&explorer.segment, s)->applied = moment->applied[s - 1];
+        segment_stage(&explorer.segment, s)->passing.at = moment->passed[s - 1];
+    }
     memcpy(bytes, moment->links, size);
     explorer.depth = depth;
 }
@@ -387,7 +468,9 @@ static void check_links(void)
 static void check_end(void)
 {
     const struct stage *first = &actors[0].stage;
+    const struct segment_header *header = explorer.segment.header;
 
+    require(header->save_at == header->saved_at || header->stop, "a checkpoint was begun and is not complete");
     for (int s = 1; s <= explorer.stages; s++) {
         const struct stage *stage = &actors[s - 1].stage;
 
@@ -405,6 +488,18 @@ static void check_end(void)
     }
 }
 
+/* The coordinator judges a checkpoint when all have written it, or the epoch's own will do. */
+static void judge_checkpoint(void)
+{
+    struct segment_header *header = explorer.segment.header;
+    bool written = true;
+
+    for (int s = 1; s <= explorer.stages; s++)
+        written = written && segment_stage(&explorer.segment, s)->passing.at == header->save_at;
+    if (written || (int)(uint32_t)header->save_at == explored.minibatches_per_epoch)
+        header->saved_at = header->save_at;
+}
+
 static void explore(void);
 
 /* Lets stage s go on until it is held up again; then everything from there. */
@@ -420,6 +515,13 @@ static void follow(int s, int choice)
     explorer.path[explorer.depth].stage = s;
     explorer.path[explorer.depth++].place = actor->place;
     check_links();
+    judge_checkpoint();
+}
+
+static void request_checkpoint(void)
+{
+    explorer.path[explorer.depth++].stage = -1;
+    segment_ask_checkpoint(&explorer.segment);
 }
 
 static void request_stop(void)
@@ -459,9 +561,14 @@ static void explore(void)
         explore();
         restore(depth);
     }
+    if (explorer.saves && !done && !explorer.segment.header->save && !explorer.segment.header->save_at) {
+        request_checkpoint();
+        explore();
+        restore(depth);
+    }
 }
 
-static void explore_all(const char *const *overrides, int epochs, bool stops)
+static void explore_all(const char *const *overrides, int epochs, bool stops, bool saves)
 {
     struct network *network;
     struct schedule schedule;
@@ -474,8 +581,15 @@ static void explore_all(const char *const *overrides, int epochs, bool stops)
     explorer.stages = explored.stage_count;
     explorer.epochs = epochs;
     explorer.stops = stops;
+    explorer.saves = saves;
     schedule = plan_training(&explored);
     ck_assert_msg(!segment_create_private(&explorer.segment, &explored, rings_bytes, &error), "%s", error.text);
+    if (saves)
+        strcpy(explorer.segment.header->run_folder, "somewhere");
+    for (int s = 0; s < explored.stage_count; s++) {
+        explorer.segment.header->plan.stages[s].slice.parameters = 1;
+        explorer.segment.header->plan.stages[s].slice.state = 1;
+    }
     if (explored.config.pipeline.order == RUN_STATIC)
         ck_assert_msg(!simulate_slots(&schedule, (struct link_slots){.gradients = explored.gradient_slots},
                                       &explorer.simulation, &error),
@@ -492,18 +606,21 @@ static void explore_all(const char *const *overrides, int epochs, bool stops)
 
 struct size {
     int stages, microbatches, minibatches, epochs;
-    bool replayed, stops;
+    bool replayed, stops, saves;
 };
 
 static const struct size small[] = {
-    {2, 2, 3, 2, false, true}, {2, 1, 4, 1, false, true}, {3, 2, 2, 1, false, true},
-    {3, 1, 3, 1, false, true}, {3, 2, 3, 1, true, true},
+    {2, 2, 3, 2, false, true, false}, {2, 1, 4, 1, false, true, false}, {3, 2, 2, 1, false, true, false},
+    {3, 1, 3, 1, false, true, false}, {3, 2, 3, 1, true, true, false},  {2, 2, 3, 2, false, false, true},
+    {2, 1, 3, 1, false, true, true},  {3, 2, 2, 1, false, false, true}, {3, 1, 4, 1, true, true, true},
+    {3, 2, 3, 1, true, false, true},
 };
 
 /* Half an hour of them: make exhaustive. */
 static const struct size larger[] = {
-    {2, 3, 4, 2, false, true}, {3, 2, 3, 2, false, true},  {3, 2, 4, 1, false, false},
-    {3, 2, 4, 2, true, true},  {3, 1, 5, 1, false, false},
+    {2, 3, 4, 2, false, true, false}, {3, 2, 3, 2, false, true, false},  {3, 2, 4, 1, false, false, false},
+    {3, 2, 4, 2, true, true, false},  {3, 1, 5, 1, false, false, false}, {3, 2, 3, 2, false, false, true},
+    {3, 2, 4, 2, true, true, true},
 };
 
 /* The system's nearest N that makes sense with W. */
@@ -521,7 +638,7 @@ static void explore_system(const struct system *system, const struct size *size)
 
     settings_set(&settings, "pipeline.system", system->name);
     settings_set(&settings, "pipeline.order", size->replayed ? "static" : "dynamic");
-    explore_all(settings_list(&settings), size->epochs, size->stops);
+    explore_all(settings_list(&settings), size->epochs, size->stops, size->saves);
 }
 
 START_TEST(small_pipelines)

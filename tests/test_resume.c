@@ -39,23 +39,47 @@ static int run_named(const char *name, const char *more)
     return program_run(&program, words(name, more));
 }
 
-/* Waits until the run has applied so many updates. */
-static pid_t start_until(const char *name, const char *more, int updates, pid_t *stage)
+static bool is_there(const struct segment *segment, int number)
+{
+    return segment && number == 0;
+}
+
+static bool has_applied(const struct segment *segment, int updates)
+{
+    return atomic_load(&segment_stage(segment, 1)->applied) >= updates;
+}
+
+/* A checkpoint in the middle of an epoch is complete. */
+static bool has_passed(const struct segment *segment, int number)
+{
+    return atomic_load(&segment->header->saved_at) >= stop_point(1, PHASE_TRAIN, number);
+}
+
+/* Waits until the run has come so far; returns stage 2's process. */
+static pid_t await(pid_t child, const char *name, bool (*reached)(const struct segment *, int), int number)
 {
     const uint64_t deadline = clock_now_ns() + 60 * 1000000000ull;
-    pid_t child = program_start(&program, words(name, more));
     struct segment segment;
-    int applied = 0;
+    bool done = false;
+    pid_t stage = 0;
 
-    while (applied < updates) {
+    while (!done) {
         ck_assert_msg(clock_now_ns() < deadline, "%s", program_text(&program, "err"));
         usleep(500);
         if (!program_segment(child, name, &segment))
             continue;
-        applied = atomic_load(&segment_stage(&segment, 1)->applied);
-        *stage = atomic_load(&segment_stage(&segment, 2)->pid);
+        done = reached(&segment, number);
+        stage = atomic_load(&segment_stage(&segment, 2)->pid);
         segment_close(&segment);
     }
+    return stage;
+}
+
+static pid_t start_until(const char *name, const char *more, int updates, pid_t *stage)
+{
+    pid_t child = program_start(&program, words(name, more));
+
+    *stage = await(child, name, has_applied, updates);
     return child;
 }
 
@@ -160,6 +184,68 @@ START_TEST(another_backend_is_other_arithmetic)
 }
 END_TEST
 
+/* Epochs that are added to a finished cosine run are trained with a rate that had fallen to 0: what it is now is said. */
+START_TEST(a_learning_rate_that_changes_on_the_way_is_told)
+{
+    const char *loud = run_words + strlen("@ --quiet ");
+    char text[512];
+
+    ck_assert_int_eq(run_named("longer", "--epochs 2"), 0);
+    snprintf(text, sizeof(text), "@ %s --set run.name=longer --resume --epochs 4", loud);
+    ck_assert_int_eq(program_run(&program, text), 0);
+    assert_says("out",
+                "learning rate: 0.002, falling by a cosine to 0 at the end of epoch 4, after a warm-up of 0.5 epochs\n"
+                "  the checkpoint's was 0.002, falling by a cosine to 0 at the end of epoch 2, after a warm-up of 0.5 "
+                "epochs\n"
+                "  the next update has 0.001, where that schedule had come to 0\n");
+    /* Nothing is trained, or nothing changes. */
+    ck_assert_int_eq(program_run(&program, text), 0);
+    ck_assert_ptr_null(strstr(program_text(&program, "out"), "learning rate:"));
+    snprintf(text, sizeof(text), "@ %s --set run.name=longer --resume --epochs 5 --set train.lr_schedule=constant",
+             loud);
+    ck_assert_int_eq(program_run(&program, text), 0);
+    assert_says("out", "learning rate: 0.002, constant, after a warm-up of 0.5 epochs\n");
+    snprintf(text, sizeof(text), "@ %s --set run.name=longer --resume --epochs 6 --set train.lr_schedule=constant",
+             loud);
+    ck_assert_int_eq(program_run(&program, text), 0);
+    ck_assert_ptr_null(strstr(program_text(&program, "out"), "learning rate:"));
+}
+END_TEST
+
+/* Asked for by a signal, to the run or to a stage, at any time: while it starts, while it trains, twice, while it tests. */
+START_TEST(a_signal_writes_a_checkpoint_and_the_run_goes_on)
+{
+    char set[128], path[160];
+    bool found = false;
+    pid_t stage, child;
+
+    ck_assert_int_eq(run_named("whole", ""), 0);
+    child = program_start(&program, words("passed", "--set checkpoints.keep=1000 --set checkpoints.every=1000"));
+    await(child, "passed", is_there, 0);
+    kill(child, SIGUSR1);
+    await(child, "passed", has_passed, 1);
+    stage = await(child, "passed", has_applied, 400);
+    kill(child, SIGUSR1);
+    kill(child, SIGUSR1);
+    kill(stage, SIGUSR1);
+    ck_assert_int_eq(program_finish(child), 0);
+    assert_says("err", "tpcoord: a checkpoint follows when the mini-batches in flight are done; the run goes on\n");
+    assert_says("err", "tpcoord: checkpoint epoch-0001");
+    assert_says("err", " is complete\n");
+    program_assert_same(&program, 3, 4, "whole", "passed");
+    /* And from one of those that were due, as if everything after it had been lost: it is of 1000 updates, or a few more. */
+    for (int k = 250; k < 375 && !found; k++) {
+        snprintf(set, sizeof(set), "runs/passed/checkpoints/epoch-0003-minibatch-%06d", k);
+        snprintf(path, sizeof(path), "%s/manifest.json", set);
+        found = program_has(&program, path);
+    }
+    ck_assert_msg(found, "no checkpoint was due");
+    snprintf(path, sizeof(path), "--resume=~/%s", set);
+    ck_assert_int_eq(run_named("passed", path), 0);
+    program_assert_same(&program, 3, 4, "whole", "passed");
+}
+END_TEST
+
 START_TEST(an_older_checkpoint_sets_newer_ones_aside)
 {
     ck_assert_int_eq(run_named("older", "--epochs 3"), 0);
@@ -206,6 +292,8 @@ int main(void)
     tcase_add_test(tests, killed_runs_go_on);
     tcase_add_test(tests, what_must_agree_is_checked);
     tcase_add_test(tests, another_backend_is_other_arithmetic);
+    tcase_add_test(tests, a_learning_rate_that_changes_on_the_way_is_told);
+    tcase_add_test(tests, a_signal_writes_a_checkpoint_and_the_run_goes_on);
     tcase_add_test(tests, an_older_checkpoint_sets_newer_ones_aside);
     tcase_add_test(tests, a_full_disk_stops_no_training);
     suite_add_tcase(suite, tests);

@@ -1,6 +1,7 @@
 /* Whole runs of a few mini-batches: what the stages compute against an independent oracle, what they repeat bit for
  * bit, what they measure against what the plan foretold. */
 #include <check.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,6 +40,42 @@ START_TEST(gradients_equal_the_oracle_at_the_recorded_versions)
     }
     /* The case must be one in which forward and backward do read different versions. */
     ck_assert(oracle_cases[_i].stages == 1 || differences > 0);
+}
+END_TEST
+
+/* What is counted for a blend is the age of what was read, not of the older of its versions. */
+START_TEST(a_blend_is_as_stale_as_its_parts_in_their_proportions)
+{
+    static struct pipeline pipeline;
+    const double decay = 0.5;
+    struct settings settings = settings_of("mlp", 3, 1, 4, 48);
+
+    settings_set(&settings, "pipeline.system", "i-timeprest");
+    settings_set(&settings, "pipeline.order", "static");
+    settings_set(&settings, "staleness.decay", "0.5");
+    pipeline_run(&pipeline, settings_list(&settings));
+    for (int s = 1; s <= 3; s++) {
+        const struct counters *counters = &segment_stage(&pipeline.segment, s)->counters;
+        uint64_t buckets[STALENESS_BUCKETS] = {0};
+        double sum = 0;
+
+        for (uint64_t n = 0; n < pipeline_record_count(&pipeline, s); n++) {
+            const struct op_record *record = pipeline_record(&pipeline, s, n);
+            const int age = record->version_live - record->version_forward;
+
+            if (record->kind != OP_BACKWARD)
+                continue;
+            ck_assert_int_eq(record->version_read, -1);
+            sum += exp(-decay * age) * age;
+            buckets[(int)ceil(exp(-decay * age) * age)]++;
+        }
+        ck_assert(sum > 1);
+        ck_assert_msg(fabs(1e-6 * (double)counters->staleness_millionths - sum) < 1e-4, "stage %d: %g, not %g", s,
+                      1e-6 * (double)counters->staleness_millionths, sum);
+        for (int k = 0; k < STALENESS_BUCKETS; k++)
+            ck_assert_uint_eq(counters->staleness_backward[k], buckets[k]);
+    }
+    pipeline_destroy(&pipeline);
 }
 END_TEST
 
@@ -172,6 +209,7 @@ int main(void)
     tcase_set_timeout(threads, 300);
     tcase_add_loop_test(threads, gradients_equal_the_oracle_at_the_recorded_versions, 0, PERCEPTRON_CASES);
     tcase_add_loop_test(threads, stops_on_request, 0, 120);
+    tcase_add_test(threads, a_blend_is_as_stale_as_its_parts_in_their_proportions);
     tcase_add_test(threads, aborts_wherever_a_stage_waits);
     suite_add_tcase(suite, threads);
 

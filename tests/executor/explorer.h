@@ -10,22 +10,25 @@
 enum { STAGES_MAX = 3, STACK_BYTES = 8 << 10, HEAP_BYTES = 2 << 10, SLOTS_MAX = 16 };
 
 /* Where a stage has been held up. */
-enum place { BEGUN, IN_FORWARD, IN_BACKWARD, RINGING, WAITING, DONE };
+enum place { BEGUN, IN_FORWARD, IN_BACKWARD, RINGING, SILENCING, WAITING, DONE };
 
 /* All that changes while a stage runs, but for the links. */
 extern struct actor {
     enum place place;
-    int op;    /* the kind of pass that it is in or has just done */
-    int first; /* and its first micro-batch */
-    int rung;  /* doorbells since then */
-    bool doorbell;
+    int op;       /* the kind of pass that it is in or has just done */
+    int first;    /* and its first micro-batch */
+    int rung;     /* doorbells since then */
+    int doorbell; /* how often it has been rung and not been heard */
+    bool silent;  /* it was silenced before the look that comes */
+    int late;     /* of `doorbell`, since then */
     ucontext_t context;
     size_t heap_used;
     _Alignas(16) unsigned char heap[HEAP_BYTES]; /* what the stage allocates */
     _Alignas(16) unsigned char stack[STACK_BYTES];
     float sets[SLOTS_MAX], images[SLOTS_MAX];
+    float state, statistics; /* the newest mini-batch whose forward has run in training; and a checkpoint's copy */
     uint64_t copied[SLOTS_MAX];
-    struct loss_result loss;
+    struct loss_result loss[LOSSES];
     struct stage stage;
 } actors[STAGES_MAX];
 

@@ -86,7 +86,6 @@ int compute_forward(struct compute *compute, const struct slot_tensors *tensors,
     const int version = training ? versions_of_backward(phase->tracker, minibatch, j).forward : phase->first_version;
 
     (void)compute;
-    (void)state;
     (void)error;
     expect(stage, at.input, STAMP_ACTIVATION, stage->index - 1, &at);
     expect_weights(stage, weights, version);
@@ -97,6 +96,8 @@ int compute_forward(struct compute *compute, const struct slot_tensors *tensors,
     expect_weights(stage, weights, version);
     write_row(stage, at.output, STAMP_ACTIVATION, &at, true);
     write_row(stage, at.set, STAMP_SET, &at, true);
+    if (training)
+        *state = (float)minibatch;
     return 0;
 }
 

@@ -123,10 +123,12 @@ static enum wait_cause cause_of(const struct stage_making *it, const struct op *
 
 static void count_staleness(struct stage_counters *counters, const struct backward_versions *versions)
 {
-    int read = versions->read < 0 ? versions->forward : versions->read;
+    const int age = versions->live - versions->forward;
+    /* With the default significance. */
+    const double read = versions->read < 0 ? exp(-age) * age : versions->live - versions->read;
 
     counters->staleness_forward[min_int(versions->live - versions->forward, STALENESS_BUCKETS - 1)]++;
-    counters->staleness_backward[min_int(versions->live - read, STALENESS_BUCKETS - 1)]++;
+    counters->staleness_backward[min_int((int)ceil(read), STALENESS_BUCKETS - 1)]++;
 }
 
 /* The op begins: fills the record's versions. */

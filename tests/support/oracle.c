@@ -290,7 +290,7 @@ static double train_microbatch(struct oracle *oracle, const float *images, const
     struct pass pass = pass_create(network, rows);
     double **gradients = allocate((size_t)layers + 1, sizeof(*gradients));
     double *blend = allocate(network->parameters, sizeof(*blend));
-    double sum = 0;
+    double sum;
 
     for (size_t i = 0; i < (size_t)rows * shape_size(network->input); i++)
         pass.input[i] = (double)images[i];
@@ -299,6 +299,8 @@ static double train_microbatch(struct oracle *oracle, const float *images, const
             allocate((size_t)rows * shape_size(l < 0 ? network->input : network->layers[l].out), sizeof(double));
     for (int s = 0; s < oracle->stages; s++)
         forward_slice(oracle, s, &pass, oracle->weights[versions->forward[s][j]], UPDATE_RUNNING);
+    /* What is reported is the prediction's, whatever is differentiated below. */
+    sum = loss(pass.outputs[layers - 1], labels, rows, network->classes, minibatch_rows, gradients[layers]);
     for (int s = oracle->stages - 1; s >= 0; s--) {
         const struct slice *slice = &oracle->slices[s];
         const double *weights = backward_weights(oracle, versions, s, j, blend);
@@ -307,7 +309,7 @@ static double train_microbatch(struct oracle *oracle, const float *images, const
         if (oracle->recompute)
             forward_slice(oracle, s, &pass, weights, IGNORE_RUNNING);
         if (s == oracle->stages - 1)
-            sum = loss(pass.outputs[layers - 1], labels, rows, network->classes, minibatch_rows, gradients[layers]);
+            loss(pass.outputs[layers - 1], labels, rows, network->classes, minibatch_rows, gradients[layers]);
         for (int l = slice->first_layer + slice->layer_count - 1; l >= slice->first_layer; l--)
             backward_layer(&network->layers[l], l, &pass, weights, gradients, oracle->gradient);
     }

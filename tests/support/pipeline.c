@@ -1,6 +1,7 @@
 #include "tests/support/pipeline.h"
 
 #include <check.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +37,7 @@ static void *run_stage(void *context)
     struct pipeline_thread *thread = context;
 
     thread->result = stage_run(thread->stage, &thread->error);
+    atomic_store(&thread->ended, true);
     return NULL;
 }
 
@@ -47,10 +49,20 @@ void pipeline_start(struct pipeline *pipeline)
     }
 }
 
-void pipeline_wait(struct pipeline *pipeline, int result)
+static void follow_checkpoints(struct pipeline *pipeline)
 {
     struct error error;
 
+    while (pipeline->segment.header->run_folder[0] && checkpoints_follow(&pipeline->checkpoints, &error))
+        ;
+}
+
+void pipeline_wait(struct pipeline *pipeline, int result)
+{
+    while (pipeline->segment.header->run_folder[0] && !atomic_load(&pipeline->threads[0].ended)) {
+        follow_checkpoints(pipeline);
+        sched_yield();
+    }
     for (int s = 0; s < pipeline->plan.stage_count; s++) {
         pthread_join(pipeline->threads[s].thread, NULL);
         if (pipeline->threads[s].result)
@@ -59,8 +71,7 @@ void pipeline_wait(struct pipeline *pipeline, int result)
     for (int s = 0; s < pipeline->plan.stage_count; s++)
         ck_assert_msg(pipeline->threads[s].result == result, "stage %d returned %d: %s", s + 1,
                       pipeline->threads[s].result, pipeline->threads[s].error.text);
-    while (pipeline->segment.header->run_folder[0] && checkpoints_follow(&pipeline->checkpoints, &error))
-        ;
+    follow_checkpoints(pipeline);
 }
 
 void pipeline_destroy(struct pipeline *pipeline)

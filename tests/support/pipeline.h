@@ -3,6 +3,7 @@
 #define TP_TESTS_PIPELINE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "coordinator/checkpoints.h"
 #include "stages/stage.h"
@@ -16,6 +17,7 @@ struct pipeline {
     struct pipeline_thread {
         pthread_t thread;
         struct stage *stage;
+        atomic_bool ended;
         int result;
         struct error error;
     } threads[MAX_STAGES];
@@ -26,7 +28,7 @@ struct pipeline {
 void pipeline_create(struct pipeline *pipeline, const char *const *overrides);
 
 /* The same with a run folder, in which checkpoints are saved; and it begins with one of them, or NULL. pipeline_wait
- * completes the sets. */
+ * completes the sets, while the stages run and when they have ended. */
 void pipeline_create_in(struct pipeline *pipeline, const char *const *overrides, const struct run_folder *folder,
                         struct checkpoint_set *from);
 
