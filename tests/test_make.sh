@@ -85,7 +85,7 @@ ok "tpmon says it" sh -c '"$1" --version | grep -qE "^tpmon $2( |$)"' - "$build/
 ok "so do plans and reports" sh -c '"$1" plan /dev/null --json - --set data.set=synthetic --set model.arch=mlp \
     --set pipeline.stages=1 --set device.backend=onednn | grep -qF "\"tp_version\": \"$2"' - "$build/tpcoord" "$version"
 ok "CITATION.cff says it" says "version: $version" CITATION.cff
-ok "NEWS says what is new in it" says "## $version" NEWS.md
+ok "NEWS says what is new in it" says "tp $version" NEWS
 
 echo "$checks checks, $failures failed"
 [ "$failures" -eq 0 ]
