@@ -22,7 +22,7 @@ void command_line_print(const struct command_line *line, FILE *out)
 static int apply(void *options, const struct option_row *row, const char *argument, struct error *error)
 {
     void *member = (char *)options + row->offset;
-    int64_t count;
+    int64_t count = 0;
 
     switch (row->type) {
     case OPTION_FLAG:

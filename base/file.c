@@ -37,6 +37,7 @@ int file_read(const char *path, char **bytes, size_t *size, struct error *error)
     int result;
 
     *bytes = NULL;
+    *size = 0;
     if (!file) {
         error_set(error, "%s cannot be read: %s", path, strerror(errno));
         if (descriptor >= 0)

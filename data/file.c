@@ -56,6 +56,7 @@ int data_file_open(struct data_file **out, const char *path, struct error *error
 {
     struct data_file *file = calloc(1, sizeof(*file));
 
+    *out = NULL;
     if (!file)
         return error_set(error, "%s: out of memory", path);
     file->path = path;
