@@ -33,7 +33,7 @@ static int apply(void *options, const struct option_row *row, const char *argume
         return 0;
     case OPTION_PERHAPS:
         if (argument && !*argument)
-            return error_set(error, "--%s= names nothing; leave \"=\" out, or give %s", row->name, row->argument);
+            return error_set(error, "--%s= names nothing; name it behind \"=\", or leave that out", row->name);
         *(const char **)member = argument ? argument : "";
         return 0;
     case OPTION_COUNT:
