@@ -143,12 +143,12 @@ FORMATTED = $(wildcard $(addsuffix /*.[ch],$(DIRS) tests tests/support tests/exe
 	$(addprefix tests/gpu/,*.[ch] *.cpp *.cu include/*.h) $(addprefix kernels/cuda/,*.[ch] *.cu))
 format:
 	@./deps.sh clang-format
-	clang-format -i $(FORMATTED)
+	@clang-format -i $(FORMATTED)
 
 lint:
 	@./deps.sh clang-format cppcheck
-	clang-format --dry-run --Werror $(FORMATTED)
-	cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --suppress=ctuuninitvar \
+	@clang-format --dry-run --Werror $(FORMATTED)
+	@cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --suppress=ctuuninitvar \
 		--error-exitcode=1 -j $$(nproc) -I. -D_GNU_SOURCE $(DIRS) kernels/cuda
 
 # What a kind of file is made with: whatever depends on $(BUILD)/KIND.flags is made again when its flags are others.

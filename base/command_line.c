@@ -22,7 +22,7 @@ void command_line_print(const struct command_line *line, FILE *out)
 static int apply(void *options, const struct option_row *row, const char *argument, struct error *error)
 {
     void *member = (char *)options + row->offset;
-    int64_t count;
+    int64_t count = 0;
 
     switch (row->type) {
     case OPTION_FLAG:
@@ -33,7 +33,7 @@ static int apply(void *options, const struct option_row *row, const char *argume
         return 0;
     case OPTION_PERHAPS:
         if (argument && !*argument)
-            return error_set(error, "--%s= names nothing; leave \"=\" out, or give %s", row->name, row->argument);
+            return error_set(error, "--%s= names nothing; name it behind \"=\", or leave that out", row->name);
         *(const char **)member = argument ? argument : "";
         return 0;
     case OPTION_COUNT:

@@ -214,6 +214,7 @@ int dataset_open(struct dataset **out, const struct data_options *options, int p
 {
     const struct set *set = find_set(options->set);
 
+    *out = NULL;
     if (!set)
         return error_set(error, "unknown data set \"%s\"; there are: fashion-mnist, idx, synthetic", options->set);
     struct dataset *dataset = calloc(1, sizeof(*dataset));

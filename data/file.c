@@ -62,6 +62,7 @@ int data_file_open(struct data_file **out, const char *path, struct error *error
     struct data_file *file = calloc(1, sizeof(*file));
     int descriptor;
 
+    *out = NULL;
     if (!file)
         return error_set(error, "%s: out of memory", path);
     file->path = path;

@@ -187,6 +187,7 @@ int network_create(struct network **out, const char *arch, struct shape input, i
 {
     const struct architecture *architecture = architecture_find(arch);
 
+    *out = NULL;
     if (!architecture)
         return error_set(error, "unknown architecture \"%s\"; there are: %s", arch, network_architectures());
     if (!is_image_side(input.height) || !is_image_side(input.width) || (input.channels != 1 && input.channels != 3))

@@ -31,7 +31,7 @@ START_TEST(what_is_mistaken_is_named_with_what_would_be_right)
         {"@ --resume=/nonexistent", "tpcoord: --resume: /nonexistent: No such file or directory\n"},
         {"@ --resume=@", "tpcoord: --resume: @: No such file or directory\n"},
         {"@ --resume=/dev/null", "tpcoord: --resume: /dev/null is no folder; give a run's, or a checkpoint's\n"},
-        {"@ --resume=", "tpcoord: --resume= names nothing; leave \"=\" out, or give [=DIR]\n"},
+        {"@ --resume=", "tpcoord: --resume= names nothing; name it behind \"=\", or leave that out\n"},
         {"@ --resume ~", "tpcoord: a folder to resume from goes into the same word: --resume=DIR; else, what is ..."},
         {"--resume ~ @", "tpcoord: a folder to resume from goes into the same word: --resume=DIR; else, what is ..."},
         {"@ --set a.b = 3",
