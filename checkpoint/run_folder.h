@@ -1,6 +1,6 @@
-/* The folder of a run: whose it is, and that nobody else writes there. Run.json in it says which run it is of, and every
- * checkpoint names that run again. As long as the folder is open it is locked, and all that is in it is found by its
- * descriptor, which stages inherit: they may still write a checkpoint when the coordinator has been killed. */
+/* The folder of a run. Its run.json says which run it is of, and every checkpoint names that run again. A process that
+ * writes there has the folder open and locked, and finds all that lies in it by its descriptor. Stages inherit the
+ * descriptor and the lock: they may still write a checkpoint when the coordinator has been killed. */
 #ifndef TP_CHECKPOINT_RUN_FOLDER_H
 #define TP_CHECKPOINT_RUN_FOLDER_H
 

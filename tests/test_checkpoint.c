@@ -389,7 +389,6 @@ static float value_at(const struct safetensors_entry *entry, size_t i)
     return value;
 }
 
-/* PyTorch's filters are [out][in][height][width], ours [out][height][width][in]; the rest is the same. */
 /* PyTorch flattens an image channel by channel: what would a linear layer of its compute from the file's columns? */
 START_TEST(a_linear_layer_on_coloured_images_reads_pytorchs_flattening)
 {
@@ -431,6 +430,7 @@ START_TEST(a_linear_layer_on_coloured_images_reads_pytorchs_flattening)
 }
 END_TEST
 
+/* PyTorch's filters are [out][in][height][width], ours [out][height][width][in]; the rest is the same. */
 START_TEST(files_have_names_and_layouts_of_pytorch)
 {
     static struct pipeline pipeline;
