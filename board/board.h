@@ -154,31 +154,35 @@ struct controls {
 };
 enum { SLOW_MOTION_MAX = 1000 };
 
+/* What does not change any more once the run is published. Every process reads a copy of its own (struct segment). */
 struct segment_header {
-    _Atomic uint64_t magic; /* SEGMENT_MAGIC; stored last, so that nobody takes a half-written segment for a run */
     uint32_t version;
-    uint32_t header_bytes, stage_block_bytes;
-    uint64_t size;                                            /* of the whole segment */
-    uint64_t controls_offset, stages_offset, channels_offset; /* the controls have a page of their own */
+    uint32_t board_bytes, stage_block_bytes;
+    uint64_t size; /* of the whole segment */
     int32_t stage_count;
     int32_t coordinator_pid;
     uint64_t start_ns;  /* CLOCK_MONOTONIC */
     int64_t start_time; /* seconds since 1970 */
     char name[64];      /* of the segment, so that a stage can unlink it when the coordinator is gone */
     char run_folder[CONFIG_PATH_MAX];
-    bool interactive;                              /* stages obey the controls */
-    char outcome[STAGE_ERROR_MAX];                 /* why the run failed; valid in RUN_FAILED */
+    bool interactive; /* stages obey the controls */
+    struct start start;
+    struct plan plan;
+};
+
+struct board {
+    _Atomic uint64_t magic; /* SEGMENT_MAGIC; stored last, so that nobody takes a half-written segment for a run */
+    struct segment_header header;
     alignas(CACHE_LINE) _Atomic int32_t run_state; /* enum run_state */
     _Atomic int32_t go;                            /* stages may start */
     _Atomic int32_t abort;                         /* everybody ends now */
-    _Atomic uint64_t diverged;                     /* activity_pack() of the op whose loss was not finite; 0: none */
     _Atomic int32_t stop;                          /* stage 1 admits no further mini-batch */
-    _Atomic int32_t epochs_done;
+    _Atomic uint64_t diverged;                     /* activity_pack() of the op whose loss was not finite; 0: none */
     _Atomic uint64_t stopped_at; /* set by stage 1 when it obeys `stop`: the last mini-batch it admitted, as
                                     stop_point(); UINT64_MAX before */
+    _Atomic int32_t epochs_done; /* read it with segment_epochs_done */
     struct epoch_result epochs[EPOCHS_MAX];
-    struct start start; /* written before the stages are started */
-    struct plan plan;
+    char outcome[STAGE_ERROR_MAX]; /* why the run failed; valid in RUN_FAILED */
 };
 
 /* A place in a run that compares by time. `minibatch` 0: none of this phase. */

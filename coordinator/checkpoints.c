@@ -54,8 +54,9 @@ bool checkpoints_same_backends(const struct manifest *manifest, const struct pla
     return true;
 }
 
-static void begin_with(struct segment_header *header, const struct checkpoint_set *set)
+static void begin_with(const struct segment *segment, const struct checkpoint_set *set)
 {
+    struct segment_header *header = segment->header;
     const struct manifest *manifest = &set->manifest;
     struct start *start = &header->start;
 
@@ -77,8 +78,8 @@ static void begin_with(struct segment_header *header, const struct checkpoint_se
         start->filled_after = 0;
         start->sums = (struct epoch_sums){0};
     }
-    memcpy(header->epochs, manifest->epochs, (size_t)manifest->epoch_count * sizeof(header->epochs[0]));
-    atomic_store(&header->epochs_done, manifest->epoch_count);
+    memcpy(segment->board->epochs, manifest->epochs, (size_t)manifest->epoch_count * sizeof(manifest->epochs[0]));
+    atomic_store(&segment->board->epochs_done, manifest->epoch_count);
 }
 
 void checkpoints_begin(struct checkpoints *checkpoints, const struct segment *segment, const char *folder,
@@ -87,7 +88,7 @@ void checkpoints_begin(struct checkpoints *checkpoints, const struct segment *se
     *checkpoints = (struct checkpoints){.segment = segment, .folder = folder, .epoch = 1};
     if (!from)
         return;
-    begin_with(segment->header, from);
+    begin_with(segment, from);
     sets_set_aside_after(folder, from->name);
     memcpy(checkpoints->newest, from->name, sizeof(checkpoints->newest));
     checkpoints->manifest = from->manifest;
@@ -159,13 +160,13 @@ static void add_files(struct manifest *manifest, const struct checkpoints *check
 }
 
 /* Results of the epochs that are tested, up to the manifest's. Their times count from the begin of each. */
-static void add_results(struct manifest *manifest, const struct segment_header *header, int done)
+static void add_results(struct manifest *manifest, const struct segment *segment, int done)
 {
     manifest->epoch_count = done < manifest->epoch ? done : manifest->epoch;
     for (int e = 0; e < manifest->epoch_count; e++) {
         struct epoch_result *result = &manifest->epochs[e];
 
-        *result = header->epochs[e];
+        *result = segment_epochs(segment)[e];
         result->trained_ns -= result->start_ns;
         result->end_ns -= result->start_ns;
         result->start_ns = 0;
@@ -205,8 +206,8 @@ static int describe(struct manifest *manifest, const struct checkpoints *checkpo
 static void find_best(const struct checkpoints *checkpoints, const struct set_place *places, int count,
                       char best[CHECKPOINT_NAME_MAX])
 {
-    const struct segment_header *header = checkpoints->segment->header;
-    const int done = atomic_load(&header->epochs_done);
+    const struct epoch_result *results = segment_epochs(checkpoints->segment);
+    const int done = segment_epochs_done(checkpoints->segment);
     double most = -1.0;
 
     best[0] = '\0';
@@ -215,9 +216,9 @@ static void find_best(const struct checkpoints *checkpoints, const struct set_pl
 
         checkpoint_set_name(places[i].epoch, 0, name);
         if (strcmp(name, places[i].name) != 0 || places[i].epoch > done ||
-            !set_is_complete(checkpoints->folder, name) || !(header->epochs[places[i].epoch - 1].test_top1 > most))
+            !set_is_complete(checkpoints->folder, name) || !(results[places[i].epoch - 1].test_top1 > most))
             continue;
-        most = header->epochs[places[i].epoch - 1].test_top1;
+        most = results[places[i].epoch - 1].test_top1;
         memcpy(best, name, sizeof(name));
     }
 }
@@ -271,7 +272,7 @@ static int write_manifest(struct checkpoints *checkpoints, int done, struct erro
     char name[CHECKPOINT_NAME_MAX];
 
     name_of(manifest, name);
-    add_results(manifest, checkpoints->segment->header, done);
+    add_results(manifest, checkpoints->segment, done);
     if (set_write_manifest(checkpoints->folder, name, manifest, error))
         return -1;
     memcpy(checkpoints->newest, name, sizeof(checkpoints->newest));
@@ -306,7 +307,7 @@ static int complete(struct checkpoints *checkpoints, int done, struct error *err
 static int step(struct checkpoints *checkpoints, struct error *error)
 {
     /* Pairs with the last stage's release store: the results are there, and all parts were written before. */
-    const int done = atomic_load_explicit(&checkpoints->segment->header->epochs_done, memory_order_acquire);
+    const int done = segment_epochs_done(checkpoints->segment);
     const struct manifest *manifest = &checkpoints->manifest;
     int stage, failed = 0;
 

@@ -43,7 +43,7 @@ void progress_op(struct progress_line *line, const struct op_record *record);
 void progress_draw(struct progress_line *line, uint64_t now_ns);
 
 /* Lines that stay, for the epochs that have finished. */
-void progress_epochs(struct progress_line *line, const struct segment_header *header);
+void progress_epochs(struct progress_line *line, const struct segment *segment);
 
 /* Takes the redrawn line off the terminal, before something else is printed. */
 void progress_clear(const struct progress_line *line);

@@ -12,7 +12,7 @@ int divergence_check(struct stage *stage, const struct op *op, double loss, stru
     if (isfinite(loss))
         return 0;
     /* Read by the others once the coordinator has told them to end. */
-    atomic_store(&stage->header->diverged, activity_pack(&activity));
+    atomic_store(&stage->board->diverged, activity_pack(&activity));
     return error_set(error, "the %sloss is %s", stage->phase.kind == PHASE_EVALUATE ? "test's " : "",
                      isnan(loss) ? "nan" : "infinite");
 }
@@ -33,7 +33,7 @@ static const struct layer *find_output(struct stage *stage, const struct op *op)
 
 void divergence_locate(struct stage *stage)
 {
-    const uint64_t word = atomic_load(&stage->header->diverged);
+    const uint64_t word = atomic_load(&stage->board->diverged);
     const struct activity activity = activity_unpack(word);
     /* A test keeps no activations. */
     const bool test = activity.phase == PHASE_EVALUATE;

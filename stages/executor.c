@@ -52,14 +52,14 @@ static void obey_stop(struct stage *stage)
     struct phase_run *phase = &stage->phase;
     int microbatches = phase->schedule.microbatches;
     int admitted = max_int(phase->replayed, (phase->progress.forwards + microbatches - 1) / microbatches);
-    uint64_t stopped_at = atomic_load_explicit(&stage->header->stopped_at, memory_order_acquire);
+    uint64_t stopped_at = atomic_load_explicit(&stage->board->stopped_at, memory_order_acquire);
 
     /* A phase that was admitted to its end is not shortened, as later stages may have left it already: the request then
      * falls on the next phase. */
     if (stage_is_first(stage) && stopped_at == UINT64_MAX && admitted < phase->schedule.minibatches &&
-        atomic_load(&stage->header->stop)) {
+        atomic_load(&stage->board->stop)) {
         stopped_at = stop_point(phase->epoch, phase->kind, admitted);
-        atomic_store_explicit(&stage->header->stopped_at, stopped_at, memory_order_release);
+        atomic_store_explicit(&stage->board->stopped_at, stopped_at, memory_order_release);
         segment_ring_all(stage->segment);
     }
     if (stopped_at >> 32 == stop_point(phase->epoch, phase->kind, 0) >> 32 &&
@@ -122,7 +122,7 @@ void executor_sleep(struct stage *stage, int microseconds)
 
 int executor_check_abort(const struct stage *stage, struct error *error)
 {
-    return atomic_load(&stage->header->abort) ? error_set(error, "the run was aborted") : 0;
+    return atomic_load(&stage->board->abort) ? error_set(error, "the run was aborted") : 0;
 }
 
 static int wait_for_doorbell(struct stage *stage, const struct next *next, struct error *error)

@@ -51,7 +51,8 @@ enum { PENDING_OPS = 8 };
 
 struct stage {
     const struct segment *segment;
-    struct segment_header *header;
+    const struct segment_header *header;
+    struct board *board;
     struct stage_block *block;
     const struct plan *plan;
     int index; /* s, 1..W */

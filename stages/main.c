@@ -62,8 +62,8 @@ static int wait_for_go(struct stage_block *block, struct error *error)
 {
     struct timespec until;
 
-    while (!atomic_load(&run.header->go)) {
-        if (atomic_load(&run.header->abort) || orphaned())
+    while (!atomic_load(&run.board->go)) {
+        if (atomic_load(&run.board->abort) || orphaned())
             return error_set(error, "the run was aborted");
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec++;

@@ -178,7 +178,7 @@ void telemetry_op(struct stage *stage, struct op_record *record)
 void telemetry_epoch(struct stage *stage, int epoch, const struct epoch_sums *trained)
 {
     const struct phase_run *tested = &stage->phase;
-    struct epoch_result *result = &stage->header->epochs[epoch - 1];
+    struct epoch_result *result = &stage->board->epochs[epoch - 1];
 
     result->end_ns = clock_now_ns();
     result->trained_samples = trained->samples;
@@ -188,5 +188,5 @@ void telemetry_epoch(struct stage *stage, int epoch, const struct epoch_sums *tr
     result->test_top1 = (double)tested->top1 / tested->samples;
     result->test_top5 = (double)tested->top5 / tested->samples;
     /* Pairs with the coordinator's acquire load. */
-    atomic_store_explicit(&stage->header->epochs_done, epoch, memory_order_release);
+    atomic_store_explicit(&stage->board->epochs_done, epoch, memory_order_release);
 }

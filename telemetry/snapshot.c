@@ -178,26 +178,27 @@ static struct link_snapshot take_link(const struct segment *segment, int link, e
 void snapshot_take(struct snapshot *snapshot, const struct segment *segment)
 {
     const struct segment_header *header = segment->header;
+    /* Before the state: a coordinator that has ended since then has said how. */
+    const bool alive = is_alive(header->coordinator_pid) && process_state(header->coordinator_pid) != 'Z';
 
     *snapshot = (struct snapshot){
         .plan = &header->plan,
         .run_folder = header->run_folder,
         /* Pairs with the coordinator's release store: the outcome is there. */
-        .state = (enum run_state)in_range(atomic_load(&header->run_state), RUN_FAILED + 1),
-        .coordinator_alive = is_alive(header->coordinator_pid) && process_state(header->coordinator_pid) != 'Z',
+        .state = (enum run_state)in_range(atomic_load(&segment->board->run_state), RUN_FAILED + 1),
+        .coordinator_alive = alive,
         .coordinator_pid = header->coordinator_pid,
         .start_time = header->start_time,
         .start_ns = header->start_ns,
-        .epochs_done =
-            max_int(0, min_int(atomic_load_explicit(&header->epochs_done, memory_order_acquire), EPOCHS_MAX)),
-        .epochs = header->epochs,
+        .epochs_done = segment_epochs_done(segment),
+        .epochs = segment_epochs(segment),
         .interactive = header->interactive,
         .slow_motion = atomic_load_explicit(&segment_controls(segment)->slow_motion, memory_order_relaxed),
         .stage_count = header->stage_count,
     };
     snprintf(snapshot->name, sizeof(snapshot->name), "%.*s", (int)sizeof(header->name) - 1, header->name);
     snprintf(snapshot->outcome, sizeof(snapshot->outcome), "%.*s", STAGE_ERROR_MAX - 1,
-             snapshot->state == RUN_FAILED ? header->outcome : "");
+             snapshot->state == RUN_FAILED ? segment->board->outcome : "");
     for (int s = 1; s <= snapshot->stage_count; s++)
         take_stage(&snapshot->stages[s - 1], segment, s);
     for (int l = 1; l < snapshot->stage_count; l++) {

@@ -58,14 +58,14 @@ static struct result result_of(const struct pipeline *pipeline)
                             .state = pipeline->network->state,
                             .weights = pipeline_weights(pipeline),
                             .statistics = calloc(pipeline->network->state + 1, sizeof(float)),
-                            .epochs_done = pipeline->segment.header->epochs_done};
+                            .epochs_done = pipeline->segment.board->epochs_done};
 
     for (int s = 0; s < pipeline->plan.stage_count; s++) {
         const struct slice *slice = &pipeline->plan.stages[s].slice;
 
         memcpy(result.statistics + slice->state_offset, stage_state(pipeline->stages[s]), slice->state * sizeof(float));
     }
-    memcpy(result.epochs, pipeline->segment.header->epochs, sizeof(result.epochs));
+    memcpy(result.epochs, pipeline->segment.board->epochs, sizeof(result.epochs));
     return result;
 }
 
@@ -94,7 +94,7 @@ static struct result run(struct settings *settings, struct checkpoint_set *from,
     struct result result;
 
     pipeline_create_in(&pipeline, settings_list(settings), folder, from);
-    atomic_store(&pipeline.segment.header->stopped_at, stop);
+    atomic_store(&pipeline.segment.board->stopped_at, stop);
     pipeline_start(&pipeline);
     pipeline_wait(&pipeline, 0);
     ck_assert_int_eq(pipeline.checkpoints.failed, 0);
@@ -185,18 +185,17 @@ START_TEST(a_stop_may_come_at_any_moment)
     tear_down();
     set_up();
     pipeline_create_in(&pipeline, settings_list(&settings), folder, NULL);
-    struct segment_header *header = pipeline.segment.header;
-    header->interactive = true;
+    pipeline.segment.header->interactive = true;
     atomic_store(&segment_controls(&pipeline.segment)->ops_allowed[0], ops);
     pipeline_start(&pipeline);
     while (activity_unpack(atomic_load(&segment_stage(&pipeline.segment, 1)->activity)).kind != ACTIVITY_HELD ||
            activity_unpack(atomic_load(&segment_stage(&pipeline.segment, 3)->activity)).kind != ACTIVITY_WAIT)
         sched_yield();
-    atomic_store(&header->stop, 1);
+    atomic_store(&pipeline.segment.board->stop, 1);
     atomic_store(&segment_controls(&pipeline.segment)->ops_allowed[0], UINT64_MAX);
     segment_ring_all(&pipeline.segment);
     pipeline_wait(&pipeline, 0);
-    ck_assert_int_ne(header->epochs_done, EPOCHS);
+    ck_assert_int_ne(pipeline.segment.board->epochs_done, EPOCHS);
     pipeline_destroy(&pipeline);
     resumed = resume(&settings, UINT64_MAX);
     assert_equal(&whole, &resumed);
@@ -227,9 +226,9 @@ START_TEST(another_partition_begins_with_the_weights_that_were_saved)
     ck_assert_int_eq(pipeline.segment.header->start.filled_after, 3);
     pipeline_start(&pipeline);
     pipeline_wait(&pipeline, 0);
-    ck_assert_int_eq(pipeline.segment.header->epochs_done, EPOCHS);
+    ck_assert_int_eq(pipeline.segment.board->epochs_done, EPOCHS);
     for (int e = 0; e < EPOCHS; e++)
-        ck_assert_int_eq(pipeline.segment.header->epochs[e].trained_samples, 28);
+        ck_assert_int_eq(pipeline.segment.board->epochs[e].trained_samples, 28);
     ck_assert_int_eq(segment_stage(&pipeline.segment, 1)->applied, EPOCHS * MINIBATCHES);
     pipeline_destroy(&pipeline);
     free(weights);
@@ -359,7 +358,7 @@ START_TEST(the_newest_and_the_best_are_kept)
     pipeline_start(&pipeline);
     pipeline_wait(&pipeline, 0);
     for (int e = 2; e <= 6; e++)
-        if (pipeline.segment.header->epochs[e - 1].test_top1 > pipeline.segment.header->epochs[most - 1].test_top1)
+        if (pipeline.segment.board->epochs[e - 1].test_top1 > pipeline.segment.board->epochs[most - 1].test_top1)
             most = e;
     snprintf(path, sizeof(path), "%s/checkpoints/best", folder);
     ck_assert_int_gt(readlink(path, best, sizeof(best) - 1), 0);

@@ -177,7 +177,7 @@ struct next __wrap_schedule_next(const struct schedule *schedule, int stage, con
 
 static bool stopped_in(const struct stage *stage, enum phase kind, int epoch)
 {
-    return stage->header->stopped_at >> 32 == stop_point(epoch, kind, 0) >> 32;
+    return stage->board->stopped_at >> 32 == stop_point(epoch, kind, 0) >> 32;
 }
 
 /* A stage's epochs, as stage_run has them. */
@@ -208,6 +208,7 @@ static void create_stage(int s)
     *stage = (struct stage){
         .segment = segment,
         .header = segment->header,
+        .board = segment->board,
         .block = segment_stage(segment, s),
         .plan = &segment->header->plan,
         .index = s,
@@ -272,8 +273,8 @@ static struct fingerprint fingerprint(void)
 {
     struct fingerprint print = {14695981039346656037u, 1};
 
-    add_number(&print, (uint64_t)explorer.segment.header->stop);
-    add_number(&print, explorer.segment.header->stopped_at);
+    add_number(&print, (uint64_t)explorer.segment.board->stop);
+    add_number(&print, explorer.segment.board->stopped_at);
     for (int s = 1; s <= explorer.stages; s++) {
         const struct actor *actor = &actors[s - 1];
         const struct phase_run *phase = &actor->stage.phase;
@@ -347,8 +348,8 @@ static void save(int depth)
         explorer.moments[depth] = malloc(sizeof(*moment) + size);
     moment = explorer.moments[depth];
     memcpy(moment->actors, actors, (size_t)explorer.stages * sizeof(actors[0]));
-    moment->stop = explorer.segment.header->stop;
-    moment->stopped_at = explorer.segment.header->stopped_at;
+    moment->stop = explorer.segment.board->stop;
+    moment->stopped_at = explorer.segment.board->stopped_at;
     for (int s = 1; s <= explorer.stages; s++)
         moment->applied[s - 1] = segment_stage(&explorer.segment, s)->applied;
     memcpy(moment->links, bytes, size);
@@ -361,8 +362,8 @@ static void restore(int depth)
     unsigned char *bytes = links(&size);
 
     memcpy(actors, moment->actors, (size_t)explorer.stages * sizeof(actors[0]));
-    explorer.segment.header->stop = moment->stop;
-    explorer.segment.header->stopped_at = moment->stopped_at;
+    explorer.segment.board->stop = moment->stop;
+    explorer.segment.board->stopped_at = moment->stopped_at;
     for (int s = 1; s <= explorer.stages; s++)
         segment_stage(&explorer.segment, s)->applied = moment->applied[s - 1];
     memcpy(bytes, moment->links, size);
@@ -425,7 +426,7 @@ static void follow(int s, int choice)
 static void request_stop(void)
 {
     explorer.path[explorer.depth++].stage = 0;
-    explorer.segment.header->stop = 1;
+    explorer.segment.board->stop = 1;
     segment_ring_all(&explorer.segment);
 }
 
@@ -454,7 +455,7 @@ static void explore(void)
     require(moved || done, "all sleep");
     if (done)
         check_end();
-    if (explorer.stops && !done && !explorer.segment.header->stop) {
+    if (explorer.stops && !done && !explorer.segment.board->stop) {
         request_stop();
         explore();
         restore(depth);

@@ -154,6 +154,9 @@ START_TEST(a_run_is_private_to_its_user_and_leaves_no_name)
     ck_assert_int_eq(status.st_mode & 0777, 0600);
     ck_assert_int_ge(status.st_blocks * 512, (off_t)segment.size);
     strcpy(name, segment.name);
+    ck_assert_int_eq(segment_open(&opened, name, rings_bytes, &error), -1);
+    ck_assert_ptr_nonnull(strstr(error.text, "not a tp run"));
+    segment_publish(&segment);
     ck_assert_msg(!segment_open(&opened, name, rings_bytes, &error), "%s", error.text);
     ck_assert_int_eq(opened.header->stage_count, 3);
     ck_assert_str_eq(opened.header->run_folder, "/nowhere");
@@ -201,6 +204,7 @@ static void attach_fails(const void *bytes, size_t size, const char *expected)
     struct segment segment;
     struct error error;
 
+    ck_assert_int_eq(fchmod(fd, 0600), 0);
     ck_assert_int_eq(write(fd, bytes, size), (ssize_t)size);
     ck_assert_int_eq(segment_attach(&segment, fd, rings_bytes, &error), -1);
     ck_assert_msg(strstr(error.text, expected) != NULL, "'%s' instead of '%s'", error.text, expected);
@@ -211,7 +215,7 @@ static void attach_damaged(const struct segment *segment, int *number, int wrong
     int right = *number;
 
     *number = wrong;
-    attach_fails(segment->header, segment->size, expected);
+    attach_fails(segment->board, segment->size, expected);
     *number = right;
 }
 
@@ -223,9 +227,11 @@ START_TEST(damaged_segments_are_refused)
     struct error error;
 
     ck_assert_msg(!segment_create_private(&segment, &plan, rings_bytes, &error), "%s", error.text);
-    header = segment.header;
-    attach_fails(header, 100, "not a tp run");
-    attach_fails(header, segment.size - 4096, "sizes do not add up");
+    attach_fails(segment.board, segment.size, "not a tp run");
+    segment_publish(&segment);
+    header = &segment.board->header;
+    attach_fails(segment.board, 100, "not a tp run");
+    attach_fails(segment.board, segment.size - 4096, "sizes do not add up");
     attach_damaged(&segment, &header->plan.stages[1].activation_slots, 1 << 20, "stages that no network has");
     attach_damaged(&segment, &header->plan.stages[2].slice.first_layer, 0, "stages that no network has");
     attach_damaged(&segment, &header->plan.gradient_slots, 3, "a schedule that no config leads to");
@@ -234,15 +240,15 @@ START_TEST(damaged_segments_are_refused)
     attach_damaged(&segment, &header->plan.config.data.last_batch, -1, "a value for data.last_batch");
     attach_damaged(&segment, &header->stage_count, 2, "contradicts its plan");
     memset(header->run_folder, 'a', sizeof(header->run_folder));
-    attach_fails(header, segment.size, "contradicts its plan");
+    attach_fails(segment.board, segment.size, "contradicts its plan");
     header->run_folder[0] = '\0';
     memset(header->plan.config.pipeline.system, 'a', CONFIG_NAME_MAX);
-    attach_fails(header, segment.size, "a value for pipeline.system");
+    attach_fails(segment.board, segment.size, "a value for pipeline.system");
     strcpy(header->plan.config.pipeline.system, "timeprest");
     header->version++;
-    attach_fails(header, segment.size, "another version");
-    header->magic++;
-    attach_fails(header, segment.size, "not a tp run");
+    attach_fails(segment.board, segment.size, "another version");
+    segment.board->magic++;
+    attach_fails(segment.board, segment.size, "not a tp run");
     segment_close(&segment);
 }
 END_TEST

@@ -46,8 +46,8 @@ static void create(void)
             recorder_op(recorder, s, &op);
         recorder_look(recorder);
     }
-    atomic_store(&segment.header->epochs_done, 1);
-    atomic_store(&segment.header->run_state, RUN_FINISHED);
+    atomic_store(&segment.board->epochs_done, 1);
+    atomic_store(&segment.board->run_state, RUN_FINISHED);
     if (recorder_end(recorder) || fclose(file))
         abort();
     segment_close(&segment);

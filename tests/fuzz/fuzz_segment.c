@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/numbers.h"
@@ -29,19 +30,21 @@ static void create(void)
 
     fuzz_plan(&plan);
     descriptor = memfd_create("segment", MFD_CLOEXEC);
-    if (segment_create_private(&sound, &plan, rings_bytes, &error) || descriptor < 0 ||
-        write(descriptor, sound.header, sound.size) != (ssize_t)sound.size)
+    if (segment_create_private(&sound, &plan, rings_bytes, &error) || descriptor < 0 || fchmod(descriptor, 0600))
+        abort();
+    segment_publish(&sound);
+    if (write(descriptor, sound.board, sound.size) != (ssize_t)sound.size)
         abort();
 }
 
 static struct part part(uint8_t index)
 {
-    const size_t plan = offsetof(struct segment_header, plan), stage = sound.header->stages_offset;
+    const size_t plan = offsetof(struct board, header.plan);
     const struct part parts[] = {
-        {0, offsetof(struct segment_header, epochs)},
+        {0, sizeof(struct board)},
         {plan, sizeof(struct plan)},
-        {sound.header->channels_offset, rings_bytes(&sound.header->plan)},
-        {stage, offsetof(struct stage_block, telemetry.records) + sizeof(struct op_record)},
+        {sound.channels_offset, rings_bytes(&sound.header->plan)},
+        {sound.stages_offset, offsetof(struct stage_block, telemetry.records) + sizeof(struct op_record)},
     };
 
     return parts[index % (sizeof(parts) / sizeof(parts[0]))];
@@ -53,7 +56,7 @@ static size_t patch(const uint8_t *data, size_t size, bool undo)
     const struct part where = part(data[0]);
     const size_t offset = where.offset + (size_t)(data[1] | data[2] << 8) % where.size;
     const size_t length = (size_t)min_int(data[3], (int)(size - PATCH_HEADER));
-    const void *bytes = undo ? (const uint8_t *)sound.header + offset : data + PATCH_HEADER;
+    const void *bytes = undo ? (const uint8_t *)sound.board + offset : data + PATCH_HEADER;
 
     if (pwrite(descriptor, bytes, length, (off_t)offset) != (ssize_t)length)
         abort();

@@ -53,7 +53,7 @@ static int moment(void *context, struct error *error)
     const struct timespec until = {(time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000)};
 
     sem_clockwait(&segment_stage(stage->segment, stage->index)->doorbell, CLOCK_MONOTONIC, &until);
-    return atomic_load(&stage->segment->header->abort) ? error_set(error, "aborted") : 0;
+    return atomic_load(&stage->segment->board->abort) ? error_set(error, "aborted") : 0;
 }
 
 static int await(struct worker *worker, uint64_t mark, struct error *error)
@@ -355,7 +355,7 @@ static int run_stage(const struct exchange *exchange, const struct segment *segm
         close_device(&worker);
         return EXCHANGE_FINE;
     }
-    if (!worker.mismatch && atomic_load(&segments->header->abort))
+    if (!worker.mismatch && atomic_load(&segments->board->abort))
         return EXCHANGE_ABORTED;
     if (!exchange->at)
         fprintf(stderr, "stage %d: %s\n", index, error.text);
