@@ -121,7 +121,7 @@ bench: deps
 	@bench/run.sh $(BUILD)
 
 # AddressSanitizer does not follow coroutines whose stacks are copied. ThreadSanitizer sees threads, not processes: the
-# rings, and whole pipelines whose stages are threads; and no fences, which only telemetry needs.
+# rings, and whole pipelines whose stages are threads.
 asan ubsan tsan: deps
 asan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address OPT=-O2 \
@@ -129,7 +129,7 @@ asan:
 ubsan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/ubsan SANITIZE=undefined OPT=-O2 check-programs
 tsan:
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread OPT='-O1 -Wno-tsan' CK_EXCLUDE_TAGS='long exhaustive' \
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/tsan SANITIZE=thread OPT=-O1 CK_EXCLUDE_TAGS='long exhaustive' \
 		TESTS='$(BUILD)/tsan/tests/test_transport $(BUILD)/tsan/tests/test_stages' SCRIPT_TESTS= check-programs
 
 # valgrind knows no AVX-512.
@@ -141,7 +141,7 @@ valgrind: deps
 # Coverage-guided, with clang's libFuzzer: make fuzz SECONDS=600 [TARGET=idx]
 fuzz: deps
 	@./deps.sh clang
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang SANITIZE=fuzzer-no-link,address,undefined OPT='-O1 -Wno-error' \
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang SANITIZE=fuzzer-no-link,address,undefined OPT=-O1Wno-error' \
 		FUZZ_MAIN= LDFLAGS=-fsanitize=fuzzer fuzzers
 	@tests/fuzz/run.sh $(BUILD)/fuzz $(SECONDS) $(TARGET)
 SECONDS ?= 60

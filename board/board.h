@@ -20,14 +20,7 @@
 
 #define SEGMENT_MAGIC UINT64_C(0x0a6e75722d7074) /* "tp-run\n" */
 
-enum {
-    SEGMENT_VERSION = 6,
-    TELEMETRY_RECORDS = 8192,
-    STAGE_ERROR_MAX = 1024,
-    EPOCHS_MAX = 1000,
-    CACHE_LINE = 64,
-    CONTROLS_BYTES = 4096
-};
+enum { SEGMENT_VERSION = 6, STAGE_ERROR_MAX = 1024, EPOCHS_MAX = 1000, CACHE_LINE = 64, CONTROLS_BYTES = 4096 };
 
 enum stage_state { STAGE_STARTING, STAGE_READY, STAGE_RUNNING, STAGE_DONE, STAGE_FAILED };
 enum run_state { RUN_STARTING, RUN_TRAINING, RUN_FINISHED, RUN_INTERRUPTED, RUN_FAILED };
@@ -54,9 +47,17 @@ struct op_record {
     uint32_t rows;
 };
 
+#ifndef TELEMETRY_RECORDS
+#define TELEMETRY_RECORDS 8192
+#endif
+
+enum { RECORD_WORDS = sizeof(struct op_record) / sizeof(uint64_t) };
+_Static_assert(sizeof(struct op_record) % sizeof(uint64_t) == 0, "a record is of whole words");
+
+/* Read and written with board/records.h. */
 struct telemetry {
     alignas(CACHE_LINE) _Atomic uint64_t head; /* records ever written; record n lies at n % TELEMETRY_RECORDS */
-    alignas(CACHE_LINE) struct op_record records[TELEMETRY_RECORDS];
+    alignas(CACHE_LINE) _Atomic uint64_t records[TELEMETRY_RECORDS][RECORD_WORDS];
 };
 
 enum { STALENESS_BUCKETS = 16, DIFFERENCE_BUCKETS = 64 };

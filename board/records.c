@@ -1,8 +1,34 @@
 #include "board/records.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/clock.h"
+
+/* A reader that has seen a word of record n + TELEMETRY_RECORDS must see, when it looks at `head` after that, that record n
+ * was due for overwriting. So every word is a release store, behind the store of `head` that came before the record, and is
+ * read by an acquire load. */
+void record_write(struct telemetry *telemetry, const struct op_record *record)
+{
+    const uint64_t head = atomic_load_explicit(&telemetry->head, memory_order_relaxed);
+    uint64_t words[RECORD_WORDS];
+
+    memcpy(words, record, sizeof(words));
+    for (int w = 0; w < RECORD_WORDS; w++)
+        atomic_store_explicit(&telemetry->records[head % TELEMETRY_RECORDS][w], words[w], memory_order_release);
+    /* Pairs with a reader's acquire load of head: the record is whole. */
+    atomic_store_explicit(&telemetry->head, head + 1, memory_order_release);
+}
+
+bool record_read(const struct telemetry *telemetry, uint64_t n, struct op_record *record)
+{
+    uint64_t words[RECORD_WORDS];
+
+    for (int w = 0; w < RECORD_WORDS; w++)
+        words[w] = atomic_load_explicit(&telemetry->records[n % TELEMETRY_RECORDS][w], memory_order_acquire);
+    memcpy(record, words, sizeof(words));
+    return atomic_load_explicit(&telemetry->head, memory_order_relaxed) - n < TELEMETRY_RECORDS;
+}
 
 static bool within(long long value, long long low, long long high)
 {

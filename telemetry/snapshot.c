@@ -62,23 +62,27 @@ static void take_counters(struct stage_counters *to, const struct counters *from
     to->minibatch = load_int(&from->minibatch);
 }
 
+/* Pairs with the stage's release store: a number of a later rewriting shows in the sequence. */
+static int load_number(const _Atomic int32_t *field)
+{
+    return atomic_load_explicit(field, memory_order_acquire);
+}
+
 static int take_versions(struct version_use uses[VERSION_USES_MAX], const struct version_table *table)
 {
     for (int i = 0; i < TABLE_TRIES; i++) {
         /* Pairs with the release store that ends the stage's rewriting. */
         uint32_t sequence = atomic_load_explicit(&table->sequence, memory_order_acquire);
-        int count = max_int(0, min_int(load_int(&table->count), VERSION_USES_MAX));
+        int count = max_int(0, min_int(load_number(&table->count), VERSION_USES_MAX));
 
         for (int k = 0; k < count; k++)
             uses[k] = (struct version_use){
-                .version = load_int(&table->rows[k].version),
-                .uses = load_int(&table->rows[k].uses),
-                .stashed = load_int(&table->rows[k].stashed),
-                .stash_first = load_int(&table->rows[k].stash_first),
-                .stash_last = load_int(&table->rows[k].stash_last),
+                .version = load_number(&table->rows[k].version),
+                .uses = load_number(&table->rows[k].uses),
+                .stashed = load_number(&table->rows[k].stashed),
+                .stash_first = load_number(&table->rows[k].stash_first),
+                .stash_last = load_number(&table->rows[k].stash_last),
             };
-        /* Pairs with the release fence that begins it: a row of a later rewriting shows in the sequence. */
-        atomic_thread_fence(memory_order_acquire);
         if (sequence % 2 == 0 && atomic_load_explicit(&table->sequence, memory_order_relaxed) == sequence)
             return count;
     }
