@@ -70,7 +70,7 @@ BENCHES  := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 BINARIES := $(PROGRAMS:%=$(BUILD)/%)
 DOUBLE_BINARIES := $(BUILD)/double/tpcoord $(BUILD)/double/tpstage
 
-.PHONY: all help deps run test exhaustive torture starts soak bench install clean format lint asan ubsan tsan valgrind fuzz programs check-programs fuzzers
+.PHONY: all help deps run test exhaustive torture scribble starts soak bench install clean format lint asan ubsan tsan valgrind fuzz programs check-programs fuzzers
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -81,7 +81,7 @@ help:
 	@sed -n 's/^#   //p' Makefile
 	@echo "make all | deps | bench | install [PREFIX=] | clean | format | lint"
 	@echo "make asan | ubsan | tsan | valgrind | fuzz [SECONDS=] [TARGET=] | exhaustive"
-	@echo "make torture [KILLS=] [SEED=] | starts [COUNT=] | soak [MINUTES=]"
+	@echo "make torture [KILLS=] [SEED=] | scribble [RUNS=] [SEED=] | starts [COUNT=] | soak [MINUTES=]"
 
 deps:
 	@./deps.sh $(PACKAGES)
@@ -106,6 +106,13 @@ torture: deps
 	@$(MAKE) --no-print-directory TESTS=$(BUILD)/tests/test_torture SCRIPT_TESTS= check-programs
 torture: export KILLS ?= 200
 torture: export SEED ?= $(shell date +%s)
+
+# Random words written into the shared memory of so many runs, with AddressSanitizer: make scribble RUNS=500 SEED=1
+scribble: deps
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/asan SANITIZE=address OPT=-O2 \
+		TESTS=$(BUILD)/asan/tests/test_scribble SCRIPT_TESTS= check-programs
+scribble: export RUNS ?= 500
+scribble: export SEED ?= $(shell date +%s)
 
 # Nothing may pile up: over COUNT runs in a row, or in one of MINUTES.
 starts soak: all

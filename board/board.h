@@ -7,13 +7,13 @@
 #ifndef TP_BOARD_BOARD_H
 #define TP_BOARD_BOARD_H
 
-#include <semaphore.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "board/activity.h"
+#include "board/doorbell.h"
 #include "plan/plan.h"
 #include "schedule/schedule.h"
 #include "schedule/versions.h"
@@ -129,8 +129,8 @@ struct version_table {
 };
 
 struct stage_block {
-    alignas(CACHE_LINE) sem_t doorbell;        /* posted on whatever may make the stage runnable */
-    alignas(CACHE_LINE) _Atomic int32_t state; /* enum stage_state */
+    alignas(CACHE_LINE) struct doorbell doorbell; /* rung on whatever may make the stage runnable */
+    alignas(CACHE_LINE) _Atomic int32_t state;    /* enum stage_state */
     _Atomic int32_t pid;
     _Atomic int32_t applied;   /* updates applied at this stage since the run began: its live version */
     _Atomic uint64_t activity; /* activity_pack() of what it does now */

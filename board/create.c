@@ -13,8 +13,8 @@
 #include "base/clock.h"
 #include "board/segment_internal.h"
 
-static int initialise(struct segment *segment, const struct plan *plan, channels_bytes *channels,
-                      const char *run_folder, struct error *error)
+static void initialise(struct segment *segment, const struct plan *plan, channels_bytes *channels,
+                       const char *run_folder)
 {
     struct segment_header *header = segment->header;
 
@@ -35,10 +35,6 @@ static int initialise(struct segment *segment, const struct plan *plan, channels
     for (int s = 1; s <= MAX_STAGES; s++)
         atomic_init(&segment_controls(segment)->ops_allowed[s - 1], UINT64_MAX);
     atomic_init(&segment_controls(segment)->slow_motion, 1);
-    for (int s = 1; s <= plan->stage_count; s++)
-        if (sem_init(&segment_stage(segment, s)->doorbell, 1, 0))
-            return error_set(error, "cannot make a semaphore: %s", strerror(errno));
-    return 0;
 }
 
 void segment_publish(const struct segment *segment)
@@ -134,12 +130,12 @@ int segment_create(struct segment *segment, const struct plan *plan, channels_by
         if (open_new(segment, error))
             return -1;
     } while (!lock_new(segment));
-    if (allocate(segment->fd, size, error) || segment_map(segment, size, PROT_READ | PROT_WRITE, error) ||
-        initialise(segment, plan, channels, run_folder, error)) {
+    if (allocate(segment->fd, size, error) || segment_map(segment, size, PROT_READ | PROT_WRITE, error)) {
         segment_unlink(segment->name);
         segment_close(segment);
         return -1;
     }
+    initialise(segment, plan, channels, run_folder);
     return 0;
 }
 
@@ -147,10 +143,10 @@ int segment_create_private(struct segment *segment, const struct plan *plan, cha
                            struct error *error)
 {
     *segment = (struct segment){.fd = -1};
-    if (segment_map(segment, segment_size(plan, channels), PROT_READ | PROT_WRITE, error) ||
-        initialise(segment, plan, channels, "", error)) {
+    if (segment_map(segment, segment_size(plan, channels), PROT_READ | PROT_WRITE, error)) {
         segment_close(segment);
         return -1;
     }
+    initialise(segment, plan, channels, "");
     return 0;
 }

@@ -220,7 +220,7 @@ unsigned char *segment_channels(const struct segment *segment)
 
 void segment_ring_doorbell(const struct segment *segment, int stage)
 {
-    sem_post(&segment_stage(segment, stage)->doorbell);
+    doorbell_ring(&segment_stage(segment, stage)->doorbell);
 }
 
 void segment_ring_all(const struct segment *segment)

@@ -5,6 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* No error has so high a number. */
+enum { ERRNO_END = 4096 };
+
 static bool is_whole(const struct manifest *manifest)
 {
     return manifest->minibatch == manifest->minibatches_per_epoch;
@@ -127,8 +130,8 @@ static int state_of(const struct checkpoints *checkpoints, int *stage)
             return SAVED_NOT_YET;
         if (own == SAVED && block->saved[checkpoints->epoch - 1].number < header->plan.minibatches_per_epoch)
             own = state_of_versions(block);
-        if (own < 0 && state == SAVED) {
-            state = own;
+        if (own < SAVED_NOT_YET && state == SAVED) {
+            state = own > -ERRNO_END ? own : -EIO;
             *stage = s;
         }
     }

@@ -159,7 +159,8 @@ static struct traffic all_traffic(const struct segment *segment)
 /* Per mini-batch of training; NaN where that cannot be said, as when some were cut off. */
 static struct traffic training_traffic(const struct segment *segment, const struct outcome *outcome)
 {
-    const double minibatches = atomic_load(&segment_stage(segment, 1)->applied) - segment->header->start.updates;
+    const double minibatches =
+        (double)atomic_load(&segment_stage(segment, 1)->applied) - segment->header->start.updates;
     const struct traffic training = traffic_of(segment, PHASE_TRAIN);
 
     if (outcome->state == RUN_FAILED || minibatches < 1)
@@ -283,7 +284,7 @@ static json_t *waits_json(const struct counters *counters)
 static json_t *op_ms_json(const struct stage_block *block, const struct start *start)
 {
     const struct counters *counters = &block->counters;
-    const int updates = atomic_load(&block->applied) - start->updates;
+    const double updates = (double)atomic_load(&block->applied) - start->updates;
     json_t *object = json_object();
 
     for (int kind = 0; kind < OP_KINDS; kind++) {

@@ -239,7 +239,7 @@ static void locate_divergence(struct run *run)
 
         if (!place[0])
             continue;
-        snprintf(text + strlen(text), size - strlen(text), "; the first numbers out of range are in %s (stage %d)",
+        snprintf(text + strlen(text), size - strlen(text), "; the first numbers out of range are in %.63s (stage %d)",
                  place, s);
         break;
     }
@@ -250,11 +250,14 @@ static void locate_divergence(struct run *run)
 static void judge_run(struct run *run)
 {
     const struct segment *segment = &run->segment;
+    const bool all_done = segment_epochs_done(segment) >= segment->header->plan.config.run.epochs;
 
     locate_divergence(run);
+    if (run->outcome.state == RUN_STARTING && !all_done && !atomic_load(&segment->board->stop))
+        fail(run, "the results of epoch %d are not there, or impossible: another process wrote into the run's memory",
+             segment_epochs_done(segment) + 1);
     if (run->outcome.state == RUN_STARTING)
-        run->outcome.state =
-            segment_epochs_done(segment) >= segment->header->plan.config.run.epochs ? RUN_FINISHED : RUN_INTERRUPTED;
+        run->outcome.state = all_done ? RUN_FINISHED : RUN_INTERRUPTED;
     snprintf(segment->board->outcome, sizeof(segment->board->outcome), "%.*s", STAGE_ERROR_MAX - 1,
              run->outcome.state == RUN_FAILED ? run->outcome.error.text : "");
     /* Pairs with a monitor's acquire load: the outcome is there. */

@@ -39,7 +39,8 @@ void divergence_locate(struct stage *stage)
     const bool test = activity.phase == PHASE_EVALUATE;
     const struct layer *layer = NULL;
 
-    if (word == 0 || activity.phase != stage->phase.kind)
+    if (word == 0 || activity.phase != stage->phase.kind || activity.op.minibatch > stage->phase.schedule.minibatches ||
+        activity.op.first + activity.op.count - 1 > stage->phase.schedule.microbatches)
         return;
     layer = test ? compute_weights_not_finite(stage->compute, weights_live(stage->weights))
                  : find_output(stage, &activity.op);

@@ -1,6 +1,5 @@
 /* The loop that runs a stage: ask the schedule what is next, wait on the doorbell until it can run, run it, record it.
  * Warm-up, steady state, drain and evaluation are all this loop; only the schedule differs. */
-#include <errno.h>
 #include <limits.h>
 #include <string.h>
 
@@ -25,7 +24,11 @@ static int room(const struct stage *stage, const struct ring_end *end)
 {
     if (!end->ring)
         return INT_MAX;
-    return (int)(ring_room(end) - stage->slots_before) * schedule_slot_size(&stage->phase.schedule);
+    const int size = schedule_slot_size(&stage->phase.schedule);
+    const int64_t slots = (int64_t)(ring_room(end) - stage->slots_before);
+
+    /* The neighbour's word for it, which may be any number. */
+    return slots < 0 ? 0 : slots > INT_MAX / size ? INT_MAX : (int)slots * size;
 }
 
 static void refresh_progress(struct stage *stage)
@@ -62,11 +65,13 @@ static void obey_stop(struct stage *stage)
         atomic_store_explicit(&stage->board->stopped_at, stopped_at, memory_order_release);
         segment_ring_all(stage->segment);
     }
+    const uint32_t last = (uint32_t)stopped_at;
+    /* What this stage has begun it ends: a place before that is not stage 1's word. */
     if (stopped_at >> 32 == stop_point(phase->epoch, phase->kind, 0) >> 32 &&
-        phase->schedule.minibatches != (int)(uint32_t)stopped_at) {
+        last < (uint32_t)phase->schedule.minibatches && last >= (uint32_t)admitted) {
         if (phase->kind == PHASE_TRAIN)
-            save_stopped(stage, (int)(uint32_t)stopped_at);
-        phase->schedule.minibatches = (int)(uint32_t)stopped_at;
+            save_stopped(stage, (int)last);
+        phase->schedule.minibatches = (int)last;
         if (phase->tracker)
             versions_stop(phase->tracker, phase->schedule.minibatches);
     }
@@ -113,11 +118,7 @@ static int next_op(struct stage *stage, struct next *next, struct error *error)
 
 void executor_sleep(struct stage *stage, int microseconds)
 {
-    uint64_t deadline = clock_now_ns() + (uint64_t)microseconds * 1000u;
-    struct timespec until = {.tv_sec = (time_t)(deadline / 1000000000u), .tv_nsec = (long)(deadline % 1000000000u)};
-
-    while (sem_clockwait(&stage->block->doorbell, CLOCK_MONOTONIC, &until) && errno == EINTR)
-        ;
+    doorbell_wait(&stage->block->doorbell, &stage->heard, clock_now_ns() + (uint64_t)microseconds * 1000u);
 }
 
 int executor_check_abort(const struct stage *stage, struct error *error)
@@ -235,7 +236,7 @@ static int begin_phase(struct stage *stage, enum phase kind, int epoch, struct e
         .epoch = epoch,
         .schedule = kind == PHASE_TRAIN ? plan_training(stage->plan) : plan_evaluation(stage->plan),
         .simulation = kind == PHASE_TRAIN ? stage->simulation : NULL,
-        .first_version = atomic_load(&stage->block->applied),
+        .first_version = stage->applied,
         .activations_before = stage->links.down_in.ring.messages,
         .gradients_before = stage->links.up_in.ring.messages,
     };

@@ -67,7 +67,7 @@ int save_restore(struct stage *stage, struct error *error)
         return 0;
     strcpy(groups[2].prefix, momentum_prefix);
     weights_renumber(stage->weights, start->updates);
-    atomic_store(&stage->block->applied, start->updates);
+    stage_set_applied(stage, start->updates);
     return checkpoint_read(start->set, start->files, &stage->tensors, groups,
                            copies.momentum && start->momentum ? 3 : 2, error) ||
            save_copy(stage, &arrays, &copies, error);

@@ -74,8 +74,7 @@ void telemetry_versions(struct stage *stage)
 {
     struct version_table *table = &stage->block->versions;
     uint32_t sequence = atomic_load_explicit(&table->sequence, memory_order_relaxed);
-    struct version_use uses[VERSION_USES_MAX] = {
-        {.version = atomic_load_explicit(&stage->block->applied, memory_order_relaxed), .uses = USE_LIVE}};
+    struct version_use uses[VERSION_USES_MAX] = {{.version = stage->applied, .uses = USE_LIVE}};
     int count = stage->phase.tracker ? versions_uses(stage->phase.tracker, uses) : 1;
 
     atomic_store_explicit(&table->sequence, sequence + 1, memory_order_relaxed);

@@ -48,11 +48,9 @@ static void at(struct worker *worker, enum exchange_point point)
 
 static int moment(void *context, struct error *error)
 {
-    const struct exchange_stage *stage = context;
-    const uint64_t until_ns = clock_now_ns() + MOMENT_NS;
-    const struct timespec until = {(time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000)};
+    struct exchange_stage *stage = context;
 
-    sem_clockwait(&segment_stage(stage->segment, stage->index)->doorbell, CLOCK_MONOTONIC, &until);
+    doorbell_wait(&segment_stage(stage->segment, stage->index)->doorbell, &stage->heard, clock_now_ns() + MOMENT_NS);
     return atomic_load(&stage->segment->board->abort) ? error_set(error, "aborted") : 0;
 }
 
