@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/numbers.h"
+#include "board/guard.h"
 #include "board/records.h"
 #include "board/segment_internal.h"
 
@@ -43,6 +44,7 @@ int segment_map(struct segment *segment, size_t size, int protection, struct err
         return error_set(error, "cannot map %zu MiB of shared memory: %s", size >> 20, strerror(errno));
     segment->board = address;
     segment->size = size;
+    guard_add(address, size);
     return 0;
 }
 
@@ -161,16 +163,25 @@ struct controls *segment_open_controls(const struct segment *segment, const char
         address = mmap(NULL, CONTROLS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)segment->controls_offset);
     if (fd >= 0)
         close(fd);
-    if (address != MAP_FAILED)
+    if (address != MAP_FAILED) {
+        guard_add(address, CONTROLS_BYTES);
         return address;
+    }
     error_set(error, "cannot open the controls of %s: the run has ended, or is another user's", name);
     return NULL;
 }
 
 void segment_close_controls(struct controls *controls)
 {
-    if (controls)
-        munmap(controls, CONTROLS_BYTES);
+    if (!controls)
+        return;
+    guard_remove(controls);
+    munmap(controls, CONTROLS_BYTES);
+}
+
+bool segment_is_whole(const struct segment *segment)
+{
+    return !guard_has_lost(segment->board);
 }
 
 void segment_unlink(const char *name)
@@ -180,8 +191,10 @@ void segment_unlink(const char *name)
 
 void segment_close(struct segment *segment)
 {
-    if (segment->board)
+    if (segment->board) {
+        guard_remove(segment->board);
         munmap(segment->board, segment->size);
+    }
     free(segment->header);
     free(segment->results);
     if (segment->fd >= 0)

@@ -55,6 +55,9 @@ void segment_close_controls(struct controls *controls);
 /* The controls as a stage or the coordinator sees them. */
 struct controls *segment_controls(const struct segment *segment);
 
+/* False once its file has shrunk under a process that guards it (board/guard.h): what is read there now is 0. */
+bool segment_is_whole(const struct segment *segment);
+
 void segment_unlink(const char *name);
 void segment_close(struct segment *segment);
 

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/text.h"
+#include "board/guard.h"
 #include "coordinator/checkpoints.h"
 #include "coordinator/keep.h"
 #include "coordinator/process.h"
@@ -65,6 +67,7 @@ __attribute__((format(printf, 2, 3))) static void fail(struct run *run, const ch
     va_start(arguments, format);
     vsnprintf(run->outcome.error.text, sizeof(run->outcome.error.text), format, arguments);
     va_end(arguments);
+    text_clean(run->outcome.error.text);
 }
 
 /* First time: the mini-batches in flight are finished. Second time: at once. */
@@ -252,6 +255,8 @@ static void judge_run(struct run *run)
     const struct segment *segment = &run->segment;
     const bool all_done = segment_epochs_done(segment) >= segment->header->plan.config.run.epochs;
 
+    if (!segment_is_whole(segment))
+        fail(run, "the run's shared memory was cut short by another process");
     locate_divergence(run);
     if (run->outcome.state == RUN_STARTING && !all_done && !atomic_load(&segment->board->stop))
         fail(run, "the results of epoch %d are not there, or impossible: another process wrote into the run's memory",
@@ -397,6 +402,7 @@ enum exit_status run_execute(const struct run_request *request, json_t *json)
     struct error error;
 
     const int lock = run_folder_lock(request->folder, &error);
+    guard_install();
     do {
         if (lock < 0 || attempt(&run, from, &error)) {
             say_failed(request, &error);
