@@ -22,7 +22,7 @@ void record_write(struct telemetry *telemetry, const struct op_record *record)
 
 bool record_read(const struct telemetry *telemetry, uint64_t n, struct op_record *record)
 {
-    uint64_t words[RECORD_WORDS];
+    uint64_t words[RECORD_WORDS] = {0};
 
     for (int w = 0; w < RECORD_WORDS; w++)
         words[w] = atomic_load_explicit(&telemetry->records[n % TELEMETRY_RECORDS][w], memory_order_acquire);
