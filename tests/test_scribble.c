@@ -130,6 +130,21 @@ static int await_end(struct scribbler *it, pid_t pid, const char *what, bool scr
     return WEXITSTATUS(status);
 }
 
+/* A monitor that looks once, its output to a file of its own. */
+static pid_t look(const struct scribbler *it)
+{
+    char path[128];
+    pid_t child = fork();
+
+    if (child)
+        return child;
+    snprintf(path, sizeof(path), "%s/monitor", program.folder);
+    if (!freopen(path, "w", stdout) || !freopen(path, "a", stderr))
+        _exit(127);
+    execl(program.monitor, program.monitor, "--once", it->segment.header->name, (char *)NULL);
+    _exit(127);
+}
+
 START_TEST(random_words_end_a_run_with_a_line)
 {
     const uint64_t runs = number_from("RUNS", RUNS_DEFAULT), seed = number_from("SEED", 1);
@@ -140,6 +155,9 @@ START_TEST(random_words_end_a_run_with_a_line)
         int status;
 
         start(&it, &coordinator);
+        status = await_end(&it, look(&it), "the monitor", true);
+        ck_assert_msg(status <= 1 && !strstr(program_text(&program, "monitor"), "Sanitizer"), "seed %llu: %d, %s",
+                      (unsigned long long)it.seed, status, program_text(&program, "monitor"));
         status = await_end(&it, coordinator, "the coordinator", true);
         const char *said = program_text(&program, "err");
         ck_assert_msg(status <= 3 && !strstr(said, "Sanitizer") && !strstr(said, "signal"), "seed %llu: %d, %s",
