@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/text.h"
+
 int error_set(struct error *error, const char *format, ...)
 {
     va_list arguments;
@@ -10,6 +12,8 @@ int error_set(struct error *error, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(error->text, sizeof(error->text), format, arguments);
     va_end(arguments);
+    /* Names and values in it are others'. */
+    text_clean(error->text);
     return -1;
 }
 

@@ -9,7 +9,8 @@ struct error {
     char text[1024];
 };
 
-/* Writes the message (truncated if need be) and returns -1, so that a caller can `return error_set(...)`. */
+/* Writes the message (truncated if need be, and without control characters) and returns -1, so that a caller can
+ * `return error_set(...)`. */
 int error_set(struct error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Puts "context: " in front of the message and returns -1. */

@@ -7,27 +7,20 @@
 #ifndef TP_BOARD_BOARD_H
 #define TP_BOARD_BOARD_H
 
-#include <semaphore.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "board/activity.h"
+#include "board/doorbell.h"
 #include "plan/plan.h"
 #include "schedule/schedule.h"
 #include "schedule/versions.h"
 
 #define SEGMENT_MAGIC UINT64_C(0x0a6e75722d7074) /* "tp-run\n" */
 
-enum {
-    SEGMENT_VERSION = 6,
-    TELEMETRY_RECORDS = 8192,
-    STAGE_ERROR_MAX = 1024,
-    EPOCHS_MAX = 1000,
-    CACHE_LINE = 64,
-    CONTROLS_BYTES = 4096
-};
+enum { SEGMENT_VERSION = 6, STAGE_ERROR_MAX = 1024, EPOCHS_MAX = 1000, CACHE_LINE = 64, CONTROLS_BYTES = 4096 };
 
 enum stage_state { STAGE_STARTING, STAGE_READY, STAGE_RUNNING, STAGE_DONE, STAGE_FAILED };
 enum run_state { RUN_STARTING, RUN_TRAINING, RUN_FINISHED, RUN_INTERRUPTED, RUN_FAILED };
@@ -54,9 +47,17 @@ struct op_record {
     uint32_t rows;
 };
 
+#ifndef TELEMETRY_RECORDS
+#define TELEMETRY_RECORDS 8192
+#endif
+
+enum { RECORD_WORDS = sizeof(struct op_record) / sizeof(uint64_t) };
+_Static_assert(sizeof(struct op_record) % sizeof(uint64_t) == 0, "a record is of whole words");
+
+/* Read and written with board/records.h. */
 struct telemetry {
     alignas(CACHE_LINE) _Atomic uint64_t head; /* records ever written; record n lies at n % TELEMETRY_RECORDS */
-    alignas(CACHE_LINE) struct op_record records[TELEMETRY_RECORDS];
+    alignas(CACHE_LINE) _Atomic uint64_t records[TELEMETRY_RECORDS][RECORD_WORDS];
 };
 
 enum { STALENESS_BUCKETS = 16, DIFFERENCE_BUCKETS = 64 };
@@ -138,8 +139,8 @@ struct version_table {
 };
 
 struct stage_block {
-    alignas(CACHE_LINE) sem_t doorbell;        /* posted on whatever may make the stage runnable */
-    alignas(CACHE_LINE) _Atomic int32_t state; /* enum stage_state */
+    alignas(CACHE_LINE) struct doorbell doorbell; /* rung on whatever may make the stage runnable */
+    alignas(CACHE_LINE) _Atomic int32_t state;    /* enum stage_state */
     _Atomic int32_t pid;
     _Atomic int32_t applied;   /* updates applied at this stage since the run began: its live version */
     _Atomic uint64_t activity; /* activity_pack() of what it does now */
@@ -165,28 +166,32 @@ struct controls {
 };
 enum { SLOW_MOTION_MAX = 1000 };
 
+/* What does not change any more once the run is published. Every process reads a copy of its own (struct segment). */
 struct segment_header {
-    _Atomic uint64_t magic; /* SEGMENT_MAGIC; stored last, so that nobody takes a half-written segment for a run */
     uint32_t version;
-    uint32_t header_bytes, stage_block_bytes;
-    uint64_t size;                                            /* of the whole segment */
-    uint64_t controls_offset, stages_offset, channels_offset; /* the controls have a page of their own */
+    uint32_t board_bytes, stage_block_bytes;
+    uint64_t size; /* of the whole segment */
     int32_t stage_count;
     int32_t coordinator_pid;
     uint64_t start_ns;  /* CLOCK_MONOTONIC */
     int64_t start_time; /* seconds since 1970 */
     char name[64];      /* of the segment, so that a stage can unlink it when the coordinator is gone */
     char run_folder[CONFIG_PATH_MAX];
-    bool interactive;              /* stages obey the controls */
-    int32_t data;                  /* stages inherit this descriptor of the data set; 0: they open it by themselves */
-    char outcome[STAGE_ERROR_MAX]; /* why the run failed; valid in RUN_FAILED */
-    int32_t folder; /* descriptor of the run folder, which stages inherit; valid if run_folder is not "" */
+    bool interactive; /* stages obey the controls */
+    int32_t data;     /* stages inherit this descriptor of the data set; 0: they open it by themselves */
+    int32_t folder;   /* descriptor of the run folder, which stages inherit; valid if run_folder is not "" */
+    struct start start;
+    struct plan plan;
+};
+
+struct board {
+    _Atomic uint64_t magic; /* SEGMENT_MAGIC; stored last, so that nobody takes a half-written segment for a run */
+    struct segment_header header;
     alignas(CACHE_LINE) _Atomic int32_t run_state; /* enum run_state */
     _Atomic int32_t go;                            /* stages may start */
     _Atomic int32_t abort;                         /* everybody ends now */
-    _Atomic uint64_t diverged;                     /* activity_pack() of the op whose loss was not finite; 0: none */
     _Atomic int32_t stop;                          /* stage 1 admits no further mini-batch */
-    _Atomic int32_t epochs_done;
+    _Atomic uint64_t diverged;                     /* activity_pack() of the op whose loss was not finite; 0: none */
     _Atomic uint64_t stopped_at; /* set by stage 1 when it obeys `stop`: the last mini-batch it admitted, as
                                     stop_point(); UINT64_MAX before */
     _Atomic int32_t save;        /* a checkpoint is asked for */
@@ -194,9 +199,9 @@ struct segment_header {
                                     all save, as stop_point(); the epoch's last: the epoch's own checkpoint will do. 0
                                     before */
     _Atomic uint64_t saved_at;   /* the newest save_at that the coordinator has judged */
+    _Atomic int32_t epochs_done; /* read it with segment_epochs_done */
     struct epoch_result epochs[EPOCHS_MAX];
-    struct start start; /* written before the stages are started */
-    struct plan plan;
+    char outcome[STAGE_ERROR_MAX]; /* why the run failed; valid in RUN_FAILED */
 };
 
 /* A place in a run that compares by time. `minibatch` 0: none of this phase. */

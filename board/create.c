@@ -13,37 +13,35 @@
 #include "base/clock.h"
 #include "board/segment_internal.h"
 
-static int initialise(struct segment *segment, const struct plan *plan, channels_bytes *channels,
-                      const char *run_folder, struct error *error)
+static void initialise(struct segment *segment, const struct plan *plan, channels_bytes *channels,
+                       const char *run_folder)
 {
     struct segment_header *header = segment->header;
-    const struct placement placement = segment_place(plan, channels);
 
+    segment_place(segment, plan, channels);
     header->version = SEGMENT_VERSION;
-    header->header_bytes = sizeof(*header);
+    header->board_bytes = sizeof(struct board);
     header->stage_block_bytes = sizeof(struct stage_block);
     header->size = segment->size;
-    header->controls_offset = placement.controls;
-    header->stages_offset = placement.stages;
-    header->channels_offset = placement.channels;
     header->stage_count = plan->stage_count;
     header->coordinator_pid = getpid();
     header->start_ns = clock_now_ns();
     header->start_time = time(NULL);
     snprintf(header->name, sizeof(header->name), "%s", segment->name);
     snprintf(header->run_folder, sizeof(header->run_folder), "%s", run_folder);
-    atomic_init(&header->stopped_at, UINT64_MAX);
+    atomic_init(&segment->board->stopped_at, UINT64_MAX);
     header->start.epoch = 1;
     header->plan = *plan;
     for (int s = 1; s <= MAX_STAGES; s++)
         atomic_init(&segment_controls(segment)->ops_allowed[s - 1], UINT64_MAX);
     atomic_init(&segment_controls(segment)->slow_motion, 1);
-    for (int s = 1; s <= plan->stage_count; s++)
-        if (sem_init(&segment_stage(segment, s)->doorbell, 1, 0))
-            return error_set(error, "cannot make a semaphore: %s", strerror(errno));
-    /* Pairs with check(): all of the above is written. */
-    atomic_store_explicit(&header->magic, SEGMENT_MAGIC, memory_order_release);
-    return 0;
+}
+
+void segment_publish(const struct segment *segment)
+{
+    segment->board->header = *segment->header;
+    /* Pairs with attach(): the header is written. */
+    atomic_store_explicit(&segment->board->magic, SEGMENT_MAGIC, memory_order_release);
 }
 
 /* Takes every page now: a full /dev/shm must fail here and not as a SIGBUS in the middle of a run. */
@@ -71,9 +69,11 @@ static void remove_unlocked(const char *name)
 {
     int fd = shm_open(name, O_RDONLY | O_NONBLOCK, 0);
 
+    struct stat status;
+
     if (fd < 0)
         return;
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+    if (fstat(fd, &status) == 0 && segment_is_own(&status) && flock(fd, LOCK_EX | LOCK_NB) == 0)
         shm_unlink(name);
     close(fd);
 }
@@ -130,12 +130,12 @@ int segment_create(struct segment *segment, const struct plan *plan, channels_by
         if (open_new(segment, error))
             return -1;
     } while (!lock_new(segment));
-    if (allocate(segment->fd, size, error) || segment_map(segment, size, PROT_READ | PROT_WRITE, error) ||
-        initialise(segment, plan, channels, run_folder, error)) {
+    if (allocate(segment->fd, size, error) || segment_map(segment, size, PROT_READ | PROT_WRITE, error)) {
         segment_unlink(segment->name);
         segment_close(segment);
         return -1;
     }
+    initialise(segment, plan, channels, run_folder);
     return 0;
 }
 
@@ -143,11 +143,10 @@ int segment_create_private(struct segment *segment, const struct plan *plan, cha
                            struct error *error)
 {
     *segment = (struct segment){.fd = -1};
-    if (segment_map(segment, segment_size(plan, channels), PROT_READ | PROT_WRITE, error))
-        return -1;
-    if (initialise(segment, plan, channels, "", error)) {
+    if (segment_map(segment, segment_size(plan, channels), PROT_READ | PROT_WRITE, error)) {
         segment_close(segment);
         return -1;
     }
+    initialise(segment, plan, channels, "");
     return 0;
 }

@@ -7,10 +7,18 @@
 #include "base/error.h"
 #include "board/board.h"
 
+struct results {
+    int count;
+    struct epoch_result epochs[EPOCHS_MAX];
+};
+
 /* A mapped segment. */
 struct segment {
-    struct segment_header *header;
-    size_t size;
+    struct segment_header *header; /* this process's copy, checked: what others write cannot change it */
+    struct results *results;       /* likewise, of the epochs that are done */
+    struct board *board;
+    size_t size; /* mapped */
+    size_t controls_offset, stages_offset, channels_offset;
     int fd;
     char name[64]; /* "" in those that did not create it by name */
 };
@@ -23,15 +31,19 @@ size_t segment_size(const struct plan *plan, channels_bytes *channels);
 
 /* Coordinator: creates "/tp-<uid>-<pid>-<random>", mode 0600, every page allocated (or the error says how much
  * /dev/shm would need), with the plan in it, and locked as long as a process of the run lives. What dead runs of the
- * same user have left is removed. The run is not interactive until header->interactive is set. */
+ * same user have left is removed. Nobody else can open it until it is published. */
 int segment_create(struct segment *segment, const struct plan *plan, channels_bytes *channels, const char *run_folder,
                    struct error *error);
+
+/* Coordinator: the header is complete; others may open the segment. */
+void segment_publish(const struct segment *segment);
 
 /* In memory of this process alone, for stages that are threads. */
 int segment_create_private(struct segment *segment, const struct plan *plan, channels_bytes *channels,
                            struct error *error);
 
-/* Stage: maps an inherited descriptor. Monitor: opens by name, read-only. Both check all that later reads rely on. */
+/* Stage: maps an inherited descriptor. Monitor: opens by name, read-only. Both take only what is this user's and nobody
+ * else's to write, and check all that later reads rely on. */
 int segment_attach(struct segment *segment, int fd, channels_bytes *channels, struct error *error);
 int segment_open(struct segment *segment, const char *name, channels_bytes *channels, struct error *error);
 
@@ -43,15 +55,23 @@ void segment_close_controls(struct controls *controls);
 /* The controls as a stage or the coordinator sees them. */
 struct controls *segment_controls(const struct segment *segment);
 
+/* False once its file has shrunk under a process that guards it (board/guard.h): what is read there now is 0. */
+bool segment_is_whole(const struct segment *segment);
+
 void segment_unlink(const char *name);
 void segment_close(struct segment *segment);
+
+/* Epochs that are done, never more than the run has; and their results [that many], which stay where they are and as they
+ * are. They are taken from the board by the first call that finds them there; one thread of a process may call it. */
+int segment_epochs_done(const struct segment *segment);
+const struct epoch_result *segment_epochs(const struct segment *segment);
 
 struct stage_block *segment_stage(const struct segment *segment, int stage); /* 1.. */
 
 /* The channels' memory, as large as their plan needs, all 0 when the segment is created; it begins a page. */
 unsigned char *segment_channels(const struct segment *segment);
 
-/* Posts a stage's doorbell; and everybody's. */
+/* Rings a stage's doorbell; and everybody's. */
 void segment_ring_doorbell(const struct segment *segment, int stage);
 void segment_ring_all(const struct segment *segment);
 

@@ -2,15 +2,17 @@
 #ifndef TP_BOARD_SEGMENT_INTERNAL_H
 #define TP_BOARD_SEGMENT_INTERNAL_H
 
+#include <sys/stat.h>
+
 #include "board/segment.h"
 
-/* Offsets of everything, computed one way for sizing, creating and checking. */
-struct placement {
-    size_t controls, stages, channels, end;
-};
-struct placement segment_place(const struct plan *plan, channels_bytes *channels);
+/* Notes where everything lies, computed one way for sizing, creating and checking; returns the end. */
+size_t segment_place(struct segment *segment, const struct plan *plan, channels_bytes *channels);
 
-/* Maps segment->fd, or memory of this process alone if that is -1. */
+/* Whether an open descriptor is of shared memory that this user made and nobody else can change or reach otherwise. */
+bool segment_is_own(const struct stat *status);
+
+/* Maps segment->fd, or memory of this process alone if that is -1, and makes room for the copy of the header. */
 int segment_map(struct segment *segment, size_t size, int protection, struct error *error);
 
 #endif

@@ -9,6 +9,9 @@
 #include "base/numbers.h"
 #include "board/segment.h"
 
+/* No error has so high a number. */
+enum { ERRNO_END = 4096 };
+
 bool checkpoints_exact(const struct manifest *manifest, const struct plan *plan)
 {
     const struct config *one = &manifest->config, *other = &plan->config;
@@ -48,8 +51,9 @@ bool checkpoints_same_backends(const struct manifest *manifest, const struct pla
     return true;
 }
 
-static void begin_with(struct segment_header *header, const struct checkpoint_set *set)
+static void begin_with(const struct segment *segment, const struct checkpoint_set *set)
 {
+    struct segment_header *header = segment->header;
     const struct manifest *manifest = &set->manifest;
     struct start *start = &header->start;
 
@@ -71,8 +75,8 @@ static void begin_with(struct segment_header *header, const struct checkpoint_se
         start->filled_after = 0;
         start->sums = (struct epoch_sums){0};
     }
-    memcpy(header->epochs, manifest->epochs, (size_t)manifest->epoch_count * sizeof(header->epochs[0]));
-    atomic_store(&header->epochs_done, manifest->epoch_count);
+    memcpy(segment->board->epochs, manifest->epochs, (size_t)manifest->epoch_count * sizeof(manifest->epochs[0]));
+    atomic_store(&segment->board->epochs_done, manifest->epoch_count);
 }
 
 void checkpoints_begin(struct checkpoints *checkpoints, const struct segment *segment, const struct run_folder *folder,
@@ -82,7 +86,7 @@ void checkpoints_begin(struct checkpoints *checkpoints, const struct segment *se
     segment->header->folder = folder->descriptor;
     if (!from)
         return;
-    begin_with(segment->header, from);
+    begin_with(segment, from);
     memcpy(checkpoints->newest, from->name, sizeof(checkpoints->newest));
     checkpoints->manifest = from->manifest;
     from->manifest = (struct manifest){.stage_count = 0};
@@ -104,6 +108,7 @@ void checkpoints_end(struct checkpoints *checkpoints)
 /* A stage's part of a set. */
 struct part {
     const struct saved_file *file;
+    int number;                        /* of its mini-batch, which is one of the epoch's if the state is 1 */
     const struct saved_file *versions; /* [MAX_STAGES], as far as their states say; NULL: there are none */
     const struct epoch_sums *sums;
     int state; /* 0: it is still to come; 1: it is there; or the first failure's -errno */
@@ -128,11 +133,15 @@ static struct part part_of(const struct checkpoints *checkpoints, int s, uint64_
         .file = &block->saved[epoch - 1], .versions = block->saved_versions, .sums = &block->sums[epoch - 1]};
 
     if (passing)
-        part = (struct part){&block->passing.file, block->passing.versions, &block->passing.sums, SAVED_NOT_YET};
+        part = (struct part){
+            .file = &block->passing.file, .versions = block->passing.versions, .sums = &block->passing.sums};
     /* Both pair with the stage's release store: the rest of the record is there. */
     if (!passing || atomic_load_explicit(&block->passing.at, memory_order_acquire) == passing)
         part.state = atomic_load_explicit(&part.file->state, memory_order_acquire);
-    if (part.state != SAVED_NOT_YET && part.file->number == whole)
+    part.number = min_int(max_int(part.file->number, 0), whole);
+    if (part.state == SAVED && part.number != part.file->number)
+        part.state = -EIO;
+    if (part.state != SAVED_NOT_YET && part.number == whole)
         part.versions = NULL;
     if (part.state == SAVED && part.versions)
         part.state = state_of_versions(part.versions);
@@ -150,8 +159,8 @@ static int state_of(const struct checkpoints *checkpoints, uint64_t passing, int
 
         if (own == SAVED_NOT_YET)
             return SAVED_NOT_YET;
-        if (own < 0 && state == SAVED) {
-            state = own;
+        if (own < SAVED_NOT_YET && state == SAVED) {
+            state = own > -ERRNO_END ? own : -EIO;
             *stage = s;
         }
     }
@@ -183,13 +192,13 @@ static void add_files(struct manifest *manifest, const struct checkpoints *check
 
 /* Results of the epochs that are tested when the manifest's mini-batch is trained, or behind it. Their times count from
  * the begin of each. */
-static void add_results(struct manifest *manifest, const struct segment_header *header, int done)
+static void add_results(struct manifest *manifest, const struct segment *segment, int done)
 {
     manifest->epoch_count = min_int(done, manifest_is_whole(manifest) ? manifest->epoch : manifest->epoch - 1);
     for (int e = 0; e < manifest->epoch_count; e++) {
         struct epoch_result *result = &manifest->epochs[e];
 
-        *result = header->epochs[e];
+        *result = segment_epochs(segment)[e];
         result->trained_ns -= result->start_ns;
         result->end_ns -= result->start_ns;
         result->start_ns = 0;
@@ -205,7 +214,7 @@ static int describe(struct manifest *manifest, const struct checkpoints *checkpo
     *manifest = (struct manifest){
         .config = plan->config,
         .epoch = epoch,
-        .minibatch = part_of(checkpoints, 1, passing).file->number,
+        .minibatch = part_of(checkpoints, 1, passing).number,
         .minibatches_per_epoch = plan->minibatches_per_epoch,
         .filled_after = epoch == header->start.epoch ? header->start.filled_after : 0,
         .sums = *part_of(checkpoints, plan->stage_count, passing).sums,
@@ -231,8 +240,8 @@ static int describe(struct manifest *manifest, const struct checkpoints *checkpo
 static void find_best(const struct checkpoints *checkpoints, const struct set_place *places, int count,
                       char best[CHECKPOINT_NAME_MAX])
 {
-    const struct segment_header *header = checkpoints->segment->header;
-    const int done = atomic_load(&header->epochs_done);
+    const struct epoch_result *results = segment_epochs(checkpoints->segment);
+    const int done = segment_epochs_done(checkpoints->segment);
     double most = -1.0;
 
     best[0] = '\0';
@@ -241,9 +250,9 @@ static void find_best(const struct checkpoints *checkpoints, const struct set_pl
 
         checkpoint_set_name(places[i].epoch, 0, name);
         if (strcmp(name, places[i].name) != 0 || places[i].epoch > done ||
-            !set_is_complete(checkpoints->folder, name) || !(header->epochs[places[i].epoch - 1].test_top1 > most))
+            !set_is_complete(checkpoints->folder, name) || !(results[places[i].epoch - 1].test_top1 > most))
             continue;
-        most = header->epochs[places[i].epoch - 1].test_top1;
+        most = results[places[i].epoch - 1].test_top1;
         memcpy(best, name, sizeof(name));
     }
 }
@@ -288,7 +297,7 @@ static int write_manifest(struct checkpoints *checkpoints, struct manifest *mani
     char name[CHECKPOINT_NAME_MAX];
 
     name_of(manifest, name);
-    add_results(manifest, checkpoints->segment->header, done);
+    add_results(manifest, checkpoints->segment, done);
     if (set_write_manifest(checkpoints->folder, name, manifest, error))
         return -1;
     /* The manifest's JSON was as long as the run; what it leaves in the heap would add up from epoch to epoch. */
@@ -324,7 +333,7 @@ static int complete(struct checkpoints *checkpoints, struct manifest *manifest, 
 /* The epoch's test has ended the run, as its loss was not finite. */
 static bool test_failed(const struct checkpoints *checkpoints)
 {
-    const struct activity activity = activity_unpack(atomic_load(&checkpoints->segment->header->diverged));
+    const struct activity activity = activity_unpack(atomic_load(&checkpoints->segment->board->diverged));
 
     return activity.kind == ACTIVITY_RUN && activity.phase == PHASE_EVALUATE;
 }
@@ -351,7 +360,7 @@ static int mark_failed(struct checkpoints *checkpoints, int done, struct error *
 static int step(struct checkpoints *checkpoints, struct error *error)
 {
     /* Pairs with the last stage's release store: the results are there, and all parts were written before. */
-    const int done = atomic_load_explicit(&checkpoints->segment->header->epochs_done, memory_order_acquire);
+    const int done = segment_epochs_done(checkpoints->segment);
     const struct manifest *manifest = &checkpoints->manifest;
     int stage, failed = 0;
 
@@ -379,23 +388,24 @@ static int step(struct checkpoints *checkpoints, struct error *error)
  * theirs again when it is judged. */
 static int pass(struct checkpoints *checkpoints, struct error *error)
 {
-    struct segment_header *header = checkpoints->segment->header;
-    const uint64_t at = atomic_load_explicit(&header->save_at, memory_order_acquire);
-    const int epoch = (int)(at >> 33), done = atomic_load_explicit(&header->epochs_done, memory_order_acquire);
+    const struct segment *segment = checkpoints->segment;
+    const uint64_t at = atomic_load_explicit(&segment->board->save_at, memory_order_acquire);
+    const int epoch = (int)(at >> 33), done = segment_epochs_done(segment);
     struct manifest manifest = {.stage_count = 0};
     int stage, failed = 0;
 
-    if (at == atomic_load(&header->saved_at) || epoch > checkpoints->epoch)
+    if (at == checkpoints->saved_at || epoch > checkpoints->epoch)
         return 0;
     if (epoch == checkpoints->epoch && !checkpoints->judged) {
-        if ((int)(uint32_t)at == header->plan.minibatches_per_epoch ||
+        if ((int)(uint32_t)at == segment->header->plan.minibatches_per_epoch ||
             state_of(checkpoints, at, &stage) == SAVED_NOT_YET)
             return 0;
         failed = complete(checkpoints, &manifest, at, done, error);
         manifest_release(&manifest);
     }
     snprintf(checkpoints->passed, sizeof(checkpoints->passed), "%s", failed ? "" : checkpoints->newest);
-    atomic_store(&header->saved_at, at);
+    checkpoints->saved_at = at;
+    atomic_store(&segment->board->saved_at, at);
     return failed ? -1 : 1;
 }
 

@@ -12,6 +12,7 @@ struct checkpoints {
     bool judged;                      /* it is complete, or will never be */
     char newest[CHECKPOINT_NAME_MAX]; /* complete; "": none */
     char passed[CHECKPOINT_NAME_MAX]; /* what the newest that was asked for within an epoch has become; "": it failed */
+    uint64_t saved_at;                /* the newest save_at that is judged */
     uint64_t passed_ns;               /* when the run began, or the newest set was judged: checkpoints.every */
     struct manifest manifest;         /* of the epoch's set, if it is complete */
     int written, failed;

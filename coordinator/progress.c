@@ -196,10 +196,9 @@ void progress_pause(struct progress_line *line, bool paused)
     line->paused = paused;
 }
 
-void progress_epochs(struct progress_line *line, const struct segment_header *header)
+void progress_epochs(struct progress_line *line, const struct segment *segment)
 {
-    /* Pairs with the last stage's release store: the results are there. */
-    int done = atomic_load_explicit(&header->epochs_done, memory_order_acquire);
+    const int done = segment_epochs_done(segment);
 
     if (line->epochs_shown == done)
         return;
@@ -208,7 +207,7 @@ void progress_epochs(struct progress_line *line, const struct segment_header *he
         line->epochs_shown++;
         if (line->out && !line->label)
             epoch_print(line->out, line->epochs_shown, line->plan->config.run.epochs,
-                        &header->epochs[line->epochs_shown - 1]);
+                        &segment_epochs(segment)[line->epochs_shown - 1]);
     }
     if (line->out)
         fflush(line->out);

@@ -45,7 +45,7 @@ void progress_op(struct progress_line *line, const struct op_record *record);
 void progress_draw(struct progress_line *line, uint64_t now_ns);
 
 /* Lines that stay, for the epochs that have finished. */
-void progress_epochs(struct progress_line *line, const struct segment_header *header);
+void progress_epochs(struct progress_line *line, const struct segment *segment);
 
 /* A monitor holds the run, or lets it go on: the next drawing says so, and is due. */
 void progress_pause(struct progress_line *line, bool paused);

@@ -65,13 +65,14 @@ static double wall_seconds(const struct outcome *outcome)
 }
 
 /* Over the epochs that were finished, without their tests; NaN if there is none. */
-static double images_per_second(const struct segment_header *header)
+static double images_per_second(const struct segment *segment)
 {
+    const struct epoch_result *results = segment_epochs(segment);
     double images = 0.0, seconds = 0.0;
 
-    for (int e = 0; e < atomic_load(&header->epochs_done); e++) {
-        images += header->epochs[e].trained_samples;
-        seconds += 1e-9 * (double)(header->epochs[e].trained_ns - header->epochs[e].start_ns);
+    for (int e = 0; e < segment_epochs_done(segment); e++) {
+        images += results[e].trained_samples;
+        seconds += 1e-9 * (double)(results[e].trained_ns - results[e].start_ns);
     }
     return images / seconds;
 }
@@ -170,7 +171,8 @@ static struct traffic all_traffic(const struct segment *segment)
 /* Per mini-batch of training; NaN where that cannot be said, as when some were cut off. */
 static struct traffic training_traffic(const struct segment *segment, const struct outcome *outcome)
 {
-    const double minibatches = atomic_load(&segment_stage(segment, 1)->applied) - segment->header->start.updates;
+    const double minibatches =
+        (double)atomic_load(&segment_stage(segment, 1)->applied) - segment->header->start.updates;
     const struct traffic training = traffic_of(segment, PHASE_TRAIN);
 
     if (outcome->state == RUN_FAILED || minibatches < 1)
@@ -215,14 +217,13 @@ static const char *state_name(enum run_state state)
 
 static void print_ending(FILE *out, const struct segment *segment, const struct outcome *outcome)
 {
-    const struct segment_header *header = segment->header;
-    int epochs = atomic_load(&header->epochs_done);
+    const int epochs = segment_epochs_done(segment);
 
-    fprintf(out, "%s after %d of %d epochs, %.1f s", state_name(outcome->state), epochs, header->plan.config.run.epochs,
-            wall_seconds(outcome));
+    fprintf(out, "%s after %d of %d epochs, %.1f s", state_name(outcome->state), epochs,
+            segment->header->plan.config.run.epochs, wall_seconds(outcome));
     if (epochs > 0)
-        fprintf(out, "; %.0f images/s in training; test top-1 %.2f%%", images_per_second(header),
-                100.0 * header->epochs[epochs - 1].test_top1);
+        fprintf(out, "; %.0f images/s in training; test top-1 %.2f%%", images_per_second(segment),
+                100.0 * segment_epochs(segment)[epochs - 1].test_top1);
     if (outcome->checkpoints_failed > 0)
         fprintf(out, "; %d checkpoints could not be written", outcome->checkpoints_failed);
     fputc('\n', out);
@@ -242,22 +243,21 @@ void report_print(FILE *out, const struct segment *segment, const struct outcome
 
 void report_print_essentials(FILE *out, const struct segment *segment, const struct outcome *outcome)
 {
-    const struct segment_header *header = segment->header;
-    int epochs = atomic_load(&header->epochs_done);
+    const int epochs = segment_epochs_done(segment);
 
     if (epochs > 0)
         epoch_print_head(out);
     for (int e = 1; e <= epochs; e++)
-        epoch_print(out, e, header->plan.config.run.epochs, &header->epochs[e - 1]);
+        epoch_print(out, e, segment->header->plan.config.run.epochs, &segment_epochs(segment)[e - 1]);
     print_ending(out, segment, outcome);
 }
 
-static json_t *epochs_json(const struct segment_header *header)
+static json_t *epochs_json(const struct segment *segment)
 {
     json_t *epochs = json_array();
 
-    for (int e = 0; e < atomic_load(&header->epochs_done); e++) {
-        const struct epoch_result *result = &header->epochs[e];
+    for (int e = 0; e < segment_epochs_done(segment); e++) {
+        const struct epoch_result *result = &segment_epochs(segment)[e];
 
         json_array_append_new(epochs, json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "epoch", e + 1, "seconds",
                                                 real_json(1e-9 * (double)(result->end_ns - result->start_ns)),
@@ -296,7 +296,7 @@ static json_t *waits_json(const struct counters *counters)
 static json_t *op_ms_json(const struct stage_block *block, const struct start *start)
 {
     const struct counters *counters = &block->counters;
-    const int updates = atomic_load(&block->applied) - start->updates;
+    const double updates = (double)atomic_load(&block->applied) - start->updates;
     json_t *object = json_object();
 
     for (int kind = 0; kind < OP_KINDS; kind++) {
@@ -403,14 +403,14 @@ int report_add_json(json_t *plan, const struct segment *segment, const struct ou
                                 "restarts", outcome->restarts,
                                 "start_time", (json_int_t)header->start_time,
                                 "seconds", wall_seconds(outcome),
-                                "images_per_second", real_json(images_per_second(header)),
+                                "images_per_second", real_json(images_per_second(segment)),
                                 "telemetry_records_lost", (json_int_t)outcome->records_lost,
                                 "checkpoints",
                                 "resumed_from", resumed_json(header),
                                 "written", outcome->checkpoints_written,
                                 "failed", outcome->checkpoints_failed,
                                 "communication", communication_json(segment, outcome),
-                                "epochs", epochs_json(header));
+                                "epochs", epochs_json(segment));
     /* clang-format on */
     int result = members ? json_object_update(plan, members) : -1;
 

@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/shell.h"
+#include "base/text.h"
+#include "board/guard.h"
 #include "coordinator/checkpoints.h"
 #include "coordinator/keep.h"
 #include "coordinator/process.h"
@@ -67,6 +69,7 @@ __attribute__((format(printf, 2, 3))) static void fail(struct run *run, const ch
     va_start(arguments, format);
     vsnprintf(run->outcome.error.text, sizeof(run->outcome.error.text), format, arguments);
     va_end(arguments);
+    text_clean(run->outcome.error.text);
 }
 
 /* First time: the mini-batches in flight are finished. Second time: at once. */
@@ -78,7 +81,7 @@ static void interrupt(struct run *run)
     progress_clear(&run->progress);
     if (run->interruptions == 1 && run->going) {
         fprintf(stderr, "tpcoord: stopping after the mini-batches in flight; once more to end at once\n");
-        atomic_store(&run->segment.header->stop, 1);
+        atomic_store(&run->segment.board->stop, 1);
         segment_ring_all(&run->segment);
     } else if (run->interruptions == 1) {
         run->outcome.state = RUN_INTERRUPTED;
@@ -165,8 +168,8 @@ static void go(struct run *run)
     watchdog_begin(&run->watchdog, run->request->plan->config.run.stall_seconds, run->outcome.start_ns);
     progress_begin(&run->progress, run->segment.header, run->request->quiet ? NULL : run->request->out,
                    run->request->label);
-    atomic_store(&run->segment.header->run_state, RUN_TRAINING);
-    atomic_store(&run->segment.header->go, 1);
+    atomic_store(&run->segment.board->run_state, RUN_TRAINING);
+    atomic_store(&run->segment.board->go, 1);
     segment_ring_all(&run->segment);
 }
 
@@ -184,7 +187,7 @@ static void follow(struct run *run)
                 progress_op(&run->progress, &record);
         }
     }
-    progress_epochs(&run->progress, run->segment.header);
+    progress_epochs(&run->progress, &run->segment);
 }
 
 static void record(struct run *run)
@@ -277,14 +280,14 @@ static void locate_divergence(struct run *run)
     char *text = run->outcome.error.text;
     const size_t size = sizeof(run->outcome.error.text);
 
-    if (run->outcome.state != RUN_FAILED || !atomic_load(&run->segment.header->diverged))
+    if (run->outcome.state != RUN_FAILED || !atomic_load(&run->segment.board->diverged))
         return;
     for (int s = 1; s <= run->processes.count; s++) {
         const char *place = segment_stage(&run->segment, s)->diverged;
 
         if (!place[0])
             continue;
-        snprintf(text + strlen(text), size - strlen(text), "; the first numbers out of range are in %s (stage %d)",
+        snprintf(text + strlen(text), size - strlen(text), "; the first numbers out of range are in %.63s (stage %d)",
                  place, s);
         break;
     }
@@ -294,16 +297,21 @@ static void locate_divergence(struct run *run)
 /* A stop that came when everything was done already stopped nothing. */
 static void judge_run(struct run *run)
 {
-    const struct segment_header *header = run->segment.header;
+    const struct segment *segment = &run->segment;
+    const bool all_done = segment_epochs_done(segment) >= segment->header->plan.config.run.epochs;
 
+    if (!segment_is_whole(segment))
+        fail(run, "the run's shared memory was cut short by another process");
     locate_divergence(run);
+    if (run->outcome.state == RUN_STARTING && !all_done && !atomic_load(&segment->board->stop))
+        fail(run, "the results of epoch %d are not there, or impossible: another process wrote into the run's memory",
+             segment_epochs_done(segment) + 1);
     if (run->outcome.state == RUN_STARTING)
-        run->outcome.state =
-            atomic_load(&header->epochs_done) >= header->plan.config.run.epochs ? RUN_FINISHED : RUN_INTERRUPTED;
-    snprintf(run->segment.header->outcome, sizeof(header->outcome), "%.*s", STAGE_ERROR_MAX - 1,
+        run->outcome.state = all_done ? RUN_FINISHED : RUN_INTERRUPTED;
+    snprintf(segment->board->outcome, sizeof(segment->board->outcome), "%.*s", STAGE_ERROR_MAX - 1,
              run->outcome.state == RUN_FAILED ? run->outcome.error.text : "");
     /* Pairs with a monitor's acquire load: the outcome is there. */
-    atomic_store(&run->segment.header->run_state, run->outcome.state);
+    atomic_store(&segment->board->run_state, run->outcome.state);
 }
 
 static void start(struct run *run)
@@ -398,6 +406,7 @@ static int attempt(struct run *run, struct checkpoint_set *from, struct error *e
         trace_begin(&run->trace, request->trace, request->plan, run->segment.header->start_ns);
     run->segment.header->interactive = request->interactive;
     run->segment.header->data = request->data;
+    segment_publish(&run->segment);
     if (run->outcome.restarts == 0 && keep_begin(&run->keep, request, &run->segment, error))
         fail(run, "%s", error->text);
     else
@@ -443,6 +452,7 @@ enum exit_status run_execute(const struct run_request *request, json_t *json)
     enum exit_status status;
     struct error error;
 
+    guard_install();
     do {
         if (attempt(&run, from, &error)) {
             say_failed(request, &error);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "board/guard.h"
 #include "monitor/runs.h"
 #include "monitor/source_internal.h"
 #include "telemetry/controls.h"
@@ -38,7 +39,9 @@ static bool judge_end(struct source *source)
 {
     const struct snapshot *snapshot = &source->snapshot;
 
-    if (snapshot->state == RUN_FAILED)
+    if (!segment_is_whole(&live_of(source)->segment))
+        source_say(source, "the run's shared memory was cut short: nothing can be seen of it any more");
+    else if (snapshot->state == RUN_FAILED)
         source_say(source, "the run has failed: %s", snapshot->outcome);
     else if (snapshot->state == RUN_FINISHED)
         source_say(source, "the run has finished");
@@ -192,6 +195,7 @@ int source_attach(struct source **out, const char *run, struct error *error)
         return error_set(error, "out of memory");
     live->source.kind = &kind;
     live->segment.fd = -1;
+    guard_install();
     result = runs_find(run, live->name, error);
     if (result == 0 && (segment_open(&live->segment, live->name, rings_bytes, error) ||
                         history_create(&live->log, &live->segment, error)))

@@ -1,12 +1,15 @@
 #include "monitor/runs.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/text.h"
+#include "board/guard.h"
 #include "telemetry/snapshot.h"
 #include "transport/rings.h"
 
@@ -47,6 +50,8 @@ static void read_run(struct run *run)
     run->start_time = snapshot.start_time;
     run->start_ns = snapshot.start_ns;
     run->state = state_name(&snapshot);
+    if (!segment_is_whole(&segment))
+        error_set(&run->error, "%s: the run's shared memory was cut short", run->segment);
     run->going = snapshot.state < RUN_FINISHED && snapshot.coordinator_alive;
     segment_close(&segment);
 }
@@ -63,6 +68,7 @@ static int list(struct run **out, int *count, struct error *error)
 {
     DIR *directory = opendir("/dev/shm");
     const struct dirent *entry;
+    struct stat status;
     char prefix[32];
 
     *out = NULL;
@@ -71,7 +77,8 @@ static int list(struct run **out, int *count, struct error *error)
         return error_set(error, "/dev/shm cannot be read");
     snprintf(prefix, sizeof(prefix), "tp-%u-", getuid());
     while ((entry = readdir(directory))) {
-        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0 || strlen(entry->d_name) > SEGMENT_NAME_MAX - 2)
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0 || strlen(entry->d_name) > SEGMENT_NAME_MAX - 2 ||
+            fstatat(dirfd(directory), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) || status.st_uid != getuid())
             continue;
         struct run *grown = realloc(*out, (size_t)(*count + 1) * sizeof(**out));
         if (!grown) {
@@ -103,6 +110,7 @@ int runs_print(FILE *out, struct error *error)
     struct run *runs;
     int count;
 
+    guard_install();
     if (list(&runs, &count, error))
         return -1;
     if (count == 0)
@@ -111,7 +119,7 @@ int runs_print(FILE *out, struct error *error)
         fprintf(out, "%-34s %8s %-11s %-16s %6s  %-12s %s\n", "run", "pid", "state", "since", "stages", "system",
                 "model");
     for (int i = 0; i < count; i++) {
-        const struct run *run = &runs[i];
+        struct run *run = &runs[i];
         time_t start = (time_t)run->start_time;
         char since[32] = "";
         struct tm local;
@@ -120,6 +128,7 @@ int runs_print(FILE *out, struct error *error)
             fprintf(out, "%s\n", run->error.text);
             continue;
         }
+        text_clean(run->folder);
         if (localtime_r(&start, &local))
             strftime(since, sizeof(since), "%Y-%m-%d %H:%M", &local);
         fprintf(out, "%-34s %8d %-11s %-16s %6d  %-12s %s\n", last_part(run->folder), run->pid, run->state, since,

@@ -11,6 +11,12 @@ static bool within(int value, int low, int high)
     return value >= low && value <= high;
 }
 
+/* A bool that others wrote may hold any byte, and must not be read as one before that is known. */
+static bool is_bool(const void *byte)
+{
+    return *(const unsigned char *)byte <= 1;
+}
+
 static bool same_rules(const struct schedule *claimed, const struct schedule *training)
 {
     /* From behind the row's texts to its last member. */
@@ -51,9 +57,9 @@ static bool schedule_is_sound(const struct plan *plan)
         return false;
     training = plan_training(plan);
     evaluation = plan_evaluation(plan);
-    return !plan->schedule.forward_only && same_rules(&plan->schedule, &training) &&
-           schedule_check(&training, &error) == 0 && schedule_check(&evaluation, &error) == 0 &&
-           plan->gradient_slots == schedule_gradient_slots(&training);
+    return is_bool(&plan->costs_measured) && is_bool(&plan->schedule.forward_only) && !plan->schedule.forward_only &&
+           same_rules(&plan->schedule, &training) && schedule_check(&training, &error) == 0 &&
+           schedule_check(&evaluation, &error) == 0 && plan->gradient_slots == schedule_gradient_slots(&training);
 }
 
 static bool stage_is_sound(const struct plan *plan, const struct network *network, int s, int first_block)

@@ -372,8 +372,11 @@ int schedule_versions_limit(const struct schedule *schedule, int stage)
     return has_stash(schedule) ? schedule_in_flight_limit(schedule, stage) : 1;
 }
 
+/* 26^7 is more than any int. */
+enum { LETTERS_SIZE = 7 + 1 };
+
 /* Micro-batch 1.. as A..Z, AA, AB, ..., or in lower case. */
-static void letters_format(int microbatch, char first, char text[4])
+static void letters_format(int microbatch, char first, char text[LETTERS_SIZE])
 {
     int length = 0;
 
@@ -392,7 +395,7 @@ void op_format(const struct op *op, const struct schedule *schedule, char text[O
         [OP_BACKWARD_INPUT] = "<",
         [OP_BACKWARD_WEIGHTS] = "+",
     };
-    char letters[4] = "";
+    char letters[LETTERS_SIZE] = "";
 
     if (op->kind == OP_FORWARD || !schedule->order.whole_backward)
         letters_format(op->first, op->kind == OP_FORWARD ? 'A' : 'a', letters);

@@ -13,7 +13,7 @@ int divergence_check(struct stage *stage, const struct op *op, double loss, stru
     if (isfinite(loss))
         return 0;
     /* Read by the others once the coordinator has told them to end. */
-    atomic_store(&stage->header->diverged, activity_pack(&activity));
+    atomic_store(&stage->board->diverged, activity_pack(&activity));
     return error_set(error, "the %sloss is %s", stage->phase.kind == PHASE_EVALUATE ? "test's " : "",
                      isnan(loss) ? "nan" : "infinite");
 }
@@ -53,6 +53,12 @@ static const struct layer *find_output_of_test(struct stage *stage)
     return layer;
 }
 
+/* Stage W's word for it, which may be any. */
+static bool is_op_of(const struct schedule *schedule, const struct op *op)
+{
+    return op->minibatch <= schedule->minibatches && op->first + op->count - 1 <= schedule->microbatches;
+}
+
 static void name(struct stage *stage, const char *what, const struct layer *layer)
 {
     struct stage_block *block = stage->block;
@@ -70,7 +76,7 @@ static void locate_in_weights(struct stage *stage)
 
 void divergence_locate(struct stage *stage)
 {
-    const uint64_t word = atomic_load(&stage->header->diverged);
+    const uint64_t word = atomic_load(&stage->board->diverged);
     const struct activity activity = activity_unpack(word);
     const bool same_phase = activity.phase == stage->phase.kind;
 
@@ -81,7 +87,7 @@ void divergence_locate(struct stage *stage)
         locate_in_weights(stage);
         if (same_phase)
             name(stage, "output", find_output_of_test(stage));
-    } else if (same_phase) {
+    } else if (same_phase && is_op_of(&stage->phase.schedule, &activity.op)) {
         name(stage, "output", find_output(stage, &activity.op));
     }
 }

@@ -1,6 +1,5 @@
 /* The loop that runs a stage: ask the schedule what is next, wait on the doorbell until it can run, run it, record it.
  * Warm-up, steady state, drain and evaluation are all this loop; only the schedule differs. */
-#include <errno.h>
 #include <limits.h>
 #include <string.h>
 
@@ -25,7 +24,11 @@ static int room(const struct stage *stage, const struct ring_end *end)
 {
     if (!end->ring)
         return INT_MAX;
-    return (int)(ring_room(end) - stage->slots_before) * schedule_slot_size(&stage->phase.schedule);
+    const int size = schedule_slot_size(&stage->phase.schedule);
+    const int64_t slots = (int64_t)(ring_room(end) - stage->slots_before);
+
+    /* The neighbour's word for it, which may be any number. */
+    return slots < 0 ? 0 : slots > INT_MAX / size ? INT_MAX : (int)slots * size;
 }
 
 static void refresh_progress(struct stage *stage)
@@ -52,23 +55,25 @@ static void obey_stop(struct stage *stage)
     struct phase_run *phase = &stage->phase;
     int microbatches = phase->schedule.microbatches;
     int admitted = max_int(phase->replayed, (phase->progress.forwards + microbatches - 1) / microbatches);
-    uint64_t stopped_at = atomic_load_explicit(&stage->header->stopped_at, memory_order_acquire);
+    uint64_t stopped_at = atomic_load_explicit(&stage->board->stopped_at, memory_order_acquire);
 
     if (stage_is_first(stage))
         save_decide(stage, admitted);
     /* A phase that was admitted to its end is not shortened, as later stages may have left it already: the request then
      * falls on the next phase. */
     if (stage_is_first(stage) && stopped_at == UINT64_MAX && admitted < phase->schedule.minibatches &&
-        atomic_load(&stage->header->stop)) {
+        atomic_load(&stage->board->stop)) {
         stopped_at = stop_point(phase->epoch, phase->kind, admitted);
-        atomic_store_explicit(&stage->header->stopped_at, stopped_at, memory_order_release);
+        atomic_store_explicit(&stage->board->stopped_at, stopped_at, memory_order_release);
         segment_ring_all(stage->segment);
     }
+    const uint32_t last = (uint32_t)stopped_at;
+    /* What this stage has begun it ends: a place before that is not stage 1's word. */
     if (stopped_at >> 32 == stop_point(phase->epoch, phase->kind, 0) >> 32 &&
-        phase->schedule.minibatches != (int)(uint32_t)stopped_at) {
+        last < (uint32_t)phase->schedule.minibatches && last >= (uint32_t)admitted) {
         if (phase->kind == PHASE_TRAIN)
-            save_stopped(stage, (int)(uint32_t)stopped_at);
-        phase->schedule.minibatches = (int)(uint32_t)stopped_at;
+            save_stopped(stage, (int)last);
+        phase->schedule.minibatches = (int)last;
         if (phase->tracker)
             versions_stop(phase->tracker, phase->schedule.minibatches);
     }
@@ -92,20 +97,12 @@ static int pass_over(struct stage *stage, const struct stage_order *order, struc
     return 0;
 }
 
-/* However often the doorbell was rung, one look answers it: so it is silenced before the look. What comes later rings
- * again. */
-static void silence_doorbell(struct stage *stage)
-{
-    while (sem_trywait(&stage->block->doorbell) == 0)
-        ;
-}
-
 static int next_op(struct stage *stage, struct next *next, struct error *error)
 {
     struct phase_run *phase = &stage->phase;
     const struct stage_order *order;
 
-    silence_doorbell(stage);
+    doorbell_silence(&stage->block->doorbell, &stage->heard);
     obey_stop(stage);
     save_look(stage);
     if (!phase->simulation) {
@@ -125,16 +122,12 @@ static int next_op(struct stage *stage, struct next *next, struct error *error)
 
 void executor_sleep(struct stage *stage, int microseconds)
 {
-    uint64_t deadline = clock_now_ns() + (uint64_t)microseconds * 1000u;
-    struct timespec until = {.tv_sec = (time_t)(deadline / 1000000000u), .tv_nsec = (long)(deadline % 1000000000u)};
-
-    while (sem_clockwait(&stage->block->doorbell, CLOCK_MONOTONIC, &until) && errno == EINTR)
-        ;
+    doorbell_wait(&stage->block->doorbell, &stage->heard, clock_now_ns() + (uint64_t)microseconds * 1000u);
 }
 
 int executor_check_abort(const struct stage *stage, struct error *error)
 {
-    return atomic_load(&stage->header->abort) ? error_set(error, "the run was aborted") : 0;
+    return atomic_load(&stage->board->abort) ? error_set(error, "the run was aborted") : 0;
 }
 
 static int wait_for_doorbell(struct stage *stage, const struct next *next, struct error *error)
@@ -247,7 +240,7 @@ static int begin_phase(struct stage *stage, enum phase kind, int epoch, struct e
         .epoch = epoch,
         .schedule = kind == PHASE_TRAIN ? plan_training(stage->plan) : plan_evaluation(stage->plan),
         .simulation = kind == PHASE_TRAIN ? stage->simulation : NULL,
-        .first_version = atomic_load(&stage->block->applied),
+        .first_version = stage->applied,
         .activations_before = stage->links.down_in.ring.messages,
         .gradients_before = stage->links.up_in.ring.messages,
     };

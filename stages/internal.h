@@ -58,10 +58,12 @@ enum { LOSS_REPORTED, LOSS_RECOMPUTED, LOSSES };
 
 struct stage {
     const struct segment *segment;
-    struct segment_header *header;
+    const struct segment_header *header;
+    struct board *board;
     struct stage_block *block;
     const struct plan *plan;
-    int index; /* s, 1..W */
+    int index;      /* s, 1..W */
+    uint32_t heard; /* of its doorbell */
     struct device *device;
     struct compute *compute;
     struct batches *batches;
@@ -88,10 +90,19 @@ struct stage {
     uint64_t last_end_ns;  /* of the last op that the device did */
     uint64_t slots_before; /* of earlier phases, since the run began */
     int intervals;         /* stage 1: of checkpoints.every, that lie behind */
+    uint64_t passed_at;    /* the newest save_at whose checkpoint has its part */
+    int applied;           /* updates, since the run first began: the live version */
     struct phase_run phase;
     uint64_t wait_ns; /* since the last op ended */
     enum wait_cause wait_cause;
 };
+
+static inline void stage_set_applied(struct stage *stage, int applied)
+{
+    stage->applied = applied;
+    /* Pairs with committed_version() at stage W. */
+    atomic_store_explicit(&stage->block->applied, applied, memory_order_release);
+}
 
 static inline bool stage_is_first(const struct stage *stage)
 {

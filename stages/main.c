@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/parse.h"
 #include "stages/stage.h"
 #include "transport/rings.h"
@@ -70,14 +70,12 @@ static void unlink_if_orphaned(void)
 
 static int wait_for_go(struct stage_block *block, struct error *error)
 {
-    struct timespec until;
+    uint32_t heard = 0;
 
-    while (!atomic_load(&run.header->go)) {
-        if (atomic_load(&run.header->abort) || orphaned())
+    while (!atomic_load(&run.board->go)) {
+        if (atomic_load(&run.board->abort) || orphaned())
             return error_set(error, "the run was aborted");
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec++;
-        sem_clockwait(&block->doorbell, CLOCK_MONOTONIC, &until);
+        doorbell_wait(&block->doorbell, &heard, clock_now_ns() + UINT64_C(1000000000));
     }
     return 0;
 }

@@ -1,6 +1,7 @@
 /* One op, executed: choose the weight version, run the kernels, publish what the neighbour waits for, update. */
 #include <string.h>
 
+#include "base/numbers.h"
 #include "data/data.h"
 #include "plan/learning_rate.h"
 #include "plan/staleness.h"
@@ -53,14 +54,19 @@ static struct part part_of(const struct stage *stage, const struct op *op, struc
 
 /* Takes the next message from a link; it must be the one that the schedule expects. */
 static int take(struct stage *stage, struct link_end *end, const struct op *op, struct shape shape,
-                const struct message **message, struct error *error)
+                struct message *message, struct error *error)
 {
+    const struct phase_run *phase = &stage->phase;
     const struct part part = part_of(stage, op, shape);
 
-    *message = ring_message(&end->ring, end->ring.messages);
-    if ((*message)->minibatch != op->minibatch || (*message)->first != op->first || (*message)->count != op->count)
+    *message = *ring_message(&end->ring, end->ring.messages);
+    if (message->minibatch != op->minibatch || message->first != op->first || message->count != op->count)
         return error_set(error, "expected micro-batch %d of mini-batch %d on the link but found %d of %d", op->first,
-                         op->minibatch, (*message)->first, (*message)->minibatch);
+                         op->minibatch, message->first, message->minibatch);
+    if (message->version < phase->first_version ||
+        message->version > phase->first_version + phase->schedule.minibatches)
+        return error_set(error, "micro-batch %d of mini-batch %d came with the weight version %d, which there is not",
+                         op->first, op->minibatch, message->version);
     return link_take(&stage->links, end, part.slot, part.offset, part.bytes, error);
 }
 
@@ -175,7 +181,7 @@ static int run_forward(struct stage *stage, const struct op *op, struct pending_
     struct phase_run *phase = &stage->phase;
     struct op_record *record = &pending->record;
     struct slot_tensors tensors = passes_tensors(stage, op);
-    const struct message *message = NULL;
+    struct message message;
     const float *weights;
     int pinned = phase->first_version;
 
@@ -185,7 +191,7 @@ static int run_forward(struct stage *stage, const struct op *op, struct pending_
     } else {
         if (take(stage, &stage->links.down_in, op, stage->plan->stages[stage->index - 1].input, &message, error))
             return -1;
-        pinned = message->version;
+        pinned = message.version;
     }
     if (save_before_forward(stage, op, error) ||
         (!stage_is_last(stage) && begin_slot(stage, &stage->links.down_out, op, error)) ||
@@ -229,7 +235,9 @@ static int committed_version(const struct stage *stage, int minibatch)
 {
     if (stage->phase.simulation)
         return stage->phase.first_version + stage->phase.simulation->committed[minibatch - 1];
-    return atomic_load_explicit(&segment_stage(stage->segment, 1)->applied, memory_order_acquire);
+    const int applied = atomic_load_explicit(&segment_stage(stage->segment, 1)->applied, memory_order_acquire);
+
+    return max_int(stage->phase.first_version, min_int(applied, versions_live(stage->phase.tracker)));
 }
 
 static bool same_weights(struct backward_versions a, struct backward_versions b)
@@ -326,8 +334,7 @@ static int update(struct stage *stage, struct pending_op *pending, struct error 
     if (weights_update(stage->weights, tracker, compute_backend(stage->compute), compute_engine(stage->compute), &sgd,
                        stage->gradient, stage->momentum, error))
         return -1;
-    /* Pairs with committed_version() at stage W. */
-    atomic_store_explicit(&stage->block->applied, versions_live(tracker), memory_order_release);
+    stage_set_applied(stage, versions_live(tracker));
     pending->record.updated = 1;
     return 0;
 }
@@ -339,14 +346,14 @@ static int run_backward(struct stage *stage, const struct op *op, struct pending
     const struct plan_stage *own = &stage->plan->stages[stage->index - 1];
     const bool sends = op->kind != OP_BACKWARD_WEIGHTS && !stage_is_first(stage);
     struct slot_tensors tensors = passes_tensors(stage, op);
-    const struct message *message = NULL;
+    struct message message;
     struct backward_versions versions;
     int committed = 0;
 
     if (op->kind != OP_BACKWARD_WEIGHTS) {
         if (!stage_is_last(stage) && take(stage, &stage->links.up_in, op, own->output, &message, error))
             return -1;
-        committed = message ? message->version : committed_version(stage, op->minibatch);
+        committed = stage_is_last(stage) ? committed_version(stage, op->minibatch) : message.version;
         if (stage_is_last(stage) && op->first == 1)
             telemetry_version_difference(stage, op->minibatch - (committed - phase->first_version));
         versions_begin_backward(phase->tracker, op, committed);

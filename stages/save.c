@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/numbers.h"
 #include "checkpoint/checkpoint.h"
 #include "stages/internal.h"
 
@@ -68,7 +69,7 @@ int save_restore(struct stage *stage, struct error *error)
         return 0;
     strcpy(groups[2].prefix, momentum_prefix);
     weights_renumber(stage->weights, start->updates);
-    atomic_store(&stage->block->applied, start->updates);
+    stage_set_applied(stage, start->updates);
     return checkpoint_read(stage->header->folder, start->set, start->files, &stage->tensors, groups,
                            copies.momentum && start->momentum ? 3 : 2, error) ||
            save_copy(stage, &arrays, &copies, error);
@@ -230,7 +231,7 @@ void save_begin(struct stage *stage)
 {
     const int every = stage->plan->config.checkpoints.every.count;
 
-    stage->intervals = every > 0 ? atomic_load(&stage->block->applied) / every : 0;
+    stage->intervals = every > 0 ? stage->applied / every : 0;
 }
 
 static bool is_due(const struct stage *stage, int admitted)
@@ -238,7 +239,7 @@ static bool is_due(const struct stage *stage, int admitted)
     const struct phase_run *phase = &stage->phase;
     const struct config_interval *every = &stage->plan->config.checkpoints.every;
 
-    if (atomic_load(&stage->header->save))
+    if (atomic_load(&stage->board->save))
         return phase->kind == PHASE_EVALUATE || admitted > phase->replayed;
     return phase->kind == PHASE_TRAIN && !every->minutes && every->count > 0 &&
            admitted < phase->schedule.minibatches &&
@@ -251,19 +252,29 @@ void save_decide(struct stage *stage, int admitted)
     const struct config_interval *every = &stage->plan->config.checkpoints.every;
     const bool middle = phase->kind == PHASE_TRAIN && admitted < phase->schedule.minibatches;
     const int minibatch = middle ? phase->skipped + admitted : stage->plan->minibatches_per_epoch;
-    struct segment_header *header = stage->header;
+    struct board *board = stage->board;
 
-    if (!saves(stage) || atomic_load(&header->save_at) != atomic_load(&header->saved_at) || !is_due(stage, admitted))
+    if (!saves(stage) || atomic_load(&board->save_at) != atomic_load(&board->saved_at) || !is_due(stage, admitted))
         return;
     if (every->count > 0)
         stage->intervals = (phase->first_version + admitted) / every->count;
     /* Seen by whoever takes a later mini-batch's first message. */
-    atomic_store_explicit(&header->save_at, stop_point(phase->epoch, PHASE_TRAIN, minibatch), memory_order_release);
-    atomic_store(&header->save, 0);
+    atomic_store_explicit(&board->save_at, stop_point(phase->epoch, PHASE_TRAIN, minibatch), memory_order_release);
+    atomic_store(&board->save, 0);
     segment_ring_all(stage->segment);
 }
 
-/* Nothing of a later mini-batch has begun here: stage 1 had admitted none when it decided. */
+/* Whether a mini-batch of the epoch is one after which stage 1 can have decided to save: nothing of a later one has begun
+ * here, as it had admitted none. Any other is not its word. */
+static bool is_ahead(const struct phase_run *phase, uint32_t minibatch)
+{
+    const int microbatches = phase->schedule.microbatches;
+    const int begun = max_int(phase->replayed + 1, (phase->progress.forwards + microbatches - 1) / microbatches);
+
+    return minibatch >= (uint32_t)(phase->skipped + begun) &&
+           minibatch < (uint32_t)(phase->skipped + phase->schedule.minibatches);
+}
+
 static void begin_passing(struct stage *stage, int minibatch)
 {
     struct passing *passing = &stage->block->passing;
@@ -294,22 +305,23 @@ static void end_passing(struct stage *stage)
     write_main(stage, &passing->file, phase->epoch, minibatch, stage->statistics, copied);
     phase->save_after = 0;
     phase->kept = (struct old_versions){0};
+    stage->passed_at = stop_point(phase->epoch, PHASE_TRAIN, minibatch);
     /* Pairs with the coordinator's acquire load: all of the above is there. */
-    atomic_store_explicit(&passing->at, stop_point(phase->epoch, PHASE_TRAIN, minibatch), memory_order_release);
+    atomic_store_explicit(&passing->at, stage->passed_at, memory_order_release);
 }
 
 void save_look(struct stage *stage)
 {
     struct phase_run *phase = &stage->phase;
-    const uint64_t at = atomic_load_explicit(&stage->header->save_at, memory_order_acquire);
-    const int minibatch = (int)(uint32_t)at - phase->skipped, last = phase->schedule.minibatches;
+    const uint64_t at = atomic_load_explicit(&stage->board->save_at, memory_order_acquire);
+    const int last = phase->schedule.minibatches;
     const bool stopped = phase->skipped + last < stage->plan->minibatches_per_epoch;
 
     if (phase->kind != PHASE_TRAIN || stopped)
         return;
-    if (phase->save_after == 0 && at >> 32 == stop_point(phase->epoch, PHASE_TRAIN, 0) >> 32 && minibatch < last &&
-        atomic_load_explicit(&stage->block->passing.at, memory_order_relaxed) != at)
-        begin_passing(stage, minibatch);
+    if (phase->save_after == 0 && at >> 32 == stop_point(phase->epoch, PHASE_TRAIN, 0) >> 32 &&
+        is_ahead(phase, (uint32_t)at) && at != stage->passed_at)
+        begin_passing(stage, (int)(uint32_t)at - phase->skipped);
     if (phase->save_after > 0 && phase->progress.weight_backwards >= phase->save_after * phase->schedule.microbatches)
         end_passing(stage);
 }

@@ -136,6 +136,7 @@ int stage_create(struct stage **out, const struct segment *segment, int index, s
         return error_set(error, "out of memory");
     stage->segment = segment;
     stage->header = segment->header;
+    stage->board = segment->board;
     stage->block = segment_stage(segment, index);
     stage->plan = &segment->header->plan;
     stage->index = index;
@@ -211,7 +212,7 @@ bool stage_on_host(const struct stage *stage)
 /* Whether the run was stopped in the phase that has just ended. */
 static bool stopped_in(const struct stage *stage, enum phase kind, int epoch)
 {
-    uint64_t stopped_at = atomic_load_explicit(&stage->header->stopped_at, memory_order_acquire);
+    uint64_t stopped_at = atomic_load_explicit(&stage->board->stopped_at, memory_order_acquire);
 
     return stopped_at >> 32 == stop_point(epoch, kind, 0) >> 32;
 }
@@ -238,7 +239,7 @@ static int train_epoch(struct stage *stage, int epoch, struct epoch_sums *sums, 
 
 static int run_epoch(struct stage *stage, int epoch, bool *stopped, struct error *error)
 {
-    struct epoch_result *result = &stage->header->epochs[epoch - 1];
+    struct epoch_result *result = &stage->board->epochs[epoch - 1];
     struct epoch_sums trained;
 
     if (train_epoch(stage, epoch, &trained, error))

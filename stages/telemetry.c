@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/clock.h"
+#include "board/records.h"
 #include "plan/staleness.h"
 #include "stages/internal.h"
 
@@ -66,25 +67,28 @@ void telemetry_phase(struct stage *stage)
     set(&stage->block->counters.minibatch, 0);
 }
 
+/* Pairs with a reader's acquire load: who has seen a number of this rewriting sees the sequence change. */
+static void rewrite(_Atomic int32_t *field, int value)
+{
+    atomic_store_explicit(field, value, memory_order_release);
+}
+
 void telemetry_versions(struct stage *stage)
 {
     struct version_table *table = &stage->block->versions;
     uint32_t sequence = atomic_load_explicit(&table->sequence, memory_order_relaxed);
-    struct version_use uses[VERSION_USES_MAX] = {
-        {.version = atomic_load_explicit(&stage->block->applied, memory_order_relaxed), .uses = USE_LIVE}};
+    struct version_use uses[VERSION_USES_MAX] = {{.version = stage->applied, .uses = USE_LIVE}};
     int count = stage->phase.tracker ? versions_uses(stage->phase.tracker, uses) : 1;
 
     atomic_store_explicit(&table->sequence, sequence + 1, memory_order_relaxed);
-    /* Pairs with a reader's acquire fence: who has seen a row of this rewriting sees the sequence change. */
-    atomic_thread_fence(memory_order_release);
     for (int k = 0; k < count; k++) {
-        set(&table->rows[k].version, uses[k].version);
-        set(&table->rows[k].uses, uses[k].uses);
-        set(&table->rows[k].stashed, uses[k].stashed);
-        set(&table->rows[k].stash_first, uses[k].stash_first);
-        set(&table->rows[k].stash_last, uses[k].stash_last);
+        rewrite(&table->rows[k].version, uses[k].version);
+        rewrite(&table->rows[k].uses, uses[k].uses);
+        rewrite(&table->rows[k].stashed, uses[k].stashed);
+        rewrite(&table->rows[k].stash_first, uses[k].stash_first);
+        rewrite(&table->rows[k].stash_last, uses[k].stash_last);
     }
-    set(&table->count, count);
+    rewrite(&table->count, count);
     /* Pairs with a reader's acquire load of sequence: the table is whole. */
     atomic_store_explicit(&table->sequence, sequence + 2, memory_order_release);
 }
@@ -156,17 +160,13 @@ void telemetry_version_difference(struct stage *stage, int difference)
 
 void telemetry_op(struct stage *stage, struct op_record *record)
 {
-    struct telemetry *telemetry = &stage->block->telemetry;
     struct counters *counters = &stage->block->counters;
-    uint64_t head = atomic_load_explicit(&telemetry->head, memory_order_relaxed);
 
     record->wait_ns = stage->wait_ns;
     record->wait_cause = (uint8_t)stage->wait_cause;
     stage->wait_ns = 0;
     stage->wait_cause = WAIT_NONE;
-    telemetry->records[head % TELEMETRY_RECORDS] = *record;
-    /* Pairs with a reader's acquire load of head: the record is whole. */
-    atomic_store_explicit(&telemetry->head, head + 1, memory_order_release);
+    record_write(&stage->block->telemetry, record);
 
     add(&counters->ops, 1);
     add(&counters->busy_ns, record->end_ns - record->start_ns - record->held_ns);
@@ -181,7 +181,7 @@ void telemetry_op(struct stage *stage, struct op_record *record)
 void telemetry_epoch(struct stage *stage, int epoch, const struct epoch_sums *trained)
 {
     const struct phase_run *tested = &stage->phase;
-    struct epoch_result *result = &stage->header->epochs[epoch - 1];
+    struct epoch_result *result = &stage->board->epochs[epoch - 1];
 
     result->end_ns = clock_now_ns();
     result->trained_samples = trained->samples;
@@ -191,5 +191,5 @@ void telemetry_epoch(struct stage *stage, int epoch, const struct epoch_sums *tr
     result->test_top1 = (double)tested->top1 / tested->samples;
     result->test_top5 = (double)tested->top5 / tested->samples;
     /* Pairs with the coordinator's acquire load. */
-    atomic_store_explicit(&stage->header->epochs_done, epoch, memory_order_release);
+    atomic_store_explicit(&stage->board->epochs_done, epoch, memory_order_release);
 }

@@ -15,7 +15,7 @@ static int lock(const struct segment *segment, short kind)
     struct flock lock = {
         .l_type = kind,
         .l_whence = SEEK_SET,
-        .l_start = (off_t)segment->header->controls_offset,
+        .l_start = (off_t)segment->controls_offset,
         .l_len = CONTROLS_BYTES,
     };
 

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/numbers.h"
+#include "board/records.h"
 #include "telemetry/recording_internal.h"
 
 /* A payload as it is read. */
@@ -62,16 +62,6 @@ static int take_run(struct reading *reading, struct error *error)
     return 0;
 }
 
-static bool is_possible(const struct op_record *op, const struct plan *plan, uint64_t not_before_ns)
-{
-    return op->kind < OP_KINDS && op->phase < PHASES && op->wait_cause < WAIT_CAUSES && op->epoch >= 1 &&
-           op->epoch <= plan->config.run.epochs && op->minibatch >= 1 &&
-           op->minibatch <= max_int(plan->minibatches_per_epoch, plan->test_minibatches) && op->first >= 1 &&
-           op->count >= 1 && op->first + op->count - 1 <= plan->schedule.microbatches &&
-           op->start_ns >= not_before_ns && op->end_ns >= op->start_ns && op->end_ns < CLOCK_NS_MAX &&
-           op->update_ns <= op->end_ns - op->start_ns && op->held_ns <= op->end_ns - op->start_ns;
-}
-
 static int take_ops(struct reading *reading, struct error *error)
 {
     struct recording *recording = reading->recording;
@@ -84,8 +74,12 @@ static int take_ops(struct reading *reading, struct error *error)
     while (take(reading, &op, sizeof(op))) {
         const struct op_record *before = ops->count > 0 ? (struct op_record *)ops->items + ops->count - 1 : NULL;
 
-        if (!is_possible(&op, &recording->run.plan, before ? before->end_ns : 0))
-            return wrong("an impossible op", error);
+        const char *impossible = record_check(&op, &recording->run.plan);
+
+        if (!impossible && before && op.start_ns < before->end_ns)
+            impossible = "time";
+        if (impossible)
+            return error_set(error, "the recording is damaged: an op with an impossible %s", impossible);
         if (append(ops, &op, 1, sizeof(op), error))
             return -1;
         if (stage == (uint64_t)recording->run.plan.stage_count)
@@ -169,7 +163,7 @@ static int take_epoch(struct reading *reading, struct error *error)
     struct epoch_result result;
 
     if (!take(reading, &result, sizeof(result)) || reading->bytes > 0 ||
-        recording->epochs.count >= (size_t)recording->run.plan.config.run.epochs)
+        recording->epochs.count >= (size_t)recording->run.plan.config.run.epochs || epoch_check(&result))
         return wrong("an impossible epoch", error);
     return append(&recording->epochs, &result, 1, sizeof(result), error);
 }

@@ -62,23 +62,27 @@ static void take_counters(struct stage_counters *to, const struct counters *from
     to->minibatch = load_int(&from->minibatch);
 }
 
+/* Pairs with the stage's release store: a number of a later rewriting shows in the sequence. */
+static int load_number(const _Atomic int32_t *field)
+{
+    return atomic_load_explicit(field, memory_order_acquire);
+}
+
 static int take_versions(struct version_use uses[VERSION_USES_MAX], const struct version_table *table)
 {
     for (int i = 0; i < TABLE_TRIES; i++) {
         /* Pairs with the release store that ends the stage's rewriting. */
         uint32_t sequence = atomic_load_explicit(&table->sequence, memory_order_acquire);
-        int count = max_int(0, min_int(load_int(&table->count), VERSION_USES_MAX));
+        int count = max_int(0, min_int(load_number(&table->count), VERSION_USES_MAX));
 
         for (int k = 0; k < count; k++)
             uses[k] = (struct version_use){
-                .version = load_int(&table->rows[k].version),
-                .uses = load_int(&table->rows[k].uses),
-                .stashed = load_int(&table->rows[k].stashed),
-                .stash_first = load_int(&table->rows[k].stash_first),
-                .stash_last = load_int(&table->rows[k].stash_last),
+                .version = load_number(&table->rows[k].version),
+                .uses = load_number(&table->rows[k].uses),
+                .stashed = load_number(&table->rows[k].stashed),
+                .stash_first = load_number(&table->rows[k].stash_first),
+                .stash_last = load_number(&table->rows[k].stash_last),
             };
-        /* Pairs with the release fence that begins it: a row of a later rewriting shows in the sequence. */
-        atomic_thread_fence(memory_order_acquire);
         if (sequence % 2 == 0 && atomic_load_explicit(&table->sequence, memory_order_relaxed) == sequence)
             return count;
     }
@@ -178,26 +182,27 @@ static struct link_snapshot take_link(const struct segment *segment, int link, e
 void snapshot_take(struct snapshot *snapshot, const struct segment *segment)
 {
     const struct segment_header *header = segment->header;
+    /* Before the state: a coordinator that has ended since then has said how. */
+    const bool alive = is_alive(header->coordinator_pid) && process_state(header->coordinator_pid) != 'Z';
 
     *snapshot = (struct snapshot){
         .plan = &header->plan,
         .run_folder = header->run_folder,
         /* Pairs with the coordinator's release store: the outcome is there. */
-        .state = (enum run_state)in_range(atomic_load(&header->run_state), RUN_FAILED + 1),
-        .coordinator_alive = is_alive(header->coordinator_pid) && process_state(header->coordinator_pid) != 'Z',
+        .state = (enum run_state)in_range(atomic_load(&segment->board->run_state), RUN_FAILED + 1),
+        .coordinator_alive = alive,
         .coordinator_pid = header->coordinator_pid,
         .start_time = header->start_time,
         .start_ns = header->start_ns,
-        .epochs_done =
-            max_int(0, min_int(atomic_load_explicit(&header->epochs_done, memory_order_acquire), EPOCHS_MAX)),
-        .epochs = header->epochs,
+        .epochs_done = segment_epochs_done(segment),
+        .epochs = segment_epochs(segment),
         .interactive = header->interactive,
         .slow_motion = atomic_load_explicit(&segment_controls(segment)->slow_motion, memory_order_relaxed),
         .stage_count = header->stage_count,
     };
     snprintf(snapshot->name, sizeof(snapshot->name), "%.*s", (int)sizeof(header->name) - 1, header->name);
     snprintf(snapshot->outcome, sizeof(snapshot->outcome), "%.*s", STAGE_ERROR_MAX - 1,
-             snapshot->state == RUN_FAILED ? header->outcome : "");
+             snapshot->state == RUN_FAILED ? segment->board->outcome : "");
     for (int s = 1; s <= snapshot->stage_count; s++)
         take_stage(&snapshot->stages[s - 1], segment, s);
     for (int l = 1; l < snapshot->stage_count; l++) {

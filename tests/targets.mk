@@ -17,7 +17,7 @@ TESTS += $(addprefix $(BUILD)/double/tests/,test_kernels test_loss_and_update \
 	$(patsubst tests/%.c,%,$(wildcard tests/test_gpu_*.c tests/test_double_*.c)))
 endif
 
-.PHONY: test test-programs check-programs exhaustive torture starts soak asan ubsan tsan valgrind fuzz fuzzers nightly
+.PHONY: test test-programs check-programs exhaustive torture scribble starts soak asan ubsan tsan valgrind fuzz fuzzers nightly
 
 # What short forms need is installed if it can be; a form that lacks it is skipped.
 test: deps
@@ -41,6 +41,13 @@ torture: deps
 torture: export KILLS ?= 200
 torture: export SEED ?= $(shell date +%s)
 
+# Random words written into the shared memory of so many runs, with AddressSanitizer: make scribble RUNS=500 SEED=1
+scribble: deps
+	@$(SUBMAKE) BUILD=$(BUILD)/asan SANITIZE=address OPT=-O2 \
+		TESTS=$(BUILD)/asan/tests/test_scribble SCRIPT_TESTS= check-programs
+scribble: export RUNS ?= 500
+scribble: export SEED ?= $(shell date +%s)
+
 # Nothing may pile up: over COUNT runs in a row, or in one of MINUTES.
 starts soak: deps
 	@$(SUBMAKE) programs
@@ -49,14 +56,14 @@ COUNT   ?= 500
 MINUTES ?= 30
 
 # AddressSanitizer does not follow coroutines whose stacks are copied. ThreadSanitizer sees threads, not processes: the
-# rings, and whole pipelines whose stages are threads; and no fences, which only telemetry needs.
+# rings, and whole pipelines whose stages are threads.
 asan ubsan tsan: deps
 asan:
 	@$(SUBMAKE) BUILD=$(BUILD)/asan SANITIZE=address OPT=-O2 CK_EXCLUDE_TAGS='exhaustive coroutines' check-programs
 ubsan:
 	@$(SUBMAKE) BUILD=$(BUILD)/ubsan SANITIZE=undefined OPT=-O2 check-programs
 tsan:
-	@$(SUBMAKE) BUILD=$(BUILD)/tsan SANITIZE=thread OPT='-O1 -Wno-tsan' CK_EXCLUDE_TAGS='long exhaustive' \
+	@$(SUBMAKE) BUILD=$(BUILD)/tsan SANITIZE=thread OPT=-O1 CK_EXCLUDE_TAGS='long exhaustive' \
 		TESTS='$(BUILD)/tsan/tests/test_transport $(BUILD)/tsan/tests/test_stages' SCRIPT_TESTS= check-programs
 
 # valgrind knows no AVX-512.

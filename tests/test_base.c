@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/parse.h"
 #include "base/random.h"
+#include "base/text.h"
 
 enum { SAMPLES = 200000, SEEDS = 5 };
 
@@ -303,6 +304,32 @@ START_TEST(errors_are_cut_not_overrun)
 }
 END_TEST
 
+START_TEST(what_others_wrote_commands_no_terminal)
+{
+    static const char *const texts[][2] = {
+        {"plain: W = 4, \xc3\xa4\xe2\x80\x93", "plain: W = 4, \xc3\xa4\xe2\x80\x93"},
+        {"\033[2J\033]0;x\007", "?[2J?]0;x?"},
+        {"two\nlines\r\t\x7f", "two?lines???"},
+        {"\xc2\x9b"
+         "2J \xc2\xa0",
+         "??2J \xc2\xa0"},
+        {"\xc2", "\xc2"},
+        {"", ""},
+    };
+    struct error error;
+
+    for (size_t k = 0; k < sizeof(texts) / sizeof(texts[0]); k++) {
+        char text[64];
+
+        strcpy(text, texts[k][0]);
+        text_clean(text);
+        ck_assert_str_eq(text, texts[k][1]);
+        error_set(&error, "%s", texts[k][0]);
+        ck_assert_str_eq(error.text, texts[k][1]);
+    }
+}
+END_TEST
+
 START_TEST(the_clock_does_not_go_back)
 {
     uint64_t before = clock_now_ns();
@@ -335,6 +362,7 @@ int main(void)
     tcase_add_test(tcase, yes_and_no);
     tcase_add_test(tcase, errors_gather_context);
     tcase_add_test(tcase, errors_are_cut_not_overrun);
+    tcase_add_test(tcase, what_others_wrote_commands_no_terminal);
     tcase_add_test(tcase, the_clock_does_not_go_back);
     suite_add_tcase(suite, tcase);
 

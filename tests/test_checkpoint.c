@@ -39,14 +39,14 @@ static struct result result_of(const struct pipeline *pipeline)
                             .state = pipeline->network->state,
                             .weights = pipeline_weights(pipeline),
                             .statistics = calloc(pipeline->network->state + 1, sizeof(float)),
-                            .epochs_done = pipeline->segment.header->epochs_done};
+                            .epochs_done = pipeline->segment.board->epochs_done};
 
     for (int s = 0; s < pipeline->plan.stage_count; s++) {
         const struct slice *slice = &pipeline->plan.stages[s].slice;
 
         memcpy(result.statistics + slice->state_offset, stage_state(pipeline->stages[s]), slice->state * sizeof(float));
     }
-    memcpy(result.epochs, pipeline->segment.header->epochs, sizeof(result.epochs));
+    memcpy(result.epochs, pipeline->segment.board->epochs, sizeof(result.epochs));
     return result;
 }
 
@@ -78,8 +78,8 @@ static struct result run(struct settings *settings, struct checkpoint_set *from,
     struct result result;
 
     pipeline_create_in(&pipeline, settings_list(settings), &saved.folder, from);
-    atomic_store(&pipeline.segment.header->stopped_at, stop);
-    atomic_store(&pipeline.segment.header->save_at, pass_at);
+    atomic_store(&pipeline.segment.board->stopped_at, stop);
+    atomic_store(&pipeline.segment.board->save_at, pass_at);
     pipeline_start(&pipeline);
     pipeline_wait(&pipeline, 0);
     ck_assert_int_eq(pipeline.checkpoints.failed, 0);
@@ -217,6 +217,37 @@ START_TEST(checkpoints_every_few_minibatches_change_nothing)
 }
 END_TEST
 
+/* Another process has written into the run's memory: stages do not save after what lies behind them, or is not there. */
+START_TEST(a_checkpoint_that_stage_1_cannot_have_decided_is_not_written)
+{
+    static const uint32_t minibatches[] = {1, 0, MINIBATCHES + 1, 0x7fffffff, 0x80000000, 0xffffffff};
+    static struct pipeline pipeline;
+    struct settings settings = saved_settings("pipedream", "mlp", 3, 1);
+    struct result whole = run(&settings, NULL, UINT64_MAX), passed;
+    char name[128];
+
+    tear_down();
+    set_up();
+    settings_set(&settings, "checkpoints.keep", "100");
+    pipeline_create_in(&pipeline, settings_list(&settings), &saved.folder, NULL);
+    pipeline.segment.header->interactive = true;
+    atomic_store(&segment_controls(&pipeline.segment)->ops_allowed[0], 2 * MINIBATCHES - 2);
+    pipeline_start(&pipeline);
+    while (atomic_load(&segment_stage(&pipeline.segment, 3)->counters.minibatch) < 2)
+        sched_yield();
+    atomic_store(&pipeline.segment.board->save_at, stop_point(1, PHASE_TRAIN, 0) | minibatches[_i]);
+    atomic_store(&segment_controls(&pipeline.segment)->ops_allowed[0], UINT64_MAX);
+    pipeline_wait(&pipeline, 0);
+    passed = result_of(&pipeline);
+    pipeline_destroy(&pipeline);
+    assert_equal(&whole, &passed);
+    snprintf(name, sizeof(name), "epoch-0001-minibatch-%06d", (int)minibatches[_i]);
+    ck_assert(!saved_has(&saved, name));
+    result_free(&whole);
+    result_free(&passed);
+}
+END_TEST
+
 /* Asked for before stage 1 has begun, it is of the first mini-batch; while the epoch is tested, the epoch's own is all that
  * there is to save. */
 START_TEST(a_checkpoint_may_be_asked_for_at_the_start_and_in_a_test)
@@ -227,9 +258,9 @@ START_TEST(a_checkpoint_may_be_asked_for_at_the_start_and_in_a_test)
 
     settings_set(&settings, "checkpoints.keep", "100");
     pipeline_create_in(&pipeline, settings_list(&settings), &saved.folder, NULL);
-    struct segment_header *header = pipeline.segment.header;
+    const struct board *board = pipeline.segment.board;
     const struct schedule schedule = plan_training(&pipeline.plan);
-    header->interactive = true;
+    pipeline.segment.header->interactive = true;
     atomic_store(&segment_controls(&pipeline.segment)->ops_allowed[0], (uint64_t)schedule_op_count(&schedule));
     if (_i == 0)
         segment_ask_checkpoint(&pipeline.segment);
@@ -240,11 +271,11 @@ START_TEST(a_checkpoint_may_be_asked_for_at_the_start_and_in_a_test)
     } while (activity.kind != ACTIVITY_HELD || activity.phase != PHASE_EVALUATE);
     if (_i == 1)
         segment_ask_checkpoint(&pipeline.segment);
-    while (atomic_load(&header->save_at) == 0)
+    while (atomic_load(&board->save_at) == 0)
         sched_yield();
     atomic_store(&segment_controls(&pipeline.segment)->ops_allowed[0], UINT64_MAX);
     pipeline_wait(&pipeline, 0);
-    ck_assert_uint_eq(header->save_at, stop_point(1, PHASE_TRAIN, _i == 0 ? 1 : MINIBATCHES));
+    ck_assert_uint_eq(board->save_at, stop_point(1, PHASE_TRAIN, _i == 0 ? 1 : MINIBATCHES));
     ck_assert(!segment_saves(&pipeline.segment));
     ck_assert(saved_has(&saved, "epoch-0001-minibatch-000001/manifest.json") == (_i == 0));
     ck_assert_int_eq(pipeline.checkpoints.written, SAVED_EPOCHS + (_i == 0));
@@ -288,18 +319,17 @@ START_TEST(a_stop_may_come_at_any_moment)
     tear_down();
     set_up();
     pipeline_create_in(&pipeline, settings_list(&settings), &saved.folder, NULL);
-    struct segment_header *header = pipeline.segment.header;
-    header->interactive = true;
+    pipeline.segment.header->interactive = true;
     atomic_store(&segment_controls(&pipeline.segment)->ops_allowed[0], ops);
     pipeline_start(&pipeline);
     while (activity_unpack(atomic_load(&segment_stage(&pipeline.segment, 1)->activity)).kind != ACTIVITY_HELD ||
            activity_unpack(atomic_load(&segment_stage(&pipeline.segment, 3)->activity)).kind != ACTIVITY_WAIT)
         sched_yield();
-    atomic_store(&header->stop, 1);
+    atomic_store(&pipeline.segment.board->stop, 1);
     atomic_store(&segment_controls(&pipeline.segment)->ops_allowed[0], UINT64_MAX);
     segment_ring_all(&pipeline.segment);
     pipeline_wait(&pipeline, 0);
-    ck_assert_int_ne(header->epochs_done, SAVED_EPOCHS);
+    ck_assert_int_ne(pipeline.segment.board->epochs_done, SAVED_EPOCHS);
     pipeline_destroy(&pipeline);
     resumed = resume(&settings, UINT64_MAX);
     assert_equal(&whole, &resumed);
@@ -330,9 +360,9 @@ START_TEST(another_partition_begins_with_the_weights_that_were_saved)
     ck_assert_int_eq(pipeline.segment.header->start.filled_after, 3);
     pipeline_start(&pipeline);
     pipeline_wait(&pipeline, 0);
-    ck_assert_int_eq(pipeline.segment.header->epochs_done, SAVED_EPOCHS);
+    ck_assert_int_eq(pipeline.segment.board->epochs_done, SAVED_EPOCHS);
     for (int e = 0; e < SAVED_EPOCHS; e++)
-        ck_assert_int_eq(pipeline.segment.header->epochs[e].trained_samples, 28);
+        ck_assert_int_eq(pipeline.segment.board->epochs[e].trained_samples, 28);
     ck_assert_int_eq(segment_stage(&pipeline.segment, 1)->applied, SAVED_EPOCHS * MINIBATCHES);
     pipeline_destroy(&pipeline);
     free(weights);
@@ -496,7 +526,7 @@ START_TEST(the_newest_and_the_best_are_kept)
     pipeline_start(&pipeline);
     pipeline_wait(&pipeline, 0);
     for (int e = 2; e <= 6; e++)
-        if (pipeline.segment.header->epochs[e - 1].test_top1 > pipeline.segment.header->epochs[most - 1].test_top1)
+        if (pipeline.segment.board->epochs[e - 1].test_top1 > pipeline.segment.board->epochs[most - 1].test_top1)
             most = e;
     snprintf(path, sizeof(path), "%s/checkpoints/best", saved.path);
     ck_assert_int_gt(readlink(path, best, sizeof(best) - 1), 0);
@@ -617,7 +647,7 @@ START_TEST(a_passed_set_that_cannot_be_written_costs_only_itself)
     snprintf(path, sizeof(path), "%s/checkpoints/epoch-0001-minibatch-000002", saved.path);
     fclose(fopen(path, "w"));
     pipeline_create_in(&pipeline, settings_list(&settings), &saved.folder, NULL);
-    atomic_store(&pipeline.segment.header->save_at, stop_point(1, PHASE_TRAIN, 2));
+    atomic_store(&pipeline.segment.board->save_at, stop_point(1, PHASE_TRAIN, 2));
     pipeline_start(&pipeline);
     pipeline_wait(&pipeline, 0);
     ck_assert_int_eq(pipeline.checkpoints.failed, 1);
@@ -659,6 +689,7 @@ int main(void)
     tcase_add_test(sets, a_set_of_an_older_format_is_refused);
     tcase_add_test(sets, a_set_that_cannot_be_written_costs_only_itself);
     tcase_add_loop_test(sets, a_checkpoint_may_be_asked_for_at_the_start_and_in_a_test, 0, 2);
+    tcase_add_loop_test(sets, a_checkpoint_that_stage_1_cannot_have_decided_is_not_written, 0, 6);
     tcase_add_test(sets, a_passed_set_that_cannot_be_written_costs_only_itself);
     suite_add_tcase(suite, sets);
 

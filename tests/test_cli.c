@@ -618,7 +618,7 @@ START_TEST(a_second_interrupt_ends_it_at_once)
     /* A stage that does not move can only be killed. */
     kill(stages[1], SIGSTOP);
     kill(child, SIGINT);
-    while (!atomic_load(&segment.header->stop))
+    while (!atomic_load(&segment.board->stop))
         usleep(1000);
     kill(child, SIGINT);
     ck_assert_int_eq(finish(child), 1);

@@ -404,7 +404,7 @@ static pid_t start_and_wait_for_gpipe(struct segment *segment)
                                           "run.name=x --json ~/c.json --csv ~/c.csv");
     uint64_t deadline = clock_now_ns() + 60 * 1000000000ull;
 
-    while (!program_segment(child, "/gpipe", segment) || atomic_load(&segment->header->go) == 0) {
+    while (!program_segment(child, "/gpipe", segment) || atomic_load(&segment->board->go) == 0) {
         ck_assert_msg(clock_now_ns() < deadline, "gpipe does not begin: %s", program_text(&program, "err"));
         usleep(2000);
     }

@@ -203,7 +203,7 @@ static long least_resident(pid_t process, const struct segment *segment, int fro
     long least = LONG_MAX;
     int done;
 
-    while ((done = atomic_load(&segment->header->epochs_done)) < to) {
+    while ((done = atomic_load(&segment->board->epochs_done)) < to) {
         const long now = done >= from ? resident(process) : LONG_MAX;
 
         least = now < least ? now : least;

@@ -1,10 +1,12 @@
 /* telemetry/drain: records come out in order and of one piece, or are counted as lost, however fast a stage writes. */
 #include <check.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "board/records.h"
 #include "telemetry/drain.h"
 #include "transport/rings.h"
 
@@ -19,7 +21,9 @@ static void set_up(void)
     static struct plan plan;
     struct error error;
 
-    plan = (struct plan){.stage_count = 1, .schedule.microbatches = 1, .config.data.batch = 1};
+    plan = (struct plan){.stage_count = 1, .schedule.microbatches = 1, .minibatches_per_epoch = RECORDS};
+    plan.config.data.batch = 1000;
+    plan.config.run.epochs = 1;
     ck_assert_msg(segment_create_private(&segment, &plan, rings_bytes, &error) == 0, "%s", error.text);
     drain = (struct drain){.segment = &segment};
 }
@@ -29,21 +33,39 @@ static void tear_down(void)
     segment_close(&segment);
 }
 
-/* Every field of record n says n, the first as the last. */
+/* Every field of record n follows from n, the first as the last. */
+static struct op_record record_number(uint64_t n)
+{
+    return (struct op_record){
+        .start_ns = n << 24,
+        .end_ns = (n << 24) + 1000,
+        .wait_ns = n,
+        .held_ns = n % 1000,
+        .bytes_sent = n,
+        .epoch = 1,
+        .minibatch = (int32_t)n + 1,
+        .first = 1,
+        .count = 1,
+        .kind = OP_BACKWARD,
+        .version_read = (int32_t)n,
+        .version_live = (int32_t)n,
+        .update_ns = n % 1000,
+        .rows = (uint32_t)(n % 1000),
+    };
+}
+
 static void write_record(uint64_t n)
 {
-    struct telemetry *telemetry = &segment_stage(&segment, 1)->telemetry;
+    const struct op_record record = record_number(n);
 
-    telemetry->records[n % TELEMETRY_RECORDS] = (struct op_record){
-        .start_ns = n, .end_ns = n, .wait_ns = n, .minibatch = (int32_t)n, .update_ns = n, .rows = (uint32_t)n};
-    atomic_store_explicit(&telemetry->head, n + 1, memory_order_release);
+    record_write(&segment_stage(&segment, 1)->telemetry, &record);
 }
 
 static void check_record(const struct op_record *record, uint64_t n)
 {
-    ck_assert_uint_eq(record->start_ns, n);
-    if (record->end_ns != n || record->wait_ns != n || record->minibatch != (int32_t)n || record->update_ns != n ||
-        record->rows != (uint32_t)n)
+    const struct op_record expected = record_number(n);
+
+    if (memcmp(record, &expected, sizeof(expected)) != 0)
         ck_abort_msg("record %llu is of two pieces", (unsigned long long)n);
 }
 
@@ -75,6 +97,49 @@ static void wait_to_be_overtaken(void)
     while (now < RECORDS && now < drain.next[0] + TELEMETRY_RECORDS);
 }
 
+/* Numbers that record 1 cannot have, each alone. */
+#define FIELD(name) offsetof(struct op_record, name), sizeof(((struct op_record *)NULL)->name)
+static const struct {
+    size_t offset, size;
+    uint64_t value; /* the low bytes of it */
+} impossible[] = {
+    {FIELD(kind), OP_KINDS},
+    {FIELD(phase), PHASES},
+    {FIELD(phase), PHASE_EVALUATE}, /* has no backward */
+    {FIELD(wait_cause), WAIT_CAUSES},
+    {FIELD(updated), 2},
+    {FIELD(epoch), 2},
+    {FIELD(minibatch), RECORDS + 1},
+    {FIELD(first), 0},
+    {FIELD(count), 2},
+    {FIELD(rows), 1001},
+    {FIELD(start_ns), 0}, /* before the end of record 0 */
+    {FIELD(end_ns), 0},
+    {FIELD(end_ns), UINT64_MAX},
+    {FIELD(wait_ns), UINT64_MAX},
+    {FIELD(update_ns), 1001},
+    {FIELD(held_ns), 1001},
+    {FIELD(version_read), (uint64_t)-2},
+    {FIELD(version_sent), RECORDS + 1},
+    {FIELD(loss), 0x7fc00000}, /* not a number */
+};
+
+START_TEST(an_op_that_cannot_have_happened_is_not_shown)
+{
+    struct op_record record = record_number(1);
+
+    write_record(0);
+    memcpy((char *)&record + impossible[_i].offset, &impossible[_i].value, impossible[_i].size);
+    record_write(&segment_stage(&segment, 1)->telemetry, &record);
+    write_record(2);
+    ck_assert(drain_take(&drain, 1, &record));
+    check_record(&record, 0);
+    ck_assert(drain_take(&drain, 1, &record));
+    check_record(&record, 2);
+    ck_assert_uint_eq(drain.lost, 1);
+}
+END_TEST
+
 /* In a process of its own, as a stage is. */
 START_TEST(a_fast_writer_is_never_read_in_halves)
 {
@@ -91,9 +156,9 @@ START_TEST(a_fast_writer_is_never_read_in_halves)
     while (next < RECORDS) {
         if (!drain_take(&drain, 1, &record))
             continue;
-        ck_assert_uint_ge(record.start_ns, next);
-        check_record(&record, record.start_ns);
-        next = record.start_ns + 1;
+        ck_assert_uint_ge(record.wait_ns, next);
+        check_record(&record, record.wait_ns);
+        next = record.wait_ns + 1;
         if (++taken % TAKEN_TOGETHER == 0)
             wait_to_be_overtaken();
     }
@@ -110,6 +175,8 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_loop_test(tcase, a_slow_reader_loses_the_oldest, TELEMETRY_RECORDS - 2, TELEMETRY_RECORDS + 3);
+    tcase_add_loop_test(tcase, an_op_that_cannot_have_happened_is_not_shown, 0,
+                        (int)(sizeof(impossible) / sizeof(impossible[0])));
     tcase_add_test(tcase, a_fast_writer_is_never_read_in_halves);
     suite_add_tcase(suite, tcase);
 

@@ -14,7 +14,6 @@
  *
  * A state that was seen before, by its fingerprint of 128 bits, is not followed again. */
 #include <check.h>
-#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,8 +95,8 @@ void hold(enum place place)
     swapcontext(&actor->context, &explorer.context);
 }
 
-/* In place of libc's: semaphores that never run out of time. */
-int sem_post(sem_t *doorbell)
+/* In place of the board's: doorbells at which nobody runs out of time. */
+void doorbell_ring(struct doorbell *doorbell)
 {
     for (int s = 1; s <= explorer.stages; s++)
         if (doorbell == &segment_stage(&explorer.segment, s)->doorbell)
@@ -106,36 +105,30 @@ int sem_post(sem_t *doorbell)
         actors[running - 1].rung++;
         hold(RINGING);
     }
-    return 0;
 }
 
-int sem_clockwait(sem_t *doorbell, clockid_t clock, const struct timespec *until)
+void doorbell_wait(struct doorbell *doorbell, uint32_t *heard, uint64_t until_ns)
 {
     (void)doorbell;
-    (void)clock;
-    (void)until;
+    (void)heard;
+    (void)until_ns;
     actors[running - 1].rung = 0;
     hold(WAITING);
-    actors[running - 1].doorbell--;
-    return 0;
+    actors[running - 1].doorbell = 0;
 }
 
 /* Others go on before a doorbell is silenced: what they ring now must not be lost. */
-int sem_trywait(sem_t *doorbell)
+void doorbell_silence(struct doorbell *doorbell, uint32_t *heard)
 {
     struct actor *actor = &actors[running - 1];
 
     (void)doorbell;
+    (void)heard;
     if (actor->doorbell > 0)
         hold(SILENCING);
-    if (actor->doorbell > 0) {
-        actor->doorbell--;
-        return 0;
-    }
+    actor->doorbell = 0;
     actor->silent = true;
     actor->late = 0;
-    errno = EAGAIN;
-    return -1;
 }
 
 /* What a stage allocates while it runs lies in its heap. Last come, first gone. */
@@ -239,7 +232,7 @@ struct next __wrap_schedule_next(const struct schedule *schedule, int stage, con
 
 static bool stopped_in(const struct stage *stage, enum phase kind, int epoch)
 {
-    return stage->header->stopped_at >> 32 == stop_point(epoch, kind, 0) >> 32;
+    return stage->board->stopped_at >> 32 == stop_point(epoch, kind, 0) >> 32;
 }
 
 /* A stage's epochs, as stage_run has them. */
@@ -270,6 +263,7 @@ static void create_stage(int s)
     *stage = (struct stage){
         .segment = segment,
         .header = segment->header,
+        .board = segment->board,
         .block = segment_stage(segment, s),
         .plan = &segment->header->plan,
         .index = s,
@@ -336,11 +330,11 @@ static struct fingerprint fingerprint(void)
 {
     struct fingerprint print = {14695981039346656037u, 1};
 
-    add_number(&print, (uint64_t)explorer.segment.header->stop);
-    add_number(&print, explorer.segment.header->stopped_at);
-    add_number(&print, (uint64_t)explorer.segment.header->save);
-    add_number(&print, explorer.segment.header->save_at);
-    add_number(&print, explorer.segment.header->saved_at);
+    add_number(&print, (uint64_t)explorer.segment.board->stop);
+    add_number(&print, explorer.segment.board->stopped_at);
+    add_number(&print, (uint64_t)explorer.segment.board->save);
+    add_number(&print, explorer.segment.board->save_at);
+    add_number(&print, explorer.segment.board->saved_at);
     for (int s = 1; s <= explorer.stages; s++) {
         const struct actor *actor = &actors[s - 1];
         const struct phase_run *phase = &actor->stage.phase;
@@ -360,7 +354,7 @@ static struct fingerprint fingerprint(void)
                                actor->stage.block->applied,
                                phase->save_after,
                                phase->statistics_kept,
-                               actor->stage.block->passing.at == explorer.segment.header->save_at,
+                               actor->stage.block->passing.at == explorer.segment.board->save_at,
                                (int)actor->state};
 
         add(&print, numbers, sizeof(numbers));
@@ -418,11 +412,11 @@ static void save(int depth)
         explorer.moments[depth] = malloc(sizeof(*moment) + size);
     moment = explorer.moments[depth];
     memcpy(moment->actors, actors, (size_t)explorer.stages * sizeof(actors[0]));
-    moment->stop = explorer.segment.header->stop;
-    moment->stopped_at = explorer.segment.header->stopped_at;
-    moment->save = explorer.segment.header->save;
-    moment->save_at = explorer.segment.header->save_at;
-    moment->saved_at = explorer.segment.header->saved_at;
+    moment->stop = explorer.segment.board->stop;
+    moment->stopped_at = explorer.segment.board->stopped_at;
+    moment->save = explorer.segment.board->save;
+    moment->save_at = explorer.segment.board->save_at;
+    moment->saved_at = explorer.segment.board->saved_at;
     for (int s = 1; s <= explorer.stages; s++) {
         moment->applied[s - 1] = segment_stage(&explorer.segment, s)->applied;
         moment->passed[s - 1] = segment_stage(&explorer.segment, s)->passing.at;
@@ -437,11 +431,11 @@ static void restore(int depth)
     unsigned char *bytes = links(&size);
 
     memcpy(actors, moment->actors, (size_t)explorer.stages * sizeof(actors[0]));
-    explorer.segment.header->stop = moment->stop;
-    explorer.segment.header->stopped_at = moment->stopped_at;
-    explorer.segment.header->save = moment->save;
-    explorer.segment.header->save_at = moment->save_at;
-    explorer.segment.header->saved_at = moment->saved_at;
+    explorer.segment.board->stop = moment->stop;
+    explorer.segment.board->stopped_at = moment->stopped_at;
+    explorer.segment.board->save = moment->save;
+    explorer.segment.board->save_at = moment->save_at;
+    explorer.segment.board->saved_at = moment->saved_at;
     for (int s = 1; s <= explorer.stages; s++) {
         segment_stage(&explorer.segment, s)->applied = moment->applied[s - 1];
         segment_stage(&explorer.segment, s)->passing.at = moment->passed[s - 1];
@@ -468,9 +462,9 @@ static void check_links(void)
 static void check_end(void)
 {
     const struct stage *first = &actors[0].stage;
-    const struct segment_header *header = explorer.segment.header;
+    const struct board *board = explorer.segment.board;
 
-    require(header->save_at == header->saved_at || header->stop, "a checkpoint was begun and is not complete");
+    require(board->save_at == board->saved_at || board->stop, "a checkpoint was begun and is not complete");
     for (int s = 1; s <= explorer.stages; s++) {
         const struct stage *stage = &actors[s - 1].stage;
 
@@ -491,13 +485,13 @@ static void check_end(void)
 /* The coordinator judges a checkpoint when all have written it, or the epoch's own will do. */
 static void judge_checkpoint(void)
 {
-    struct segment_header *header = explorer.segment.header;
+    struct board *board = explorer.segment.board;
     bool written = true;
 
     for (int s = 1; s <= explorer.stages; s++)
-        written = written && segment_stage(&explorer.segment, s)->passing.at == header->save_at;
-    if (written || (int)(uint32_t)header->save_at == explored.minibatches_per_epoch)
-        header->saved_at = header->save_at;
+        written = written && segment_stage(&explorer.segment, s)->passing.at == board->save_at;
+    if (written || (int)(uint32_t)board->save_at == explored.minibatches_per_epoch)
+        board->saved_at = board->save_at;
 }
 
 static void explore(void);
@@ -527,7 +521,7 @@ static void request_checkpoint(void)
 static void request_stop(void)
 {
     explorer.path[explorer.depth++].stage = 0;
-    explorer.segment.header->stop = 1;
+    explorer.segment.board->stop = 1;
     segment_ring_all(&explorer.segment);
 }
 
@@ -556,12 +550,12 @@ static void explore(void)
     require(moved || done, "all sleep");
     if (done)
         check_end();
-    if (explorer.stops && !done && !explorer.segment.header->stop) {
+    if (explorer.stops && !done && !explorer.segment.board->stop) {
         request_stop();
         explore();
         restore(depth);
     }
-    if (explorer.saves && !done && !explorer.segment.header->save && !explorer.segment.header->save_at) {
+    if (explorer.saves && !done && !explorer.segment.board->save && !explorer.segment.board->save_at) {
         request_checkpoint();
         explore();
         restore(depth);

@@ -315,7 +315,7 @@ static void poison(struct pipeline *pipeline, const char *const *overrides, int 
     pipeline_create(pipeline, overrides);
     ((float *)(uintptr_t)stage_weights(pipeline->stages[stage - 1]))[0] = INFINITY;
     pipeline_start(pipeline);
-    WAIT_FOR(atomic_load(&pipeline->segment.header->diverged));
+    WAIT_FOR(atomic_load(&pipeline->segment.board->diverged));
     segment_abort(&pipeline->segment);
     pipeline_wait(pipeline, -1);
     ck_assert_ptr_nonnull(strstr(pipeline->threads[2].error.text, "mini-batch 1 of epoch 1: the loss is "));

@@ -261,7 +261,7 @@ START_TEST(a_test_that_fails_is_located_and_passed_over)
     const float *floats = faults[_i].state ? stage_state(stage) : stage_weights(stage);
     ((float *)(uintptr_t)floats)[0] = faults[_i].value;
     pipeline_start(&pipeline);
-    while (!atomic_load(&pipeline.segment.header->diverged))
+    while (!atomic_load(&pipeline.segment.board->diverged))
         sched_yield();
     segment_abort(&pipeline.segment);
     for (int s = 0; s < 3; s++)

@@ -111,6 +111,19 @@ START_TEST(a_run_is_found_by_its_name_and_its_folder)
 }
 END_TEST
 
+START_TEST(a_run_whose_memory_is_cut_short_is_an_error_line)
+{
+    pid_t run = watch(LONG_RUN);
+    int fd = shm_open(moment.snapshot->name, O_RDWR, 0);
+
+    ck_assert_int_eq(ftruncate(fd, 4096), 0);
+    close(fd);
+    look_until_ended();
+    check_message("the run's shared memory was cut short");
+    ck_assert_int_eq(program_finish(run), 1);
+}
+END_TEST
+
 START_TEST(a_run_that_finishes_stays_to_be_seen)
 {
     pid_t run = watch("@ --quiet --epochs 20 --set run.name=watched");
@@ -426,6 +439,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, mistakes_are_said_in_one_line);
     tcase_add_test(tcase, a_run_is_found_by_its_name_and_its_folder);
+    tcase_add_test(tcase, a_run_whose_memory_is_cut_short_is_an_error_line);
     tcase_add_test(tcase, a_run_that_finishes_stays_to_be_seen);
     tcase_add_test(tcase, a_killed_stage_is_named);
     tcase_add_test(tcase, a_killed_coordinator_is_missed);

@@ -46,12 +46,12 @@ static void record(uint64_t bound, enum run_state state)
     ck_assert_ptr_nonnull(recorder);
     recorder_look(recorder);
     pipeline_start(&pipeline);
-    while (atomic_load(&pipeline.segment.header->epochs_done) < 3)
+    while (segment_epochs_done(&pipeline.segment) < 3)
         drain_all(&drain, recorder);
     pipeline_wait(&pipeline, 0);
     drain_all(&drain, recorder);
     ck_assert_uint_eq(drain.lost, 0);
-    atomic_store(&pipeline.segment.header->run_state, state);
+    atomic_store(&pipeline.segment.board->run_state, state);
     ck_assert_int_eq(recorder_end(recorder), 0);
     ck_assert_int_eq(fclose(file), 0);
 }

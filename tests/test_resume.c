@@ -52,7 +52,7 @@ static bool has_applied(const struct segment *segment, int updates)
 /* A checkpoint in the middle of an epoch is complete. */
 static bool has_passed(const struct segment *segment, int number)
 {
-    return atomic_load(&segment->header->saved_at) >= stop_point(1, PHASE_TRAIN, number);
+    return atomic_load(&segment->board->saved_at) >= stop_point(1, PHASE_TRAIN, number);
 }
 
 /* Waits until the run has come so far; returns stage 2's process. */

@@ -93,7 +93,7 @@ static void assert_equal_runs(struct settings *one, struct settings *other)
         ck_assert_msg(!(follow_loss(&a, i) < follow_loss(&b, i)) && !(follow_loss(&a, i) > follow_loss(&b, i)),
                       "mini-batch %d: loss %.9g and %.9g", i, follow_loss(&a, i), follow_loss(&b, i));
     ck_assert(
-        !memcmp(&a.segment.header->epochs[0].train_loss, &b.segment.header->epochs[0].train_loss, 4 * sizeof(double)));
+        !memcmp(&a.segment.board->epochs[0].train_loss, &b.segment.board->epochs[0].train_loss, 4 * sizeof(double)));
     free(first);
     free(second);
     pipeline_destroy(&a);
@@ -169,14 +169,14 @@ START_TEST(stops_on_request)
     pipeline_start(&pipeline);
     while (atomic_load(&segment_stage(&pipeline.segment, stage)->counters.ops) < (uint64_t)_i)
         ;
-    atomic_store(&pipeline.segment.header->stop, 1);
+    atomic_store(&pipeline.segment.board->stop, 1);
     pipeline_wait(&pipeline, 0);
     applied = segment_stage(&pipeline.segment, 1)->applied;
     ck_assert_int_lt(applied, 900 * pipeline.plan.minibatches_per_epoch);
     for (int s = 2; s <= 3; s++)
         ck_assert_int_eq(segment_stage(&pipeline.segment, s)->applied, applied);
     /* An epoch whose test set was finished is not lost. */
-    ck_assert_int_ge(pipeline.segment.header->epochs_done, (applied - 1) / pipeline.plan.minibatches_per_epoch);
+    ck_assert_int_ge(pipeline.segment.board->epochs_done, (applied - 1) / pipeline.plan.minibatches_per_epoch);
     pipeline_destroy(&pipeline);
 }
 END_TEST

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@
 #include <unistd.h>
 
 #include "base/random.h"
+#include "board/guard.h"
+#include "telemetry/snapshot.h"
 #include "tests/support/planned.h"
 #include "transport/ring.h"
 
@@ -154,6 +157,9 @@ START_TEST(a_run_is_private_to_its_user_and_leaves_no_name)
     ck_assert_int_eq(status.st_mode & 0777, 0600);
     ck_assert_int_ge(status.st_blocks * 512, (off_t)segment.size);
     strcpy(name, segment.name);
+    ck_assert_int_eq(segment_open(&opened, name, rings_bytes, &error), -1);
+    ck_assert_ptr_nonnull(strstr(error.text, "not a tp run"));
+    segment_publish(&segment);
     ck_assert_msg(!segment_open(&opened, name, rings_bytes, &error), "%s", error.text);
     ck_assert_int_eq(opened.header->stage_count, 3);
     ck_assert_str_eq(opened.header->run_folder, "/nowhere");
@@ -195,12 +201,129 @@ START_TEST(the_next_start_sweeps_up_after_the_dead)
 }
 END_TEST
 
+/* Ways in which something under a run's name is not this user's run alone. */
+static void replace_by_fifo(const char *path)
+{
+    unlink(path);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+}
+
+static void replace_by_folder(const char *path)
+{
+    unlink(path);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+}
+
+static void replace_by_symlink(const char *path)
+{
+    char other[PATH_MAX];
+
+    snprintf(other, sizeof(other), "%s-other", path);
+    ck_assert_int_eq(rename(path, other), 0);
+    ck_assert_int_eq(symlink(other, path), 0);
+}
+
+static void give_a_second_name(const char *path)
+{
+    char other[PATH_MAX];
+
+    snprintf(other, sizeof(other), "%s-other", path);
+    ck_assert_int_eq(link(path, other), 0);
+}
+
+static void let_others_read(const char *path)
+{
+    ck_assert_int_eq(chmod(path, 0644), 0);
+}
+
+static void give_away(const char *path)
+{
+    enum { NOBODY = 65534 };
+
+    /* Who cannot do that cannot test it: somebody else's file is then as good as unreadable. */
+    if (chown(path, NOBODY, NOBODY))
+        ck_assert_int_eq(chmod(path, 0), 0);
+}
+
+static void (*const plants[])(const char *path) = {replace_by_fifo,    replace_by_folder, replace_by_symlink,
+                                                   give_a_second_name, let_others_read,   give_away};
+enum { PLANTS = sizeof(plants) / sizeof(plants[0]) };
+
+START_TEST(what_is_planted_under_a_runs_name_is_not_opened)
+{
+    struct plan plan = real_plan();
+    char path[128], other[160];
+    struct segment segment, opened;
+    struct error error;
+
+    ck_assert_msg(!segment_create(&segment, &plan, rings_bytes, "", &error), "%s", error.text);
+    segment_publish(&segment);
+    ck_assert_msg(!segment_open(&opened, segment.name, rings_bytes, &error), "%s", error.text);
+    segment_close(&opened);
+    snprintf(path, sizeof(path), "/dev/shm%s", segment.name);
+    plants[_i](path);
+    ck_assert_int_eq(segment_open(&opened, segment.name, rings_bytes, &error), -1);
+    ck_assert_msg(strstr(error.text, segment.name) && !strchr(error.text, '\n'), "%s", error.text);
+    snprintf(other, sizeof(other), "%s-other", path);
+    remove(path);
+    remove(other);
+    segment_close(&segment);
+}
+END_TEST
+
+/* Whoever could write there may change everything after the check: nothing that was checked changes with it. */
+START_TEST(what_is_written_later_does_not_change_what_was_checked)
+{
+    static struct snapshot snapshot;
+    struct plan plan = real_plan();
+    struct segment segment, opened;
+    struct error error;
+
+    ck_assert_msg(!segment_create(&segment, &plan, rings_bytes, "/nowhere", &error), "%s", error.text);
+    segment_publish(&segment);
+    ck_assert_msg(!segment_open(&opened, segment.name, rings_bytes, &error), "%s", error.text);
+    memset(segment.board, 0xff, segment.size);
+    snapshot_take(&snapshot, &opened);
+    ck_assert_int_eq(snapshot.stage_count, 3);
+    ck_assert_int_eq(snapshot.plan->stage_count, 3);
+    ck_assert_str_eq(snapshot.run_folder, "/nowhere");
+    ck_assert_int_eq(snapshot.epochs_done, 0);
+    ck_assert_uint_eq(snapshot.down[0].slots, (uint64_t)plan.stages[0].activation_slots);
+    segment_unlink(segment.name);
+    segment_close(&opened);
+    segment_close(&segment);
+}
+END_TEST
+
+START_TEST(a_segment_that_shrinks_reads_as_zeros_and_says_so)
+{
+    struct plan plan = real_plan();
+    struct segment segment, opened;
+    struct error error;
+
+    guard_install();
+    ck_assert_msg(!segment_create(&segment, &plan, rings_bytes, "", &error), "%s", error.text);
+    segment_publish(&segment);
+    ck_assert_msg(!segment_open(&opened, segment.name, rings_bytes, &error), "%s", error.text);
+    atomic_store(&segment_stage(&segment, 2)->pid, 7);
+    ck_assert(segment_is_whole(&opened));
+    ck_assert_int_eq(ftruncate(segment.fd, 4096), 0);
+    ck_assert_int_eq(atomic_load(&segment_stage(&opened, 2)->pid), 0);
+    ck_assert(!segment_is_whole(&opened));
+    ck_assert_int_eq(opened.header->stage_count, 3);
+    segment_unlink(segment.name);
+    segment_close(&opened);
+    segment_close(&segment);
+}
+END_TEST
+
 static void attach_fails(const void *bytes, size_t size, const char *expected)
 {
     int fd = memfd_create("damaged", 0);
     struct segment segment;
     struct error error;
 
+    ck_assert_int_eq(fchmod(fd, 0600), 0);
     ck_assert_int_eq(write(fd, bytes, size), (ssize_t)size);
     ck_assert_int_eq(segment_attach(&segment, fd, rings_bytes, &error), -1);
     ck_assert_msg(strstr(error.text, expected) != NULL, "'%s' instead of '%s'", error.text, expected);
@@ -211,7 +334,7 @@ static void attach_damaged(const struct segment *segment, int *number, int wrong
     int right = *number;
 
     *number = wrong;
-    attach_fails(segment->header, segment->size, expected);
+    attach_fails(segment->board, segment->size, expected);
     *number = right;
 }
 
@@ -223,9 +346,11 @@ START_TEST(damaged_segments_are_refused)
     struct error error;
 
     ck_assert_msg(!segment_create_private(&segment, &plan, rings_bytes, &error), "%s", error.text);
-    header = segment.header;
-    attach_fails(header, 100, "not a tp run");
-    attach_fails(header, segment.size - 4096, "sizes do not add up");
+    attach_fails(segment.board, segment.size, "not a tp run");
+    segment_publish(&segment);
+    header = &segment.board->header;
+    attach_fails(segment.board, 100, "not a tp run");
+    attach_fails(segment.board, segment.size - 4096, "sizes do not add up");
     attach_damaged(&segment, &header->plan.stages[1].activation_slots, 1 << 20, "stages that no network has");
     attach_damaged(&segment, &header->plan.stages[2].slice.first_layer, 0, "stages that no network has");
     attach_damaged(&segment, &header->plan.gradient_slots, 3, "a schedule that no config leads to");
@@ -234,15 +359,15 @@ START_TEST(damaged_segments_are_refused)
     attach_damaged(&segment, &header->plan.config.data.last_batch, -1, "a value for data.last_batch");
     attach_damaged(&segment, &header->stage_count, 2, "contradicts its plan");
     memset(header->run_folder, 'a', sizeof(header->run_folder));
-    attach_fails(header, segment.size, "contradicts its plan");
+    attach_fails(segment.board, segment.size, "contradicts its plan");
     header->run_folder[0] = '\0';
     memset(header->plan.config.pipeline.system, 'a', CONFIG_NAME_MAX);
-    attach_fails(header, segment.size, "a value for pipeline.system");
+    attach_fails(segment.board, segment.size, "a value for pipeline.system");
     strcpy(header->plan.config.pipeline.system, "timeprest");
     header->version++;
-    attach_fails(header, segment.size, "another version");
-    header->magic++;
-    attach_fails(header, segment.size, "not a tp run");
+    attach_fails(segment.board, segment.size, "another version");
+    segment.board->magic++;
+    attach_fails(segment.board, segment.size, "not a tp run");
     segment_close(&segment);
 }
 END_TEST
@@ -260,6 +385,9 @@ int main(void)
     tcase_add_test(tcase, a_run_is_private_to_its_user_and_leaves_no_name);
     tcase_add_test(tcase, the_next_start_sweeps_up_after_the_dead);
     tcase_add_test(tcase, damaged_segments_are_refused);
+    tcase_add_loop_test(tcase, what_is_planted_under_a_runs_name_is_not_opened, 0, PLANTS);
+    tcase_add_test(tcase, what_is_written_later_does_not_change_what_was_checked);
+    tcase_add_test(tcase, a_segment_that_shrinks_reads_as_zeros_and_says_so);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -41,3 +41,33 @@ void fuzz_plan(struct plan *plan)
         abort();
     network_destroy(network);
 }
+
+struct op_record fuzz_op(const struct plan *plan, uint64_t start_ns, int k)
+{
+    struct op_record op = {.start_ns = start_ns + 1000u * (uint64_t)k,
+                           .epoch = 1,
+                           .minibatch = k / 3 % plan->minibatches_per_epoch + 1,
+                           .first = 1,
+                           .count = 1};
+
+    op.end_ns = op.start_ns + 900;
+    op.kind = k % 3 == 2 ? OP_BACKWARD : OP_FORWARD;
+    op.count = op.kind == OP_BACKWARD ? 2 : 1;
+    return op;
+}
+
+void fuzz_draw(const struct moment *moment)
+{
+    struct canvas canvas;
+
+    if (canvas_create(&canvas, 24, 80, false))
+        abort();
+    for (int view = 0; view < VIEWS; view++) {
+        struct view_state state = {.view = (enum view)view};
+
+        view_draw(&canvas, &state, moment);
+        view_key(&state, moment, PRESS_ENTER);
+        view_draw(&canvas, &state, moment);
+    }
+    canvas_destroy(&canvas);
+}

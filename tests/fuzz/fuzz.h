@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "monitor/view.h"
 #include "plan/plan.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -21,5 +22,11 @@ void fuzz_touch(const void *bytes, size_t size);
 
 /* The plan of a small run in three stages, two of them on a GPU. */
 void fuzz_plan(struct plan *plan);
+
+/* The k-th op of each of its stages, as if they ran one after the other. */
+struct op_record fuzz_op(const struct plan *plan, uint64_t start_ns, int k);
+
+/* Draws every view of a moment, as tpmon does. */
+void fuzz_draw(const struct moment *moment);
 
 #endif

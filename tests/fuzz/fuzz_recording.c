@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/numbers.h"
-#include "monitor/view.h"
 #include "telemetry/recorder.h"
 #include "telemetry/recording.h"
 #include "telemetry/recording_format.h"
@@ -33,21 +32,14 @@ static void create(void)
         !(recorder = recorder_begin(file, &segment, UINT64_C(1) << 20)))
         abort();
     for (int k = 0; k < OPS; k++) {
-        struct op_record op = {.start_ns = segment.header->start_ns + 1000u * (uint64_t)k,
-                               .epoch = 1,
-                               .minibatch = k / 3 % plan.minibatches_per_epoch + 1,
-                               .first = 1,
-                               .count = 1};
+        const struct op_record op = fuzz_op(&plan, segment.header->start_ns, k);
 
-        op.end_ns = op.start_ns + 900;
-        op.kind = k % 3 == 2 ? OP_BACKWARD : OP_FORWARD;
-        op.count = op.kind == OP_BACKWARD ? 2 : 1;
         for (int s = 1; s <= plan.stage_count; s++)
             recorder_op(recorder, s, &op);
         recorder_look(recorder);
     }
-    atomic_store(&segment.header->epochs_done, 1);
-    atomic_store(&segment.header->run_state, RUN_FINISHED);
+    atomic_store(&segment.board->epochs_done, 1);
+    atomic_store(&segment.board->run_state, RUN_FINISHED);
     if (recorder_end(recorder) || fclose(file))
         abort();
     segment_close(&segment);
@@ -82,22 +74,6 @@ static void mend_checksums(char *bytes, size_t size)
     }
 }
 
-static void draw(const struct moment *moment)
-{
-    struct canvas canvas;
-
-    if (canvas_create(&canvas, 24, 80, false))
-        abort();
-    for (int view = 0; view < VIEWS; view++) {
-        struct view_state state = {.view = (enum view)view};
-
-        view_draw(&canvas, &state, moment);
-        view_key(&state, moment, PRESS_ENTER);
-        view_draw(&canvas, &state, moment);
-    }
-    canvas_destroy(&canvas);
-}
-
 static void play(const struct recording *recording)
 {
     const struct recording_facts facts = recording_facts(recording);
@@ -117,7 +93,7 @@ static void play(const struct recording *recording)
                                       .message = ""};
 
         recording_seek(recording, time, &snapshot, &history, &curve);
-        draw(&moment);
+        fuzz_draw(&moment);
         recording_step(recording, time, k % 2);
     }
 }

@@ -4,16 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/numbers.h"
+#include "board/records.h"
 #include "device/device.h"
-#include "telemetry/drain.h"
+#include "telemetry/history.h"
 #include "telemetry/snapshot.h"
 #include "tests/fuzz/fuzz.h"
 #include "transport/ring.h"
 
-enum { PATCH_HEADER = 4, PATCHES_MAX = 64 };
+enum { PATCH_HEADER = 4, PATCHES_MAX = 64, OPS = 8 };
 
 static struct segment sound; /* in memory of its own */
 static int descriptor;       /* a copy, to be damaged */
@@ -29,19 +31,28 @@ static void create(void)
 
     fuzz_plan(&plan);
     descriptor = memfd_create("segment", MFD_CLOEXEC);
-    if (segment_create_private(&sound, &plan, rings_bytes, &error) || descriptor < 0 ||
-        write(descriptor, sound.header, sound.size) != (ssize_t)sound.size)
+    if (segment_create_private(&sound, &plan, rings_bytes, &error) || descriptor < 0 || fchmod(descriptor, 0600))
+        abort();
+    for (int k = 0; k < OPS; k++)
+        for (int s = 1; s <= plan.stage_count; s++) {
+            const struct op_record op = fuzz_op(&plan, sound.header->start_ns, k);
+
+            record_write(&segment_stage(&sound, s)->telemetry, &op);
+        }
+    atomic_store(&sound.board->run_state, RUN_TRAINING);
+    segment_publish(&sound);
+    if (write(descriptor, sound.board, sound.size) != (ssize_t)sound.size)
         abort();
 }
 
 static struct part part(uint8_t index)
 {
-    const size_t plan = offsetof(struct segment_header, plan), stage = sound.header->stages_offset;
+    const size_t plan = offsetof(struct board, header.plan);
     const struct part parts[] = {
-        {0, offsetof(struct segment_header, epochs)},
+        {0, sizeof(struct board)},
         {plan, sizeof(struct plan)},
-        {sound.header->channels_offset, rings_bytes(&sound.header->plan)},
-        {stage, offsetof(struct stage_block, telemetry.records) + sizeof(struct op_record)},
+        {sound.channels_offset, rings_bytes(&sound.header->plan)},
+        {sound.stages_offset, offsetof(struct stage_block, telemetry.records) + OPS * sizeof(struct op_record)},
     };
 
     return parts[index % (sizeof(parts) / sizeof(parts[0]))];
@@ -53,7 +64,7 @@ static size_t patch(const uint8_t *data, size_t size, bool undo)
     const struct part where = part(data[0]);
     const size_t offset = where.offset + (size_t)(data[1] | data[2] << 8) % where.size;
     const size_t length = (size_t)min_int(data[3], (int)(size - PATCH_HEADER));
-    const void *bytes = undo ? (const uint8_t *)sound.header + offset : data + PATCH_HEADER;
+    const void *bytes = undo ? (const uint8_t *)sound.board + offset : data + PATCH_HEADER;
 
     if (pwrite(descriptor, bytes, length, (off_t)offset) != (ssize_t)length)
         abort();
@@ -100,24 +111,41 @@ static void read_plan(const struct plan *plan)
     fuzz_touch(plan->backend, strlen(plan->backend));
 }
 
+/* As tpmon shows a run that goes on. */
+static void watch(const struct segment *segment)
+{
+    static struct snapshot snapshot;
+    struct history_log *log;
+    struct history history;
+    struct curve curve;
+    struct error error;
+
+    if (history_create(&log, segment, &error))
+        abort();
+    history_take(log);
+    snapshot_take(&snapshot, segment);
+    history = history_of(log);
+    curve = history_curve(log);
+    fuzz_draw(&(struct moment){.kind = MOMENT_LIVE,
+                               .snapshot = &snapshot,
+                               .history = &history,
+                               .curve = &curve,
+                               .source = "input",
+                               .message = ""});
+    history_destroy(log);
+}
+
 static void read_segment(const struct segment *segment)
 {
     static struct snapshot snapshot;
-    struct drain drain = {.segment = segment};
-    struct op_record record;
-    char text[OP_TEXT_SIZE];
 
+    watch(segment);
     snapshot_take(&snapshot, segment);
     fuzz_touch(snapshot.epochs, (size_t)snapshot.epochs_done * sizeof(snapshot.epochs[0]));
-    for (int s = 1; s <= snapshot.stage_count; s++)
-        op_format(&snapshot.stages[s - 1].activity.op, &segment->header->plan.schedule, text);
     read_plan(&segment->header->plan);
     fuzz_touch(segment->header->run_folder, strlen(segment->header->run_folder));
-    for (int s = 1; s <= segment->header->stage_count; s++) {
+    for (int s = 1; s <= segment->header->stage_count; s++)
         fuzz_touch(segment_stage(segment, s), offsetof(struct stage_block, telemetry.records));
-        for (int k = 0; k < 4 && drain_take(&drain, s, &record); k++)
-            fuzz_touch(&record, sizeof(record));
-    }
     for (int link = 1; link < segment->header->stage_count; link++) {
         read_ring(segment, link, RING_DOWN);
         read_ring(segment, link, RING_UP);

@@ -48,12 +48,10 @@ static void at(struct worker *worker, enum exchange_point point)
 
 static int moment(void *context, struct error *error)
 {
-    const struct exchange_stage *stage = context;
-    const uint64_t until_ns = clock_now_ns() + MOMENT_NS;
-    const struct timespec until = {(time_t)(until_ns / 1000000000), (long)(until_ns % 1000000000)};
+    struct exchange_stage *stage = context;
 
-    sem_clockwait(&segment_stage(stage->segment, stage->index)->doorbell, CLOCK_MONOTONIC, &until);
-    return atomic_load(&stage->segment->header->abort) ? error_set(error, "aborted") : 0;
+    doorbell_wait(&segment_stage(stage->segment, stage->index)->doorbell, &stage->heard, clock_now_ns() + MOMENT_NS);
+    return atomic_load(&stage->segment->board->abort) ? error_set(error, "aborted") : 0;
 }
 
 static int await(struct worker *worker, uint64_t mark, struct error *error)
@@ -355,7 +353,7 @@ static int run_stage(const struct exchange *exchange, const struct segment *segm
         close_device(&worker);
         return EXCHANGE_FINE;
     }
-    if (!worker.mismatch && atomic_load(&segments->header->abort))
+    if (!worker.mismatch && atomic_load(&segments->board->abort))
         return EXCHANGE_ABORTED;
     if (!exchange->at)
         fprintf(stderr, "stage %d: %s\n", index, error.text);

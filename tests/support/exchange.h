@@ -42,6 +42,7 @@ struct exchange {
 struct exchange_stage {
     const struct exchange *exchange;
     const struct segment *segment; /* of this start */
+    uint32_t heard;                /* of its doorbell */
     int index;                     /* 1.. */
     struct device *device;
     struct links links;

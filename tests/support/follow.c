@@ -169,7 +169,7 @@ static int train_oracle(struct oracle *oracle, const struct pipeline *pipeline, 
 static void check_evaluation(struct oracle *oracle, const struct pipeline *pipeline, const struct dataset *dataset,
                              int epoch)
 {
-    const struct epoch_result *result = &pipeline->segment.header->epochs[epoch - 1];
+    const struct epoch_result *result = &pipeline->segment.board->epochs[epoch - 1];
     int rows = dataset->test.count, top1;
     uint8_t labels[LABELS_MAX];
     float *images = images_of(dataset, &dataset->test, NULL, rows, labels);

@@ -106,7 +106,7 @@ float *pipeline_weights(const struct pipeline *pipeline)
 
 const struct op_record *pipeline_record(const struct pipeline *pipeline, int stage, uint64_t n)
 {
-    return &segment_stage(&pipeline->segment, stage)->telemetry.records[n];
+    return (const struct op_record *)(uintptr_t)segment_stage(&pipeline->segment, stage)->telemetry.records[n];
 }
 
 uint64_t pipeline_record_count(const struct pipeline *pipeline, int stage)

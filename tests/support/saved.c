@@ -40,7 +40,7 @@ void saved_run(const struct saved *saved, struct pipeline *pipeline, struct sett
                struct checkpoint_set *from, uint64_t stop)
 {
     pipeline_create_in(pipeline, settings_list(settings), &saved->folder, from);
-    atomic_store(&pipeline->segment.header->stopped_at, stop);
+    atomic_store(&pipeline->segment.board->stopped_at, stop);
     pipeline_start(pipeline);
     pipeline_wait(pipeline, 0);
     ck_assert_int_eq(pipeline->checkpoints.failed, 0);

@@ -1,0 +1,19 @@
+#include "base/text.h"
+
+#include <stdbool.h>
+
+static bool is_control(unsigned char byte, unsigned char next)
+{
+    return byte < 0x20 || byte == 0x7f || (byte == 0xc2 && next >= 0x80 && next < 0xa0);
+}
+
+void text_clean(char *text)
+{
+    for (; *text; text++)
+        if (is_control((unsigned char)text[0], (unsigned char)text[1])) {
+            /* Both bytes of a longer one: the second alone is a control character in old encodings. */
+            if ((unsigned char)*text == 0xc2)
+                *text++ = '?';
+            *text = '?';
+        }
+}
