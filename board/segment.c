@@ -189,3 +189,15 @@ void segment_abort(const struct segment *segment)
     atomic_store(&segment->header->abort, 1);
     segment_ring_all(segment);
 }
+
+bool segment_orphaned(const struct segment *segment)
+{
+    return segment->parent != 0 && getppid() != segment->parent;
+}
+
+int segment_check_run(const struct segment *segment, struct error *error)
+{
+    if (segment_orphaned(segment))
+        return error_set(error, "the run has lost its coordinator");
+    return atomic_load(&segment->header->abort) ? error_set(error, "the run was aborted") : 0;
+}

@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-/* Bytes that the group, and each that it is part of, may still take; UINT64_MAX if none of them is limited. Cached files
- * do not count as taken. */
+/* Bytes that the group, and each that it is part of, may still take; UINT64_MAX if none of them is limited. Cached
+ * files do not count as taken. */
 uint64_t memory_limit(void);
 
 /* The same of a tree that lies there instead of "/", and of a process that is "self" in it. */

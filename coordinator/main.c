@@ -5,7 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/json.h"
+#include "base/program.h"
 #include "base/version.h"
 #include "coordinator/compare.h"
 #include "coordinator/options.h"
@@ -26,13 +28,15 @@ static enum exit_status fail(enum exit_status status, const struct error *error)
 /* Opens what an option names before anything starts. */
 static int open_output(FILE **out, const char *option, const char *path)
 {
+    struct error error;
+
     *out = NULL;
     if (!path)
         return 0;
-    *out = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
+    *out = strcmp(path, "-") == 0 ? stdout : file_open_output(path, &error);
     if (*out)
         return 0;
-    fprintf(stderr, "tpcoord: %s: %s cannot be written: %s\n", option, path, strerror(errno));
+    fprintf(stderr, "tpcoord: %s: %s %s\n", option, path, error.text);
     return -1;
 }
 
@@ -318,6 +322,13 @@ static void print_version(void)
 
 static enum exit_status dispatch(const struct options *options)
 {
+    const bool asks = options->help || options->help_keys || options->version;
+
+    if (!asks && options->verb == VERB_RUN)
+        return do_run(options);
+    if (!asks && options->verb == VERB_COMPARE)
+        return do_compare(options);
+    signals_unblock();
     if (options->help)
         options_print_help(stdout);
     else if (options->help_keys)
@@ -330,10 +341,6 @@ static enum exit_status dispatch(const struct options *options)
         return do_devices(options);
     else if (options->verb == VERB_PLAN)
         return options->grid ? do_grid(options) : do_plan(options);
-    else if (options->verb == VERB_COMPARE)
-        return do_compare(options);
-    else
-        return do_run(options);
     return EXIT_DONE;
 }
 
@@ -350,6 +357,7 @@ int main(int argc, char **argv)
     struct options options;
     struct error error;
 
+    program_begin();
     /* Whoever started us may ignore it; the kernel would then reap children before we can ask how they ended. */
     signal(SIGCHLD, SIG_DFL);
     /* What only prints ends with its reader, without a word; what trains goes on (signals_take). */

@@ -5,8 +5,8 @@
 
 #include "plan/plan.h"
 
-/* Memory that can be had without anybody suffering, and swap, in bytes, within the limit of this process's group; 0 if the
- * kernel does not say. */
+/* Memory that can be had without anybody suffering, and swap, in bytes, within the limit of this process's group; 0 if
+ * the kernel does not say. */
 unsigned long long room_bytes(void);
 
 /* -1 and both figures if a plan does not fit: stages would be killed in the middle of training, by a kernel that names

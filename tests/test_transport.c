@@ -150,6 +150,8 @@ START_TEST(a_run_is_private_to_its_user_and_leaves_no_name)
     char name[64];
 
     ck_assert_msg(!segment_create(&segment, &plan, rings_bytes, "/nowhere", &error), "%s", error.text);
+    ck_assert_int_eq(segment_open(&opened, segment.name, rings_bytes, &error), -1);
+    ck_assert_msg(!segment_publish(&segment, &error), "%s", error.text);
     ck_assert_int_eq(fstat(segment.fd, &status), 0);
     ck_assert_int_eq(status.st_mode & 0777, 0600);
     ck_assert_int_ge(status.st_blocks * 512, (off_t)segment.size);
@@ -175,13 +177,15 @@ START_TEST(the_next_start_sweeps_up_after_the_dead)
     pid_t child = fork();
 
     if (child == 0)
-        _exit(segment_create(&next, &plan, rings_bytes, "", &error) ? 1 : 0);
+        _exit(segment_create(&next, &plan, rings_bytes, "", &error) || segment_publish(&next, &error) ? 1 : 0);
     ck_assert_int_eq(waitpid(child, NULL, 0), child);
-    ck_assert_msg(!segment_create(&alive, &plan, rings_bytes, "", &error), "%s", error.text);
+    ck_assert_msg(!segment_create(&alive, &plan, rings_bytes, "", &error) && !segment_publish(&alive, &error), "%s",
+                  error.text);
     strcpy(living, alive.name);
     snprintf(reused, sizeof(reused), "/tp-%u-%d-0", getuid(), (int)getppid());
     close(shm_open(reused, O_RDWR | O_CREAT, 0600));
-    ck_assert_msg(!segment_create(&next, &plan, rings_bytes, "", &error), "%s", error.text);
+    ck_assert_msg(!segment_create(&next, &plan, rings_bytes, "", &error) && !segment_publish(&next, &error), "%s",
+                  error.text);
     snprintf(dead, sizeof(dead), "/dev/shm/tp-%u-%d-*", getuid(), (int)child);
     ck_assert_int_eq(glob(dead, 0, NULL, &(glob_t){0}), GLOB_NOMATCH);
     snprintf(dead, sizeof(dead), "/dev/shm%s", reused);
