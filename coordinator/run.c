@@ -224,7 +224,7 @@ static void go(struct run *run)
     checkpoints_started(&run->checkpoints);
     run->outcome.start_ns = clock_now_ns();
     progress_begin(&run->progress, run->segment.header, run->request->quiet ? NULL : run->request->out,
-                   run->request->label);
+                   run->request->standard, run->request->label);
     atomic_store(&run->segment.header->run_state, RUN_TRAINING);
     atomic_store(&run->segment.header->go, 1);
     segment_ring_all(&run->segment);
@@ -399,7 +399,7 @@ static void write_results(struct run *run, json_t *json)
     const struct run_request *request = run->request;
     struct error error;
 
-    if (request->trace && trace_end(&run->trace)) {
+    if (request->trace && (trace_end(&run->trace) | outlet_finish(request->trace, request->signals))) {
         error_set(&error, "the trace could not be written to its end");
         lose(run, &error);
     }
@@ -458,7 +458,7 @@ static int attempt(struct run *run, struct checkpoint_set *from, struct error *e
     run->drain.segment = &run->segment;
     checkpoints_begin(&run->checkpoints, &run->segment, request->folder, from);
     if (request->trace && !run->trace.file)
-        trace_begin(&run->trace, request->trace, request->plan, run->segment.header->start_ns);
+        trace_begin(&run->trace, outlet_stream(request->trace), request->plan, run->segment.header->start_ns);
     run->segment.header->interactive = request->interactive;
     run->segment.header->data = request->data;
     if (run->outcome.restarts == 0 && keep_begin(&run->keep, request, &run->segment, error))
@@ -467,7 +467,7 @@ static int attempt(struct run *run, struct checkpoint_set *from, struct error *e
         start(run);
     supervise(run);
     judge_run(run);
-    if (keep_end(&run->keep, error))
+    if (keep_end(&run->keep, request, error))
         lose(run, error);
     return 0;
 }

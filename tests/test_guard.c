@@ -495,7 +495,7 @@ START_TEST(a_pause_is_no_time_of_the_run)
     struct pipeline pipeline;
 
     pipeline_create(&pipeline, (const char *const[]){"pipeline.stages=3", NULL});
-    progress_begin(&line, pipeline.segment.header, NULL, NULL);
+    progress_begin(&line, pipeline.segment.header, NULL, NULL, NULL);
     const uint64_t start = line.start_ns;
     progress_draw(&line, start + second);
     ck_assert_uint_eq(line.start_ns, start);
