@@ -2,12 +2,65 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
+
+/* O_NONBLOCK is for the opening alone. */
+static FILE *open_stream(const char *path, int flags, const char *mode)
+{
+    const int descriptor = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0666);
+    FILE *file = descriptor < 0 || fcntl(descriptor, F_SETFL, flags) ? NULL : fdopen(descriptor, mode);
+
+    if (!file && descriptor >= 0)
+        close(descriptor);
+    return file;
+}
+
+/* What it is instead of a regular file; NULL: it is one, or empty by nature. */
+static const char *misfit(const struct stat *status)
+{
+    const bool null_device = S_ISCHR(status->st_mode) && status->st_rdev == makedev(1, 3);
+
+    if (S_ISREG(status->st_mode) || null_device)
+        return NULL;
+    return S_ISDIR(status->st_mode) ? "a folder" : S_ISFIFO(status->st_mode) ? "a pipe" : "a device";
+}
+
+FILE *file_open(const char *path, struct error *error)
+{
+    FILE *file = open_stream(path, O_RDONLY, "r");
+    const char *what;
+    struct stat status;
+
+    if (!file || fstat(fileno(file), &status)) {
+        error_set(error, "cannot be read: %s", strerror(errno));
+    } else {
+        what = misfit(&status);
+        if (!what)
+            return file;
+        error_set(error, "is %s, not a regular file", what);
+    }
+    if (file)
+        fclose(file);
+    return NULL;
+}
+
+FILE *file_open_output(const char *path, struct error *error)
+{
+    FILE *file = open_stream(path, O_WRONLY | O_CREAT | O_TRUNC, "w");
+
+    if (!file)
+        error_set(error, "cannot be written: %s",
+                  errno == ENXIO ? "it is a pipe that nobody reads, or a socket" : strerror(errno));
+    return file;
+}
 
 bool file_is_own(int descriptor)
 {

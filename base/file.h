@@ -1,5 +1,6 @@
 /* Files and folders that are one's own: read whole or mapped, made anew or not at all. Within a folder that is open, names
- * are looked up by its descriptor and no link is followed, so that nobody puts another folder or file in their place. */
+ * are looked up by its descriptor and no link is followed, so that nobody puts another folder or file in their place.
+ * No open() here waits for anybody. */
 #ifndef TP_BASE_FILE_H
 #define TP_BASE_FILE_H
 
@@ -9,6 +10,14 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+
+/* Opens a file to read it: a regular one, as whoever reads it may want its size, or read it again; or /dev/null, which
+ * is empty. NULL and the reason, in which the path is not named: "is a pipe, not a regular file". */
+FILE *file_open(const char *path, struct error *error);
+
+/* Opens a file to write it anew: a regular one, a device, or a pipe that somebody reads, such as /dev/stdout may be.
+ * NULL and the reason, likewise. */
+FILE *file_open_output(const char *path, struct error *error);
 
 /* Reads a regular file to its end; a NUL follows the bytes. The caller frees. */
 int file_read(const char *path, char **bytes, size_t *size, struct error *error);

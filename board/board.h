@@ -22,7 +22,8 @@
 
 enum { SEGMENT_VERSION = 6, STAGE_ERROR_MAX = 1024, EPOCHS_MAX = 1000, CACHE_LINE = 64, CONTROLS_BYTES = 4096 };
 
-enum stage_state { STAGE_STARTING, STAGE_READY, STAGE_RUNNING, STAGE_DONE, STAGE_FAILED };
+/* MEETING: still starting, but all that is left to do is the neighbours'. */
+enum stage_state { STAGE_STARTING, STAGE_MEETING, STAGE_READY, STAGE_RUNNING, STAGE_DONE, STAGE_FAILED };
 enum run_state { RUN_STARTING, RUN_TRAINING, RUN_FINISHED, RUN_INTERRUPTED, RUN_FAILED };
 
 /* One op as it happened. */
@@ -175,7 +176,8 @@ struct segment_header {
     int32_t coordinator_pid;
     uint64_t start_ns;  /* CLOCK_MONOTONIC */
     int64_t start_time; /* seconds since 1970 */
-    char name[64];      /* of the segment, so that a stage can unlink it when the coordinator is gone */
+    char name[64];      /* of the segment, so that a stage can unlink it when the coordinator is gone; it has it from
+                           segment_publish() to `dismissed` */
     char run_folder[CONFIG_PATH_MAX];
     bool interactive; /* stages obey the controls */
     int32_t data;     /* stages inherit this descriptor of the data set; 0: they open it by themselves */
@@ -190,8 +192,10 @@ struct board {
     alignas(CACHE_LINE) _Atomic int32_t run_state; /* enum run_state */
     _Atomic int32_t go;                            /* stages may start */
     _Atomic int32_t abort;                         /* everybody ends now */
-    _Atomic int32_t stop;                          /* stage 1 admits no further mini-batch */
-    _Atomic uint64_t diverged;                     /* activity_pack() of the op whose loss was not finite; 0: none */
+    _Atomic int32_t stop;        /* not 0: stage 1 admits no further mini-batch; s: stage s was asked to end; -1: the
+                                  coordinator was */
+    _Atomic int32_t dismissed;   /* the name is gone: whoever is done may end */
+    _Atomic uint64_t diverged;   /* activity_pack() of the op whose loss was not finite; 0: none */
     _Atomic uint64_t stopped_at; /* set by stage 1 when it obeys `stop`: the last mini-batch it admitted, as
                                     stop_point(); UINT64_MAX before */
     _Atomic int32_t save;        /* a checkpoint is asked for */

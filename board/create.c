@@ -1,4 +1,4 @@
-/* How a segment comes to be: under a name of its own, locked, with every page there, and what dead runs left gone. */
+/* How a segment comes to be: locked, with every page there, and what dead runs left gone; and then under a name. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +37,7 @@ static void initialise(struct segment *segment, const struct plan *plan, channel
     atomic_init(&segment_controls(segment)->slow_motion, 1);
 }
 
-void segment_publish(const struct segment *segment)
+void segment_seal(const struct segment *segment)
 {
     segment->board->header = *segment->header;
     /* Pairs with attach(): the header is written. */
@@ -94,6 +94,7 @@ static void sweep(void)
     closedir(directory);
 }
 
+/* A file without a name, locked before it has one. */
 static int open_new(struct segment *segment, struct error *error)
 {
     uint64_t nonce;
@@ -102,20 +103,11 @@ static int open_new(struct segment *segment, struct error *error)
         return error_set(error, "cannot draw a random name: %s", strerror(errno));
     snprintf(segment->name, sizeof(segment->name), "/tp-%u-%d-%016llx", getuid(), (int)getpid(),
              (unsigned long long)nonce);
-    segment->fd = shm_open(segment->name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    segment->fd = open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (segment->fd < 0)
-        return error_set(error, "cannot create shared memory %s: %s", segment->name, strerror(errno));
+        return error_set(error, "cannot create shared memory in /dev/shm: %s", strerror(errno));
+    flock(segment->fd, LOCK_EX | LOCK_NB);
     return 0;
-}
-
-/* False if another run's start swept it away before it was locked. */
-static bool lock_new(const struct segment *segment)
-{
-    struct stat status;
-
-    if (flock(segment->fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
-        return false;
-    return fstat(segment->fd, &status) || status.st_nlink > 0;
 }
 
 int segment_create(struct segment *segment, const struct plan *plan, channels_bytes *channels, const char *run_folder,
@@ -125,17 +117,23 @@ int segment_create(struct segment *segment, const struct plan *plan, channels_by
 
     *segment = (struct segment){.fd = -1};
     sweep();
-    do {
-        segment_close(segment);
-        if (open_new(segment, error))
-            return -1;
-    } while (!lock_new(segment));
-    if (allocate(segment->fd, size, error) || segment_map(segment, size, PROT_READ | PROT_WRITE, error)) {
-        segment_unlink(segment->name);
+    if (open_new(segment, error) || allocate(segment->fd, size, error) ||
+        segment_map(segment, size, PROT_READ | PROT_WRITE, error)) {
         segment_close(segment);
         return -1;
     }
     initialise(segment, plan, channels, run_folder);
+    return 0;
+}
+
+int segment_publish(const struct segment *segment, struct error *error)
+{
+    char file[64], name[96];
+
+    snprintf(file, sizeof(file), "/proc/self/fd/%d", segment->fd);
+    snprintf(name, sizeof(name), "/dev/shm%s", segment->name);
+    if (linkat(AT_FDCWD, file, AT_FDCWD, name, AT_SYMLINK_FOLLOW))
+        return error_set(error, "cannot give the shared memory the name %s: %s", name, strerror(errno));
     return 0;
 }
 

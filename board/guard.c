@@ -1,6 +1,5 @@
 #include "board/guard.h"
 
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -14,10 +13,17 @@ static struct {
 } guarded[GUARDED_MAX];
 static struct sigaction before;
 
-/* Memory of this process alone takes the place of the whole mapping: the read that failed is done again, and finds 0. */
-static bool replace(uintptr_t fault)
+static bool was_sent(const siginfo_t *information)
 {
-    for (int g = 0; g < GUARDED_MAX; g++) {
+    return information->si_code <= 0;
+}
+
+/* Memory of this process alone takes the place of the whole mapping: the read that failed is done again, and finds 0. */
+bool guard_answer(const siginfo_t *information)
+{
+    const uintptr_t fault = (uintptr_t)information->si_addr;
+
+    for (int g = 0; g < GUARDED_MAX && !was_sent(information); g++) {
         const uintptr_t address = atomic_load(&guarded[g].address);
 
         if (address == 0 || fault < address || fault - address >= guarded[g].size)
@@ -32,18 +38,22 @@ static bool replace(uintptr_t fault)
 static void handle(int number, siginfo_t *information, void *context)
 {
     (void)context;
-    /* The fault happens again, now under the old handler. */
-    if (!replace((uintptr_t)information->si_addr))
-        sigaction(number, &before, NULL);
+    if (guard_answer(information))
+        return;
+    /* A fault happens again, now under the old handler; what was sent does not. */
+    sigaction(number, &before, NULL);
+    if (was_sent(information))
+        raise(number);
 }
 
 void guard_install(void)
 {
-    struct sigaction action = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO}, old;
+    static bool installed;
+    const struct sigaction action = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
-    sigaction(SIGBUS, &action, &old);
-    if (!(old.sa_flags & SA_SIGINFO) || old.sa_sigaction != handle)
-        before = old;
+    if (!installed)
+        sigaction(SIGBUS, &action, &before);
+    installed = true;
 }
 
 void guard_add(void *address, size_t size)

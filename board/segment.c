@@ -110,7 +110,7 @@ static int attach(struct segment *segment, int protection, channels_bytes *chann
         return error_set(error, "this shared memory is not a tp run: it has only %zu bytes", (size_t)status.st_size);
     if (segment_map(segment, (size_t)status.st_size, protection, error))
         return -1;
-    /* Pairs with segment_publish: the header is written. */
+    /* Pairs with segment_seal: the header is written. */
     if (atomic_load_explicit(&segment->board->magic, memory_order_acquire) != SEGMENT_MAGIC)
         return error_set(error, "this shared memory is not a tp run");
     /* Once: what is checked is what is used. */
@@ -261,4 +261,16 @@ void segment_abort(const struct segment *segment)
 {
     atomic_store(&segment->board->abort, 1);
     segment_ring_all(segment);
+}
+
+bool segment_orphaned(const struct segment *segment)
+{
+    return segment->parent != 0 && getppid() != segment->parent;
+}
+
+int segment_check_run(const struct segment *segment, struct error *error)
+{
+    if (segment_orphaned(segment))
+        return error_set(error, "the run has lost its coordinator");
+    return atomic_load(&segment->board->abort) ? error_set(error, "the run was aborted") : 0;
 }

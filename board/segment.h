@@ -4,6 +4,8 @@
 #ifndef TP_BOARD_SEGMENT_H
 #define TP_BOARD_SEGMENT_H
 
+#include <sys/types.h>
+
 #include "base/error.h"
 #include "board/board.h"
 
@@ -20,7 +22,8 @@ struct segment {
     size_t size; /* mapped */
     size_t controls_offset, stages_offset, channels_offset;
     int fd;
-    char name[64]; /* "" in those that did not create it by name */
+    char name[64]; /* "" in those that did not create it */
+    pid_t parent;  /* a stage's coordinator, without which the run is over; 0 in those that depend on nobody */
 };
 
 /* Tells how many bytes a plan's channels need. The board gives them, and knows no more of channels. */
@@ -29,14 +32,18 @@ typedef size_t channels_bytes(const struct plan *plan);
 /* Bytes that a plan's segment needs. */
 size_t segment_size(const struct plan *plan, channels_bytes *channels);
 
-/* Coordinator: creates "/tp-<uid>-<pid>-<random>", mode 0600, every page allocated (or the error says how much
- * /dev/shm would need), with the plan in it, and locked as long as a process of the run lives. What dead runs of the
- * same user have left is removed. Nobody else can open it until it is published. */
+/* Coordinator: mode 0600, every page allocated (or the error says how much /dev/shm would need), with the plan in it,
+ * and locked as long as a process of the run lives. It has no name yet, so that nothing stays of it whoever is killed.
+ * What dead runs of the same user have left is removed. The run is not interactive until header->interactive is set. */
 int segment_create(struct segment *segment, const struct plan *plan, channels_bytes *channels, const char *run_folder,
                    struct error *error);
 
-/* Coordinator: the header is complete; others may open the segment. */
-void segment_publish(const struct segment *segment);
+/* Coordinator: the header is complete; from now on others take the segment. */
+void segment_seal(const struct segment *segment);
+
+/* Gives it its name, "/tp-<uid>-<pid>-<random>", for monitors. Once a stage lives, which will remove the name when the
+ * coordinator cannot. */
+int segment_publish(const struct segment *segment, struct error *error);
 
 /* In memory of this process alone, for stages that are threads. */
 int segment_create_private(struct segment *segment, const struct plan *plan, channels_bytes *channels,
@@ -81,5 +88,11 @@ bool segment_saves(const struct segment *segment);
 
 /* Everybody ends now. */
 void segment_abort(const struct segment *segment);
+
+/* Whether the coordinator on which this process depends is gone. */
+bool segment_orphaned(const struct segment *segment);
+
+/* -1 if the run is aborted, or has lost its coordinator. Every wait of a stage asks this again and again. */
+int segment_check_run(const struct segment *segment, struct error *error);
 
 #endif

@@ -74,7 +74,9 @@ static int judge_end(const struct child_task *task, pid_t child, const struct le
         return -1;
     }
     process_describe_status(status, death);
-    return error_set(error, "%s (pid %d) %s", task->name, (int)child, death);
+    error_set(error, "%s (pid %d) %s", task->name, (int)child, death);
+    process_add_cause(status, error);
+    return -1;
 }
 
 static int start(const struct child_task *task, struct legacy *legacy, struct error *error)

@@ -377,10 +377,10 @@ static enum exit_status status_of(const json_t *summaries)
     return status;
 }
 
-enum exit_status comparison_run(struct comparison *comparison, FILE *out, bool quiet, struct signals *signals,
-                                json_t **summaries)
+enum exit_status comparison_run(struct comparison *comparison, FILE *out, const struct standard_outlets *standard,
+                                bool quiet, struct signals *signals, json_t **summaries)
 {
-    const struct run_request request = {.signals = signals, .out = out, .quiet = quiet};
+    const struct run_request request = {.signals = signals, .out = out, .standard = standard, .quiet = quiet};
     struct error error;
 
     *summaries = NULL;

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "coordinator/outlet.h"
 #include "coordinator/prepare.h"
 #include "coordinator/signals.h"
 
@@ -24,11 +25,11 @@ struct comparison;
  * destroys the comparison. */
 enum exit_status comparison_prepare(struct comparison **comparison, const struct comparison_request *request);
 
-/* Runs them, with what they share and how far they are on `out`. `summaries` receives an array with an object for each
- * system (coordinator/summary.h), written to the folder too, also if some failed or an interruption came between; NULL
- * if there are none. The caller drops the reference. */
-enum exit_status comparison_run(struct comparison *comparison, FILE *out, bool quiet, struct signals *signals,
-                                json_t **summaries);
+/* Runs them, with what they share and how far they are on `out` (see struct run_request). `summaries` receives an
+ * array with an object for each system (coordinator/summary.h), written to the folder too, also if some failed or an
+ * interruption came between; NULL if there are none. The caller drops the reference. */
+enum exit_status comparison_run(struct comparison *comparison, FILE *out, const struct standard_outlets *standard,
+                                bool quiet, struct signals *signals, json_t **summaries);
 
 void comparison_destroy(struct comparison *comparison);
 

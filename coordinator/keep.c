@@ -15,8 +15,8 @@ int keep_begin(struct keep *keep, const struct run_request *request, const struc
     if (!request->record && !(keep->own = file_create(request->folder->descriptor, file_name)))
         return error_set(error, "%s/%s cannot be written: %s", request->folder->path, file_name, strerror(errno));
     keep->mib = config->run.record_mib;
-    keep->recorder =
-        recorder_begin(keep->own ? keep->own : request->record, segment, (uint64_t)config->run.record_mib << 20);
+    keep->recorder = recorder_begin(keep->own ? keep->own : outlet_stream(request->record), segment,
+                                    (uint64_t)config->run.record_mib << 20);
     return keep->recorder ? 0 : error_set(error, "out of memory for the recording");
 }
 
@@ -37,10 +37,13 @@ bool keep_look(struct keep *keep, struct error *why)
     return true;
 }
 
-int keep_end(struct keep *keep, struct error *error)
+int keep_end(struct keep *keep, const struct run_request *request, struct error *error)
 {
+    const bool in_background = keep->recorder && !keep->own;
     int result = recorder_end(keep->recorder);
 
+    if (in_background && outlet_finish(request->record, request->signals))
+        result = -1;
     keep->recorder = NULL;
     if (keep->own && fclose(keep->own))
         result = -1;

@@ -23,6 +23,6 @@ int keep_begin(struct keep *keep, const struct run_request *request, const struc
 bool keep_look(struct keep *keep, struct error *why);
 
 /* After the run's outcome is known. -1 and the reason if the recording could not be written to its end. */
-int keep_end(struct keep *keep, struct error *error);
+int keep_end(struct keep *keep, const struct run_request *request, struct error *error);
 
 #endif

@@ -5,7 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/json.h"
+#include "base/program.h"
 #include "base/version.h"
 #include "coordinator/compare.h"
 #include "coordinator/options.h"
@@ -26,13 +28,15 @@ static enum exit_status fail(enum exit_status status, const struct error *error)
 /* Opens what an option names before anything starts. */
 static int open_output(FILE **out, const char *option, const char *path)
 {
+    struct error error;
+
     *out = NULL;
     if (!path)
         return 0;
-    *out = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
+    *out = strcmp(path, "-") == 0 ? stdout : file_open_output(path, &error);
     if (*out)
         return 0;
-    fprintf(stderr, "tpcoord: %s: %s cannot be written: %s\n", option, path, strerror(errno));
+    fprintf(stderr, "tpcoord: %s: %s %s\n", option, path, error.text);
     return -1;
 }
 
@@ -142,10 +146,57 @@ static enum exit_status do_plan(const struct options *options)
     return status;
 }
 
-static enum exit_status run_prepared(const struct options *options, struct prepared *prepared,
-                                     const struct shared_data *data, struct signals *signals, FILE *json_file,
-                                     FILE *trace_file, FILE *record_file)
+/* What a run writes while it runs. */
+struct run_outputs {
+    FILE *trace_file, *record_file, *json_file;
+    struct outlet *trace, *record; /* NULL: was not asked for */
+    struct standard_outlets standard;
+};
+
+static int begin_outlet(struct outlet **outlet, FILE *file, struct error *error)
 {
+    *outlet = file ? outlet_open(fileno(file), OUTLET_DATA, error) : NULL;
+    return file && !*outlet ? -1 : 0;
+}
+
+static int begin_outputs(struct run_outputs *outputs, struct error *error)
+{
+    if (begin_outlet(&outputs->trace, outputs->trace_file, error) == 0 &&
+        begin_outlet(&outputs->record, outputs->record_file, error) == 0 &&
+        standard_outlets_begin(&outputs->standard, error) == 0)
+        return 0;
+    outlet_close(outputs->trace);
+    outlet_close(outputs->record);
+    return -1;
+}
+
+static enum exit_status end_standard(struct standard_outlets *standard, struct signals *signals,
+                                     enum exit_status status)
+{
+    struct error error;
+
+    if (standard_outlets_end(standard, signals) == 0 || status != EXIT_DONE)
+        return status;
+    error_set(&error, "standard output cannot be written: %s", strerror(errno));
+    return fail(EXIT_FAILED, &error);
+}
+
+static enum exit_status end_outputs(struct run_outputs *outputs, struct signals *signals, enum exit_status status)
+{
+    outlet_close(outputs->trace);
+    outlet_close(outputs->record);
+    return end_standard(&outputs->standard, signals, status);
+}
+
+static enum exit_status run_prepared(const struct options *options, struct prepared *prepared,
+                                     const struct shared_data *data, struct signals *signals,
+                                     struct run_outputs *outputs, json_t *report)
+{
+    const bool taken = outputs->json_file == stdout || outputs->trace_file == stdout || outputs->record_file == stdout;
+    struct error error;
+
+    if (begin_outputs(outputs, &error))
+        return fail(EXIT_FAILED, &error);
     const struct run_request request = {
         .plan = &prepared->plan,
         .folder = &prepared->folder,
@@ -155,14 +206,15 @@ static enum exit_status run_prepared(const struct options *options, struct prepa
         .overrides = options->overrides,
         .override_count = options->override_count,
         .signals = signals,
-        .out = json_file == stdout || trace_file == stdout || record_file == stdout ? stderr : stdout,
-        .trace = trace_file,
-        .record = record_file,
+        .out = taken ? stderr : stdout,
+        .standard = &outputs->standard,
+        .trace = outputs->trace,
+        .record = outputs->record,
         .interactive = options->interactive,
         .quiet = options->quiet,
     };
 
-    json_t *report = plan_to_json(prepared);
+    prepared_say_gpu_left_out(prepared);
     if (request.from)
         resume_print(request.out, request.from, &prepared->folder, &prepared->plan, options->config);
     if (!options->quiet) {
@@ -170,20 +222,17 @@ static enum exit_status run_prepared(const struct options *options, struct prepa
         fputc('\n', request.out);
         fflush(request.out);
     }
-    enum exit_status status = run_execute(&request, report);
-    enum exit_status written = write_json(json_file, options->json, report);
-    json_decref(report);
-    return status != EXIT_DONE ? status : written;
+    return end_outputs(outputs, signals, run_execute(&request, report));
 }
 
 static enum exit_status do_run(const struct options *options)
 {
     struct preparation preparation = preparation_of(options);
     struct prepared prepared;
+    struct run_outputs outputs = {.json_file = NULL};
     struct signals signals;
     struct error error;
     struct shared_data data = {.descriptor = 0};
-    FILE *json_file, *trace_file = NULL, *record_file = NULL;
 
     /* Before anything is made: an interruption that comes while the run is prepared waits until it can be cleaned up. */
     if (signals_take(&signals, &error))
@@ -194,16 +243,26 @@ static enum exit_status do_run(const struct options *options)
     preparation.signals = &signals;
     enum exit_status status = prepare(&prepared, &preparation);
     if (status == EXIT_DONE) {
-        prepared_say_gpu_left_out(&prepared);
-        if (open_output(&json_file, "--json", options->json) || open_output(&trace_file, "--trace", options->trace) ||
-            open_output(&record_file, "--record", options->record))
+        json_t *report = plan_to_json(&prepared);
+
+        if (open_output(&outputs.json_file, "--json", options->json) ||
+            open_output(&outputs.trace_file, "--trace", options->trace) ||
+            open_output(&outputs.record_file, "--record", options->record))
             status = EXIT_USAGE;
         else
-            status = run_prepared(options, &prepared, &data, &signals, json_file, trace_file, record_file);
-        close_output(json_file);
-        close_output(trace_file);
-        close_output(record_file);
+            status = run_prepared(options, &prepared, &data, &signals, &outputs, report);
+        /* From here on nothing is left to clean up, and who waits for a reader can be interrupted. */
         prepared_release(&prepared);
+        signals_release(&signals);
+        if (status != EXIT_USAGE && outputs.json_file) {
+            enum exit_status written = write_json(outputs.json_file, options->json, report);
+
+            status = status == EXIT_DONE ? written : status;
+        }
+        json_decref(report);
+        close_output(outputs.json_file);
+        close_output(outputs.trace_file);
+        close_output(outputs.record_file);
     }
     shared_data_release(&data);
     signals_release(&signals);
@@ -217,19 +276,33 @@ static enum exit_status write_csv(FILE *out, const char *name, const json_t *sum
     return out && comparison_print_csv(out, name, summaries, &error) ? fail(EXIT_FAILED, &error) : EXIT_DONE;
 }
 
+static enum exit_status write_comparison(const struct options *options, const json_t *summaries, FILE *json_file,
+                                         FILE *csv_file)
+{
+    const enum exit_status written[] = {write_json(json_file, options->json, summaries),
+                                        write_csv(csv_file, options->csv, summaries)};
+
+    return written[0] != EXIT_DONE ? written[0] : written[1];
+}
+
 static enum exit_status compare_prepared(const struct options *options, struct comparison *comparison,
                                          struct signals *signals, FILE *json_file, FILE *csv_file)
 {
+    const bool taken = json_file == stdout || csv_file == stdout;
+    struct standard_outlets standard;
+    struct error error;
     json_t *summaries;
-    FILE *out = json_file == stdout || csv_file == stdout ? stderr : stdout;
-    enum exit_status status = comparison_run(comparison, out, options->quiet, signals, &summaries);
 
+    if (standard_outlets_begin(&standard, &error))
+        return fail(EXIT_FAILED, &error);
+    enum exit_status status =
+        comparison_run(comparison, taken ? stderr : stdout, &standard, options->quiet, signals, &summaries);
+    status = end_standard(&standard, signals, status);
+    signals_release(signals);
     if (summaries) {
-        enum exit_status written[] = {write_json(json_file, options->json, summaries),
-                                      write_csv(csv_file, options->csv, summaries)};
+        enum exit_status written = write_comparison(options, summaries, json_file, csv_file);
 
-        for (int i = 0; i < 2 && status == EXIT_DONE; i++)
-            status = written[i];
+        status = status == EXIT_DONE ? written : status;
     }
     json_decref(summaries);
     return status;
@@ -318,6 +391,13 @@ static void print_version(void)
 
 static enum exit_status dispatch(const struct options *options)
 {
+    const bool asks = options->help || options->help_keys || options->version;
+
+    if (!asks && options->verb == VERB_RUN)
+        return do_run(options);
+    if (!asks && options->verb == VERB_COMPARE)
+        return do_compare(options);
+    signals_unblock();
     if (options->help)
         options_print_help(stdout);
     else if (options->help_keys)
@@ -330,10 +410,6 @@ static enum exit_status dispatch(const struct options *options)
         return do_devices(options);
     else if (options->verb == VERB_PLAN)
         return options->grid ? do_grid(options) : do_plan(options);
-    else if (options->verb == VERB_COMPARE)
-        return do_compare(options);
-    else
-        return do_run(options);
     return EXIT_DONE;
 }
 
@@ -350,6 +426,7 @@ int main(int argc, char **argv)
     struct options options;
     struct error error;
 
+    program_begin();
     /* Whoever started us may ignore it; the kernel would then reap children before we can ask how they ended. */
     signal(SIGCHLD, SIG_DFL);
     /* What only prints ends with its reader, without a word; what trains goes on (signals_take). */

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,6 +39,18 @@ void process_describe_death(const struct segment *segment, int stage, int status
         snprintf(text, DEATH_TEXT_MAX, "%s while %s of epoch %d", death, doing, atomic_load(&block->counters.epoch));
 }
 
+void process_add_cause(int status, struct error *error)
+{
+    const size_t length = strlen(error->text);
+    struct rlimit limit;
+
+    if (!WIFSIGNALED(status) || WTERMSIG(status) == SIGKILL || getrlimit(RLIMIT_AS, &limit) ||
+        limit.rlim_cur == RLIM_INFINITY)
+        return;
+    snprintf(error->text + length, sizeof(error->text) - length,
+             "; its address space is limited to %llu MiB (ulimit -v)", (unsigned long long)limit.rlim_cur >> 20);
+}
+
 static int find_program(char path[PATH_MAX], struct error *error)
 {
     static const char name[] = "tpstage";
@@ -61,54 +75,44 @@ static int set_environment(const struct config *config, struct error *error)
 }
 
 static int start(pid_t *pid, char *program, int stage, int descriptor, const posix_spawn_file_actions_t *actions,
-                 const posix_spawnattr_t *attributes, struct error *error)
+                 struct error *error)
 {
     char descriptor_text[16], stage_text[16];
     char *arguments[] = {program, descriptor_text, stage_text, NULL};
 
     snprintf(descriptor_text, sizeof(descriptor_text), "%d", descriptor);
     snprintf(stage_text, sizeof(stage_text), "%d", stage);
-    int reason = posix_spawn(pid, program, actions, attributes, arguments, environ);
+    int reason = posix_spawn(pid, program, actions, NULL, arguments, environ);
     return reason ? error_set(error, "cannot start %s: %s", program, strerror(reason)) : 0;
 }
 
-int processes_start(struct processes *processes, const struct segment *segment, const sigset_t *mask,
-                    struct error *error)
+int processes_start(struct processes *processes, const struct segment *segment, struct error *error)
 {
     const struct config *config = &segment->header->plan.config;
     char program[PATH_MAX];
     posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t defaults, first = *mask;
     int result = -1;
 
     *processes = (struct processes){.count = segment->header->stage_count};
     if (find_program(program, error) || set_environment(config, error))
         return -1;
     posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attributes);
-    sigemptyset(&defaults);
-    sigaddset(&defaults, SIGPIPE);
-    sigaddset(&first, SIGUSR1); /* until the stage has its handler (stages/main.c) */
     /* A dup2 onto itself leaves the descriptor open across the exec. */
     const int data = segment->header->data;
     if (posix_spawn_file_actions_adddup2(&actions, segment->fd, segment->fd) ||
         (data > 0 && posix_spawn_file_actions_adddup2(&actions, data, data)) ||
-        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0) ||
-        posix_spawnattr_setsigmask(&attributes, &first) || posix_spawnattr_setsigdefault(&attributes, &defaults) ||
-        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)) {
+        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)) {
         error_set(error, "out of memory for the stages' start");
         goto out;
     }
     for (int s = 1; s <= processes->count; s++) {
-        if (start(&processes->stage[s - 1].pid, program, s, segment->fd, &actions, &attributes, error))
+        if (start(&processes->stage[s - 1].pid, program, s, segment->fd, &actions, error))
             goto out;
         processes->stage[s - 1].running = true;
         processes->running++;
     }
     result = 0;
 out:
-    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return result;
 }

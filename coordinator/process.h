@@ -2,7 +2,6 @@
 #ifndef TP_COORDINATOR_PROCESS_H
 #define TP_COORDINATOR_PROCESS_H
 
-#include <signal.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -19,6 +18,10 @@ void process_describe_status(int status, char text[PROCESS_TEXT_MAX]);
 enum { DEATH_TEXT_MAX = 320 };
 void process_describe_death(const struct segment *segment, int stage, int status, char text[DEATH_TEXT_MAX]);
 
+/* Adds to what is said of a death what may well be its cause: a limited address space, of which libraries do not say
+ * that they have had too little. */
+void process_add_cause(int status, struct error *error);
+
 struct processes {
     int count, running;
     struct {
@@ -27,10 +30,9 @@ struct processes {
     } stage[MAX_STAGES]; /* stage s is stage[s - 1] */
 };
 
-/* Starts the tpstage that lies beside this program once per stage, each with the segment's descriptor and the signal
- * mask given. On failure those already started go on running. */
-int processes_start(struct processes *processes, const struct segment *segment, const sigset_t *mask,
-                    struct error *error);
+/* Starts the tpstage that lies beside this program once per stage, each with the segment's descriptor. On failure those
+ * already started go on running. Signals that are blocked here are so there until a stage knows what they mean. */
+int processes_start(struct processes *processes, const struct segment *segment, struct error *error);
 
 /* Takes note of one stage that has ended: its number and waitpid's status. 0 if none has. Waits for no other child. */
 int processes_reap(struct processes *processes, int *status);

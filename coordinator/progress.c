@@ -77,7 +77,8 @@ static double epoch_work(const struct progress_line *line, int64_t trained, int6
     return ((double)TRAIN_COST * (double)trained + (double)TEST_COST * (double)tested) / all;
 }
 
-void progress_begin(struct progress_line *line, const struct segment_header *header, FILE *out, const char *label)
+void progress_begin(struct progress_line *line, const struct segment_header *header, FILE *out,
+                    const struct standard_outlets *standard, const char *label)
 {
     const struct start *start = &header->start;
     const char *terminal = getenv("TERM");
@@ -85,6 +86,7 @@ void progress_begin(struct progress_line *line, const struct segment_header *hea
     *line = (struct progress_line){
         .plan = &header->plan,
         .out = out,
+        .standard = standard,
         .label = label,
         .epoch = start->epoch,
         .trained = start->sums.samples,
@@ -92,7 +94,7 @@ void progress_begin(struct progress_line *line, const struct segment_header *hea
     };
     line->done_before = line->epoch - 1 + epoch_work(line, line->trained, 0);
     line->shown_ns = line->looked_ns = line->start_ns;
-    line->terminal = out && isatty(fileno(out)) && terminal && strcmp(terminal, "dumb") != 0;
+    line->terminal = out && isatty(standard_descriptor(out)) && terminal && strcmp(terminal, "dumb") != 0;
     if (out && !label)
         epoch_print_head(out);
 }
@@ -133,7 +135,7 @@ static int terminal_columns(FILE *out)
 {
     struct winsize size;
 
-    if (ioctl(fileno(out), TIOCGWINSZ, &size) || size.ws_col == 0)
+    if (ioctl(standard_descriptor(out), TIOCGWINSZ, &size) || size.ws_col == 0)
         return COLUMNS_WITHOUT_TERMINAL;
     return size.ws_col;
 }
@@ -166,6 +168,14 @@ static void draw_bar(const struct progress_line *line, double share, const char 
     fflush(line->out);
 }
 
+/* Whether a drawing would be seen: a program in the background leaves the line to the one in front. */
+static bool is_seen(const struct progress_line *line)
+{
+    const pid_t front = line->terminal ? tcgetpgrp(standard_descriptor(line->out)) : -1;
+
+    return (front < 0 || front == getpgrp()) && !standard_outlets_behind(line->standard, line->out);
+}
+
 void progress_draw(struct progress_line *line, uint64_t now_ns)
 {
     double share = epoch_work(line, line->trained, line->tested);
@@ -176,8 +186,9 @@ void progress_draw(struct progress_line *line, uint64_t now_ns)
     if (line->paused && !line->terminal && line->shown_ns > 0)
         return;
     update_rate(line, now_ns);
-    if (!line->out || now_ns - line->shown_ns < pause_ns)
+    if (!line->out || now_ns - line->shown_ns < pause_ns || !is_seen(line))
         return;
+    line->drawn = line->terminal;
     line->shown_ns = now_ns;
     format_facts(line, share, now_ns, facts, sizeof(facts));
     if (line->terminal) {
@@ -213,12 +224,13 @@ void progress_epochs(struct progress_line *line, const struct segment *segment)
         fflush(line->out);
 }
 
-void progress_clear(const struct progress_line *line)
+void progress_clear(struct progress_line *line)
 {
-    if (line->terminal) {
+    if (line->drawn) {
         fputs("\r\033[K", line->out);
         fflush(line->out);
     }
+    line->drawn = false;
 }
 
 double epoch_images_per_second(const struct epoch_result *result)

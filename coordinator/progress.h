@@ -8,14 +8,17 @@
 #include <stdio.h>
 
 #include "board/segment.h"
+#include "coordinator/outlet.h"
 
 enum { PROGRESS_LOSSES = 32, PROGRESS_MARKS = 16 };
 
 struct progress_line {
     const struct plan *plan;
-    FILE *out;         /* NULL: stay silent */
+    FILE *out;                               /* NULL: stay silent */
+    const struct standard_outlets *standard; /* behind `out`; or NULL */
     const char *label; /* stands before each line, and there is no table of epochs; NULL: there is */
     bool terminal;     /* redraw one line */
+    bool drawn;        /* it stands there */
     uint64_t start_ns, shown_ns, looked_ns;
     int epoch;          /* where the last stage is: 1.. */
     double done_before; /* epochs, when the run went on from a checkpoint */
@@ -35,13 +38,15 @@ struct progress_line {
     double rate; /* images a second in training; 0 = not known yet */
 };
 
-/* `out` NULL: silent. `label` NULL: none. */
-void progress_begin(struct progress_line *line, const struct segment_header *header, FILE *out, const char *label);
+/* `out` NULL: silent. `standard` may be NULL. `label` NULL: none. */
+void progress_begin(struct progress_line *line, const struct segment_header *header, FILE *out,
+                    const struct standard_outlets *standard, const char *label);
 
 /* Takes account of an op of the last stage. */
 void progress_op(struct progress_line *line, const struct op_record *record);
 
-/* Draws, if it is time. Call a few times a second. */
+/* Draws, if it is time, and neither the last drawing is still on its way nor the terminal another program's. Call a few
+ * times a second. */
 void progress_draw(struct progress_line *line, uint64_t now_ns);
 
 /* Lines that stay, for the epochs that have finished. */
@@ -51,7 +56,7 @@ void progress_epochs(struct progress_line *line, const struct segment *segment);
 void progress_pause(struct progress_line *line, bool paused);
 
 /* Takes the redrawn line off the terminal, before something else is printed. */
-void progress_clear(const struct progress_line *line);
+void progress_clear(struct progress_line *line);
 
 /* One epoch's results as a table: its head, and a row. */
 void epoch_print_head(FILE *out);

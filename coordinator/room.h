@@ -1,14 +1,16 @@
-/* Whether this machine has the memory and the cores that are asked for. */
+/* Whether this machine, this process's group and its address space have the memory, and the machine the cores, that are
+ * asked for. */
 #ifndef TP_COORDINATOR_ROOM_H
 #define TP_COORDINATOR_ROOM_H
 
 #include "plan/plan.h"
 
-/* Memory that can be had without anybody suffering, and swap, in bytes; 0 if the kernel does not say. */
+/* Memory that can be had without anybody suffering, and swap, in bytes, within the limit of this process's group; 0 if
+ * the kernel does not say. */
 unsigned long long room_bytes(void);
 
 /* -1 and both figures if a plan does not fit: stages would be killed in the middle of training, by a kernel that names
- * no cause. */
+ * no cause, or fail inside a library that does not say that it had too little address space. */
 int room_check(const struct plan *plan, struct error *error);
 
 /* The same of anything else: `what` is the subject of the sentence, `advice` what would help. */

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -21,9 +22,9 @@
 #include "telemetry/drain.h"
 #include "transport/rings.h"
 
-/* How often the supervisor looks around of itself: seldom while stages train, more often for a trace or a recording, which
- * should lack no op, and while they start, as nothing but their state says that they are ready. */
-enum { LOOK_MS = 200, LOOK_KEEPING_MS = 20, LOOK_STARTING_MS = 5 };
+/* How often the supervisor looks around of itself: seldom, as stages wake it when it has to do something; more often
+ * for a trace or a recording, which should lack no op. */
+enum { LOOK_MS = 200, LOOK_KEEPING_MS = 20 };
 
 /* What a stage that was told to end now may take before it is killed. */
 enum { GRACE_SECONDS = 3 };
@@ -35,7 +36,9 @@ struct run {
     int interruptions; /* of this run */
     bool asked;        /* for a checkpoint, which is not there yet */
     bool going;
-    bool aborted;
+    bool stopping;  /* after the mini-batches in flight */
+    bool aborted;   /* everybody ends now */
+    bool dismissed; /* the name is gone, and stages that are done need not stay */
     bool killed;
     uint64_t kill_at_ns;
     struct outcome outcome;
@@ -49,13 +52,26 @@ struct run {
     bool may_restart; /* it failed by a stage's death or a stall: what another attempt may be spared */
 };
 
+/* There is nothing more to watch. Stages have stayed until now so that, had the coordinator been killed, somebody would
+ * have removed the name. */
+static void dismiss(struct run *run)
+{
+    if (run->dismissed)
+        return;
+    run->dismissed = true;
+    run->kill_at_ns = clock_now_ns() + GRACE_SECONDS * 1000000000ull;
+    segment_unlink(run->segment.name);
+    atomic_store(&run->segment.board->dismissed, 1);
+    segment_ring_all(&run->segment);
+}
+
 static void abort_stages(struct run *run)
 {
     if (run->aborted)
         return;
     run->aborted = true;
-    run->kill_at_ns = clock_now_ns() + GRACE_SECONDS * 1000000000ull;
     segment_abort(&run->segment);
+    dismiss(run);
 }
 
 /* The first failure is the run's; what follows are its consequences. */
@@ -72,23 +88,33 @@ __attribute__((format(printf, 2, 3))) static void fail(struct run *run, const ch
     text_clean(run->outcome.error.text);
 }
 
+static void stop(struct run *run)
+{
+    int32_t none = 0;
+
+    run->stopping = true;
+    if (!run->going) {
+        run->outcome.state = RUN_INTERRUPTED;
+        abort_stages(run);
+        return;
+    }
+    progress_clear(&run->progress);
+    fprintf(stderr, "tpcoord: stopping after the mini-batches in flight; once more to end at once\n");
+    atomic_compare_exchange_strong(&run->segment.board->stop, &none, -1);
+    segment_ring_all(&run->segment);
+}
+
 /* First time: the mini-batches in flight are finished. Second time: at once. */
 static void interrupt(struct run *run)
 {
     if (run->aborted)
         return;
     run->interruptions++;
-    progress_clear(&run->progress);
-    if (run->interruptions == 1 && run->going) {
-        fprintf(stderr, "tpcoord: stopping after the mini-batches in flight; once more to end at once\n");
-        atomic_store(&run->segment.board->stop, 1);
-        segment_ring_all(&run->segment);
-    } else if (run->interruptions == 1) {
-        run->outcome.state = RUN_INTERRUPTED;
-        abort_stages(run);
-    } else {
+    if (run->interruptions > 1) {
         fail(run, "ended at once, as asked; the mini-batches in flight are lost");
         abort_stages(run);
+    } else if (!run->stopping) {
+        stop(run);
     }
 }
 
@@ -96,7 +122,7 @@ static void interrupt(struct run *run)
 static void ask_checkpoint(struct run *run)
 {
     run->request->signals->save = false;
-    if (run->aborted || run->interruptions > 0)
+    if (run->aborted || run->stopping)
         return;
     run->asked = true;
     progress_clear(&run->progress);
@@ -114,6 +140,20 @@ static void say_checkpoint(struct run *run)
         fprintf(stderr, "tpcoord: checkpoint %s is complete\n", run->checkpoints.passed);
 }
 
+/* A stage may have been asked to end, which only the run can: somebody's kill, or one that went to all of its group,
+ * and is no second request to this process. */
+static void obey_stage(struct run *run)
+{
+    const int stage = atomic_load(&run->segment.board->stop);
+
+    if (stage <= 0 || run->stopping || run->aborted)
+        return;
+    progress_clear(&run->progress);
+    if (stage <= run->processes.count)
+        fprintf(stderr, "tpcoord: stage %d was asked to end\n", stage);
+    stop(run);
+}
+
 static void read_signals(struct run *run)
 {
     for (int come = signals_read(run->request->signals); come > 0; come--)
@@ -122,22 +162,43 @@ static void read_signals(struct run *run)
         ask_checkpoint(run);
 }
 
-static void judge_end(struct run *run, int stage, int status)
+static int state_of(const struct run *run, int stage)
 {
-    const struct stage_block *block = segment_stage(&run->segment, stage);
-    int state = atomic_load(&block->state), pid = (int)run->processes.stage[stage - 1].pid;
+    return atomic_load(&segment_stage(&run->segment, stage)->state);
+}
+
+/* A stage that has done everything may be killed. */
+static void judge_death(struct run *run, int stage, int status)
+{
+    const int state = state_of(run, stage);
     char death[DEATH_TEXT_MAX];
 
-    if (run->aborted || (state == STAGE_DONE && status == 0))
+    if (run->aborted || state == STAGE_FAILED || (state == STAGE_DONE && (status == 0 || WIFSIGNALED(status))))
         return;
-    if (state == STAGE_FAILED) {
-        fail(run, "stage %d (pid %d): %.*s", stage, pid, STAGE_ERROR_MAX - 1, block->error);
-    } else {
-        process_describe_death(&run->segment, stage, status, death);
-        run->may_restart = true;
-        fail(run, "stage %d (pid %d) %s", stage, pid, death);
-    }
+    process_describe_death(&run->segment, stage, status, death);
+    run->may_restart = true;
+    fail(run, "stage %d (pid %d) %s", stage, (int)run->processes.stage[stage - 1].pid, death);
+    process_add_cause(status, &run->outcome.error);
     abort_stages(run);
+}
+
+/* Dismisses the stages when all of them are done, or one has failed. */
+static void judge_states(struct run *run)
+{
+    bool done = true;
+
+    for (int s = 1; s <= run->processes.count; s++) {
+        const int state = state_of(run, s);
+
+        if (state == STAGE_FAILED && !run->aborted) {
+            fail(run, "stage %d (pid %d): %.*s", s, (int)run->processes.stage[s - 1].pid, STAGE_ERROR_MAX - 1,
+                 segment_stage(&run->segment, s)->error);
+            abort_stages(run);
+        }
+        done = done && state == STAGE_DONE;
+    }
+    if (done)
+        dismiss(run);
 }
 
 static void reap(struct run *run)
@@ -145,8 +206,9 @@ static void reap(struct run *run)
     int stage, status;
 
     while ((stage = processes_reap(&run->processes, &status)) != 0)
-        judge_end(run, stage, status);
-    if (run->aborted && !run->killed && clock_now_ns() > run->kill_at_ns) {
+        judge_death(run, stage, status);
+    judge_states(run);
+    if (run->dismissed && !run->killed && clock_now_ns() > run->kill_at_ns) {
         processes_kill(&run->processes);
         run->killed = true;
     }
@@ -155,7 +217,7 @@ static void reap(struct run *run)
 static bool all_ready(const struct run *run)
 {
     for (int s = 1; s <= run->processes.count; s++)
-        if (atomic_load(&segment_stage(&run->segment, s)->state) != STAGE_READY)
+        if (state_of(run, s) != STAGE_READY)
             return false;
     return true;
 }
@@ -165,9 +227,8 @@ static void go(struct run *run)
     run->going = true;
     checkpoints_started(&run->checkpoints);
     run->outcome.start_ns = clock_now_ns();
-    watchdog_begin(&run->watchdog, run->request->plan->config.run.stall_seconds, run->outcome.start_ns);
     progress_begin(&run->progress, run->segment.header, run->request->quiet ? NULL : run->request->out,
-                   run->request->label);
+                   run->request->standard, run->request->label);
     atomic_store(&run->segment.board->run_state, RUN_TRAINING);
     atomic_store(&run->segment.board->go, 1);
     segment_ring_all(&run->segment);
@@ -206,7 +267,7 @@ static void follow_checkpoints(struct run *run)
 
     while (checkpoints_follow(&run->checkpoints, &error)) {
         progress_clear(&run->progress);
-        fprintf(stderr, "tpcoord: %s without a checkpoint: %s\n", run->interruptions ? "stopping" : "training goes on",
+        fprintf(stderr, "tpcoord: %s without a checkpoint: %s\n", run->stopping ? "stopping" : "training goes on",
                 error.text);
     }
 }
@@ -215,7 +276,7 @@ static void watch(struct run *run)
 {
     const struct config *config = &run->request->plan->config;
 
-    if (run->aborted || !watchdog_barks(&run->watchdog, &run->segment, clock_now_ns()))
+    if (run->dismissed || !watchdog_barks(&run->watchdog, &run->segment, clock_now_ns()))
         return;
     progress_clear(&run->progress);
     fprintf(stderr, "tpcoord: no progress for %d s:\n", config->run.stall_seconds);
@@ -236,17 +297,19 @@ static void follow_controls(struct run *run)
         progress_clear(&run->progress);
         fprintf(stderr, "tpcoord: the monitor that had paused or slowed the run has ended; the run goes on\n");
     }
-    progress_pause(&run->progress, run->interruptions == 0 && controls_are_paused(segment_controls(&run->segment)));
+    progress_pause(&run->progress, !run->stopping && controls_are_paused(segment_controls(&run->segment)));
 }
 
 static void supervise(struct run *run)
 {
-    bool keeping = run->request->trace || run->keep.recorder;
+    const bool keeping = run->request->trace || run->keep.recorder;
     struct pollfd signals = {.fd = run->request->signals->descriptor, .events = POLLIN};
 
+    watchdog_begin(&run->watchdog, run->request->plan->config.run.stall_seconds, clock_now_ns());
     while (run->processes.running > 0) {
-        poll(&signals, 1, !run->going ? LOOK_STARTING_MS : keeping ? LOOK_KEEPING_MS : LOOK_MS);
+        poll(&signals, 1, keeping ? LOOK_KEEPING_MS : LOOK_MS);
         read_signals(run);
+        obey_stage(run);
         reap(run);
         if (!run->going && !run->aborted && all_ready(run))
             go(run);
@@ -255,13 +318,15 @@ static void supervise(struct run *run)
             follow_checkpoints(run);
             checkpoints_ask(&run->checkpoints, clock_now_ns());
             say_checkpoint(run);
-            watch(run);
             follow_controls(run);
             run->progress.saving = segment_saves(&run->segment);
             progress_draw(&run->progress, clock_now_ns());
         }
+        watch(run);
         record(run);
     }
+    /* Whatever the stages' states say: nobody is left who would remove the name. */
+    dismiss(run);
     run->outcome.end_ns = run->going ? clock_now_ns() : 0;
     if (run->going) {
         follow(run);
@@ -317,13 +382,14 @@ static void judge_run(struct run *run)
 static void start(struct run *run)
 {
     struct error error;
+    int failed = processes_start(&run->processes, &run->segment, &error);
 
-    if (processes_start(&run->processes, &run->segment, &run->request->signals->before, &error)) {
+    for (int s = 1; s <= run->processes.count; s++)
+        atomic_store(&segment_stage(&run->segment, s)->pid, (int32_t)run->processes.stage[s - 1].pid);
+    if (failed || segment_publish(&run->segment, &error)) {
         fail(run, "%s", error.text);
         abort_stages(run);
     }
-    for (int s = 1; s <= run->processes.count; s++)
-        atomic_store(&segment_stage(&run->segment, s)->pid, (int32_t)run->processes.stage[s - 1].pid);
 }
 
 static void say_failed(const struct run_request *request, const struct error *error)
@@ -344,7 +410,7 @@ static void write_results(struct run *run, json_t *json)
     const struct run_request *request = run->request;
     struct error error;
 
-    if (request->trace && trace_end(&run->trace)) {
+    if (request->trace && (trace_end(&run->trace) | outlet_finish(request->trace, request->signals))) {
         error_set(&error, "the trace could not be written to its end");
         lose(run, &error);
     }
@@ -403,20 +469,18 @@ static int attempt(struct run *run, struct checkpoint_set *from, struct error *e
     run->drain.segment = &run->segment;
     checkpoints_begin(&run->checkpoints, &run->segment, request->folder, from);
     if (request->trace && !run->trace.file)
-        trace_begin(&run->trace, request->trace, request->plan, run->segment.header->start_ns);
+        trace_begin(&run->trace, outlet_stream(request->trace), request->plan, run->segment.header->start_ns);
     run->segment.header->interactive = request->interactive;
     run->segment.header->data = request->data;
-    segment_publish(&run->segment);
+    segment_seal(&run->segment);
     if (run->outcome.restarts == 0 && keep_begin(&run->keep, request, &run->segment, error))
         fail(run, "%s", error->text);
     else
         start(run);
     supervise(run);
     judge_run(run);
-    if (keep_end(&run->keep, error))
+    if (keep_end(&run->keep, request, error))
         lose(run, error);
-    /* The name goes before anything else can fail; the mapping stays for the report. */
-    segment_unlink(run->segment.name);
     return 0;
 }
 
@@ -430,7 +494,7 @@ static bool begin_again(struct run *run, struct checkpoint_set *set, struct chec
     const bool lost = run->lost;
     struct error error;
 
-    if (!run->may_restart || restarts > allowed || request->signals->interruptions > 0)
+    if (!run->may_restart || restarts > allowed || run->stopping || request->signals->interruptions > 0)
         return false;
     say_failed(request, &run->outcome.error);
     *from = set_open_newest(set, request->folder, &error) ? NULL : set;

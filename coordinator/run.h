@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "coordinator/outlet.h"
 #include "coordinator/prepare.h"
 #include "coordinator/signals.h"
 
@@ -15,12 +16,13 @@ struct run_request {
     struct checkpoint_set *from; /* where it resumes; or NULL */
     const char *config;          /* its path, to say how to go on; NULL: the run is not to be gone on with */
     const char *const *overrides;
-    int override_count;      /* that were given with it */
-    struct signals *signals; /* taken */
-    FILE *out;               /* progress and report */
-    FILE *trace;             /* or NULL */
-    FILE *record;            /* or NULL; then, if run.record says so, it is in the folder */
-    bool interactive;        /* tpmon may pause, step and slow the stages */
+    int override_count;                      /* that were given with it */
+    struct signals *signals;                 /* taken */
+    FILE *out;                               /* progress and report: `stdout` or `stderr`, */
+    const struct standard_outlets *standard; /* which write in the background; NULL: they do not */
+    struct outlet *trace;                    /* or NULL */
+    struct outlet *record;                   /* or NULL; then, if run.record says so, it is in the folder */
+    bool interactive;                        /* tpmon may pause, step and slow the stages */
     bool quiet;
     const char *label; /* the run is one of several: this stands before its messages, and its progress is one line; or
                           NULL */

@@ -9,17 +9,22 @@
 #include "base/error.h"
 
 struct signals {
-    int descriptor;    /* readable when one has come: SIGCHLD, or an interruption */
-    sigset_t before;   /* the mask that child processes are to get */
+    int descriptor;    /* readable when one has come: SIGCHLD, or an interruption; -1: they are not taken */
     int interruptions; /* SIGINT, SIGTERM and SIGHUP so far */
     bool save;         /* SIGUSR1 has come: a checkpoint is wanted; whoever answers clears it */
 };
 
-/* From here on to the end of the process they wait to be read. */
+/* From here on they wait to be read, whatever was blocked before; but an interruption that is ignored already, as nohup
+ * does with SIGHUP, stays ignored. */
 int signals_take(struct signals *signals, struct error *error);
+
+/* From here on they do what they do to any program, so that whatever may wait for somebody else can be interrupted. */
 void signals_release(struct signals *signals);
 
 /* Reads what has come, and returns how many interruptions were in it. */
 int signals_read(struct signals *signals);
+
+/* For a program that takes none: nothing is blocked. */
+void signals_unblock(void);
 
 #endif

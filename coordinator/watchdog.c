@@ -23,18 +23,19 @@ static uint64_t processor_time(pid_t pid)
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
-static bool works(enum activity_kind kind)
+static bool works(int state, enum activity_kind kind)
 {
-    return kind == ACTIVITY_RUN || kind == ACTIVITY_UPDATE || kind == ACTIVITY_SAVE;
+    return state == STAGE_STARTING || kind == ACTIVITY_RUN || kind == ACTIVITY_UPDATE || kind == ACTIVITY_SAVE;
 }
 
 /* A number that changes when a stage makes progress. */
 static uint64_t mark_of(const struct stage_block *block, enum activity_kind kind)
 {
-    uint64_t mark = atomic_load_explicit(&block->counters.ops, memory_order_relaxed) +
-                    atomic_load_explicit(&block->activity_since_ns, memory_order_relaxed);
+    const int state = atomic_load_explicit(&block->state, memory_order_relaxed);
+    const uint64_t mark = (uint64_t)state + atomic_load_explicit(&block->counters.ops, memory_order_relaxed) +
+                          atomic_load_explicit(&block->activity_since_ns, memory_order_relaxed);
 
-    return works(kind) ? mark + processor_time(atomic_load(&block->pid)) : mark;
+    return works(state, kind) ? mark + processor_time(atomic_load(&block->pid)) : mark;
 }
 
 static bool slowed_down(const struct segment *segment)

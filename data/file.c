@@ -1,14 +1,14 @@
 #include "data/file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include <zlib.h>
+
+#include "base/file.h"
 
 /* A deflate block can say 258 bytes in 2 bits, and no more. */
 enum { DEFLATE_RATIO_MAX = 258 * 8 / 2 };
@@ -40,11 +40,6 @@ static int prepare(struct data_file *file, struct error *error)
 
     if (fstat(fileno(file->handle), &status) != 0)
         return error_set(error, "%s: cannot read: %s", file->path, strerror(errno));
-    if (!S_ISREG(status.st_mode))
-        return error_set(error, "%s: is %s and not a regular file", file->path,
-                         S_ISDIR(status.st_mode)    ? "a folder"
-                         : S_ISFIFO(status.st_mode) ? "a pipe"
-                                                    : "a device");
     file->file_bytes = (uint64_t)status.st_size;
     if (read_file(file, magic, sizeof(magic), &got, error) != 0)
         return -1;
@@ -60,18 +55,14 @@ static int prepare(struct data_file *file, struct error *error)
 int data_file_open(struct data_file **out, const char *path, struct error *error)
 {
     struct data_file *file = calloc(1, sizeof(*file));
-    int descriptor;
 
     *out = NULL;
     if (!file)
         return error_set(error, "%s: out of memory", path);
     file->path = path;
-    descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused, not waited for */
-    file->handle = descriptor < 0 ? NULL : fdopen(descriptor, "rb");
+    file->handle = file_open(path, error);
     if (!file->handle) {
-        error_set(error, "%s: cannot open: %s", path, strerror(errno));
-        if (descriptor >= 0)
-            close(descriptor);
+        error_prefix(error, "%s", path);
         goto fail;
     }
     if (prepare(file, error) != 0)

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/numbers.h"
+#include "base/program.h"
 #include "base/version.h"
 #include "monitor/arguments.h"
 #include "monitor/runs.h"
@@ -180,6 +181,7 @@ int main(int argc, char **argv)
     struct error error;
     int status = EXIT_DONE;
 
+    program_begin();
     setlocale(LC_CTYPE, "");
     if (arguments_read(&arguments, argc, argv, &error))
         return fail(EXIT_USAGE, &error);

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "board/guard.h"
+
 static volatile sig_atomic_t end_wanted, stop_wanted, continued;
 
 static struct termios found_mode;
@@ -15,6 +17,7 @@ static volatile sig_atomic_t farewell_length; /* set last */
 static char fault_stack[1 << 16];
 
 static void end_now(int signal_number);
+static void end_unless_guarded(int signal_number, siginfo_t *information, void *context);
 static void want_end(int signal_number);
 static void want_stop(int signal_number);
 static void note_continued(int signal_number);
@@ -22,12 +25,13 @@ static void note_continued(int signal_number);
 static struct row {
     int number;
     void (*handler)(int);
+    void (*fault_handler)(int, siginfo_t *, void *); /* NULL, or instead */
     struct sigaction before;
 } rows[] = {
     {.number = SIGINT, .handler = want_end},        {.number = SIGTERM, .handler = want_end},
     {.number = SIGHUP, .handler = want_end},        {.number = SIGTSTP, .handler = want_stop},
     {.number = SIGCONT, .handler = note_continued}, {.number = SIGQUIT, .handler = end_now},
-    {.number = SIGSEGV, .handler = end_now},        {.number = SIGBUS, .handler = end_now},
+    {.number = SIGSEGV, .handler = end_now},        {.number = SIGBUS, .fault_handler = end_unless_guarded},
     {.number = SIGILL, .handler = end_now},         {.number = SIGFPE, .handler = end_now},
     {.number = SIGTRAP, .handler = end_now},        {.number = SIGABRT, .handler = end_now},
     {.number = SIGSYS, .handler = end_now},         {.number = SIGPIPE, .handler = end_now},
@@ -71,6 +75,14 @@ static void end_now(int signal_number)
     raise(signal_number);
 }
 
+/* Memory of a run that was cut short is no crash. */
+static void end_unless_guarded(int signal_number, siginfo_t *information, void *context)
+{
+    (void)context;
+    if (!guard_answer(information))
+        end_now(signal_number);
+}
+
 static void want_end(int signal_number)
 {
     if (end_wanted)
@@ -94,6 +106,10 @@ static void take(struct row *row)
 {
     struct sigaction action = {.sa_handler = row->handler, .sa_flags = SA_ONSTACK};
 
+    if (row->fault_handler) {
+        action.sa_sigaction = row->fault_handler;
+        action.sa_flags |= SA_SIGINFO;
+    }
     sigemptyset(&action.sa_mask);
     sigaction(row->number, NULL, &row->before);
     if (row->before.sa_handler != SIG_IGN)

@@ -94,7 +94,10 @@ static void draw_axis(const struct canvas *canvas, const struct time_axis *axis,
 static void draw_activity(const struct canvas *canvas, int row, const struct moment *moment, int s)
 {
     static const char *const kinds[OP_KINDS] = {"forward", "backward", "backward", "weights"};
-    static const char *const states[] = {"starting", "ready", "", "done", "failed"};
+    static const char *const states[] = {
+        [STAGE_STARTING] = "starting", [STAGE_MEETING] = "starting", [STAGE_READY] = "ready",
+        [STAGE_RUNNING] = "",          [STAGE_DONE] = "done",        [STAGE_FAILED] = "failed",
+    };
     const struct stage_snapshot *stage = &moment->snapshot->stages[s - 1];
     const struct activity *activity = &stage->activity;
     bool is_long = canvas->columns >= RIGHT_LONG;

@@ -127,7 +127,7 @@ void executor_sleep(struct stage *stage, int microseconds)
 
 int executor_check_abort(const struct stage *stage, struct error *error)
 {
-    return atomic_load(&stage->board->abort) ? error_set(error, "the run was aborted") : 0;
+    return segment_check_run(stage->segment, error);
 }
 
 static int wait_for_doorbell(struct stage *stage, const struct next *next, struct error *error)

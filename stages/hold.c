@@ -8,7 +8,9 @@ enum { STRETCH_BOUND_US = 10000 };
 /* Somebody wants the run to end: nothing is held or stretched any more. */
 static bool ending(const struct stage *stage)
 {
-    return atomic_load(&stage->board->stop) || atomic_load(&stage->board->abort);
+    struct error unused;
+
+    return atomic_load(&stage->board->stop) || segment_check_run(stage->segment, &unused);
 }
 
 static uint64_t load(const _Atomic uint64_t *counter)

@@ -188,7 +188,7 @@ void save_epoch(struct stage *stage, int epoch, int minibatch, const struct epoc
 /* stages/executor.c: waits on the doorbell, but no longer than the bound. */
 void executor_sleep(struct stage *stage, int microseconds);
 
-/* -1 if the run is aborted. */
+/* -1 if the run is aborted, or has lost its coordinator. */
 int executor_check_abort(const struct stage *stage, struct error *error);
 
 /* stages/pending.c: waits until the device has reached the mark, or has done all; and the records of all that was pending

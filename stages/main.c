@@ -9,29 +9,41 @@
 
 #include "base/clock.h"
 #include "base/parse.h"
+#include "base/program.h"
 #include "stages/stage.h"
 #include "transport/rings.h"
 
-/* For the signal handler alone. */
+/* For the signal handlers alone. */
 static struct segment run;
+static int own_stage;
 
 /* What a stage may take to end when nobody is left to kill it. */
 enum { GRACE_SECONDS = 3 };
 
-static bool orphaned(void)
+/* Nobody but the stages is left to remove the run's name. */
+static void unlink_if_orphaned(void)
 {
-    return getppid() != run.header->coordinator_pid;
+    if (segment_orphaned(&run))
+        segment_unlink(run.header->name);
 }
 
-/* The coordinator died; or somebody asks this stage for a checkpoint, who means the run. Everything here is
- * async-signal-safe. */
+/* Has the coordinator look at the stages' states now. */
+static void tell_coordinator(void)
+{
+    if (!segment_orphaned(&run))
+        kill(run.parent, SIGCHLD); /* which does nothing to whoever might have its number by now */
+}
+
+/* The coordinator died, in the middle of an op perhaps that takes longer than anyone wants to wait; or somebody asks
+ * this stage for a checkpoint, who means the run. Here and below everything is async-signal-safe. */
 static void answer(int signal_number)
 {
-    int saved = errno;
+    const int saved = errno;
 
     (void)signal_number;
-    if (orphaned()) {
+    if (segment_orphaned(&run)) {
         alarm(GRACE_SECONDS);
+        segment_unlink(run.header->name);
         segment_abort(&run);
     } else {
         segment_ask_checkpoint(&run);
@@ -39,45 +51,81 @@ static void answer(int signal_number)
     errno = saved;
 }
 
+/* Somebody wants this stage to end; without it the run cannot go on. */
+static void ask_for_stop(int signal_number)
+{
+    const int saved = errno;
+    int32_t none = 0;
+
+    (void)signal_number;
+    atomic_compare_exchange_strong(&run.board->stop, &none, own_stage);
+    segment_ring_all(&run);
+    tell_coordinator();
+    errno = saved;
+}
+
+/* Says what each signal does, whatever was inherited. They are blocked as in the coordinator until that is said. */
 static void set_signals(void)
 {
+    static const struct {
+        int number;
+        void (*handler)(int);
+    } actions[] = {
+        {SIGUSR1, answer},
+        {SIGTERM, ask_for_stop},
+        {SIGALRM, SIG_DFL},
+        {SIGPIPE, SIG_DFL},
+        /* Terminals and supervisors send these to the whole group; what they mean is the coordinator's to decide. */
+        {SIGINT, SIG_IGN},
+        {SIGQUIT, SIG_IGN},
+        {SIGHUP, SIG_IGN},
+        /* A checkpoint beyond the limit is an error like a full disk. */
+        {SIGXFSZ, SIG_IGN},
+    };
     /* Compiled kernels may keep what they like where the stack pointer points. */
     static unsigned char stack[64 << 10];
     const stack_t own_stack = {.ss_sp = stack, .ss_size = sizeof(stack)};
-    struct sigaction action = {.sa_handler = answer, .sa_flags = SA_ONSTACK};
-
-    sigset_t answered;
+    sigset_t none;
 
     sigaltstack(&own_stack, NULL);
-    sigaction(SIGUSR1, &action, NULL);
-    sigemptyset(&answered);
-    sigaddset(&answered, SIGUSR1);
-    sigprocmask(SIG_UNBLOCK, &answered, NULL);
-    /* Terminals and supervisors send these to the whole group; what they mean is the coordinator's to decide. */
-    signal(SIGINT, SIG_IGN);
-    signal(SIGQUIT, SIG_IGN);
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a checkpoint beyond the limit is an error like a full disk */
+    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
+        const struct sigaction action = {.sa_handler = actions[i].handler, .sa_flags = SA_ONSTACK};
+
+        sigaction(actions[i].number, &action, NULL);
+    }
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    /* Only a help: it never comes if the coordinator is dead already. */
     prctl(PR_SET_PDEATHSIG, SIGUSR1);
 }
 
-static void unlink_if_orphaned(void)
+static void wait_a_second(struct stage_block *block, uint32_t *heard)
 {
-    if (orphaned())
-        segment_unlink(run.header->name);
+    doorbell_wait(&block->doorbell, heard, clock_now_ns() + UINT64_C(1000000000));
 }
 
 static int wait_for_go(struct stage_block *block, struct error *error)
 {
     uint32_t heard = 0;
 
+    tell_coordinator();
     while (!atomic_load(&run.board->go)) {
-        if (atomic_load(&run.board->abort) || orphaned())
-            return error_set(error, "the run was aborted");
-        doorbell_wait(&block->doorbell, &heard, clock_now_ns() + UINT64_C(1000000000));
+        if (segment_check_run(&run, error))
+            return -1;
+        wait_a_second(block, &heard);
     }
     return 0;
+}
+
+/* The run's name is there as long as one process lives that will remove it: so a stage that is done outlives it. */
+static void outlive_name(struct stage_block *block)
+{
+    uint32_t heard = 0;
+
+    tell_coordinator();
+    while (!atomic_load(&run.board->dismissed) && !segment_orphaned(&run))
+        wait_a_second(block, &heard);
+    unlink_if_orphaned();
 }
 
 static int run_stage(int index, struct error *error)
@@ -104,10 +152,9 @@ static int run_stage(int index, struct error *error)
         snprintf(block->error, sizeof(block->error), "%s", error->text);
     /* Pairs with the coordinator's acquire load: the error's text is there. */
     atomic_store(&block->state, failed ? STAGE_FAILED : STAGE_DONE);
-    if (abandoned) {
-        unlink_if_orphaned();
+    outlive_name(block);
+    if (abandoned)
         _exit(1);
-    }
     return failed;
 }
 
@@ -115,25 +162,24 @@ int main(int argc, char **argv)
 {
     struct error error;
     int64_t descriptor, stage;
-    int index, failed;
 
+    program_begin();
     if (argc != 3 || parse_int(&descriptor, argv[1], 0, INT32_MAX, &error) ||
         parse_int(&stage, argv[2], 1, MAX_STAGES, &error)) {
         fprintf(stderr, "tpstage: started by tpcoord as `tpstage DESCRIPTOR STAGE`; run `tpcoord CONFIG` instead\n");
         return 2;
     }
-    index = (int)stage;
+    own_stage = (int)stage;
     if (segment_attach(&run, (int)descriptor, rings_bytes, &error)) {
-        fprintf(stderr, "tpstage %d: %s\n", index, error.text);
+        fprintf(stderr, "tpstage %d: %s\n", own_stage, error.text);
         return 1;
     }
-    if (index > run.header->stage_count) {
-        fprintf(stderr, "tpstage: the run has %d stages, there is no stage %d\n", run.header->stage_count, index);
+    if (own_stage > run.header->stage_count) {
+        fprintf(stderr, "tpstage: the run has %d stages, there is no stage %d\n", run.header->stage_count, own_stage);
         return 2;
     }
+    run.parent = run.header->coordinator_pid;
     set_signals();
-    failed = run_stage(index, &error);
-    /* The mapping stays until the process ends: the signal handler uses it. */
-    unlink_if_orphaned();
-    return failed ? 1 : 0;
+    /* The mapping stays until the process ends: the signal handlers use it. */
+    return run_stage(own_stage, &error) ? 1 : 0;
 }

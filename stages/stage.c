@@ -154,7 +154,11 @@ int stage_create(struct stage **out, const struct segment *segment, int index, s
 
 int stage_connect(struct stage *stage, struct error *error)
 {
-    if (links_connect(&stage->links, error) || warm_up(stage, error) || fill_weights(stage, error))
+    atomic_store(&stage->block->state, STAGE_MEETING);
+    if (links_connect(&stage->links, error))
+        return -1;
+    atomic_store(&stage->block->state, STAGE_STARTING);
+    if (warm_up(stage, error) || fill_weights(stage, error))
         return -1;
     telemetry_start(stage);
     return 0;

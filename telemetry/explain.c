@@ -247,9 +247,8 @@ static void add_activity(struct sentence *sentence, const struct snapshot *snaps
 static int add_stage(struct sentence *sentence, const struct snapshot *snapshot, const struct schedule *schedule, int s)
 {
     static const char *const states[] = {
-        [STAGE_STARTING] = "is still starting",
-        [STAGE_READY] = "is ready to start",
-        [STAGE_DONE] = "has ended",
+        [STAGE_STARTING] = "is still starting", [STAGE_MEETING] = "waits for its neighbours to start",
+        [STAGE_READY] = "is ready to start",    [STAGE_DONE] = "has ended",
         [STAGE_FAILED] = "has failed",
     };
     const struct stage_snapshot *stage = &snapshot->stages[s - 1];

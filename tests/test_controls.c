@@ -236,7 +236,8 @@ START_TEST(a_pause_lasts_as_long_as_one_of_its_monitors)
     struct error error;
 
     ck_assert_msg(!segment_create(&run, &pipeline.plan, rings_bytes, "", &error), "%s", error.text);
-    segment_publish(&run);
+    segment_seal(&run);
+    ck_assert_msg(!segment_publish(&run, &error), "%s", error.text);
     controls = segment_controls(&run);
     for (int m = 0; m < 2; m++)
         ck_assert_msg(!segment_open(&monitors[m], run.name, rings_bytes, &error), "%s", error.text);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "coordinator/limits.h"
 #include "coordinator/progress.h"
 #include "coordinator/room.h"
 #include "coordinator/watchdog.h"
@@ -287,6 +288,68 @@ START_TEST(a_plan_larger_than_memory_is_refused)
 }
 END_TEST
 
+static void write_in(const char *folder, const char *name, const char *text)
+{
+    char command[512], path[256];
+
+    snprintf(command, sizeof(command), "mkdir -p %s/%s", program.folder, folder);
+    ck_assert_int_eq(system(command), 0);
+    snprintf(path, sizeof(path), "%s/%s/%s", program.folder, folder, name);
+    FILE *file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    fputs(text, file);
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+/* In a container of 1,000 bytes, its group's share is 600, of which 350 are in use and 100 of these only cached. */
+START_TEST(the_memory_limit_of_a_group_counts)
+{
+    static const char v1[] = "sys/fs/cgroup/memory", v2[] = "sys/fs/cgroup";
+
+    ck_assert_uint_eq(memory_limit_in(program.folder), UINT64_MAX);
+    write_in("proc/self", "cgroup", "0::/jobs/one\n");
+    ck_assert_uint_eq(memory_limit_in(program.folder), UINT64_MAX);
+    write_in("sys/fs/cgroup/jobs/one", "memory.max", "600\n");
+    write_in("sys/fs/cgroup/jobs/one", "memory.current", "350\n");
+    write_in("sys/fs/cgroup/jobs/one", "memory.stat", "anon 250\ninactive_file 60\nactive_file 40\n");
+    ck_assert_uint_eq(memory_limit_in(program.folder), 350);
+    write_in("sys/fs/cgroup/jobs", "memory.max", "max\n");
+    ck_assert_uint_eq(memory_limit_in(program.folder), 350);
+    write_in(v2, "memory.max", "1000\n");
+    write_in(v2, "memory.current", "900\n");
+    ck_assert_uint_eq(memory_limit_in(program.folder), 100);
+    write_in(v2, "memory.current", "1001\n");
+    ck_assert_uint_eq(memory_limit_in(program.folder), 0);
+    /* The groups' first version, in a container that does not see where it is itself. */
+    write_in("proc/self", "cgroup", "3:cpu,cpuacct:/\n4:memory:/docker/4711\n");
+    ck_assert_uint_eq(memory_limit_in(program.folder), UINT64_MAX);
+    write_in(v1, "memory.limit_in_bytes", "9223372036854771712\n");
+    ck_assert_uint_eq(memory_limit_in(program.folder), UINT64_MAX);
+    write_in(v1, "memory.limit_in_bytes", "5000000000\n");
+    write_in(v1, "memory.usage_in_bytes", "3000000000\n");
+    write_in(v1, "memory.stat", "cache 7\ntotal_inactive_file 500\ntotal_active_file 1\n");
+    ck_assert_uint_eq(memory_limit_in(program.folder), 2000000501);
+}
+END_TEST
+
+/* With ever more of it, until there is enough: whoever notices first, planner, stage or library, says it in a line. */
+START_TEST(a_limited_address_space_is_said)
+{
+    int status, refused = 0;
+
+    for (rlim_t mebibytes = 40; (status = run_limited(RLIMIT_AS, mebibytes << 20)) != 0; mebibytes++) {
+        const char *err = program_text(&program, "err");
+
+        ck_assert_uint_lt(mebibytes, 1000);
+        ck_assert_msg(occurrences(err, "\n") == 1 &&
+                          !strstr(err, "Segmentation fault") == !strstr(err, " is limited to "),
+                      "%s", err);
+        refused += strstr(err, " MiB of address space and is allowed ") != NULL;
+    }
+    ck_assert_int_gt(refused, 0);
+}
+END_TEST
+
 /* Each update multiplies the weights by about -99. */
 START_TEST(a_learning_rate_too_high_ends_the_run)
 {
@@ -404,8 +467,13 @@ START_TEST(the_watchdog_knows_who_holds_and_who_computes)
     watchdog_begin(&dog, 10, now);
     set_activity(segment, 2, ACTIVITY_HELD);
     ck_assert_int_eq(barks(&dog, segment, &now, 30), 0);
-    /* This process computes all the time. In an op that is progress, in a wait it is not. */
+    /* This process computes all the time. At the start and in an op that is progress, in a wait it is not. */
     atomic_store(&segment_stage(segment, 2)->pid, (int32_t)getpid());
+    set_activity(segment, 2, ACTIVITY_NONE);
+    ck_assert_int_eq(barks(&dog, segment, &now, 30), 0);
+    atomic_store(&segment_stage(segment, 2)->state, STAGE_MEETING);
+    ck_assert_int_eq(barks(&dog, segment, &now, 30), 1);
+    atomic_store(&segment_stage(segment, 2)->state, STAGE_RUNNING);
     set_activity(segment, 2, ACTIVITY_RUN);
     ck_assert_int_eq(barks(&dog, segment, &now, 30), 0);
     set_activity(segment, 2, ACTIVITY_WAIT);
@@ -427,7 +495,7 @@ START_TEST(a_pause_is_no_time_of_the_run)
     struct pipeline pipeline;
 
     pipeline_create(&pipeline, (const char *const[]){"pipeline.stages=3", NULL});
-    progress_begin(&line, pipeline.segment.header, NULL, NULL);
+    progress_begin(&line, pipeline.segment.header, NULL, NULL, NULL);
     const uint64_t start = line.start_ns;
     progress_draw(&line, start + second);
     ck_assert_uint_eq(line.start_ns, start);
@@ -454,6 +522,8 @@ int main(void)
     tcase_add_test(tcase, a_file_over_the_limit_is_said);
     tcase_add_test(tcase, a_full_disk_is_said);
     tcase_add_test(tcase, a_plan_larger_than_memory_is_refused);
+    tcase_add_test(tcase, the_memory_limit_of_a_group_counts);
+    tcase_add_test(tcase, a_limited_address_space_is_said);
     tcase_add_loop_test(tcase, a_learning_rate_too_high_ends_the_run, 0, 3);
     tcase_add_loop_test(tcase, the_layer_where_it_began_is_found, 0, 4);
     tcase_add_test(tcase, the_watchdog_barks_once_for_each_stall);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -35,17 +36,10 @@ static struct {
     size_t length, seen;
 } terminal;
 
-/* A recording is made, and a shell on a terminal of that size runs `format` with %s for tpmon's playing of it, in an
- * environment to which `variables` ("LINES=5 COLUMNS=30") are added. */
-static void start(const char *format, unsigned short rows, unsigned short columns, const char *variables)
+static void start_command(const char *command, unsigned short rows, unsigned short columns)
 {
     struct winsize size = {.ws_row = rows, .ws_col = columns};
-    char replay[512], command[640];
 
-    ck_assert_int_eq(program_run(&program, "@ --quiet --record ~/run.tprec"), 0);
-    snprintf(replay, sizeof(replay), "env TERM=xterm-256color %s %s --replay %s/run.tprec", variables, program.monitor,
-             program.folder);
-    snprintf(command, sizeof(command), format, replay);
     terminal.length = terminal.seen = 0;
     terminal.text[0] = '\0';
     terminal.child = forkpty(&terminal.descriptor, NULL, NULL, &size);
@@ -55,6 +49,19 @@ static void start(const char *format, unsigned short rows, unsigned short column
         _exit(127);
     }
     ck_assert_int_gt(terminal.child, 0);
+}
+
+/* A recording is made, and a shell on a terminal of that size runs `format` with %s for tpmon's playing of it, in an
+ * environment to which `variables` ("LINES=5 COLUMNS=30") are added. */
+static void start(const char *format, unsigned short rows, unsigned short columns, const char *variables)
+{
+    char replay[512], command[640];
+
+    ck_assert_int_eq(program_run(&program, "@ --quiet --record ~/run.tprec"), 0);
+    snprintf(replay, sizeof(replay), "env TERM=xterm-256color %s %s --replay %s/run.tprec", variables, program.monitor,
+             program.folder);
+    snprintf(command, sizeof(command), format, replay);
+    start_command(command, rows, columns);
 }
 
 /* The terminal's process is tpmon itself. */
@@ -85,7 +92,8 @@ static bool drawn_anew_has(const char *text)
 {
     read_until("\033[2J");
     const char *begin = terminal.text + terminal.seen;
-    read_until("q quit");
+    /* What is in the screen's last cell comes apart from the rest. */
+    read_until("q qui");
     const char *found = strstr(begin, text);
 
     return found && found < terminal.text + terminal.seen;
@@ -164,6 +172,27 @@ START_TEST(a_crash_leaves_the_terminal_as_it_was)
     int status = check_restored();
     ck_assert_msg(WIFSIGNALED(status) && WTERMSIG(status) == (deaths[_i] ? deaths[_i] : SIGQUIT), "tpmon ended with %x",
                   (unsigned)status);
+}
+END_TEST
+
+/* What is shown is the memory of a run, which others can cut short: no crash, and the screen says so. */
+START_TEST(a_run_whose_memory_is_cut_short_is_told_on_the_screen)
+{
+    pid_t run = program_start(&program, "@ --quiet --epochs 1000 --set run.name=watched");
+    struct segment segment;
+    char command[640];
+
+    while (!program_segment(run, "watched", &segment))
+        usleep(1000);
+    snprintf(command, sizeof(command), "exec env TERM=xterm-256color %s %s", program.monitor, segment.header->name);
+    start_command(command, 24, 120);
+    read_until("q quit");
+    int fd = shm_open(segment.header->name, O_RDWR, 0);
+    ck_assert_int_eq(ftruncate(fd, 4096), 0);
+    close(fd);
+    read_until("cut short");
+    check_quits();
+    program_finish(run);
 }
 END_TEST
 
@@ -336,6 +365,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_loop_test(tcase, the_terminal_is_left_as_it_was, 0, sizeof(ends) / sizeof(ends[0]));
     tcase_add_loop_test(tcase, a_crash_leaves_the_terminal_as_it_was, 0, sizeof(deaths) / sizeof(deaths[0]));
+    tcase_add_test(tcase, a_run_whose_memory_is_cut_short_is_told_on_the_screen);
     tcase_add_test(tcase, a_monitor_ends_though_its_terminal_takes_nothing);
     tcase_add_test(tcase, what_is_no_key_does_nothing);
     tcase_add_test(tcase, a_monitor_that_was_stopped_draws_its_screen_anew);

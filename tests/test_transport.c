@@ -153,13 +153,15 @@ START_TEST(a_run_is_private_to_its_user_and_leaves_no_name)
     char name[64];
 
     ck_assert_msg(!segment_create(&segment, &plan, rings_bytes, "/nowhere", &error), "%s", error.text);
+    ck_assert_int_eq(segment_open(&opened, segment.name, rings_bytes, &error), -1);
+    ck_assert_msg(!segment_publish(&segment, &error), "%s", error.text);
     ck_assert_int_eq(fstat(segment.fd, &status), 0);
     ck_assert_int_eq(status.st_mode & 0777, 0600);
     ck_assert_int_ge(status.st_blocks * 512, (off_t)segment.size);
     strcpy(name, segment.name);
     ck_assert_int_eq(segment_open(&opened, name, rings_bytes, &error), -1);
     ck_assert_ptr_nonnull(strstr(error.text, "not a tp run"));
-    segment_publish(&segment);
+    segment_seal(&segment);
     ck_assert_msg(!segment_open(&opened, name, rings_bytes, &error), "%s", error.text);
     ck_assert_int_eq(opened.header->stage_count, 3);
     ck_assert_str_eq(opened.header->run_folder, "/nowhere");
@@ -181,13 +183,15 @@ START_TEST(the_next_start_sweeps_up_after_the_dead)
     pid_t child = fork();
 
     if (child == 0)
-        _exit(segment_create(&next, &plan, rings_bytes, "", &error) ? 1 : 0);
+        _exit(segment_create(&next, &plan, rings_bytes, "", &error) || segment_publish(&next, &error) ? 1 : 0);
     ck_assert_int_eq(waitpid(child, NULL, 0), child);
-    ck_assert_msg(!segment_create(&alive, &plan, rings_bytes, "", &error), "%s", error.text);
+    ck_assert_msg(!segment_create(&alive, &plan, rings_bytes, "", &error) && !segment_publish(&alive, &error), "%s",
+                  error.text);
     strcpy(living, alive.name);
     snprintf(reused, sizeof(reused), "/tp-%u-%d-0", getuid(), (int)getppid());
     close(shm_open(reused, O_RDWR | O_CREAT, 0600));
-    ck_assert_msg(!segment_create(&next, &plan, rings_bytes, "", &error), "%s", error.text);
+    ck_assert_msg(!segment_create(&next, &plan, rings_bytes, "", &error) && !segment_publish(&next, &error), "%s",
+                  error.text);
     snprintf(dead, sizeof(dead), "/dev/shm/tp-%u-%d-*", getuid(), (int)child);
     ck_assert_int_eq(glob(dead, 0, NULL, &(glob_t){0}), GLOB_NOMATCH);
     snprintf(dead, sizeof(dead), "/dev/shm%s", reused);
@@ -257,7 +261,8 @@ START_TEST(what_is_planted_under_a_runs_name_is_not_opened)
     struct error error;
 
     ck_assert_msg(!segment_create(&segment, &plan, rings_bytes, "", &error), "%s", error.text);
-    segment_publish(&segment);
+    segment_seal(&segment);
+    ck_assert_msg(!segment_publish(&segment, &error), "%s", error.text);
     ck_assert_msg(!segment_open(&opened, segment.name, rings_bytes, &error), "%s", error.text);
     segment_close(&opened);
     snprintf(path, sizeof(path), "/dev/shm%s", segment.name);
@@ -280,7 +285,8 @@ START_TEST(what_is_written_later_does_not_change_what_was_checked)
     struct error error;
 
     ck_assert_msg(!segment_create(&segment, &plan, rings_bytes, "/nowhere", &error), "%s", error.text);
-    segment_publish(&segment);
+    segment_seal(&segment);
+    ck_assert_msg(!segment_publish(&segment, &error), "%s", error.text);
     ck_assert_msg(!segment_open(&opened, segment.name, rings_bytes, &error), "%s", error.text);
     memset(segment.board, 0xff, segment.size);
     snapshot_take(&snapshot, &opened);
@@ -303,7 +309,8 @@ START_TEST(a_segment_that_shrinks_reads_as_zeros_and_says_so)
 
     guard_install();
     ck_assert_msg(!segment_create(&segment, &plan, rings_bytes, "", &error), "%s", error.text);
-    segment_publish(&segment);
+    segment_seal(&segment);
+    ck_assert_msg(!segment_publish(&segment, &error), "%s", error.text);
     ck_assert_msg(!segment_open(&opened, segment.name, rings_bytes, &error), "%s", error.text);
     atomic_store(&segment_stage(&segment, 2)->pid, 7);
     ck_assert(segment_is_whole(&opened));
@@ -347,7 +354,7 @@ START_TEST(damaged_segments_are_refused)
 
     ck_assert_msg(!segment_create_private(&segment, &plan, rings_bytes, &error), "%s", error.text);
     attach_fails(segment.board, segment.size, "not a tp run");
-    segment_publish(&segment);
+    segment_seal(&segment);
     header = &segment.board->header;
     attach_fails(segment.board, 100, "not a tp run");
     attach_fails(segment.board, segment.size - 4096, "sizes do not add up");

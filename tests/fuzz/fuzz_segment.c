@@ -40,7 +40,7 @@ static void create(void)
             record_write(&segment_stage(&sound, s)->telemetry, &op);
         }
     atomic_store(&sound.board->run_state, RUN_TRAINING);
-    segment_publish(&sound);
+    segment_seal(&sound);
     if (write(descriptor, sound.board, sound.size) != (ssize_t)sound.size)
         abort();
 }
