@@ -72,7 +72,7 @@ static json_t *manifest_json(const struct manifest *manifest)
 
     /* clang-format off */
     return json_pack("{s:s, s:i, s:s, s:{s:i, s:i, s:i, s:i, s:i}, s:{s:o, s:i, s:i, s:i, s:I}, s:o, s:o, s:o, s:i, s:I, "
-                     "s:b, s:o, s:o, s:o}",
+                     "s:I, s:b, s:o, s:o, s:o}",
                      "format", format_name,
                      "version", FORMAT_VERSION,
                      "run", manifest->run,
@@ -93,6 +93,7 @@ static json_t *manifest_json(const struct manifest *manifest)
                      "image", integers_json(shape, 3),
                      "train_images", manifest->train_count,
                      "data_crc32", (json_int_t)manifest->data_crc32,
+                     "schedule_crc32", (json_int_t)manifest->schedule_crc32,
                      "test_failed", (int)manifest->test_failed,
                      "epochs", epochs_json(manifest),
                      "config", config_json(&manifest->config),
@@ -233,6 +234,8 @@ static int read_facts(struct manifest *manifest, const json_t *root, struct erro
         !read_int(&manifest->train_count, root, "train_images", 1, INT32_MAX) ||
         !read_crc32(&manifest->data_crc32, json_object_get(root, "data_crc32")))
         return error_set(error, "its data makes no sense");
+    if (!read_crc32(&manifest->schedule_crc32, json_object_get(root, "schedule_crc32")))
+        return error_set(error, "its schedule makes no sense");
     manifest->shape = (struct shape){shape[0], shape[1], shape[2]};
     return 0;
 }

@@ -8,6 +8,15 @@
 #include "base/clock.h"
 #include "base/numbers.h"
 #include "board/segment.h"
+#include "plan/replay.h"
+
+/* Whether static lists of the two are made for the same times. */
+static bool same_list_times(const struct config *one, const struct config *other)
+{
+    if (one->pipeline.static_times != STATIC_MEASURED || other->pipeline.static_times != STATIC_MEASURED)
+        return one->pipeline.static_times == other->pipeline.static_times;
+    return replay_same_times(one, other);
+}
 
 /* No error has so high a number. */
 enum { ERRNO_END = 4096 };
@@ -15,8 +24,11 @@ enum { ERRNO_END = 4096 };
 bool checkpoints_exact(const struct manifest *manifest, const struct plan *plan)
 {
     const struct config *one = &manifest->config, *other = &plan->config;
-    bool same = one->pipeline.order == RUN_STATIC && other->pipeline.order == RUN_STATIC &&
-                strcmp(one->pipeline.system, other->pipeline.system) == 0 &&
+    const bool replays =
+        schedule_is_list(&plan->schedule) || (one->pipeline.order == RUN_STATIC && other->pipeline.order == RUN_STATIC);
+    bool same = replays && strcmp(one->pipeline.system, other->pipeline.system) == 0 &&
+                manifest->schedule_crc32 == plan_schedule_crc32(plan) && same_list_times(one, other) &&
+                one->pipeline.parts == other->pipeline.parts && one->pipeline.placement == other->pipeline.placement &&
                 one->pipeline.microbatches == other->pipeline.microbatches &&
                 one->pipeline.vertical_sync == other->pipeline.vertical_sync &&
                 one->pipeline.forward_weights == other->pipeline.forward_weights &&
@@ -24,7 +36,7 @@ bool checkpoints_exact(const struct manifest *manifest, const struct plan *plan)
                 manifest->stage_count == plan->stage_count;
 
     for (int s = 0; s < plan->stage_count && same; s++)
-        same = manifest->partition[s] == plan->stages[s].slice.block_count;
+        same = manifest->partition[s] == plan->parts[s].slice.block_count;
     return same || manifest_is_whole(manifest);
 }
 
@@ -42,7 +54,7 @@ bool checkpoints_same_backends(const struct manifest *manifest, const struct pla
         const char *before = manifest->backends[m];
 
         for (int s = 0; s < plan->stage_count; s++)
-            if (before[0] && share_blocks(first, manifest->partition[m], &plan->stages[s].slice) &&
+            if (before[0] && share_blocks(first, manifest->partition[m], &plan->parts[s].slice) &&
                 (strcmp(before, plan->stages[s].backend) != 0 ||
                  (plan_place_of(plan, s + 1) == PLACE_GPU && manifest->config.device.tf32 != plan->config.device.tf32)))
                 return false;
@@ -180,10 +192,10 @@ static void add_files(struct manifest *manifest, const struct checkpoints *check
 {
     for (int s = 1; s <= manifest->stage_count; s++) {
         const struct part part = part_of(checkpoints, s, passing);
-        const struct plan_stage *plan = &checkpoints->segment->header->plan.stages[s - 1];
+        const struct plan *plan = &checkpoints->segment->header->plan;
 
-        manifest->partition[s - 1] = plan->slice.block_count;
-        memcpy(manifest->backends[s - 1], plan->backend, sizeof(plan->backend));
+        manifest->partition[s - 1] = plan->parts[s - 1].slice.block_count;
+        memcpy(manifest->backends[s - 1], plan->stages[s - 1].backend, sizeof(manifest->backends[0]));
         add_file(manifest, s, -1, part.file);
         for (int v = 0; v < MAX_STAGES && part.versions && part.versions[v].state == SAVED; v++)
             add_file(manifest, s, part.versions[v].number, &part.versions[v]);
@@ -222,6 +234,7 @@ static int describe(struct manifest *manifest, const struct checkpoints *checkpo
         .shape = plan->data.shape,
         .train_count = plan->data.train_count,
         .data_crc32 = plan->data.crc32,
+        .schedule_crc32 = plan_schedule_crc32(plan),
         .epochs = calloc((size_t)epoch, sizeof(struct epoch_result)),
         .files = calloc((size_t)plan->stage_count * (MAX_STAGES + 1), sizeof(struct manifest_file)),
     };

@@ -94,7 +94,8 @@ static int read_request(struct comparison *comparison, const struct comparison_r
 {
     if (request->systems && read_list(comparison, "--systems", request->systems, add_system, error))
         return -1;
-    for (int k = 0; k < system_count && !request->systems; k++)
+    /* Lists suit some numbers of stages, parts and micro-batches only. */
+    for (int k = 0; k < asking_system_count && !request->systems; k++)
         comparison->contenders[comparison->count++].system = &systems[k];
     if (request->seeds && read_list(comparison, "--seeds", request->seeds, add_seed, error))
         return -1;
@@ -161,9 +162,9 @@ static enum exit_status decide_partition(struct comparison *comparison, const st
     enum exit_status status = plan_system(&prepared, comparison, request, system);
     if (status != EXIT_DONE)
         return status;
-    for (int s = 0; s < prepared.plan.stage_count; s++)
-        config->pipeline.partition.values[s] = prepared.plan.stages[s].slice.block_count;
-    config->pipeline.partition.count = prepared.plan.stage_count;
+    for (int k = 0; k < prepared.plan.part_count; k++)
+        config->pipeline.partition.values[k] = prepared.plan.parts[k].slice.block_count;
+    config->pipeline.partition.count = prepared.plan.part_count;
     comparison->partition_from = system;
     prepared_release(&prepared);
     return EXIT_DONE;

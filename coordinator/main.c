@@ -68,6 +68,26 @@ static enum exit_status do_grid(const struct options *options)
     return status;
 }
 
+static enum exit_status do_schedule_csv(const struct options *options)
+{
+    struct preparation preparation = preparation_of(options);
+    struct prepared prepared;
+    struct error error;
+    FILE *out;
+
+    preparation.depth = PREPARE_SCHEDULE;
+    enum exit_status status = prepare(&prepared, &preparation);
+    if (status != EXIT_DONE)
+        return status;
+    if (open_output(&out, "--csv", options->csv))
+        status = EXIT_USAGE;
+    else if (plan_write_csv(out, &prepared.plan, options->minibatches, &error))
+        status = fail(EXIT_FAILED, &error);
+    close_output(out);
+    prepared_release(&prepared);
+    return status;
+}
+
 static enum exit_status write_json(FILE *out, const char *name, const json_t *object)
 {
     struct error error;
@@ -349,17 +369,17 @@ static enum exit_status do_compare(const struct options *options)
 
 static enum exit_status do_systems(void)
 {
-    printf("%-14s %-13s %-15s %-12s %-22s %s\n", "system", "order", "forward reads", "backward", "update", "source");
+    printf("%-16s %-16s %-15s %-12s %-22s %s\n", "system", "order", "forward reads", "backward", "update", "source");
     for (int i = 0; i < system_count; i++) {
         const struct system *system = &systems[i];
 
-        printf("%-14s %-13s %-15s %-12s %-22s %s\n", system->name, orders[system->order].name,
+        printf("%-16s %-16s %-15s %-12s %-22s %s\n", system->name, orders[system->order].name,
                forward_rule_name(system->forward), backward_rule_name(system->backward), system->update,
                system->source);
     }
     putchar('\n');
     for (int i = 0; i < ORDERS; i++)
-        printf("%-14s %s\n", orders[i].name, orders[i].summary);
+        printf("%-16s %s\n", orders[i].name, orders[i].summary);
     return EXIT_DONE;
 }
 
@@ -409,7 +429,7 @@ static enum exit_status dispatch(const struct options *options)
     else if (options->verb == VERB_DEVICES)
         return do_devices(options);
     else if (options->verb == VERB_PLAN)
-        return options->grid ? do_grid(options) : do_plan(options);
+        return options->grid ? do_grid(options) : options->csv ? do_schedule_csv(options) : do_plan(options);
     return EXIT_DONE;
 }
 

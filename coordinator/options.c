@@ -67,21 +67,21 @@ static const struct option_row rows[] = {
     {"quiet", NULL, OPTION_FLAG, offsetof(struct options, quiet), WITH_RUN | WITH_COMPARE,
      .help = "no progress, and only the report's essentials, or the comparison"},
     {"grid", NULL, OPTION_FLAG, offsetof(struct options, grid), WITH_PLAN,
-     .help = "print only the unit-time schedule, one line per stage"},
+     .help = "print only the schedule, one line per stage"},
     {"slots", "K", OPTION_COUNT, offsetof(struct options, slots), WITH_PLAN,
      .help = "of the grid; default: until stage 1 is done with three mini-batches"},
     {"simulate", NULL, OPTION_FLAG, offsetof(struct options, simulate), WITH_PLAN,
      .help = "predict time, waits and staleness, from measured times or those in [simulation]"},
     {"minibatches", "K", OPTION_COUNT, offsetof(struct options, minibatches), WITH_PLAN,
-     .help = "that --grid or --simulate simulates; default: an epoch's"},
+     .help = "that --grid, --csv or --simulate simulates; default: an epoch's"},
     {"systems", "A,B,C", OPTION_TEXT, offsetof(struct options, systems), WITH_COMPARE,
      .help = "compare these; default: all that tpcoord systems lists"},
     {"seeds", "1,2,3", OPTION_TEXT, offsetof(struct options, seeds), WITH_COMPARE,
      .help = "run each system with each seed, for means and deviations"},
     {"target", "TOP1", OPTION_TEXT, offsetof(struct options, target), WITH_COMPARE,
      .help = "count the epochs to this test top-1, such as 0.85 or 85%"},
-    {"csv", "FILE", OPTION_TEXT, offsetof(struct options, csv), WITH_COMPARE,
-     .help = "write the comparison as CSV; -: to standard output"},
+    {"csv", "FILE", OPTION_TEXT, offsetof(struct options, csv), WITH_COMPARE | WITH_PLAN,
+     .help = "write the comparison, or the plan's schedule as PyTorch has it, as CSV; -: to standard output"},
     {"help-keys", NULL, OPTION_FLAG, offsetof(struct options, help_keys), WITH_ANY, .help = "list the config's keys"},
     {"help", NULL, OPTION_FLAG, offsetof(struct options, help), WITH_ANY, .help = "print this", .letter = 'h'},
     {"version", NULL, OPTION_FLAG, offsetof(struct options, version), WITH_ANY,
@@ -149,8 +149,8 @@ static int check_combination(const struct options *options, unsigned given, stru
             return error_set(error, "--%s does not go with tpcoord %s", rows[i].name, verbs[options->verb].name);
     if (!options->grid && options->slots)
         return error_set(error, "--slots goes with --grid");
-    if (!options->grid && !options->simulate && options->minibatches)
-        return error_set(error, "--minibatches goes with --grid or --simulate");
+    if (!options->grid && !options->simulate && !(options->verb == VERB_PLAN && options->csv) && options->minibatches)
+        return error_set(error, "--minibatches goes with --grid, --csv or --simulate");
     if (options->verb == VERB_PLAN && !options->simulate && options->trace)
         return error_set(error, "--trace goes with --simulate, or with tpcoord run");
     if (options->grid && options->simulate)
@@ -161,6 +161,8 @@ static int check_combination(const struct options *options, unsigned given, stru
         return error_set(error, "--json and --csv cannot both have standard output");
     if (options->grid && options->json)
         return error_set(error, "--grid and --json do not go together");
+    if (options->verb == VERB_PLAN && options->csv && (options->grid || options->json || options->simulate))
+        return error_set(error, "--csv goes with neither --grid nor --json nor --simulate");
     return check_resume(options->resume, error);
 }
 

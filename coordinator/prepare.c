@@ -9,6 +9,7 @@
 #include "coordinator/probe.h"
 #include "coordinator/resume.h"
 #include "coordinator/room.h"
+#include "plan/replay.h"
 
 /* Both images and labels, to the checksum of what came before. */
 static uint32_t add_samples(uint32_t crc, const struct samples *samples)
@@ -53,6 +54,14 @@ void shared_data_release(struct shared_data *data)
     *data = (struct shared_data){.descriptor = 0};
 }
 
+static bool same_pipeline(const struct config *one, const struct config *other)
+{
+    return one->pipeline.static_times == STATIC_MEASURED && other->pipeline.static_times == STATIC_MEASURED &&
+           one->pipeline.order == RUN_STATIC && one->pipeline.stages == other->pipeline.stages &&
+           one->pipeline.parts == other->pipeline.parts && strcmp(one->pipeline.system, other->pipeline.system) == 0 &&
+           one->pipeline.microbatches == other->pipeline.microbatches && one->data.batch == other->data.batch;
+}
+
 static int begin(struct prepared *prepared, const struct preparation *preparation, struct config_mistakes *mistakes)
 {
     struct shared_data *data = preparation->data;
@@ -67,12 +76,24 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
         return -1;
     if (plan_begin(&prepared->plan, &config, &facts, &prepared->network, mistakes))
         return -1;
+    if (data && config.pipeline.parts > 1) {
+        config_mistake(mistakes, "pipeline.parts",
+                       "%d: schedules with several parts per stage can be planned, drawn and simulated (tpcoord plan), but "
+                       "not be run yet; use 1",
+                       config.pipeline.parts);
+        return -1;
+    }
     if (preparation->depth != PREPARE_RUN)
         return 0;
     /* The folder is locked before anything in it is read, and until the run has ended. */
-    return preparation->resume
-               ? resume_open(&prepared->from, &prepared->folder, preparation->resume, &config, &facts, mistakes)
-               : new_run_create(&prepared->folder, &config, mistakes);
+    if (!preparation->resume)
+        return new_run_create(&prepared->folder, &config, mistakes);
+    if (resume_open(&prepared->from, &prepared->folder, preparation->resume, &config, &facts, mistakes))
+        return -1;
+    /* What was measured for the run is not measured again: its lists would be others. */
+    if (same_pipeline(&prepared->from.manifest.config, &config))
+        replay_take_times(&prepared->plan.config, &prepared->from.manifest.config);
+    return 0;
 }
 
 static int finish(struct prepared *prepared, const struct preparation *preparation, struct error *error)

@@ -117,13 +117,14 @@ static void print_memory(FILE *out, const struct segment *segment)
     for (int s = 1; s <= plan->stage_count; s++) {
         const struct counters *counters = &segment_stage(segment, s)->counters;
         const struct plan_stage *stage = &plan->stages[s - 1];
+        const struct plan_part *part = &plan->parts[s - 1];
         size_t memory[MEMORY_CATEGORIES];
         char versions[32], in_flight[32];
 
         memory_peak(counters, memory);
         snprintf(versions, sizeof(versions), "%d of %d", atomic_load(&counters->versions_peak),
-                 stage->weight_version_buffers);
-        snprintf(in_flight, sizeof(in_flight), "%d of %d", atomic_load(&counters->slots_peak), stage->activation_sets);
+                 part->weight_version_buffers);
+        snprintf(in_flight, sizeof(in_flight), "%d of %d", atomic_load(&counters->slots_peak), part->activation_sets);
         fprintf(out, "%5d %9s %10s %16.2f MiB %8.2f MiB", s, versions, in_flight,
                 (double)memory_total(memory) / (1 << 20), (double)memory_total(stage->memory) / (1 << 20));
         place_print(out, plan, s);

@@ -10,9 +10,14 @@
 
 void plan_print(FILE *out, const struct plan *plan, const struct network *network);
 
-/* One line per stage for the first `slots` slots of an epoch of `minibatches` mini-batches on the unit-time schedule.
+/* One line per stage for the first `slots` ticks of an epoch of `minibatches` mini-batches, with the times that
+ * pipeline.static names (measured ones are drawn as nominal ones).
  * 0 slots: until stage 1 is done with three mini-batches; 0 mini-batches: as many as the plan has. */
 int plan_print_grid(FILE *out, const struct plan *plan, int slots, int minibatches, struct error *error);
+
+/* Writes the schedule as a schedule file (docs/schedule-files.md): in PyTorch's form, if that can say it. So many
+ * mini-batches as for the grid; 0: enough for a period, or one where the order flushes. */
+int plan_write_csv(FILE *out, const struct plan *plan, int minibatches, struct error *error);
 
 /* The report of a run adds its own members to this object. NULL if out of memory; the caller drops the reference. */
 json_t *plan_json(const struct plan *plan, const struct network *network);
@@ -26,7 +31,7 @@ const char *place_text(const struct plan *plan, int stage, char text[16]);
 /* The right end of a table's head and rows, one per stage: where each runs and its link, if any is on a GPU; and the
  * newline. */
 void place_print_head(FILE *out, const struct plan *plan, int indent);
-void place_print(FILE *out, const struct plan *plan, int stage);
+void place_print(FILE *out, const struct plan *plan, int part);
 
 /* {"weights": .., "total": ..} from bytes by category. */
 json_t *memory_json(const size_t memory[MEMORY_CATEGORIES]);

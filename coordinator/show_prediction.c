@@ -26,7 +26,7 @@ static void print_links(FILE *out, const struct prediction *prediction, const st
     if (prediction->shared_memory)
         return;
     fprintf(out, "\nlink   activation ms  gradient ms  latency ms\n");
-    for (int l = 1; l < plan->stage_count; l++) {
+    for (int l = 1; l < plan->part_count; l++) {
         const struct link_times *link = &prediction->links[l - 1];
         char stages[32];
 
@@ -36,10 +36,11 @@ static void print_links(FILE *out, const struct prediction *prediction, const st
     }
 }
 
+/* The part with which a stage begins speaks for its times. */
 static void print_stage(FILE *out, const struct prediction *prediction, const struct plan *plan, int s)
 {
-    const struct stage_events *events = &prediction->events->stages[s - 1];
-    const struct stage_times *times = &prediction->times[s - 1];
+    const struct simulated_stage *events = &prediction->events->stages[s - 1];
+    const struct part_times *times = &prediction->times[plan_part_of(plan, s, 0) - 1];
     const int64_t all = prediction->events->duration;
 
     fprintf(out, "%5d", s);
@@ -49,7 +50,7 @@ static void print_stage(FILE *out, const struct prediction *prediction, const st
     fprintf(out, " %7.3f %6.1f%% %19.1f%% %8.1f%% %6.1f%% %9d %10d\n", milliseconds(times->update),
             percent_of(events->busy, all), percent_of(events->waits[WAIT_ACTIVATION], all),
             percent_of(events->waits[WAIT_GRADIENT], all), percent_of(events->waits[WAIT_SLOT], all),
-            events->weight_versions, events->minibatches_in_flight);
+            prediction->events->parts[plan_part_of(plan, s, 0) - 1].weight_versions, events->minibatches_in_flight);
 }
 
 static void print_stages(FILE *out, const struct prediction *prediction, const struct plan *plan)
@@ -72,7 +73,7 @@ static void print_stages(FILE *out, const struct prediction *prediction, const s
 
 static void print_version_difference(FILE *out, const struct prediction *prediction, const struct plan *plan)
 {
-    const struct event_simulation *events = prediction->events;
+    const struct simulation *events = prediction->events;
 
     fprintf(out, "version difference v: ");
     if (plan->version_difference_exact > 0)
@@ -83,7 +84,7 @@ static void print_version_difference(FILE *out, const struct prediction *predict
 
 void prediction_print(FILE *out, const struct prediction *prediction, const struct plan *plan)
 {
-    const struct event_simulation *events = prediction->events;
+    const struct simulation *events = prediction->events;
 
     fprintf(out, "\nsimulation of %d mini-batches in %s order%s\n", prediction->minibatches,
             plan->config.pipeline.order == RUN_STATIC ? "static" : "dynamic",
@@ -99,7 +100,7 @@ void prediction_print(FILE *out, const struct prediction *prediction, const stru
 }
 
 /* Milliseconds of each kind of op that the order has, and of an update. */
-static json_t *times_json(const struct stage_times *times, const struct schedule *schedule)
+static json_t *times_json(const struct part_times *times, const struct schedule *schedule)
 {
     json_t *object = json_object();
 
@@ -110,7 +111,7 @@ static json_t *times_json(const struct stage_times *times, const struct schedule
     return object;
 }
 
-static json_t *waits_json(const struct stage_events *events)
+static json_t *waits_json(const struct simulated_stage *events)
 {
     json_t *object = json_object();
 
@@ -122,16 +123,16 @@ static json_t *waits_json(const struct stage_events *events)
 
 static json_t *stage_json(const struct prediction *prediction, const struct plan *plan, int s)
 {
-    const struct stage_events *events = &prediction->events->stages[s - 1];
+    const struct simulated_stage *events = &prediction->events->stages[s - 1];
 
     /* clang-format off */
     return json_pack("{s:i, s:o, s:f, s:o, s:f, s:i, s:i, s:i}",
                      "stage", s,
-                     "op_ms", times_json(&prediction->times[s - 1], &plan->schedule),
+                     "op_ms", times_json(&prediction->times[plan_part_of(plan, s, 0) - 1], &plan->schedule),
                      "busy_fraction", 0.01 * percent_of(events->busy, prediction->events->duration),
                      "wait_seconds", waits_json(events),
                      "drained_seconds", 1e-9 * (double)events->waits[WAIT_NONE],
-                     "weight_versions", events->weight_versions,
+                     "weight_versions", prediction->events->parts[plan_part_of(plan, s, 0) - 1].weight_versions,
                      "minibatches_in_flight", events->minibatches_in_flight,
                      "microbatches_in_flight", events->microbatches_in_flight);
     /* clang-format on */
@@ -143,7 +144,7 @@ static json_t *link_json(const struct link_times *link)
                      milliseconds(link->gradient), "latency_ms", milliseconds(link->latency));
 }
 
-static json_t *version_difference_json(const struct event_simulation *events)
+static json_t *version_difference_json(const struct simulation *events)
 {
     json_t *histogram = json_array();
 
@@ -155,12 +156,12 @@ static json_t *version_difference_json(const struct event_simulation *events)
 
 json_t *prediction_json(const struct prediction *prediction, const struct plan *plan)
 {
-    const struct event_simulation *events = prediction->events;
+    const struct simulation *events = prediction->events;
     json_t *stages = json_array(), *links = json_array();
 
     for (int s = 1; s <= plan->stage_count; s++)
         json_array_append_new(stages, stage_json(prediction, plan, s));
-    for (int l = 0; l < plan->stage_count - 1; l++)
+    for (int l = 0; l < plan->part_count - 1; l++)
         json_array_append_new(links, link_json(&prediction->links[l]));
     /* No rate where nothing takes any time. */
     /* clang-format off */

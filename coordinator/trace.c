@@ -84,10 +84,12 @@ int trace_prediction(FILE *file, const struct plan *plan, const struct predictio
 
     trace_begin(&trace, file, plan, 0);
     for (int s = 1; s <= plan->stage_count; s++) {
-        const struct stage_events *events = &prediction->events->stages[s - 1];
+        const int count = simulation_op_count(prediction->events, s);
 
-        for (int k = 0; k < events->op_count; k++)
-            trace_predicted_op(&trace, s, &events->ops[k], prediction->times[s - 1].update);
+        for (int k = 0; k < count; k++) {
+            const struct timed_op timed = simulation_op(prediction->events, s, k);
+            trace_predicted_op(&trace, s, &timed, prediction->times[timed.op.part - 1].update);
+        }
     }
     return trace_end(&trace);
 }

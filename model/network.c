@@ -19,13 +19,13 @@ static void build_mlp(struct network *network);
 
 /* resnetD: D = 6n + 2 weight layers in 3n residual blocks, a stem and a head (He et al., CVPR 2016, section 4.2). */
 static const struct architecture architectures[] = {
-    {"resnet8", 5, build_resnet},   {"resnet20", 11, build_resnet}, {"resnet32", 17, build_resnet},
-    {"resnet56", 29, build_resnet}, {"mlp", 3, build_mlp},
+    {"resnet8", 5, build_resnet},   {"resnet20", 11, build_resnet},  {"resnet32", 17, build_resnet},
+    {"resnet56", 29, build_resnet}, {"resnet110", 56, build_resnet}, {"mlp", 3, build_mlp},
 };
 
 const char *network_architectures(void)
 {
-    return "resnet8, resnet20, resnet32, resnet56, mlp";
+    return "resnet8, resnet20, resnet32, resnet56, resnet110, mlp";
 }
 
 /* Floating-point operations of one sample: two per multiply-add of convolutions and linear layers; a handful per

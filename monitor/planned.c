@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/numbers.h"
+#include "plan/replay.h"
 
 /* Ops that a drawing may simulate. */
 enum { OPS_MAX = 40000 };
@@ -58,14 +59,12 @@ static struct anchors find_op(const struct moment *moment, const struct time_axi
 /* The slot of an op in the simulation; -1 if it has none. */
 static int slot_of(const struct planned *planned, int stage, const struct op_record *record)
 {
-    const struct stage_order *order = &planned->simulation->stages[stage - 1];
+    for (int k = 0; k < simulation_op_count(planned->simulation, stage); k++) {
+        const struct timed_op timed = simulation_op(planned->simulation, stage, k);
 
-    for (int k = 0; k < order->op_count; k++) {
-        const struct op *op = &order->ops[k];
-
-        if (op->minibatch + planned->shift == record->minibatch && op->kind == (enum op_kind)record->kind &&
-            op->first == record->first)
-            return order->slots[k];
+        if (timed.op.minibatch + planned->shift == record->minibatch &&
+            timed.op.kind == (enum op_kind)record->kind && timed.op.first == record->first)
+            return (int)timed.start;
     }
     return -1;
 }
@@ -99,7 +98,7 @@ static void simulate_around(struct planned *planned, const struct plan *plan, in
     planned->shift = max_int(0, min_int(first - 1 - lead, all - schedule.minibatches));
     if (schedule_op_count(&schedule) > OPS_MAX / schedule.stages)
         return;
-    if (simulate_slots(&schedule, (struct link_slots){.gradients = plan->gradient_slots}, &planned->simulation, &error))
+    if (plan_simulate(plan, &schedule, true, &planned->simulation, &error))
         planned->simulation = NULL;
 }
 
@@ -153,15 +152,14 @@ void planned_end(struct planned *planned)
 void planned_visit(const struct planned *planned, const struct plan *plan, int stage, const struct time_axis *axis,
                    span_visitor *visit, void *context)
 {
-    const struct stage_order *order = &planned->simulation->stages[stage - 1];
-
-    for (int k = 0; k < order->op_count; k++) {
-        double start = planned->zero_ns + planned->slot_ns * order->slots[k], end = start + planned->slot_ns;
+    for (int k = 0; k < simulation_op_count(planned->simulation, stage); k++) {
+        const struct timed_op timed = simulation_op(planned->simulation, stage, k);
+        double start = planned->zero_ns + planned->slot_ns * (double)timed.start, end = start + planned->slot_ns;
 
         if (end <= (double)axis->left || start >= (double)axis_right(axis))
             continue;
         struct span span = {.start = (uint64_t)llround(fmax(start, 0)), .end = (uint64_t)llround(end), .kind = SPAN_OP};
-        span.op = order->ops[k];
+        span.op = timed.op;
         span.op.minibatch += planned->shift;
         span.number = timeline_number(plan, planned->epoch, span.op.minibatch);
         visit(context, &span);

@@ -44,8 +44,8 @@ static struct range range_of(const struct snapshot *snapshot, int first, int sho
 static void format_stash(const struct plan *plan, const struct version_use *use, char *text, size_t size)
 {
     int n = max_int(plan->schedule.microbatches, 1);
-    struct op first = {OP_FORWARD, use->stash_first / n + 1, use->stash_first % n + 1, 1};
-    struct op last = {OP_FORWARD, use->stash_last / n + 1, use->stash_last % n + 1, 1};
+    struct op first = {OP_FORWARD, use->stash_first / n + 1, use->stash_first % n + 1, 1, 0};
+    struct op last = {OP_FORWARD, use->stash_last / n + 1, use->stash_last % n + 1, 1, 0};
     char from[OP_LABEL_SIZE], to[OP_LABEL_SIZE];
 
     timeline_label(plan, PHASE_TRAIN, &first, from);

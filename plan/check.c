@@ -5,6 +5,7 @@
 
 #include "base/numbers.h"
 #include "plan/plan.h"
+#include "schedule/csv.h"
 
 static bool within(int value, int low, int high)
 {
@@ -17,23 +18,50 @@ static bool is_bool(const void *byte)
     return *(const unsigned char *)byte <= 1;
 }
 
+/* The order's row but for its texts: from behind them to its last member before the functions. */
+static bool same_row(const struct order *one, const struct order *other)
+{
+    const size_t begin = offsetof(struct order, whole_backward);
+    const size_t end = offsetof(struct order, microbatches) + sizeof(one->microbatches);
+
+    return memcmp((const char *)one + begin, (const char *)other + begin, end - begin) == 0;
+}
+
 static bool same_rules(const struct schedule *claimed, const struct schedule *training)
 {
-    /* From behind the row's texts to its last member. */
-    const size_t begin = offsetof(struct order, whole_backward);
-    const size_t end = offsetof(struct order, microbatches) + sizeof(claimed->order.microbatches);
-
-    return memcmp((const char *)&claimed->order + begin, (const char *)&training->order + begin, end - begin) == 0 &&
-           within((int)claimed->forward, 0, FORWARD_DOUBLE_BUFFERED) &&
+    return same_row(&claimed->order, &training->order) && within((int)claimed->forward, 0, FORWARD_DOUBLE_BUFFERED) &&
            within((int)claimed->backward, 0, BACKWARD_INTERMEDIATE);
 }
 
-/* At most W - 1 by the papers' expression, W by the others. */
+/* A schedule file's text is read again: what is claimed of it follows from it. */
+static bool text_is_sound(const struct plan *plan)
+{
+    const struct schedule *claimed = &plan->schedule;
+    struct csv_schedule csv;
+    struct error error;
+    bool sound;
+
+    if (!memchr(plan->schedule_text, '\0', sizeof(plan->schedule_text)))
+        return false;
+    if (!plan_is_from_file(&plan->config))
+        return plan->schedule_text[0] == '\0' && claimed->in_flight == 0;
+    if (csv_read(&csv, plan->schedule_text, strlen(plan->schedule_text), &error))
+        return false;
+    const struct order order = csv_order(&csv, "");
+    sound = same_row(&claimed->order, &order) && claimed->in_flight == csv.in_flight && claimed->stages == csv.stages &&
+            claimed->parts == csv.parts && claimed->microbatches == csv.microbatches;
+    csv_release(&csv);
+    return sound;
+}
+
+/* At most W - 1 by the papers' expression, W by the others; of a schedule file, what it has in flight. */
 static bool difference_is_sound(const struct plan *plan)
 {
-    return within(plan->version_difference_paper, 0, plan->stage_count) &&
-           within(plan->version_difference_exact, 0, plan->stage_count) &&
-           within(plan->version_difference_simulated, 0, plan->stage_count);
+    const int most = max_int(plan->part_count, plan->schedule.in_flight);
+
+    return within(plan->version_difference_paper, 0, plan->part_count) &&
+           within(plan->version_difference_exact, 0, plan->part_count) &&
+           within(plan->version_difference_simulated, 0, most);
 }
 
 static bool counts_are_sound(const struct plan *plan)
@@ -41,6 +69,9 @@ static bool counts_are_sound(const struct plan *plan)
     const int batch = plan->config.data.batch, microbatches = plan->config.pipeline.microbatches;
 
     return plan->stage_count == plan->config.pipeline.stages && plan->schedule.stages == plan->stage_count &&
+           plan->schedule.parts == plan->config.pipeline.parts &&
+           (int)plan->schedule.placement == plan->config.pipeline.placement &&
+           plan->part_count == schedule_part_count(&plan->schedule) && plan->part_count <= MAX_PARTS &&
            plan->schedule.microbatches == microbatches && microbatches <= batch && plan->minibatches_per_epoch >= 1 &&
            plan->schedule.minibatches == plan->minibatches_per_epoch && plan->test_minibatches >= 1 &&
            within(plan->last_minibatch_rows, 1, batch) && within(plan->last_test_minibatch_rows, 1, batch) &&
@@ -53,39 +84,40 @@ static bool schedule_is_sound(const struct plan *plan)
     struct schedule training, evaluation;
     struct error error;
 
-    if (!counts_are_sound(plan))
+    if (!counts_are_sound(plan) || !text_is_sound(plan))
         return false;
     training = plan_training(plan);
     evaluation = plan_evaluation(plan);
     return is_bool(&plan->costs_measured) && is_bool(&plan->schedule.forward_only) && !plan->schedule.forward_only &&
            same_rules(&plan->schedule, &training) && schedule_check(&training, &error) == 0 &&
-           schedule_check(&evaluation, &error) == 0 && plan->gradient_slots == schedule_gradient_slots(&training);
+           schedule_check(&evaluation, &error) == 0;
 }
 
-static bool stage_is_sound(const struct plan *plan, const struct network *network, int s, int first_block)
+static bool part_is_sound(const struct plan *plan, const struct network *network, int k, int first_block)
 {
-    const struct plan_stage *stage = &plan->stages[s - 1];
+    const struct plan_part *part = &plan->parts[k - 1];
     const struct schedule training = plan_training(plan), evaluation = plan_evaluation(plan);
-    const int later_blocks = plan->stage_count - s;
+    const int later_blocks = plan->part_count - k;
     struct shape input, output;
     struct slice slice;
 
-    if (!within(stage->slice.block_count, 1, network->block_count - first_block - later_blocks))
+    if (!within(part->slice.block_count, 1, network->block_count - first_block - later_blocks))
         return false;
-    slice = network_slice(network, first_block, stage->slice.block_count);
+    slice = network_slice(network, first_block, part->slice.block_count);
     input = slice_input(network, &slice);
     output = slice_output(network, &slice);
-    return memcmp(&slice, &stage->slice, sizeof(slice)) == 0 && memcmp(&input, &stage->input, sizeof(input)) == 0 &&
-           memcmp(&output, &stage->output, sizeof(output)) == 0 &&
-           within(stage->activation_sets, 1, schedule_slots_limit(&training, s)) &&
-           within(stage->activation_slots, 1,
-                  max_int(schedule_activation_slots(&training, s), schedule_activation_slots(&evaluation, s))) &&
-           within(stage->weight_version_buffers, 1, schedule_versions_limit(&training, s)) &&
-           within(stage->weight_versions, 1, schedule_versions_limit(&training, s)) &&
-           within(stage->minibatches_in_flight, 1, schedule_in_flight_limit(&training, s));
+    return memcmp(&slice, &part->slice, sizeof(slice)) == 0 && memcmp(&input, &part->input, sizeof(input)) == 0 &&
+           memcmp(&output, &part->output, sizeof(output)) == 0 &&
+           within(part->activation_sets, 1, schedule_slots_limit(&training, k)) &&
+           within(part->activation_slots, 1,
+                  max_int(schedule_activation_slots(&training, k), schedule_activation_slots(&evaluation, k))) &&
+           within(part->gradient_slots, 1, schedule_gradient_slots(&training)) &&
+           within(part->weight_version_buffers, 1, schedule_versions_limit(&training, k)) &&
+           within(part->weight_versions, 1, schedule_versions_limit(&training, k)) &&
+           within(part->minibatches_in_flight, 1, schedule_in_flight_limit(&training, k));
 }
 
-static bool stages_are_sound(const struct plan *plan)
+static bool parts_are_sound(const struct plan *plan)
 {
     struct network *network;
     struct error error;
@@ -94,9 +126,9 @@ static bool stages_are_sound(const struct plan *plan)
 
     if (network_create(&network, plan->config.model.arch, plan->data.shape, plan->config.model.classes, &error))
         return false;
-    for (int s = 1; s <= plan->stage_count && sound; s++) {
-        sound = stage_is_sound(plan, network, s, blocks);
-        blocks += plan->stages[s - 1].slice.block_count;
+    for (int k = 1; k <= plan->part_count && sound; k++) {
+        sound = part_is_sound(plan, network, k, blocks);
+        blocks += plan->parts[k - 1].slice.block_count;
     }
     sound = sound && blocks == network->block_count;
     network_destroy(network);
@@ -109,8 +141,8 @@ int plan_check(const struct plan *plan, struct error *error)
         return -1;
     if (!schedule_is_sound(plan))
         return error_set(error, "a schedule that no config leads to");
-    if (!stages_are_sound(plan))
-        return error_set(error, "stages that no network has");
+    if (!parts_are_sound(plan))
+        return error_set(error, "parts that no network has");
     if (!places_are_sound(plan))
         return error_set(error, "stages where no config puts them");
     return 0;

@@ -10,9 +10,17 @@
 
 #include "base/error.h"
 
-enum { CONFIG_NAME_MAX = 64, CONFIG_PATH_MAX = 1024, MAX_STAGES = 64, MAX_MICROBATCHES = 64, GPUS_MAX = 64 };
+enum {
+    CONFIG_NAME_MAX = 64,
+    CONFIG_PATH_MAX = 1024,
+    MAX_STAGES = 64,
+    MAX_PARTS = 128,
+    MAX_MICROBATCHES = 64,
+    GPUS_MAX = 64
+};
 
 enum order_mode { RUN_DYNAMIC, RUN_STATIC };
+enum static_times { STATIC_UNIT, STATIC_NOMINAL, STATIC_MEASURED };
 enum backward_activations { ACTIVATIONS_STORED, ACTIVATIONS_RECOMPUTE };
 enum rule_override { RULE_OF_SYSTEM = -1 }; /* else an enum forward_rule / backward_rule */
 enum learning_rate_schedule { RATE_CONSTANT, RATE_STEP, RATE_COSINE };
@@ -22,16 +30,16 @@ enum last_batch { LAST_BATCH_KEEP, LAST_BATCH_DROP };
 enum device_sync { SYNC_EVENT, SYNC_HOST };
 enum { MAP_CPU = -1 }; /* in device.map; else a GPU's ordinal */
 
-/* A number for each stage. */
+/* A number for each stage or part. */
 struct config_integers {
     int count; /* 0: none given */
-    int values[MAX_STAGES];
+    int values[MAX_PARTS];
 };
 
-/* Numbers per stage or per link: one for all of them, or one for each. */
+/* Numbers per part or per link: one for all of them, or one for each. */
 struct config_reals {
     int count; /* 0: none given */
-    double values[MAX_STAGES];
+    double values[MAX_PARTS];
 };
 
 /* How often something is done; count 0: never. */
@@ -53,11 +61,14 @@ struct config {
         int on_stall;                 /* enum on_stall */
     } run;
     struct {
-        char system[CONFIG_NAME_MAX];
+        char system[CONFIG_PATH_MAX]; /* a row's name, or a schedule file */
         int stages;
         int microbatches;
-        struct config_integers partition; /* blocks per stage */
+        int parts;                        /* per stage */
+        int placement;                    /* enum placement */
+        struct config_integers partition; /* blocks per part */
         int order;                        /* enum order_mode */
+        int static_times;                 /* enum static_times */
         bool vertical_sync;               /* live forwards become pinned ones */
         int forward_weights;              /* RULE_OF_SYSTEM or enum forward_rule */
         int backward_weights;             /* RULE_OF_SYSTEM or enum backward_rule */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/parse.h"
+#include "schedule/parts.h"
 #include "schedule/system.h"
 
 enum { BLOCKS_MAX = 10000 }; /* in one part of a partition */
@@ -20,6 +21,11 @@ static const char *choice_forward_rule(int index)
     return index - 1 <= FORWARD_DOUBLE_BUFFERED ? forward_rule_name((enum forward_rule)(index - 1)) : NULL;
 }
 
+static const char *choice_placement(int index)
+{
+    return index < PLACEMENTS ? placement_name((enum placement)index) : NULL;
+}
+
 static const char *choice_backward_rule(int index)
 {
     if (index == 0)
@@ -29,6 +35,7 @@ static const char *choice_backward_rule(int index)
 
 #define MEMBER(section, key)                                                                                           \
 #section "." #key, offsetof(struct config, section.key), sizeof(((struct config *)0)->section.key)
+#define NAMED(name, member) name, offsetof(struct config, member), sizeof(((struct config *)0)->member)
 #define CHOICES(...)                                                                                                   \
     (const char *const[])                                                                                              \
     {                                                                                                                  \
@@ -56,16 +63,22 @@ const struct config_key config_keys[] = {
     {MEMBER(run, on_stall), KEY_CHOICE, "end", .choices = CHOICES("end", "warn"),
      .help = "what then follows; warn: nothing, the run goes on when it can"},
 
-    {MEMBER(pipeline, system), KEY_CHOICE_NAME, "timeprest", .choice = choice_system,
-     .help = "order of work and weight versions; tpcoord systems explains them"},
+    {MEMBER(pipeline, system), KEY_CHOICE_NAME, "timeprest", .choice = choice_system, .file_ending = ".csv",
+     .help = "order of work and weight versions; tpcoord systems explains them; or a schedule file"},
     {MEMBER(pipeline, stages), KEY_INTEGER, "4", 1, MAX_STAGES,
      .help = "W: stages, each a process of its own"},
     {MEMBER(pipeline, microbatches), KEY_INTEGER, "3", 1, MAX_MICROBATCHES,
      .help = "N: micro-batches per mini-batch"},
+    {MEMBER(pipeline, parts), KEY_INTEGER, "1", 1, 16,
+     .help = "parts of the network that each stage hosts; some systems need two"},
+    {MEMBER(pipeline, placement), KEY_CHOICE, "loop", .choice = choice_placement,
+     .help = "where parts lie: loop: on stages 1 to W, again and again; v: to stage W and back"},
     {MEMBER(pipeline, partition), KEY_INTEGERS, "auto", 1, BLOCKS_MAX, .choices = CHOICES("auto"), .example = "5,2,2,2",
-     .help = "blocks per stage, such as 5,2,2,2; auto balances measured time (order = dynamic) or flops (static)"},
+     .help = "blocks per part, such as 5,2,2,2; auto balances measured time (order = dynamic) or flops (static)"},
     {MEMBER(pipeline, order), KEY_CHOICE, "static", .choices = CHOICES("dynamic", "static"),
-     .help = "dynamic: run what has arrived; static: replay the unit-time schedule, bit for bit repeatable"},
+     .help = "dynamic: run what has arrived; static: replay a list, bit for bit repeatable"},
+    {NAMED("pipeline.static", pipeline.static_times), KEY_CHOICE, "unit", .choices = CHOICES("unit", "nominal", "measured"),
+     .help = "times for which a static order's list is made: every op one; a backward twice a forward; measured"},
     {MEMBER(pipeline, vertical_sync), KEY_BOOLEAN, "no",
      .help = "yes: a system whose forwards read live weights pins them as its micro-batches enter (PipeDream's paper)"},
     {MEMBER(pipeline, forward_weights), KEY_CHOICE, "system", .choice = choice_forward_rule,
@@ -82,7 +95,7 @@ const struct config_key config_keys[] = {
      .help = "i-timeprest: how fast that falls; for constant, the value itself: 1 all stale, 0 all newest"},
 
     {MEMBER(model, arch), KEY_NAME, "resnet20",
-     .help = "network: resnet8, resnet20, resnet32, resnet56, mlp"},
+     .help = "network: resnet8, resnet20, resnet32, resnet56, resnet110, mlp"},
     {MEMBER(model, classes), KEY_INTEGER, "10", 2, 256,
      .help = "classes that the network tells apart; labels are below it"},
 
@@ -212,11 +225,20 @@ static int set_name(const struct config_key *key, void *member, const char *text
     return set_text(key, member, text, error);
 }
 
+static bool is_file_name(const struct config_key *key, const char *text)
+{
+    const size_t length = strlen(text), ending = key->file_ending ? strlen(key->file_ending) : 0;
+
+    return ending > 0 && length > ending && strcmp(text + length - ending, key->file_ending) == 0;
+}
+
 static int set_choice(const struct config_key *key, void *member, const char *text, struct error *error)
 {
     char all[512] = "";
     const char *choice;
 
+    if (is_file_name(key, text))
+        return set_text(key, member, text, error);
     for (int i = 0; (choice = config_key_choice(key, i)) != NULL; i++) {
         if (strcmp(choice, text) == 0) {
             if (key->type == KEY_CHOICE_NAME)
@@ -226,7 +248,9 @@ static int set_choice(const struct config_key *key, void *member, const char *te
         }
         snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i > 0 ? ", " : "", choice);
     }
-    return error_set(error, "\"%s\" is none of the choices: %s", text, all);
+    return error_set(error, "\"%s\" is none of the choices: %s%s%s", text, all,
+                     key->file_ending ? "; nor a file whose name ends with " : "",
+                     key->file_ending ? key->file_ending : "");
 }
 
 /* The next item of a comma-separated list, without the blanks around it. NULL behind the last. */
@@ -249,10 +273,10 @@ static int set_reals(const struct config_key *key, struct config_reals *reals, c
     if (key->choices && strcmp(text, key->choices[0]) == 0)
         return 0;
     if (snprintf(copy, sizeof(copy), "%s", text) >= (int)sizeof(copy))
-        return error_set(error, "the list is too long; there are at most %d stages", MAX_STAGES);
+        return error_set(error, "the list is too long; there are at most %d parts", MAX_PARTS);
     while ((item = next_item(&rest)) != NULL) {
-        if (reals->count == MAX_STAGES)
-            return error_set(error, "\"%s\" has more numbers than the %d stages there may be", text, MAX_STAGES);
+        if (reals->count == MAX_PARTS)
+            return error_set(error, "\"%s\" has more numbers than the %d parts there may be", text, MAX_PARTS);
         if (parse_double(&reals->values[reals->count++], item, key->low, key->high, error))
             return -1;
     }
@@ -285,10 +309,10 @@ static int set_integers(const struct config_key *key, struct config_integers *in
     if (strcmp(text, key->choices[0]) == 0)
         return 0;
     if (snprintf(copy, sizeof(copy), "%s", text) >= (int)sizeof(copy))
-        return error_set(error, "the list is too long; there are at most %d stages", MAX_STAGES);
+        return error_set(error, "the list is too long; there are at most %d parts", MAX_PARTS);
     while ((item = next_item(&rest)) != NULL) {
-        if (integers->count == MAX_STAGES)
-            return error_set(error, "\"%s\" has more parts than the %d stages there may be", text, MAX_STAGES);
+        if (integers->count == MAX_PARTS)
+            return error_set(error, "\"%s\" has more numbers than the %d parts there may be", text, MAX_PARTS);
         if (set_listed(key, &integers->values[integers->count++], item, error))
             return error_set(error, "\"%s\" is not right; use %s, or for each stage %.0f to %.0f%s%s, such as %s", text,
                              key->choices[0], key->low, key->high, key->choices[1] ? " or " : "",
@@ -357,7 +381,7 @@ static bool is_choice_name(const struct config_key *key, const char *name)
     for (int i = 0; i < choice_count(key); i++)
         if (strcmp(config_key_choice(key, i), name) == 0)
             return true;
-    return false;
+    return is_file_name(key, name);
 }
 
 /* False for a NaN. */
@@ -368,7 +392,7 @@ static bool within(double value, double low, double high)
 
 static bool holds_reals(const struct config_key *key, const struct config_reals *reals)
 {
-    if (!within(reals->count, 0, MAX_STAGES))
+    if (!within(reals->count, 0, MAX_PARTS))
         return false;
     for (int i = 0; i < reals->count; i++)
         if (!within(reals->values[i], key->low, key->high))
@@ -378,7 +402,7 @@ static bool holds_reals(const struct config_key *key, const struct config_reals 
 
 static bool holds_integers(const struct config_key *key, const struct config_integers *integers)
 {
-    if (!within(integers->count, 0, MAX_STAGES))
+    if (!within(integers->count, 0, MAX_PARTS))
         return false;
     for (int i = 0; i < integers->count; i++)
         if (!within(integers->values[i], key->low, key->high) && !config_key_word(key, integers->values[i]))

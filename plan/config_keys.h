@@ -32,8 +32,9 @@ struct config_key {
     const char *const *choices;       /* ends with NULL; or by function, where another module knows them: */
     const char *(*choice)(int index); /* NULL behind the last */
     int first_choice;
-    const char *example; /* of a list */
-    const char *unit;    /* NULL if it has none */
+    const char *file_ending; /* of a KEY_CHOICE_NAME that may be the path of a file instead; NULL: may not */
+    const char *example;     /* of a list */
+    const char *unit;        /* NULL if it has none */
     const char *help;
 };
 

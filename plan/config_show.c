@@ -99,6 +99,8 @@ static void print_values(const struct config_key *key, FILE *out)
         return;
     for (int i = 0; (choice = config_key_choice(key, i)) != NULL; i++)
         fprintf(out, "%s%s", i > 0 ? ", " : "; ", choice);
+    if (key->file_ending)
+        fprintf(out, ", or FILE%s", key->file_ending);
 }
 
 void config_print_keys(FILE *out)

@@ -21,7 +21,7 @@ enum stage_place plan_place_of(const struct plan *plan, int stage)
 const char *link_path_name(enum link_path path)
 {
     static const char *const names[LINK_PATHS] = {
-        [LINK_SHARED] = "shared", [LINK_DEVICE] = "device", [LINK_STAGED] = "staged"};
+        [LINK_SHARED] = "shared", [LINK_LOCAL] = "local", [LINK_DEVICE] = "device", [LINK_STAGED] = "staged"};
 
     return names[path];
 }
@@ -107,11 +107,14 @@ static int check_gpus(const struct config *config, const struct machine_facts *m
 
 static enum link_path path_between(const struct plan *plan, const struct machine_facts *machine, int link)
 {
-    const int from = plan->stages[link - 1].device, to = plan->stages[link].device;
-    const enum stage_place one = plan_place_of(plan, link), other = plan_place_of(plan, link + 1);
+    const int before = plan_stage_of(plan, link), after = plan_stage_of(plan, link + 1);
+    const int from = plan->stages[before - 1].device, to = plan->stages[after - 1].device;
+    const enum stage_place one = plan_place_of(plan, before), other = plan_place_of(plan, after);
 
     if (one == PLACE_CPU && other == PLACE_CPU)
         return LINK_SHARED;
+    if (before == after)
+        return LINK_LOCAL;
     /* Activations go one way, gradients the other. Not even to itself does every GPU export memory. */
     if (one == other && machine->reaches[from][to] && machine->reaches[to][from])
         return LINK_DEVICE;
@@ -137,9 +140,9 @@ int plan_place(struct plan *plan, const struct machine_facts *machine, struct co
         memcpy(stage->backend, machine->backends[on_gpu ? PLACE_GPU : PLACE_CPU], sizeof(stage->backend));
         stage->device = !on_gpu ? 0 : map->count > 0 ? map->values[s - 1] : gpu_of(plan, machine, s);
     }
-    for (int link = 1; link < plan->stage_count; link++)
-        plan->stages[link - 1].link = path_between(plan, machine, link);
-    plan->stages[plan->stage_count - 1].link = LINK_SHARED;
+    for (int link = 1; link < plan->part_count; link++)
+        plan->parts[link - 1].link = path_between(plan, machine, link);
+    plan->parts[plan->part_count - 1].link = LINK_SHARED;
     return 0;
 }
 
@@ -172,15 +175,18 @@ static bool stage_is_placed(const struct plan *plan, int s)
 /* Whether a path can be what two places lead to: that GPUs reach each other cannot be known here. */
 static bool path_is_sound(const struct plan *plan, int link)
 {
-    const enum stage_place one = plan_place_of(plan, link), other = plan_place_of(plan, link + 1);
+    const int before = plan_stage_of(plan, link), after = plan_stage_of(plan, link + 1);
+    const enum stage_place one = plan_place_of(plan, before), other = plan_place_of(plan, after);
 
-    switch (plan->stages[link - 1].link) {
+    switch (plan->parts[link - 1].link) {
     case LINK_SHARED:
         return one == PLACE_CPU && other == PLACE_CPU;
+    case LINK_LOCAL:
+        return one == PLACE_GPU && before == after;
     case LINK_DEVICE:
-        return one == PLACE_GPU && other == PLACE_GPU;
+        return one == PLACE_GPU && other == PLACE_GPU && before != after;
     case LINK_STAGED:
-        return one == PLACE_GPU || other == PLACE_GPU;
+        return (one == PLACE_GPU || other == PLACE_GPU) && before != after;
     case LINK_PATHS:
         break;
     }
@@ -194,8 +200,8 @@ bool places_are_sound(const struct plan *plan)
     for (int s = 1; s <= plan->stage_count; s++)
         if (!is_backend(plan->stages[s - 1].backend) || !stage_is_placed(plan, s))
             return false;
-    for (int link = 1; link < plan->stage_count; link++)
+    for (int link = 1; link < plan->part_count; link++)
         if (!path_is_sound(plan, link))
             return false;
-    return plan->stages[plan->stage_count - 1].link == LINK_SHARED;
+    return plan->parts[plan->part_count - 1].link == LINK_SHARED;
 }

@@ -14,7 +14,6 @@
 #include "plan/config.h"
 #include "plan/layout.h"
 #include "plan/place.h"
-#include "schedule/events.h"
 #include "schedule/schedule.h"
 #include "schedule/simulate.h"
 
@@ -46,29 +45,39 @@ struct layer_cost {
     double update_seconds;       /* its parameters' */
 };
 
-struct plan_stage {
-    char backend[CONFIG_NAME_MAX]; /* that computes it, */
-    int device;                    /* on this device of the backend's (0..) */
-    enum link_path link;           /* to the stage after it; stage W: LINK_SHARED */
+/* A part of the network, and what the stage that hosts it holds for it. */
+struct plan_part {
+    enum link_path link; /* to the part after it; part C: LINK_SHARED */
     struct slice slice;
     struct shape input, output;
     int weight_versions;        /* most at once on the unit-time schedule */
-    int weight_version_buffers; /* that the stage makes room for: the same with static order, else the limit */
+    int weight_version_buffers; /* that there is room for: the same where a list is replayed, else the limit */
     int minibatches_in_flight;  /* most at once on the unit-time schedule */
     int slots_in_flight;        /* likewise in slots (schedule_slot_size): mini-batches, or micro-batches */
-    int activation_sets;        /* slots whose activations the stage makes room for */
-    int activation_slots;       /* and the link to the stage after, which may read its input a little longer */
-    struct stage_times times;   /* of all its layers, each measured by itself; all 0 if not measured */
+    int activation_sets;        /* slots for whose activations there is room */
+    int activation_slots;       /* and on the link to the part after, which may read its input a little longer */
+    int gradient_slots;         /* on the same link */
+    struct part_times times;    /* of all its layers, each measured by itself; all 0 if not measured */
     double compute_share;       /* of the network's cost, in measured seconds or else in floating-point operations */
     size_t memory[MEMORY_CATEGORIES]; /* bytes with all that room in use */
 };
+
+struct plan_stage {
+    char backend[CONFIG_NAME_MAX]; /* that computes its parts, */
+    int device;                    /* on this device of the backend's (0..) */
+    double compute_share;          /* of all its parts, as is the memory */
+    size_t memory[MEMORY_CATEGORIES];
+};
+
+enum { PLAN_SCHEDULE_TEXT_MAX = 1 << 16 };
 
 struct plan {
     struct config config;
     char backend[CONFIG_NAME_MAX]; /* of the stages on GPUs, if there are any, else of all; never "auto" */
     struct data_facts data;
     struct schedule schedule; /* of one epoch's training; K = minibatches_per_epoch. Elsewhere than in the process that
-                                 planned, use plan_training: the row of the order holds pointers. */
+                                 planned, use plan_training: it holds pointers. */
+    char schedule_text[PLAN_SCHEDULE_TEXT_MAX]; /* of the schedule file, if the system is one; else "" */
     int minibatches_per_epoch;
     int last_minibatch_rows; /* rows of the epoch's last mini-batch */
     int test_minibatches;
@@ -77,9 +86,9 @@ struct plan {
     int version_difference_paper, version_difference_exact, version_difference_simulated;
     double bubble_fraction; /* idle slots of the unit-time schedule */
     bool costs_measured;    /* the partition, if auto, balances seconds instead of floating-point operations */
-    int gradient_slots;
-    int stage_count;
-    struct plan_stage stages[MAX_STAGES];
+    int stage_count, part_count;
+    struct plan_stage stages[MAX_STAGES]; /* stage s is stages[s - 1] */
+    struct plan_part parts[MAX_PARTS];    /* part k is parts[k - 1] */
 };
 
 /* Row counts for which a stage's kernels must be prepared. Duplicates removed, ascending. */
@@ -103,6 +112,15 @@ int plan_largest_minibatch_rows(const struct plan *plan);
 /* How to open the config's data set. The strings are the config's own. */
 struct data_options plan_data_options(const struct config *config);
 
+/* Whether pipeline.system names a schedule file (docs/schedule-files.md), not a row of the table. */
+bool plan_is_from_file(const struct config *config);
+
+/* Of the schedule file's text; 0 if there is none. */
+uint32_t plan_schedule_crc32(const struct plan *plan);
+
+/* When updates follow, in words. */
+const char *plan_update_rule(const struct plan *plan);
+
 /* Schedules of the two phases of an epoch, for any process that has the plan. */
 struct schedule plan_training(const struct plan *plan);
 struct schedule plan_evaluation(const struct plan *plan);
@@ -110,13 +128,21 @@ struct schedule plan_evaluation(const struct plan *plan);
 /* Rows that a slot of memory holds (schedule_slot_size). */
 int plan_slot_rows(const struct plan *plan);
 
-/* How a stage's tensors are laid out (plan/layout.h). */
-struct layout_options plan_layout_options(const struct plan *plan, int stage);
+/* "part", or "stage" where each stage has one. */
+const char *plan_parts_word(const struct plan *plan);
 
-/* Bytes of one slot of the link between stages l and l + 1 (1..W-1), activations or gradients. */
+/* The stage that hosts a part; the part that is number `index` (0..) of a stage's. */
+int plan_stage_of(const struct plan *plan, int part);
+int plan_part_of(const struct plan *plan, int stage, int index);
+
+/* How a part's tensors are laid out (plan/layout.h). */
+struct layout_options plan_layout_options(const struct plan *plan, int part);
+
+/* Bytes of one slot of the link between parts l and l + 1 (1..C-1), activations or gradients. */
 size_t plan_slot_bytes(const struct plan *plan, int link);
 
-/* Whether layer_cost.op_seconds would change what a run does: a partition to balance, for stages that run as they can. */
+/* Whether layer_cost.op_seconds would change what a run does: a partition to balance, for stages that run as they can;
+ * or a list to be made for measured times. */
 bool plan_wants_seconds(const struct plan *plan);
 
 /* First step: everything that needs no measuring. Checks what spans several keys (more stages than blocks, partition

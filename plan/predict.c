@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "plan/replay.h"
+
 /* The value for item `index` (0..) of a list that has one for all, or one for each. */
 static double value_of(const struct config_reals *reals, int index)
 {
@@ -18,20 +20,24 @@ static void check_count(const char *key, const struct config_reals *reals, int c
 
 void predict_check(const struct config *config, struct config_mistakes *mistakes)
 {
-    const int stages = config->pipeline.stages;
+    const int parts = config->pipeline.stages * config->pipeline.parts;
+    const char *const each = config->pipeline.parts > 1 ? "parts" : "stages";
 
-    check_count("simulation.forward_ms", &config->simulation.forward_ms, stages, "stages", mistakes);
-    check_count("simulation.backward_ms", &config->simulation.backward_ms, stages, "stages", mistakes);
-    check_count("simulation.backward_input_ms", &config->simulation.backward_input_ms, stages, "stages", mistakes);
-    check_count("simulation.backward_weights_ms", &config->simulation.backward_weights_ms, stages, "stages", mistakes);
-    check_count("simulation.update_ms", &config->simulation.update_ms, stages, "stages", mistakes);
-    check_count("simulation.link_mbit", &config->simulation.link_mbit, stages - 1, "links", mistakes);
-    check_count("simulation.link_us", &config->simulation.link_us, stages - 1, "links", mistakes);
+    check_count("simulation.forward_ms", &config->simulation.forward_ms, parts, each, mistakes);
+    check_count("simulation.backward_ms", &config->simulation.backward_ms, parts, each, mistakes);
+    check_count("simulation.backward_input_ms", &config->simulation.backward_input_ms, parts, each, mistakes);
+    check_count("simulation.backward_weights_ms", &config->simulation.backward_weights_ms, parts, each, mistakes);
+    check_count("simulation.update_ms", &config->simulation.update_ms, parts, each, mistakes);
+    check_count("simulation.link_mbit", &config->simulation.link_mbit, parts - 1, "links", mistakes);
+    check_count("simulation.link_us", &config->simulation.link_us, parts - 1, "links", mistakes);
 }
 
 bool predict_has(const struct schedule *schedule, enum op_kind kind)
 {
-    return kind == OP_FORWARD || (kind == OP_BACKWARD) != schedule->order.split_backward;
+    /* A list that splits backwards may have whole ones as well. */
+    if (kind == OP_FORWARD || (schedule->order.split_backward && schedule_is_list(schedule)))
+        return true;
+    return (kind == OP_BACKWARD) != schedule->order.split_backward;
 }
 
 /* Puts what the config gives in place of what was measured. */
@@ -49,19 +55,19 @@ static int choose_times(struct prediction *prediction, const struct plan *plan, 
     prediction->update_given = update->count > 0;
     for (int kind = 0; kind < OP_KINDS; kind++)
         prediction->given[kind] = given[kind]->count > 0;
-    for (int s = 0; s < plan->stage_count; s++) {
-        struct stage_times *times = &prediction->times[s];
+    for (int k = 0; k < plan->part_count; k++) {
+        struct part_times *times = &prediction->times[k];
 
-        *times = plan->stages[s].times;
+        *times = plan->parts[k].times;
         for (int kind = 0; kind < OP_KINDS; kind++) {
             if (prediction->given[kind])
-                times->op[kind] = llround(1e6 * value_of(given[kind], s));
+                times->op[kind] = llround(1e6 * value_of(given[kind], k));
             else if (times->op[kind] == 0 && predict_has(&plan->schedule, (enum op_kind)kind))
-                return error_set(error, "how long a %s of stage %d takes is neither measured nor given",
-                                 op_kind_name((enum op_kind)kind), s + 1);
+                return error_set(error, "how long a %s of %s %d takes is neither measured nor given",
+                                 op_kind_name((enum op_kind)kind), plan_parts_word(plan), k + 1);
         }
         if (prediction->update_given)
-            times->update = llround(1e6 * value_of(update, s));
+            times->update = llround(1e6 * value_of(update, k));
     }
     return 0;
 }
@@ -73,9 +79,9 @@ static void describe_links(struct prediction *prediction, const struct plan *pla
     const int per_gradient = plan->schedule.order.whole_backward ? microbatches : 1;
 
     prediction->shared_memory = true;
-    for (int l = 0; l < plan->stage_count - 1; l++) {
+    for (int l = 0; l < plan->part_count - 1; l++) {
         const double rows = (double)plan_minibatch_rows(plan, 1) / microbatches;
-        const double bits = 8.0 * sizeof(float) * rows * (double)shape_size(plan->stages[l].output);
+        const double bits = 8.0 * sizeof(float) * rows * (double)shape_size(plan->parts[l].output);
         const double mbit = value_of(&config->simulation.link_mbit, l);
         const double activation_ns = mbit > 0.0 ? 1e3 * bits / mbit : 0.0;
 
@@ -83,7 +89,7 @@ static void describe_links(struct prediction *prediction, const struct plan *pla
             .activation = llround(activation_ns),
             .gradient = llround(per_gradient * activation_ns),
             .latency = llround(1e3 * value_of(&config->simulation.link_us, l)),
-            .slots = {plan->stages[l].activation_slots, plan->gradient_slots},
+            .slots = {plan->parts[l].activation_slots, plan->parts[l].gradient_slots},
         };
         if (activation_ns > 0.0 || prediction->links[l].latency > 0)
             prediction->shared_memory = false;
@@ -100,7 +106,7 @@ static int simulate(struct prediction *prediction, const struct plan *plan, stru
 {
     struct schedule schedule = plan_training(plan);
     const struct timing timing = {
-        .stages = prediction->times,
+        .parts = prediction->times,
         .links = prediction->links,
         .last_minibatch = (double)last_rows(prediction, plan) / plan_minibatch_rows(plan, 1),
     };
@@ -110,22 +116,22 @@ static int simulate(struct prediction *prediction, const struct plan *plan, stru
     schedule.minibatches = prediction->minibatches;
     if (schedule_check(&schedule, error))
         return -1;
-    if (plan->config.pipeline.order == RUN_STATIC &&
-        simulate_slots(&schedule, (struct link_slots){.gradients = plan->gradient_slots}, &replayed, error))
+    if (plan_replays(plan) && !schedule_is_list(&schedule) && plan_simulate(plan, &schedule, true, &replayed, error))
         return -1;
-    result = simulate_events(&schedule, &timing, replayed, &prediction->events, error);
+    result = simulate_timed(&schedule, &timing, replayed, true, &prediction->events, error);
     simulation_destroy(replayed);
     return result;
 }
 
 static void count_images(struct prediction *prediction, const struct plan *plan)
 {
-    const struct event_simulation *events = prediction->events;
-    const struct stage_events *last = &events->stages[events->stage_count - 1];
+    const struct simulation *events = prediction->events;
+    const int last = plan_stage_of(plan, plan->part_count), last_op = simulation_op_count(events, last) - 1;
     const double batch = plan_minibatch_rows(plan, 1);
     const double images = batch * (prediction->minibatches - 1) + last_rows(prediction, plan);
     const double epoch_images = batch * (plan->minibatches_per_epoch - 1) + plan->last_minibatch_rows;
-    const double seconds = 1e-9 * (double)(last->ops[last->op_count - 1].end - last->ops[0].start);
+    const double seconds =
+        1e-9 * (double)(simulation_op(events, last, last_op).end - events->stages[last - 1].first_start);
 
     prediction->images_per_second = images / seconds;
     prediction->epoch_seconds = epoch_images * seconds / images;
@@ -145,5 +151,5 @@ int predict(struct prediction *prediction, const struct plan *plan, int minibatc
 
 void prediction_release(struct prediction *prediction)
 {
-    event_simulation_destroy(prediction->events);
+    simulation_destroy(prediction->events);
 }

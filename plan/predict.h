@@ -1,4 +1,4 @@
-/* What a run would take and how stale it would be: the plan's schedule in the event simulator, with the times that the
+/* What a run would take and how stale it would be: the plan's schedule in the simulator, with the times that the
  * config's [simulation] gives or, where it gives none, those that were measured layer by layer. */
 #ifndef TP_PLAN_PREDICT_H
 #define TP_PLAN_PREDICT_H
@@ -6,12 +6,12 @@
 #include "plan/plan.h"
 
 struct prediction {
-    int minibatches;                      /* of one epoch's training that were simulated */
-    bool given[OP_KINDS], update_given;   /* times that the config gives; the others are measured */
-    struct stage_times times[MAX_STAGES]; /* per stage */
-    struct link_times links[MAX_STAGES];  /* per link */
-    bool shared_memory;                   /* all links are free */
-    struct event_simulation *events;
+    int minibatches;                    /* of one epoch's training that were simulated */
+    bool given[OP_KINDS], update_given; /* times that the config gives; the others are measured */
+    struct part_times times[MAX_PARTS]; /* per part */
+    struct link_times links[MAX_PARTS]; /* per link */
+    bool shared_memory;                 /* all links are free */
+    struct simulation *events;
     double images_per_second; /* as a run's report counts them: while stage W trains */
     double epoch_seconds;     /* of training, at this rate */
 };

@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/numbers.h"
 
@@ -15,6 +16,11 @@ static int check_numbers(const struct schedule *schedule, struct error *error)
 
     if (schedule->stages < 1)
         return error_set(error, "%d stages: at least 1 is needed", schedule->stages);
+    if (schedule->parts < 1)
+        return error_set(error, "%d parts per stage: at least 1 is needed", schedule->parts);
+    if (!schedule_is_list(schedule) && schedule->parts > 1)
+        return error_set(error, "order %s has one part per stage, not %d: use pipeline.parts = 1", schedule->order.name,
+                         schedule->parts);
     if (schedule->microbatches < 1 || schedule->microbatches > MICROBATCHES_MAX)
         return error_set(error, "%d micro-batches per mini-batch: 1 to %d are possible", schedule->microbatches,
                          MICROBATCHES_MAX);
@@ -26,6 +32,21 @@ static int check_numbers(const struct schedule *schedule, struct error *error)
                          "order %s takes whole mini-batches, not %d micro-batches: use pipeline.microbatches = %d",
                          schedule->order.name, schedule->microbatches, needed);
     return 0;
+}
+
+int schedule_part_count(const struct schedule *schedule)
+{
+    return schedule->stages * schedule->parts;
+}
+
+int schedule_stage_of(const struct schedule *schedule, int part)
+{
+    return placement_stage(schedule->placement, schedule->stages, part);
+}
+
+bool schedule_is_list(const struct schedule *schedule)
+{
+    return schedule->text != NULL || schedule->order.generate != NULL;
 }
 
 /* Whether a backward reads the version that its forward read. */
@@ -40,11 +61,13 @@ static int check_double_buffered(const struct schedule *schedule, struct error *
 
     /* Mini-batch i reads version i - 2, so i - 2 must be finished everywhere when i starts. A limit of W micro-batches
      * in flight says so when N >= W; a limit of W mini-batches when W <= 2. */
-    if (order->limit != LIMIT_MICROBATCHES && schedule->stages > 2)
+    const int in_flight = order->limit == LIMIT_LIST ? schedule->in_flight : schedule->stages;
+
+    if (order->limit != LIMIT_MICROBATCHES && in_flight > 2)
         return error_set(error,
                          "double-buffered forwards need at most two mini-batches in flight, order %s has up to %d: use "
                          "pipeline.system = pipedream-2bw or other pipeline.forward_weights",
-                         order->name, schedule->stages);
+                         order->name, in_flight);
     if (order->limit == LIMIT_MICROBATCHES && schedule->microbatches < schedule->stages)
         return error_set(error,
                          "double-buffered forwards need as many micro-batches as stages, not %d for %d: use "
@@ -62,7 +85,7 @@ int schedule_check(const struct schedule *schedule, struct error *error)
 {
     const struct order *order = &schedule->order;
 
-    if (check_numbers(schedule, error) != 0)
+    if (check_numbers(schedule, error) != 0 || (order->check != NULL && order->check(schedule, error) != 0))
         return -1;
     if (order->flush && (schedule->forward != FORWARD_LIVE || schedule->backward != BACKWARD_LIVE))
         return error_set(error,
@@ -72,6 +95,11 @@ int schedule_check(const struct schedule *schedule, struct error *error)
                          order->name, forward_rule_name(schedule->forward), backward_rule_name(schedule->backward));
     if (schedule->forward == FORWARD_DOUBLE_BUFFERED)
         return check_double_buffered(schedule, error);
+    if (schedule->forward == FORWARD_PINNED && order->split_backward)
+        return error_set(error,
+                         "order %s puts weight halves off and has no flush, so that a pinned version need not exist "
+                         "everywhere yet: use pipeline.forward_weights = live",
+                         order->name);
     if (schedule->backward == BACKWARD_COMMITTED && !order->whole_backward)
         return error_set(error,
                          "committed backwards agree on one version for a whole mini-batch, order %s goes back "
@@ -113,7 +141,17 @@ static int op_number(const struct schedule *schedule, const struct op *op)
     return (op->minibatch - 1) * schedule->microbatches + op->first - 1;
 }
 
-/* Micro-batches whose backward must have ended before forward number `forward` begins at a stage that may be `depth`
+/* How far forwards may run ahead of backwards at a part, in units of the limit. */
+static int depth_of(const struct schedule *schedule, int part)
+{
+    const int behind = schedule_part_count(schedule) - part;
+
+    if (schedule->order.limit == LIMIT_LIST)
+        return schedule->in_flight;
+    return (schedule->order.limit == LIMIT_MICROBATCHES_TWICE ? 2 * behind : behind) + 1;
+}
+
+/* Micro-batches whose backward must have ended before forward number `forward` begins at a part that may be `depth`
  * ahead. */
 static int backwards_before(const struct schedule *schedule, int forward, int depth)
 {
@@ -121,8 +159,10 @@ static int backwards_before(const struct schedule *schedule, int forward, int de
 
     switch (schedule->order.limit) {
     case LIMIT_MINIBATCHES:
+    case LIMIT_LIST:
         return max_int(0, forward / n + 1 - depth) * n;
     case LIMIT_MICROBATCHES:
+    case LIMIT_MICROBATCHES_TWICE:
         return max_int(0, forward + 1 - depth);
     case LIMIT_NONE:
         break;
@@ -143,7 +183,7 @@ static int weight_backwards_before(const struct schedule *schedule, int forward)
 {
     const int flushed = schedule->order.flush ? forward / schedule->microbatches * schedule->microbatches : 0;
 
-    return max_int(flushed, backwards_before(schedule, forward, schedule->stages));
+    return max_int(flushed, backwards_before(schedule, forward, depth_of(schedule, 1)));
 }
 
 int schedule_updates_before(const struct schedule *schedule, int forward)
@@ -151,11 +191,11 @@ int schedule_updates_before(const struct schedule *schedule, int forward)
     return weight_backwards_before(schedule, forward) / schedule->microbatches;
 }
 
-static enum wait_cause forward_waits_for(const struct schedule *schedule, int stage, const struct progress *progress,
+static enum wait_cause forward_waits_for(const struct schedule *schedule, int part, const struct progress *progress,
                                          const struct op *op)
 {
     const int number = op_number(schedule, op);
-    const int depth = schedule->stages - stage + 1;
+    const int depth = depth_of(schedule, part);
 
     if (!schedule->forward_only && (progress->backwards < backwards_before(schedule, number, depth) ||
                                     progress->weight_backwards < weight_backwards_before(schedule, number)))
@@ -172,44 +212,44 @@ static enum wait_cause forward_waits_for(const struct schedule *schedule, int st
  * The input half of a split backward lets its partner go first: the forward that the limit allows once the backward
  * before it is done, with the weight half that makes room for it. That is ZB-H1's one forward, one backward. Were the
  * input half to go first, the forward would leave late and stage W run out of work. */
-static int forwards_before(const struct schedule *schedule, int stage, const struct op *op)
+static int forwards_before(const struct schedule *schedule, int part, const struct op *op)
 {
     const int minibatch_end = op->minibatch * schedule->microbatches;
     const int number = op_number(schedule, op);
 
     if (schedule->order.fill_first)
         return minibatch_end;
-    if (schedule->order.split_backward)
-        return min_int(minibatch_end, number + schedule->stages - stage + 1);
+    if (schedule->order.split_backward && !schedule_is_list(schedule))
+        return min_int(minibatch_end, number + depth_of(schedule, part));
     return number + op->count;
 }
 
-static enum wait_cause backward_waits_for(const struct schedule *schedule, int stage, const struct progress *progress,
+static enum wait_cause backward_waits_for(const struct schedule *schedule, int part, const struct progress *progress,
                                           const struct op *op)
 {
     const int end = op_number(schedule, op) + op->count;
 
-    if (progress->forwards < forwards_before(schedule, stage, op))
+    if (progress->forwards < forwards_before(schedule, part, op))
         return WAIT_ACTIVATION;
-    if (stage < schedule->stages && progress->gradients_arrived < end)
+    if (part < schedule_part_count(schedule) && progress->gradients_arrived < end)
         return WAIT_GRADIENT;
     if (progress->backward_room < end)
         return WAIT_SLOT;
     return WAIT_NONE;
 }
 
-struct next schedule_can_run(const struct schedule *schedule, int stage, const struct progress *progress,
+struct next schedule_can_run(const struct schedule *schedule, int part, const struct progress *progress,
                              const struct op *op)
 {
     struct next next = {.op = *op, .cause = WAIT_NONE};
 
     switch (op->kind) {
     case OP_FORWARD:
-        next.cause = forward_waits_for(schedule, stage, progress, op);
+        next.cause = forward_waits_for(schedule, part, progress, op);
         break;
     case OP_BACKWARD:
     case OP_BACKWARD_INPUT:
-        next.cause = backward_waits_for(schedule, stage, progress, op);
+        next.cause = backward_waits_for(schedule, part, progress, op);
         break;
     case OP_BACKWARD_WEIGHTS:
         if (progress->backwards < op_number(schedule, op) + op->count)
@@ -221,34 +261,35 @@ struct next schedule_can_run(const struct schedule *schedule, int stage, const s
 }
 
 /* The op of this kind that begins with micro-batch `number` of the phase. */
-static struct op op_at(const struct schedule *schedule, enum op_kind kind, int number)
+static struct op op_at(const struct schedule *schedule, enum op_kind kind, int part, int number)
 {
     const int n = schedule->microbatches;
     const bool whole = kind != OP_FORWARD && schedule->order.whole_backward;
 
-    return (struct op){kind, number / n + 1, whole ? 1 : number % n + 1, whole ? n : 1};
+    return (struct op){kind, number / n + 1, whole ? 1 : number % n + 1, whole ? n : 1, part};
 }
 
-struct next schedule_next(const struct schedule *schedule, int stage, const struct progress *progress)
+struct next schedule_next(const struct schedule *schedule, int part, const struct progress *progress)
 {
     const int total = total_microbatches(schedule);
     const bool split = schedule->order.split_backward;
     struct next backward = {.kind = NEXT_DONE}, forward = {.kind = NEXT_DONE};
 
     if (!schedule->forward_only && progress->backwards < total) {
-        struct op op = op_at(schedule, split ? OP_BACKWARD_INPUT : OP_BACKWARD, progress->backwards);
-        backward = schedule_can_run(schedule, stage, progress, &op);
+        struct op op = op_at(schedule, split ? OP_BACKWARD_INPUT : OP_BACKWARD, part, progress->backwards);
+        backward = schedule_can_run(schedule, part, progress, &op);
         if (backward.kind == NEXT_RUN)
             return backward;
     }
     if (progress->forwards < total) {
-        struct op op = op_at(schedule, OP_FORWARD, progress->forwards);
-        forward = schedule_can_run(schedule, stage, progress, &op);
+        struct op op = op_at(schedule, OP_FORWARD, part, progress->forwards);
+        forward = schedule_can_run(schedule, part, progress, &op);
         if (forward.kind == NEXT_RUN)
             return forward;
     }
     if (split && progress->weight_backwards < progress->backwards)
-        return (struct next){NEXT_RUN, op_at(schedule, OP_BACKWARD_WEIGHTS, progress->weight_backwards), WAIT_NONE};
+        return (struct next){NEXT_RUN, op_at(schedule, OP_BACKWARD_WEIGHTS, part, progress->weight_backwards),
+                             WAIT_NONE};
 
     /* A gradient that has come and finds no room is nearest to running; then a forward that only its input or its
      * slot is missing for; a forward held back by the limit waits, like the backward itself, for a gradient. */
@@ -273,9 +314,9 @@ void progress_advance(struct progress *progress, const struct op *op)
 
 bool schedule_updates_after(const struct schedule *schedule, const struct op *op)
 {
-    const enum op_kind last = schedule->order.split_backward ? OP_BACKWARD_WEIGHTS : OP_BACKWARD;
+    const bool weights = op->kind == OP_BACKWARD || op->kind == OP_BACKWARD_WEIGHTS;
 
-    return op->kind == last && op->first + op->count - 1 == schedule->microbatches;
+    return weights && op->first + op->count - 1 == schedule->microbatches;
 }
 
 int schedule_op_count(const struct schedule *schedule)
@@ -284,7 +325,9 @@ int schedule_op_count(const struct schedule *schedule)
     const int backwards = schedule->order.whole_backward ? schedule->minibatches : forwards;
 
     if (schedule->forward_only)
-        return forwards;
+        return schedule->parts * forwards;
+    if (schedule_is_list(schedule))
+        return schedule->parts * 3 * forwards;
     return forwards + (schedule->order.split_backward ? 2 : 1) * backwards;
 }
 
@@ -298,8 +341,10 @@ static int minibatches_within(const struct schedule *schedule, int depth)
         return 1;
     switch (schedule->order.limit) {
     case LIMIT_MINIBATCHES:
+    case LIMIT_LIST:
         return min_int(depth, schedule->minibatches);
     case LIMIT_MICROBATCHES:
+    case LIMIT_MICROBATCHES_TWICE:
         /* The last micro-batch of one mini-batch, then depth - 1 more. */
         return min_int(1 + (depth - 1 + n - 1) / n, schedule->minibatches);
     case LIMIT_NONE:
@@ -308,9 +353,9 @@ static int minibatches_within(const struct schedule *schedule, int depth)
     return schedule->minibatches;
 }
 
-int schedule_in_flight_limit(const struct schedule *schedule, int stage)
+int schedule_in_flight_limit(const struct schedule *schedule, int part)
 {
-    return minibatches_within(schedule, schedule->stages - stage + 1);
+    return minibatches_within(schedule, depth_of(schedule, part));
 }
 
 int schedule_slot_size(const struct schedule *schedule)
@@ -323,23 +368,27 @@ static int total_slots(const struct schedule *schedule)
     return total_microbatches(schedule) / schedule_slot_size(schedule);
 }
 
-int schedule_slots_limit(const struct schedule *schedule, int stage)
+int schedule_slots_limit(const struct schedule *schedule, int part)
 {
     const struct order *order = &schedule->order;
     /* A split backward holds its slot until the weight half: weight_backwards_before. */
-    const int depth = order->split_backward ? schedule->stages : schedule->stages - stage + 1;
+    const int depth = depth_of(schedule, order->split_backward ? 1 : part);
     const int flushed = order->flush ? schedule->microbatches : total_slots(schedule);
 
     if (schedule->forward_only)
         return 1;
     if (order->whole_backward)
-        return schedule_in_flight_limit(schedule, stage);
-    return min_int(order->limit == LIMIT_MICROBATCHES ? depth : flushed, flushed);
+        return schedule_in_flight_limit(schedule, part);
+    if (order->limit == LIMIT_LIST)
+        return min_int(depth * schedule->microbatches, flushed);
+    return min_int(order->limit == LIMIT_NONE ? flushed : depth, flushed);
 }
 
-int schedule_activation_slots(const struct schedule *schedule, int stage)
+/* Where every stage runs a list, whatever the flush allows is a bound; what it needs is measured on the list
+ * (schedule/simulate.h): one run of it that has enough room shows that every run of it has. */
+int schedule_activation_slots(const struct schedule *schedule, int part)
 {
-    const int slots = schedule_slots_limit(schedule, stage);
+    const int slots = schedule_slots_limit(schedule, part);
     int late = 0;
 
     /* The later stage may be so far behind: with a split backward it has done the input half of whatever has come back
@@ -347,18 +396,20 @@ int schedule_activation_slots(const struct schedule *schedule, int stage)
     if (schedule->forward_only)
         late = 1;
     else if (schedule->order.split_backward)
-        late = schedule->stages;
+        late = schedule_is_list(schedule) ? slots : depth_of(schedule, 1);
     return min_int(slots + late, total_slots(schedule));
 }
 
 int schedule_gradient_slots(const struct schedule *schedule)
 {
-    return min_int(schedule->order.split_backward ? schedule->stages + 1 : 2, total_slots(schedule));
+    if (schedule_is_list(schedule))
+        return min_int(2 * schedule_slots_limit(schedule, 1), total_slots(schedule));
+    return min_int(schedule->order.split_backward ? depth_of(schedule, 1) + 1 : 2, total_slots(schedule));
 }
 
-int schedule_versions_limit(const struct schedule *schedule, int stage)
+int schedule_versions_limit(const struct schedule *schedule, int part)
 {
-    const bool old_forwards = schedule->forward == FORWARD_PINNED && stage > 1;
+    const bool old_forwards = schedule->forward == FORWARD_PINNED && part > 1;
 
     /* The oldest version that can be asked for is that of the oldest micro-batch not yet backwarded here. Pinned and
      * committed versions are counted at stage 1, when the micro-batch entered: at most W ahead of its backward, at any
@@ -368,8 +419,8 @@ int schedule_versions_limit(const struct schedule *schedule, int stage)
     if (schedule->forward == FORWARD_DOUBLE_BUFFERED)
         return min_int(2, schedule->minibatches);
     if (old_forwards || schedule->backward == BACKWARD_COMMITTED)
-        return minibatches_within(schedule, schedule->stages);
-    return has_stash(schedule) ? schedule_in_flight_limit(schedule, stage) : 1;
+        return minibatches_within(schedule, depth_of(schedule, 1));
+    return has_stash(schedule) ? schedule_in_flight_limit(schedule, part) : 1;
 }
 
 /* 26^7 is more than any int. */
@@ -395,9 +446,14 @@ void op_format(const struct op *op, const struct schedule *schedule, char text[O
         [OP_BACKWARD_INPUT] = "<",
         [OP_BACKWARD_WEIGHTS] = "+",
     };
-    char letters[LETTERS_SIZE] = "";
+    const int pass = schedule->parts > 1 && op->part > 0 ? (op->part - 1) / schedule->stages : 0;
+    char letters[LETTERS_SIZE] = "", part[8] = "";
 
+    if (pass == 1)
+        strcpy(part, "'");
+    else if (pass > 1)
+        snprintf(part, sizeof(part), "'%d", pass % 1000);
     if (op->kind == OP_FORWARD || !schedule->order.whole_backward)
         letters_format(op->first, op->kind == OP_FORWARD ? 'A' : 'a', letters);
-    snprintf(text, OP_TEXT_SIZE, "%d%s%s", op->minibatch, letters, marks[op->kind]);
+    snprintf(text, OP_TEXT_SIZE, "%d%s%s%s", op->minibatch, letters, marks[op->kind], part);
 }

@@ -1,24 +1,37 @@
-/* What may a stage do next? One function answers for the executor, the slot simulator, the plan and the explainer of
- * stalls. Pure: a schedule is a few numbers, a stage's progress a few counters.
+/* What may be done next? One function answers for the executor, the simulator, the plan and the explainer of stalls.
+ * Pure: a schedule is a few numbers, a part's progress a few counters.
  *
- * Numbers are the papers': stage s = 1..W, mini-batch i = 1..K, micro-batch j = 1..N. Progress is counted in
- * micro-batches since the phase began: forward number n (0-based) is mini-batch n / N + 1, micro-batch n % N + 1. */
+ * Numbers are the papers': stage s = 1..W, mini-batch i = 1..K, micro-batch j = 1..N. A stage hosts one or several parts
+ * of the network, k = 1..C (schedule/parts.h); with one each, part k is stage k. Progress is counted in micro-batches
+ * since the phase began: forward number n (0-based) is mini-batch n / N + 1, micro-batch n % N + 1. */
 #ifndef TP_SCHEDULE_SCHEDULE_H
 #define TP_SCHEDULE_SCHEDULE_H
 
 #include <stdbool.h>
 
+#include "schedule/parts.h"
 #include "schedule/system.h"
 
 struct schedule {
     struct order order;
     enum forward_rule forward;
     enum backward_rule backward;
-    int stages;        /* W */
+    int stages; /* W */
+    int parts;  /* c, per stage */
+    enum placement placement;
+    const char *text;  /* of an order that is read from a schedule file (schedule/csv.h); else NULL */
+    int in_flight;     /* and how many mini-batches that has in flight at a part, at most */
     int microbatches;  /* N */
     int minibatches;   /* K, in this phase */
     bool forward_only; /* evaluation: no backward, nothing stays in flight */
 };
+
+/* C, parts in all; the stage that hosts one. */
+int schedule_part_count(const struct schedule *schedule);
+int schedule_stage_of(const struct schedule *schedule, int part);
+
+/* Whether each stage runs a list of ops (schedule/list.h), come what may, instead of asking what has arrived. */
+bool schedule_is_list(const struct schedule *schedule);
 
 /* -1 and the reason if the rules, W and N make no sense together (2BW with N < W, PipeDream with N > 1, committed
  * backward with micro-batch-wise backwards, ...), with what would be right. The other functions here and in the
@@ -29,12 +42,13 @@ enum op_kind { OP_FORWARD, OP_BACKWARD, OP_BACKWARD_INPUT, OP_BACKWARD_WEIGHTS }
 enum { OP_KINDS = OP_BACKWARD_WEIGHTS + 1 };
 const char *op_kind_name(enum op_kind kind);
 
-/* A unit of work of one stage. OP_BACKWARD is both halves at once. */
+/* A unit of work of one part. OP_BACKWARD is both halves at once. */
 struct op {
     enum op_kind kind;
     int minibatch; /* 1.. */
     int first;     /* first micro-batch, 1.. */
     int count;     /* micro-batches covered */
+    int part;      /* 1..C */
 };
 
 /* Counters of one stage, in micro-batches since the phase began. */
@@ -76,7 +90,7 @@ void progress_advance(struct progress *progress, const struct op *op);
 /* Whether the mini-batch's update follows this op (its last backward, or weight half, at the stage). */
 bool schedule_updates_after(const struct schedule *schedule, const struct op *op);
 
-/* Ops that a stage runs in the whole phase. */
+/* Ops that a stage runs in the whole phase; of a list, no more than these. */
 int schedule_op_count(const struct schedule *schedule);
 
 /* Mini-batches that stage `stage` may have in flight at once under any timing, from the first forward's begin to the
@@ -109,8 +123,8 @@ int schedule_updates_before(const struct schedule *schedule, int forward);
 
 /* "1A" for a forward, "1" for a whole backward, "1a" for a micro-batch's. Halves of a split backward: "1a<", the input
  * gradient, which goes on to the stage before, and "1a+", the weight gradient, which is added up here. Letters run
- * A..Z, AA, AB, ... `text` holds 16 characters. */
-enum { OP_TEXT_SIZE = 16 };
+ * A..Z, AA, AB, ... Ops of a stage's second part end with "'", of its third with "'2", and so on. */
+enum { OP_TEXT_SIZE = 24 };
 void op_format(const struct op *op, const struct schedule *schedule, char text[OP_TEXT_SIZE]);
 
 #endif

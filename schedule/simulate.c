@@ -1,334 +1,612 @@
-/* The slot simulator and the closed forms. */
+/* The simulator's engine. Time jumps from one end of an op, end of an update or arrival of a message to the next; a
+ * stage decides anew when its doorbell has rung, as in the executor. */
 #include "schedule/simulate.h"
 
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/numbers.h"
+#include "schedule/simulate_internal.h"
 
-/* What a stage is while the simulation runs, beside what it leaves in its stage_order. */
-struct simulated_stage {
-    struct progress progress;
-    struct version_tracker *tracker;
-    struct next next;
-};
-
-struct simulator {
-    const struct schedule *schedule;
-    struct link_slots slots;
-    struct simulated_stage *stages; /* [W] */
-    struct simulation *simulation;
-};
-
-void simulation_destroy(struct simulation *simulation)
+int numbers_add(struct numbers *numbers, int64_t value)
 {
-    if (simulation == NULL)
-        return;
-    for (int s = 0; simulation->stages != NULL && s < simulation->stage_count; s++) {
-        free(simulation->stages[s].ops);
-        free(simulation->stages[s].slots);
-    }
-    free(simulation->stages);
-    free(simulation->committed);
-    free(simulation->pins);
-    free(simulation);
-}
-
-static struct simulation *simulation_create(const struct schedule *schedule)
-{
-    const size_t op_count = (size_t)schedule_op_count(schedule);
-    struct simulation *simulation = calloc(1, sizeof(*simulation));
-
-    if (simulation == NULL)
-        return NULL;
-    simulation->stage_count = schedule->stages;
-    simulation->minibatch_count = schedule->minibatches;
-    simulation->stages = calloc((size_t)schedule->stages, sizeof(*simulation->stages));
-    simulation->committed = calloc((size_t)schedule->minibatches, sizeof(*simulation->committed));
-    simulation->pins = calloc((size_t)schedule->minibatches * (size_t)schedule->microbatches, sizeof(int));
-    if (simulation->stages == NULL || simulation->committed == NULL || simulation->pins == NULL)
-        goto fail;
-    for (int s = 0; s < schedule->stages; s++) {
-        struct stage_order *order = &simulation->stages[s];
-        order->weight_versions = 1;
-        order->ops = malloc(op_count * sizeof(*order->ops));
-        order->slots = malloc(op_count * sizeof(*order->slots));
-        if (order->ops == NULL || order->slots == NULL)
-            goto fail;
-    }
-    return simulation;
-
-fail:
-    simulation_destroy(simulation);
-    return NULL;
-}
-
-static void simulator_release(struct simulator *simulator)
-{
-    for (int s = 0; simulator->stages != NULL && s < simulator->schedule->stages; s++)
-        versions_destroy(simulator->stages[s].tracker);
-    free(simulator->stages);
-    simulation_destroy(simulator->simulation);
-}
-
-static int simulator_prepare(struct simulator *simulator)
-{
-    const struct schedule *schedule = simulator->schedule;
-
-    simulator->simulation = simulation_create(schedule);
-    simulator->stages = calloc((size_t)schedule->stages, sizeof(*simulator->stages));
-    if (simulator->simulation == NULL || simulator->stages == NULL)
-        return -1;
-    for (int s = 1; s <= schedule->stages; s++) {
-        simulator->stages[s - 1].tracker = versions_create(schedule, s, 0);
-        if (simulator->stages[s - 1].tracker == NULL)
+    if (numbers->count == numbers->capacity) {
+        const int capacity = max_int(64, 2 * numbers->capacity);
+        int64_t *values = realloc(numbers->values, (size_t)capacity * sizeof(*values));
+        if (values == NULL)
             return -1;
+        numbers->values = values;
+        numbers->capacity = capacity;
     }
+    numbers->values[numbers->count++] = value;
     return 0;
 }
 
-static const struct progress *progress_of(const struct simulator *simulator, int stage)
+/* What is kept goes wrong once and is noticed at the end of the round. */
+static void note(struct simulator *simulator, struct numbers *numbers, int64_t value)
 {
-    return &simulator->stages[stage - 1].progress;
+    if (numbers_add(numbers, value) != 0)
+        simulator->out_of_memory = true;
+}
+
+static const struct part_times *times_of(const struct simulator *simulator, int part)
+{
+    return &simulator->timing->parts[simulator->timing->same_parts ? 0 : part - 1];
+}
+
+/* Between a part and the next one. */
+static const struct link_times *link_of(const struct simulator *simulator, int part)
+{
+    return &simulator->timing->links[simulator->timing->same_links ? 0 : part - 1];
+}
+
+static struct running_part *part_of(const struct simulator *simulator, int part)
+{
+    return &simulator->parts[part - 1];
+}
+
+static int stage_of(const struct simulator *simulator, int part)
+{
+    return schedule_stage_of(&simulator->schedule, part) - 1;
+}
+
+/* --- The heap of events. --- */
+
+static bool before(const struct event *a, const struct event *b)
+{
+    return a->time < b->time;
+}
+
+static void push_event(struct simulator *simulator, int64_t time, int stage)
+{
+    int k = simulator->event_count;
+
+    if (k == simulator->event_capacity) {
+        const int capacity = 2 * simulator->event_capacity;
+        struct event *events = realloc(simulator->events, (size_t)capacity * sizeof(*events));
+        if (events == NULL) {
+            simulator->out_of_memory = true;
+            return;
+        }
+        simulator->events = events;
+        simulator->event_capacity = capacity;
+    }
+    simulator->event_count++;
+    const struct event added = {time, stage};
+    for (; k > 0 && before(&added, &simulator->events[(k - 1) / 2]); k = (k - 1) / 2)
+        simulator->events[k] = simulator->events[(k - 1) / 2];
+    simulator->events[k] = added;
+}
+
+static struct event pop_event(struct simulator *simulator)
+{
+    const struct event first = simulator->events[0], last = simulator->events[--simulator->event_count];
+    int k = 0, child;
+
+    for (; (child = 2 * k + 1) < simulator->event_count; k = child) {
+        if (child + 1 < simulator->event_count && before(&simulator->events[child + 1], &simulator->events[child]))
+            child++;
+        if (!before(&simulator->events[child], &last))
+            break;
+        simulator->events[k] = simulator->events[child];
+    }
+    simulator->events[k] = last;
+    return first;
+}
+
+/* --- Links. --- */
+
+static void ring_doorbell(struct simulator *simulator, int stage)
+{
+    if (simulator->stages[stage].doorbell)
+        return;
+    simulator->stages[stage].doorbell = true;
+    simulator->changed[simulator->changed_count++] = stage;
+}
+
+/* In the last mini-batch, which may be smaller, things take less time. */
+static int64_t scaled(const struct simulator *simulator, int minibatch, int64_t time)
+{
+    const bool last = minibatch == simulator->schedule.minibatches;
+
+    return last ? (int64_t)((double)time * simulator->timing->last_minibatch + 0.5) : time;
+}
+
+/* `time` is of an op, or of its message, over as many micro-batches as the order's have; this one may have others. */
+static int64_t of_count(const struct simulator *simulator, const struct op *op, int64_t time)
+{
+    const int usual =
+        op->kind != OP_FORWARD && simulator->schedule.order.whole_backward ? simulator->schedule.microbatches : 1;
+
+    return op->count == usual ? time : time * op->count / usual;
+}
+
+static int channel_grow(struct channel *channel)
+{
+    const int capacity = max_int(4, 2 * channel->capacity);
+    struct message_on_way *queue = malloc((size_t)capacity * sizeof(*queue));
+
+    if (queue == NULL)
+        return -1;
+    for (int k = 0; k < channel->count; k++)
+        queue[k] = channel->queue[(channel->head + k) % channel->capacity];
+    free(channel->queue);
+    *channel = (struct channel){queue, capacity, 0, channel->count, channel->seen, channel->free_at};
+    return 0;
+}
+
+/* A message that takes no time is there at once. */
+static void channel_send(struct simulator *simulator, int part, struct channel *channel, int64_t duration,
+                         int64_t latency, int count)
+{
+    const int64_t begin = channel->free_at > simulator->now ? channel->free_at : simulator->now;
+
+    channel->free_at = begin + duration;
+    if (channel->count == 0 && channel->free_at + latency <= simulator->now) {
+        channel->seen += count;
+        ring_doorbell(simulator, stage_of(simulator, part));
+        return;
+    }
+    if (channel->count == channel->capacity && channel_grow(channel) != 0) {
+        simulator->out_of_memory = true;
+        return;
+    }
+    channel->queue[(channel->head + channel->count++) % channel->capacity] =
+        (struct message_on_way){channel->free_at + latency, count};
+    push_event(simulator, channel->free_at + latency, stage_of(simulator, part));
+}
+
+static int channel_seen(struct channel *channel, int64_t now)
+{
+    while (channel->count > 0 && channel->queue[channel->head].arrival <= now) {
+        channel->seen += channel->queue[channel->head].count;
+        channel->head = (channel->head + 1) % channel->capacity;
+        channel->count--;
+    }
+    return channel->seen;
 }
 
 /* Micro-batches that fit into a link when those of the first `done` have left it, a slot at a time. */
 static int room(const struct schedule *schedule, int done, int asked)
 {
     const int size = schedule_slot_size(schedule), total = schedule->minibatches * schedule->microbatches / size;
-    const int slots = asked > 0 ? min_int(asked, total) : total;
 
-    return (done / size + slots) * size;
+    return (done / size + (asked > 0 ? min_int(asked, total) : total)) * size;
 }
 
-/* What has come from the neighbours, and what room they have, by the end of the slot before. */
-static void look_around(struct simulator *simulator, int stage)
+/* Micro-batches whose activations a part has let go. */
+static int let_go(const struct schedule *schedule, const struct progress *progress)
 {
-    const struct schedule *schedule = simulator->schedule;
-    struct progress *progress = &simulator->stages[stage - 1].progress;
+    return schedule->forward_only ? progress->forwards : progress->weight_backwards;
+}
+
+/* Of those that part `part` sent to the next one, how many both have let go; the next one alone, with forward_only. */
+static int let_go_on_link(const struct simulator *simulator, int part)
+{
+    const struct schedule *schedule = &simulator->schedule;
+    const int after = let_go(schedule, &part_of(simulator, part + 1)->progress);
+
+    return schedule->forward_only ? after : min_int(part_of(simulator, part)->progress.weight_backwards, after);
+}
+
+/* What has come from the neighbours, and what room they have. */
+static void look_around(struct simulator *simulator, int k)
+{
+    const struct schedule *schedule = &simulator->schedule;
+    struct running_part *part = part_of(simulator, k);
+    struct progress *progress = &part->progress;
 
     progress->activations_arrived = schedule->minibatches * schedule->microbatches;
     progress->forward_room = progress->backward_room = INT_MAX;
-    if (stage > 1) {
-        const struct progress *before = progress_of(simulator, stage - 1);
-        progress->activations_arrived = before->forwards;
-        progress->backward_room = room(schedule, before->weight_backwards, simulator->slots.gradients);
+    if (k > 1) {
+        progress->activations_arrived = channel_seen(&part->activations, simulator->now);
+        progress->backward_room =
+            room(schedule, part[-1].progress.weight_backwards, link_of(simulator, k - 1)->slots.gradients);
     }
-    if (stage < schedule->stages) {
-        const struct progress *after = progress_of(simulator, stage + 1);
-        const int done = min_int(progress->weight_backwards, after->weight_backwards);
-        progress->gradients_arrived = after->backwards;
-        progress->forward_room =
-            room(schedule, schedule->forward_only ? after->forwards : done, simulator->slots.activations);
+    if (k < schedule_part_count(schedule)) {
+        progress->gradients_arrived = channel_seen(&part->gradients, simulator->now);
+        progress->forward_room = room(schedule, let_go_on_link(simulator, k), link_of(simulator, k)->slots.activations);
     }
 }
 
-static void begin_op(struct simulator *simulator, int stage, int slot)
-{
-    const struct schedule *schedule = simulator->schedule;
-    struct simulated_stage *state = &simulator->stages[stage - 1];
-    struct stage_order *order = &simulator->simulation->stages[stage - 1];
-    const struct op *op = &state->next.op;
-    int *pin = &simulator->simulation->pins[(op->minibatch - 1) * schedule->microbatches + op->first - 1];
-    int *committed = &simulator->simulation->committed[op->minibatch - 1];
+/* --- What a stage does next. --- */
 
-    order->slots[order->op_count] = slot;
-    order->ops[order->op_count++] = *op;
-    if (op->kind == OP_FORWARD) {
-        if (stage == 1)
-            *pin = versions_live(state->tracker);
-        versions_begin_forward(state->tracker, op, *pin);
+/* Asks its parts, the one nearest to the loss first. */
+static struct next ask_parts(struct simulator *simulator, int s)
+{
+    const struct schedule *schedule = &simulator->schedule;
+    struct next next = {.kind = NEXT_DONE};
+
+    for (int index = schedule->parts - 1; index >= 0 && next.kind != NEXT_RUN; index--) {
+        const int part = placement_part(schedule->placement, schedule->stages, s + 1, index);
+        struct next of_part;
+        look_around(simulator, part);
+        of_part = schedule_next(schedule, part, &part_of(simulator, part)->progress);
+        if (of_part.kind == NEXT_RUN || next.kind == NEXT_DONE)
+            next = of_part;
+    }
+    return next;
+}
+
+static struct next next_op(struct simulator *simulator, int s)
+{
+    const struct running_stage *stage = &simulator->stages[s];
+    struct op op;
+
+    if (simulator->replayed != NULL) {
+        if (stage->begun == simulation_op_count(simulator->replayed, s + 1))
+            return (struct next){.kind = NEXT_DONE};
+        op = simulation_op(simulator->replayed, s + 1, stage->begun).op;
+    } else if (stage->list.ops != NULL) {
+        if (stage->begun == list_count(&stage->list) ||
+            list_op(&stage->list, stage->begun).minibatch > simulator->schedule.minibatches)
+            return (struct next){.kind = NEXT_DONE};
+        op = list_op(&stage->list, stage->begun);
+    } else {
+        return ask_parts(simulator, s);
+    }
+    look_around(simulator, op.part);
+    return schedule_can_run(&simulator->schedule, op.part, &part_of(simulator, op.part)->progress, &op);
+}
+
+/* --- Ops. --- */
+
+static void note_in_flight(struct simulator *simulator, int s, const struct op *op)
+{
+    const struct schedule *schedule = &simulator->schedule;
+    const struct progress *progress = &part_of(simulator, op->part)->progress;
+    struct simulated_stage *stage = &simulator->simulation->stages[s];
+    struct simulated_part *part = &simulator->simulation->parts[op->part - 1];
+    const int done = let_go(schedule, progress), size = schedule_slot_size(schedule);
+    const int begun = progress->forwards + op->count;
+
+    simulator->stages[s].in_flight += op->count;
+    stage->microbatches_in_flight = max_int(stage->microbatches_in_flight, simulator->stages[s].in_flight);
+    part->minibatches_in_flight = max_int(part->minibatches_in_flight, op->minibatch - done / schedule->microbatches);
+    part->microbatches_in_flight = max_int(part->microbatches_in_flight, begun - done);
+    part->slots_in_flight = max_int(part->slots_in_flight, (begun + size - 1) / size - done / size);
+    stage->minibatches_in_flight = max_int(stage->minibatches_in_flight, part->minibatches_in_flight);
+    if (op->part < schedule_part_count(schedule))
+        part->link.activations =
+            max_int(part->link.activations, (begun + size - 1) / size - let_go_on_link(simulator, op->part) / size);
+}
+
+static void note_gradient_slots(struct simulator *simulator, const struct op *op)
+{
+    const int size = schedule_slot_size(&simulator->schedule);
+    const struct running_part *part = part_of(simulator, op->part);
+    struct simulated_part *before = &simulator->simulation->parts[op->part - 2];
+    const int begun = part->progress.backwards + op->count;
+
+    before->link.gradients =
+        max_int(before->link.gradients, (begun + size - 1) / size - part[-1].progress.weight_backwards / size);
+}
+
+/* Part 1's live version, counted since the phase began: what it has applied. */
+static int live_version(const struct simulator *simulator)
+{
+    return simulator->update_times.count;
+}
+
+static void note_version(struct simulator *simulator, const struct op *op)
+{
+    const bool back = op->kind == OP_BACKWARD || op->kind == OP_BACKWARD_INPUT;
+
+    if (op->kind == OP_FORWARD && op->part == 1)
+        note(simulator, &simulator->pins, live_version(simulator));
+    if (back && op->part == schedule_part_count(&simulator->schedule) && op->first == 1)
+        note(simulator, &simulator->committed,
+             simulator->replayed ? simulation_committed(simulator->replayed, op->minibatch) : live_version(simulator));
+}
+
+static void begin_op(struct simulator *simulator, int s)
+{
+    struct running_stage *stage = &simulator->stages[s];
+    const struct op *op = &stage->next.op;
+    const int64_t time = of_count(simulator, op, times_of(simulator, op->part)->op[op->kind]);
+
+    stage->state = COMPUTING;
+    stage->until = simulator->now + scaled(simulator, op->minibatch, time);
+    stage->current = (struct timed_op){.op = *op, .start = simulator->now};
+    if (stage->begun++ == 0)
+        simulator->simulation->stages[s].first_start = simulator->now;
+    push_event(simulator, stage->until, s);
+    note_version(simulator, op);
+    if (op->kind == OP_FORWARD)
+        note_in_flight(simulator, s, op);
+    else if (op->kind != OP_BACKWARD_WEIGHTS && op->part > 1)
+        note_gradient_slots(simulator, op);
+}
+
+/* Asks what is next. The time since it last asked went into waiting for what it was told then. */
+static void decide(struct simulator *simulator, int s)
+{
+    struct running_stage *stage = &simulator->stages[s];
+
+    simulator->simulation->stages[s].waits[stage->next.cause] += simulator->now - stage->since;
+    stage->since = simulator->now;
+    stage->next = next_op(simulator, s);
+    if (stage->next.kind == NEXT_RUN)
+        begin_op(simulator, s);
+}
+
+static void send_result(struct simulator *simulator, const struct op *op)
+{
+    const bool back = op->kind == OP_BACKWARD || op->kind == OP_BACKWARD_INPUT;
+
+    if (op->kind == OP_FORWARD && op->part < schedule_part_count(&simulator->schedule)) {
+        const struct link_times *link = link_of(simulator, op->part);
+        channel_send(simulator, op->part + 1, &part_of(simulator, op->part + 1)->activations,
+                     scaled(simulator, op->minibatch, link->activation), link->latency, op->count);
+    }
+    if (back && op->part > 1) {
+        const struct link_times *link = link_of(simulator, op->part - 1);
+        channel_send(simulator, op->part - 1, &part_of(simulator, op->part - 1)->gradients,
+                     scaled(simulator, op->minibatch, of_count(simulator, op, link->gradient)), link->latency,
+                     op->count);
+    }
+}
+
+/* The op's results are there; its update, if it has one, follows. */
+static void end_op(struct simulator *simulator, int s)
+{
+    struct running_stage *stage = &simulator->stages[s];
+    const struct op *op = &stage->current.op;
+    struct running_part *part = part_of(simulator, op->part);
+    const int released = let_go(&simulator->schedule, &part->progress);
+
+    stage->state = UPDATING;
+    progress_advance(&part->progress, op);
+    stage->in_flight -= let_go(&simulator->schedule, &part->progress) - released;
+    send_result(simulator, op);
+    if (schedule_updates_after(&simulator->schedule, op) && times_of(simulator, op->part)->update > 0) {
+        stage->until += times_of(simulator, op->part)->update;
+        push_event(simulator, stage->until, s);
+    }
+    if (op->part > 1)
+        ring_doorbell(simulator, stage_of(simulator, op->part - 1));
+    if (op->part < schedule_part_count(&simulator->schedule))
+        ring_doorbell(simulator, stage_of(simulator, op->part + 1));
+}
+
+static int make_room(struct simulator *simulator, int s)
+{
+    struct simulated_stage *kept = &simulator->simulation->stages[s];
+    const size_t capacity = (size_t)max_int(64, 2 * simulator->stages[s].capacity);
+    struct packed_op *ops = realloc(kept->ops, capacity * sizeof(*ops));
+
+    if (ops == NULL)
+        return -1;
+    kept->ops = ops;
+    if (simulator->keep_ops) {
+        struct op_time *times = realloc(kept->times, capacity * sizeof(*times));
+        if (times == NULL)
+            return -1;
+        kept->times = times;
+    }
+    simulator->stages[s].capacity = (int)capacity;
+    return 0;
+}
+
+static void keep_op(struct simulator *simulator, int s)
+{
+    const struct timed_op *timed = &simulator->stages[s].current;
+    const struct op *op = &timed->op;
+    struct simulated_stage *kept = &simulator->simulation->stages[s];
+
+    if (kept->stored == simulator->stages[s].capacity && make_room(simulator, s) != 0) {
+        simulator->out_of_memory = true;
         return;
     }
-    if (stage == schedule->stages && op->kind != OP_BACKWARD_WEIGHTS && op->first == 1)
-        *committed = versions_live(simulator->stages[0].tracker);
-    versions_begin_backward(state->tracker, op, *committed);
+    kept->ops[kept->stored] = (struct packed_op){op->minibatch, (uint16_t)op->first, (uint16_t)op->count,
+                                                 (uint16_t)op->part, (uint8_t)op->kind};
+    if (simulator->keep_ops)
+        kept->times[kept->stored] = (struct op_time){timed->start, timed->end};
+    kept->stored++;
 }
 
-static void note_in_flight(const struct schedule *schedule, const struct progress *progress, const struct op *op,
-                           struct stage_order *order)
+static void end_update(struct simulator *simulator, int s)
 {
-    const int done = schedule->forward_only ? progress->forwards : progress->weight_backwards;
-    const int minibatches = op->minibatch - done / schedule->microbatches;
+    struct running_stage *stage = &simulator->stages[s];
 
-    order->minibatches_in_flight = max_int(order->minibatches_in_flight, minibatches);
-    order->microbatches_in_flight = max_int(order->microbatches_in_flight, progress->forwards + 1 - done);
-}
-
-static void end_op(struct simulator *simulator, int stage)
-{
-    const struct schedule *schedule = simulator->schedule;
-    struct simulated_stage *state = &simulator->stages[stage - 1];
-    struct stage_order *order = &simulator->simulation->stages[stage - 1];
-
-    if (state->next.op.kind == OP_FORWARD)
-        note_in_flight(schedule, &state->progress, &state->next.op, order);
-    progress_advance(&state->progress, &state->next.op);
-    versions_end(state->tracker, &state->next.op);
-    if (schedule_updates_after(schedule, &state->next.op)) {
-        versions_update(state->tracker);
-        /* The one moment at which there can be more than before. */
-        order->weight_versions = max_int(order->weight_versions, versions_count_needed(state->tracker));
+    stage->state = WAITING;
+    stage->since = stage->current.end = simulator->now;
+    simulator->simulation->stages[s].busy += stage->current.end - stage->current.start;
+    keep_op(simulator, s);
+    if (stage->current.op.part == 1 && schedule_updates_after(&simulator->schedule, &stage->current.op)) {
+        note(simulator, &simulator->update_times, simulator->now);
+        simulator->updated = true;
     }
+    ring_doorbell(simulator, s);
 }
 
-/* One slot: every stage decides by what was finished before, then all run. Returns how many ran. */
-static int run_slot(struct simulator *simulator, int slot)
+/* All that ends now ends before anybody decides. */
+static void handle_events(struct simulator *simulator)
 {
-    const int stages = simulator->schedule->stages;
-    int ran = 0;
-
-    for (int s = 1; s <= stages; s++) {
-        look_around(simulator, s);
-        simulator->stages[s - 1].next = schedule_next(simulator->schedule, s, progress_of(simulator, s));
-    }
-    for (int s = 1; s <= stages; s++)
-        if (simulator->stages[s - 1].next.kind == NEXT_RUN) {
-            begin_op(simulator, s, slot);
-            ran++;
-        }
-    for (int s = 1; s <= stages; s++)
-        if (simulator->stages[s - 1].next.kind == NEXT_RUN)
+    simulator->now = simulator->events[0].time;
+    while (simulator->event_count > 0 && simulator->events[0].time == simulator->now) {
+        const int s = pop_event(simulator).stage;
+        struct running_stage *stage = &simulator->stages[s];
+        if (stage->state == COMPUTING && stage->until == simulator->now)
             end_op(simulator, s);
-    return ran;
+        if (stage->state == UPDATING && stage->until == simulator->now)
+            end_update(simulator, s);
+        else if (stage->state == WAITING)
+            ring_doorbell(simulator, s); /* a message has come */
+    }
+    for (int k = 0; k < simulator->changed_count; k++) {
+        const int s = simulator->changed[k];
+        simulator->stages[s].doorbell = false;
+        if (simulator->stages[s].state == WAITING)
+            decide(simulator, s);
+    }
+    simulator->changed_count = 0;
 }
 
-/* Nothing has run: 0 if all is done, else -1 and the first stage that waits. */
+/* Nothing more happens: 0 if all is done, else -1 and the first stage that waits. */
 static int check_done(const struct simulator *simulator, struct error *error)
 {
-    for (int s = 1; s <= simulator->schedule->stages; s++) {
-        const struct next *next = &simulator->stages[s - 1].next;
+    for (int s = 0; s < simulator->schedule.stages; s++) {
+        const struct next *next = &simulator->stages[s].next;
         char text[OP_TEXT_SIZE];
         if (next->kind == NEXT_DONE)
             continue;
-        op_format(&next->op, simulator->schedule, text);
+        op_format(&next->op, &simulator->schedule, text);
         return error_set(error,
-                         "order %s deadlocks with %d stages and %d micro-batches: in slot %d nothing can run and "
-                         "stage %d waits for the %s of %s",
-                         simulator->schedule->order.name, simulator->schedule->stages,
-                         simulator->schedule->microbatches, simulator->simulation->slot_count + 1, s,
-                         wait_cause_name(next->cause), text);
+                         "order %s deadlocks with %d stages and %d micro-batches: after %lld units of time nothing can "
+                         "run and stage %d waits for the %s of %s",
+                         simulator->schedule.order.name, simulator->schedule.stages, simulator->schedule.microbatches,
+                         (long long)simulator->now, s + 1, wait_cause_name(next->cause), text);
     }
     return 0;
 }
 
-static void summarize(struct simulation *simulation, const struct schedule *schedule)
-{
-    const int warm_up = schedule->minibatches > schedule->stages ? schedule->stages : 0;
-    const long long all = (long long)schedule->stages * simulation->slot_count;
-    long long busy = 0;
+/* --- Begin and end. --- */
 
-    for (int s = 0; s < schedule->stages; s++)
-        busy += simulation->stages[s].op_count;
-    simulation->bubble_fraction = (double)(all - busy) / (double)all;
-    if (schedule->forward_only)
-        return;
-    simulation->version_difference_min = INT_MAX;
-    for (int i = warm_up; i < schedule->minibatches; i++) {
-        const int difference = i + 1 - simulation->committed[i];
-        simulation->version_difference_min = min_int(simulation->version_difference_min, difference);
-        simulation->version_difference_max = max_int(simulation->version_difference_max, difference);
+static struct simulation *simulation_create(const struct schedule *schedule)
+{
+    struct simulation *simulation = calloc(1, sizeof(*simulation));
+
+    if (simulation == NULL)
+        return NULL;
+    simulation->stage_count = schedule->stages;
+    simulation->part_count = schedule_part_count(schedule);
+    simulation->minibatch_count = schedule->minibatches;
+    simulation->microbatches = schedule->microbatches;
+    simulation->minibatches.turns = simulation->entries.turns = 1;
+    simulation->stages = calloc((size_t)simulation->stage_count, sizeof(*simulation->stages));
+    simulation->parts = calloc((size_t)simulation->part_count, sizeof(*simulation->parts));
+    if (simulation->stages == NULL || simulation->parts == NULL) {
+        simulation_destroy(simulation);
+        return NULL;
     }
+    for (int s = 0; s < simulation->stage_count; s++)
+        simulation->stages[s].cycle.turns = 1;
+    for (int k = 0; k < simulation->part_count; k++)
+        simulation->parts[k].weight_versions = 1;
+    return simulation;
 }
 
-int simulate_slots(const struct schedule *schedule, struct link_slots slots, struct simulation **out,
-                   struct error *error)
+static void simulator_release(struct simulator *simulator)
 {
-    struct simulator simulator = {.schedule = schedule, .slots = slots};
+    for (int k = 0; simulator->parts != NULL && k < schedule_part_count(&simulator->schedule); k++) {
+        free(simulator->parts[k].activations.queue);
+        free(simulator->parts[k].gradients.queue);
+    }
+    for (int s = 0; simulator->stages != NULL && s < simulator->schedule.stages; s++)
+        free(simulator->stages[s].list.ops);
+    free(simulator->parts);
+    free(simulator->stages);
+    free(simulator->events);
+    free(simulator->changed);
+    free(simulator->committed.values);
+    free(simulator->pins.values);
+    free(simulator->update_times.values);
+    cycle_release(simulator);
+    simulation_destroy(simulator->simulation);
+}
 
-    if (simulator_prepare(&simulator) != 0) {
+static int prepare_stages(struct simulator *simulator)
+{
+    const struct schedule *schedule = &simulator->schedule;
+
+    for (int s = 0; s < schedule->stages; s++) {
+        if (simulator->replayed == NULL && schedule_is_list(schedule) && !schedule->forward_only &&
+            list_create(&simulator->stages[s].list, schedule, s + 1) != 0)
+            return -1;
+        ring_doorbell(simulator, s);
+    }
+    return 0;
+}
+
+static int simulator_prepare(struct simulator *simulator)
+{
+    const size_t stages = (size_t)simulator->schedule.stages;
+
+    simulator->simulation = simulation_create(&simulator->schedule);
+    simulator->stages = calloc(stages, sizeof(*simulator->stages));
+    simulator->parts = calloc((size_t)schedule_part_count(&simulator->schedule), sizeof(*simulator->parts));
+    simulator->changed = calloc(stages, sizeof(*simulator->changed));
+    simulator->event_capacity = (int)stages + 1;
+    simulator->events = calloc(stages + 1, sizeof(*simulator->events));
+    if (simulator->simulation == NULL || simulator->stages == NULL || simulator->parts == NULL ||
+        simulator->changed == NULL || simulator->events == NULL)
+        return -1;
+    if (prepare_stages(simulator) != 0 || cycle_prepare(simulator) != 0)
+        return -1;
+    push_event(simulator, 0, 0);
+    return 0;
+}
+
+static int play(struct simulator *simulator)
+{
+    while (simulator->event_count > 0) {
+        handle_events(simulator);
+        if (simulator->out_of_memory || (simulator->updated && cycle_look(simulator) != 0))
+            return -1;
+        simulator->updated = false;
+    }
+    return 0;
+}
+
+int simulate_timed(const struct schedule *schedule, const struct timing *timing, const struct simulation *replayed,
+                   bool keep_ops, struct simulation **out, struct error *error)
+{
+    struct simulator simulator = {.schedule = *schedule,
+                                  .minibatches = schedule->minibatches,
+                                  .timing = timing,
+                                  .replayed = replayed,
+                                  .keep_ops = keep_ops};
+    int result = -1;
+
+    *out = NULL;
+    if (simulator_prepare(&simulator) != 0 || play(&simulator) != 0) {
         error_set(error, "out of memory for the simulation of %d mini-batches on %d stages", schedule->minibatches,
                   schedule->stages);
-        goto fail;
+        goto out;
     }
-    while (run_slot(&simulator, simulator.simulation->slot_count) > 0)
-        simulator.simulation->slot_count++;
     if (check_done(&simulator, error) != 0)
-        goto fail;
-    summarize(simulator.simulation, schedule);
+        goto out;
+    if (simulation_summarize(simulator.simulation, &simulator) != 0) {
+        error_set(error, "out of memory for the simulation's results");
+        goto out;
+    }
     *out = simulator.simulation;
     simulator.simulation = NULL;
+    result = 0;
+out:
     simulator_release(&simulator);
-    return 0;
-
-fail:
-    simulator_release(&simulator);
-    return -1;
+    return result;
 }
 
-static void begin_again(const struct simulation *simulation, struct version_tracker *tracker, int microbatches,
-                        const struct op *op)
+int simulate_unit(const struct schedule *schedule, struct link_slots slots, bool keep_ops, struct simulation **out,
+                  struct error *error)
 {
-    if (op->kind == OP_FORWARD)
-        versions_begin_forward(tracker, op, simulation->pins[(op->minibatch - 1) * microbatches + op->first - 1]);
-    else
-        versions_begin_backward(tracker, op, simulation->committed[op->minibatch - 1]);
+    const struct part_times times = {.op = {1, 1, 1, 1}};
+    const struct link_times link = {.slots = slots};
+    const struct timing timing = {&times, &link, true, true, 1.0};
+
+    return simulate_timed(schedule, &timing, NULL, keep_ops, out, error);
 }
 
-/* Marks the versions before k that the op, which has begun, reads. */
-static void mark_read(const struct version_tracker *tracker, const struct op *op, int k, uint64_t *versions)
+struct part_times nominal_times(const struct schedule *schedule)
 {
-    for (int j = op->first; j < op->first + op->count; j++) {
-        const struct backward_versions of = versions_of_backward(tracker, op->minibatch, j);
-        const int read = op->kind == OP_FORWARD || of.read < 0 ? of.forward : of.read;
+    const int backwards = schedule->order.whole_backward ? schedule->microbatches : 1;
 
-        if (read < k && k - read < 64)
-            *versions |= UINT64_C(1) << (k - read);
-    }
+    return (struct part_times){.op = {
+                                   [OP_FORWARD] = 1,
+                                   [OP_BACKWARD] = 2 * backwards,
+                                   [OP_BACKWARD_INPUT] = backwards,
+                                   [OP_BACKWARD_WEIGHTS] = backwards,
+                               }};
 }
 
-int simulation_versions_read_after(const struct simulation *simulation, const struct schedule *schedule, int stage,
-                                   int k, uint64_t *versions)
+int simulate_nominal(const struct schedule *schedule, struct link_slots slots, bool keep_ops, struct simulation **out,
+                     struct error *error)
 {
-    const struct stage_order *order = &simulation->stages[stage - 1];
-    struct version_tracker *tracker = versions_create(schedule, stage, 0);
+    const struct part_times times = nominal_times(schedule);
+    const struct link_times link = {.slots = slots};
+    const struct timing timing = {&times, &link, true, true, 1.0};
 
-    if (tracker == NULL)
-        return -1;
-    *versions = 0;
-    for (const struct op *op = order->ops; op < order->ops + order->op_count; op++) {
-        begin_again(simulation, tracker, schedule->microbatches, op);
-        if (op->minibatch > k)
-            mark_read(tracker, op, k, versions);
-        versions_end(tracker, op);
-        if (schedule_updates_after(schedule, op))
-            versions_update(tracker);
-    }
-    versions_destroy(tracker);
-    return 0;
-}
-
-char *simulation_grid_line(const struct simulation *simulation, const struct schedule *schedule, int stage, int slots)
-{
-    const struct stage_order *order = &simulation->stages[stage - 1];
-    char *line = NULL, text[OP_TEXT_SIZE];
-    size_t size;
-    FILE *stream = open_memstream(&line, &size);
-
-    if (stream == NULL)
-        return NULL;
-    fprintf(stream, "stage %d:", stage);
-    for (int slot = 0, k = 0; slot < min_int(slots, simulation->slot_count); slot++) {
-        const bool busy = k < order->op_count && order->slots[k] == slot;
-        if (busy)
-            op_format(&order->ops[k++], schedule, text);
-        fprintf(stream, " %s", busy ? text : ".");
-    }
-    if (fclose(stream) != 0) {
-        free(line);
-        return NULL;
-    }
-    return line;
-}
-
-int version_difference_paper(int stages, int microbatches)
-{
-    return (stages + microbatches - 2) / microbatches;
-}
-
-int version_difference_exact(int stages, int microbatches)
-{
-    return 1 + (stages - 1) / (microbatches + 1);
+    return simulate_timed(schedule, &timing, NULL, keep_ops, out, error);
 }

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "schedule/orders/orders.h"
+
 const struct order orders[ORDERS] = {
     [ORDER_NF1B] =
         {
@@ -48,6 +50,14 @@ const struct order orders[ORDERS] = {
             .split_backward = true,
             .limit = LIMIT_MICROBATCHES,
         },
+    [ORDER_ZB_H2] =
+        {
+            .name = "ZB-H2",
+            .summary = "ZB-H1 with twice as many micro-batches in flight, which fill the way in as well",
+            .flush = true,
+            .split_backward = true,
+            .limit = LIMIT_MICROBATCHES_TWICE,
+        },
     [ORDER_SEQUENTIAL] =
         {
             .name = "sequential",
@@ -56,6 +66,44 @@ const struct order orders[ORDERS] = {
             .flush = true,
             .limit = LIMIT_MINIBATCHES,
             .microbatches = 1,
+        },
+    [ORDER_INTERLEAVED] =
+        {
+            .name = "interleaved-1F1B",
+            .summary = "1F1B with a flush, the stage's parts in turns of W micro-batches",
+            .flush = true,
+            .limit = LIMIT_NONE,
+            .generate = interleaved_generate,
+            .check = interleaved_check,
+        },
+    [ORDER_BREADTH_FIRST] =
+        {
+            .name = "breadth-first",
+            .summary = "all N micro-batches through one part, then through the next; then back, then a flush",
+            .flush = true,
+            .limit = LIMIT_NONE,
+            .generate = breadth_first_generate,
+            .check = breadth_first_check,
+        },
+    [ORDER_ZB_V] =
+        {
+            .name = "ZB-V",
+            .summary = "two parts in a V, both 1F1B with a flush, weight-gradient halves where it would be idle",
+            .flush = true,
+            .split_backward = true,
+            .limit = LIMIT_NONE,
+            .generate = zb_v_generate,
+            .check = zb_v_check,
+        },
+    [ORDER_DUALPIPE_V] =
+        {
+            .name = "DualPipeV",
+            .summary = "two parts in a V, a forward of one with a backward of the other, then a flush",
+            .flush = true,
+            .split_backward = true,
+            .limit = LIMIT_NONE,
+            .generate = dualpipe_v_generate,
+            .check = dualpipe_v_check,
         },
 };
 
@@ -69,9 +117,15 @@ const struct system systems[] = {
     {"gpipe", ORDER_FILL_DRAIN, FORWARD_LIVE, BACKWARD_LIVE, "at the flush", "arXiv 1811.06965"},
     {"1f1b", ORDER_1F1B_FLUSH, FORWARD_LIVE, BACKWARD_LIVE, "at the flush", "arXiv 2007.01045"},
     {"zb-h1", ORDER_ZB_H1, FORWARD_LIVE, BACKWARD_LIVE, "at the flush", "arXiv 2401.10241"},
+    {"zb-h2", ORDER_ZB_H2, FORWARD_LIVE, BACKWARD_LIVE, "at the flush", "arXiv 2401.10241"},
     {"naive", ORDER_SEQUENTIAL, FORWARD_LIVE, BACKWARD_LIVE, "each mini-batch", "model parallelism"},
+    {"interleaved-1f1b", ORDER_INTERLEAVED, FORWARD_LIVE, BACKWARD_LIVE, "at the flush", "arXiv 2104.04473"},
+    {"breadth-first", ORDER_BREADTH_FIRST, FORWARD_LIVE, BACKWARD_LIVE, "at the flush", "arXiv 2211.05953"},
+    {"zb-v", ORDER_ZB_V, FORWARD_LIVE, BACKWARD_LIVE, "at the flush", "arXiv 2405.15362"},
+    {"dualpipe-v", ORDER_DUALPIPE_V, FORWARD_LIVE, BACKWARD_LIVE, "at the flush", "arXiv 2412.19437"},
 };
 const int system_count = sizeof(systems) / sizeof(systems[0]);
+const int asking_system_count = sizeof(systems) / sizeof(systems[0]) - 4;
 
 const struct system *system_find(const char *name)
 {

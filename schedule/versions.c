@@ -12,7 +12,7 @@
 
 struct version_tracker {
     struct schedule schedule;
-    int stage;
+    int part;
     int start; /* the version at the phase's begin */
     int live;
     int forwards_begun;  /* in micro-batches */
@@ -31,17 +31,17 @@ struct record {
     struct backward_versions versions;
 };
 
-struct version_tracker *versions_create(const struct schedule *schedule, int stage, int live)
+struct version_tracker *versions_create(const struct schedule *schedule, int part, int live)
 {
     struct version_tracker *tracker = calloc(1, sizeof(*tracker));
 
     if (tracker == NULL)
         return NULL;
     tracker->schedule = *schedule;
-    tracker->stage = stage;
+    tracker->part = part;
     tracker->start = tracker->live = tracker->newest_pin = tracker->newest_committed = live;
-    tracker->record_count = schedule_in_flight_limit(schedule, stage) * schedule->microbatches;
-    tracker->holder_count = schedule_versions_limit(schedule, stage);
+    tracker->record_count = schedule_in_flight_limit(schedule, part) * schedule->microbatches;
+    tracker->holder_count = schedule_versions_limit(schedule, part);
     tracker->records = calloc((size_t)tracker->record_count, sizeof(*tracker->records));
     tracker->holders = calloc((size_t)tracker->holder_count, sizeof(*tracker->holders));
     if (tracker->records == NULL || tracker->holders == NULL) {
@@ -102,7 +102,7 @@ int versions_begin_forward(struct version_tracker *tracker, const struct op *op,
     const enum forward_rule rule = tracker->schedule.forward_only ? FORWARD_LIVE : tracker->schedule.forward;
     int read = tracker->live;
 
-    if (tracker->stage == 1)
+    if (tracker->part == 1)
         pinned = tracker->live;
     if (rule == FORWARD_PINNED)
         read = pinned;
@@ -164,7 +164,7 @@ void versions_update(struct version_tracker *tracker)
  * last of W stages would keep W + 1 versions for 1F1B, not W.) */
 static int future_pin(const struct version_tracker *tracker)
 {
-    if (tracker->stage == 1)
+    if (tracker->part == 1)
         return tracker->live;
     return max_int(tracker->newest_pin,
                    tracker->start + schedule_updates_before(&tracker->schedule, tracker->forwards_begun));
@@ -226,10 +226,12 @@ int versions_oldest_needed(const struct version_tracker *tracker)
 
 int versions_count_needed(const struct version_tracker *tracker)
 {
-    int count = 0;
+    /* All from here on are needed, the live one at least. */
+    const int all_from = max_int(oldest_possible(tracker), min_int(floor_of_versions(tracker), tracker->live));
+    int count = tracker->live - all_from + 1;
 
-    for (int version = versions_oldest_needed(tracker); version <= tracker->live; version++)
-        count += versions_needed(tracker, version);
+    for (int version = oldest_possible(tracker); version < all_from; version++)
+        count += *holders_of(tracker, version) > 0;
     return count;
 }
 

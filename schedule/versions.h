@@ -13,7 +13,7 @@ struct version_tracker; /* opaque */
 
 /* `live` is the version that the stage starts with (all stages start a phase with the same one). The tracker keeps a
  * copy of the schedule. NULL if out of memory. */
-struct version_tracker *versions_create(const struct schedule *schedule, int stage, int live);
+struct version_tracker *versions_create(const struct schedule *schedule, int part, int live);
 void versions_destroy(struct version_tracker *tracker);
 
 /* The phase ends after mini-batch `minibatches`, earlier than the schedule says: no op of a later one will come. */

@@ -86,7 +86,7 @@ int compute_create(struct compute **out, const struct backend *backend, struct d
     compute->device = device;
     compute->backend = backend;
     compute->plan = plan;
-    compute->slice = plan->stages[stage - 1].slice;
+    compute->slice = plan->parts[stage - 1].slice;
     compute->options = plan_layout_options(plan, stage);
     if (open_backend(compute, error) ||
         network_create(&compute->network, config->model.arch, plan->data.shape, config->model.classes, error))

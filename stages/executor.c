@@ -80,17 +80,17 @@ static void obey_stop(struct stage *stage)
 }
 
 /* Passes over the ops that a stop has cut off, and those that were run before the checkpoint. */
-static int pass_over(struct stage *stage, const struct stage_order *order, struct error *error)
+static int pass_over(struct stage *stage, struct error *error)
 {
     struct phase_run *phase = &stage->phase;
 
-    for (; phase->next_op < order->op_count; phase->next_op++) {
-        const struct op *op = &order->ops[phase->next_op];
+    for (; phase->next_op < simulation_op_count(phase->simulation, stage->index); phase->next_op++) {
+        const struct op op = simulation_op(phase->simulation, stage->index, phase->next_op).op;
 
-        if (op->minibatch <= phase->replayed) {
-            if (passes_replay(stage, op, error))
+        if (op.minibatch <= phase->replayed) {
+            if (passes_replay(stage, &op, error))
                 return -1;
-        } else if (op->minibatch <= phase->schedule.minibatches) {
+        } else if (op.minibatch <= phase->schedule.minibatches) {
             break;
         }
     }
@@ -100,7 +100,7 @@ static int pass_over(struct stage *stage, const struct stage_order *order, struc
 static int next_op(struct stage *stage, struct next *next, struct error *error)
 {
     struct phase_run *phase = &stage->phase;
-    const struct stage_order *order;
+    struct op op;
 
     doorbell_silence(&stage->block->doorbell, &stage->heard);
     obey_stop(stage);
@@ -110,13 +110,14 @@ static int next_op(struct stage *stage, struct next *next, struct error *error)
         *next = schedule_next(&phase->schedule, stage->index, &phase->progress);
         return 0;
     }
-    order = &phase->simulation->stages[stage->index - 1];
-    if (pass_over(stage, order, error))
+    if (pass_over(stage, error))
         return -1;
     refresh_progress(stage);
     *next = (struct next){.kind = NEXT_DONE};
-    if (phase->next_op < order->op_count)
-        *next = schedule_can_run(&phase->schedule, stage->index, &phase->progress, &order->ops[phase->next_op]);
+    if (phase->next_op < simulation_op_count(phase->simulation, stage->index)) {
+        op = simulation_op(phase->simulation, stage->index, phase->next_op).op;
+        *next = schedule_can_run(&phase->schedule, stage->index, &phase->progress, &op);
+    }
     return 0;
 }
 

@@ -12,7 +12,7 @@ struct slot_tensors passes_tensors(struct stage *stage, const struct op *op)
     const struct stage_layout *layout = compute_layout(stage->compute);
     int size = schedule_slot_size(&stage->phase.schedule);
     uint64_t n = stage_sequence(stage, op);
-    size_t slot = n % (uint64_t)stage->plan->stages[stage->index - 1].activation_sets;
+    size_t slot = n % (uint64_t)stage->plan->parts[stage->index - 1].activation_sets;
 
     return (struct slot_tensors){
         .rows = batches_rows(stage->batches, op->minibatch),
@@ -163,9 +163,9 @@ static int evaluate(struct stage *stage, const struct op *op, const struct slot_
 static int gather(struct stage *stage, const struct op *op, const struct slot_tensors *tensors, struct error *error)
 {
     const struct device_type *type = stage->device->type;
-    const struct part part = part_of(stage, op, stage->plan->stages[0].input);
+    const struct part part = part_of(stage, op, stage->plan->parts[0].input);
     float *images = stage->gathered + (tensors->input - stage->images);
-    uint64_t *copied = &stage->copied[part.slot % (uint64_t)stage->plan->stages[0].activation_sets];
+    uint64_t *copied = &stage->copied[part.slot % (uint64_t)stage->plan->parts[0].activation_sets];
 
     /* The device may not have come yet to the copying of the slot's images before these. */
     if (pending_await(stage, *copied, error))
@@ -189,7 +189,7 @@ static int run_forward(struct stage *stage, const struct op *op, struct pending_
         if (gather(stage, op, &tensors, error))
             return -1;
     } else {
-        if (take(stage, &stage->links.down_in, op, stage->plan->stages[stage->index - 1].input, &message, error))
+        if (take(stage, &stage->links.down_in, op, stage->plan->parts[stage->index - 1].input, &message, error))
             return -1;
         pinned = message.version;
     }
@@ -220,7 +220,7 @@ static int run_forward(struct stage *stage, const struct op *op, struct pending_
         versions_end(phase->tracker, op);
     }
     if (!stage_is_last(stage) && publish(stage, &stage->links.down_out, stage->index + 1, op, pinned,
-                                         stage->plan->stages[stage->index - 1].output, record, error))
+                                         stage->plan->parts[stage->index - 1].output, record, error))
         return -1;
     progress_advance(&phase->progress, op);
     if (phase->kind == PHASE_EVALUATE && op->first % schedule_slot_size(&phase->schedule) == 0)
@@ -234,7 +234,7 @@ static int run_forward(struct stage *stage, const struct op *op, struct pending_
 static int committed_version(const struct stage *stage, int minibatch)
 {
     if (stage->phase.simulation)
-        return stage->phase.first_version + stage->phase.simulation->committed[minibatch - 1];
+        return stage->phase.first_version + simulation_committed(stage->phase.simulation, minibatch);
     const int applied = atomic_load_explicit(&segment_stage(stage->segment, 1)->applied, memory_order_acquire);
 
     return max_int(stage->phase.first_version, min_int(applied, versions_live(stage->phase.tracker)));
@@ -263,7 +263,7 @@ static const float *backward_weights(struct stage *stage, struct backward_versio
         return weights;
     significance = (float)staleness_significance(&stage->plan->config, versions.live - versions.forward);
     if (compute_backend(stage->compute)
-            ->blend(compute_engine(stage->compute), stage->plan->stages[stage->index - 1].slice.parameters, weights,
+            ->blend(compute_engine(stage->compute), stage->plan->parts[stage->index - 1].slice.parameters, weights,
                     stale, significance, stage->blended, error))
         return NULL;
     return stage->blended;
@@ -343,7 +343,7 @@ static int run_backward(struct stage *stage, const struct op *op, struct pending
 {
     struct phase_run *phase = &stage->phase;
     struct op_record *record = &pending->record;
-    const struct plan_stage *own = &stage->plan->stages[stage->index - 1];
+    const struct plan_part *own = &stage->plan->parts[stage->index - 1];
     const bool sends = op->kind != OP_BACKWARD_WEIGHTS && !stage_is_first(stage);
     struct slot_tensors tensors = passes_tensors(stage, op);
     struct message message;
@@ -387,13 +387,13 @@ int passes_replay(struct stage *stage, const struct op *op, struct error *error)
 {
     struct phase_run *phase = &stage->phase;
     const struct simulation *simulation = phase->simulation;
-    const int number = (op->minibatch - 1) * phase->schedule.microbatches + op->first - 1;
     float *floats;
 
     if (op->kind == OP_FORWARD)
-        versions_begin_forward(phase->tracker, op, phase->first_version + simulation->pins[number]);
+        versions_begin_forward(phase->tracker, op,
+                               phase->first_version + simulation_pin(simulation, op->minibatch, op->first));
     else
-        versions_begin_backward(phase->tracker, op, phase->first_version + simulation->committed[op->minibatch - 1]);
+        versions_begin_backward(phase->tracker, op, phase->first_version + simulation_committed(simulation, op->minibatch));
     weights_retire(stage->weights, phase->tracker);
     versions_end(phase->tracker, op);
     progress_advance(&phase->progress, op);

@@ -12,7 +12,7 @@ static const char momentum_prefix[] = "optimizer.momentum.";
 
 static const struct slice *own_slice(const struct stage *stage)
 {
-    return &stage->plan->stages[stage->index - 1].slice;
+    return &stage->plan->parts[stage->index - 1].slice;
 }
 
 struct stage_arrays save_arrays(const struct stage *stage)

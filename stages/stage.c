@@ -4,16 +4,17 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "plan/replay.h"
 #include "stages/internal.h"
 
-static const struct plan_stage *own_plan(const struct stage *stage)
+static const struct plan_part *own_plan(const struct stage *stage)
 {
-    return &stage->plan->stages[stage->index - 1];
+    return &stage->plan->parts[stage->index - 1];
 }
 
 static int open_device(struct stage *stage, const struct backend **backend, struct error *error)
 {
-    const struct plan_stage *own = own_plan(stage);
+    const struct plan_stage *own = &stage->plan->stages[stage->index - 1];
 
     *backend = backend_find(own->backend);
     if (!*backend)
@@ -115,15 +116,16 @@ static int create_activations(struct stage *stage, struct error *error)
 static int simulate(struct stage *stage, struct error *error)
 {
     struct schedule schedule = plan_training(stage->plan);
-    const struct link_slots slots = {.gradients = stage->plan->gradient_slots};
     const int left_out = stage->header->start.filled_after;
 
-    if (stage->plan->config.pipeline.order != RUN_STATIC)
+    if (!plan_replays(stage->plan))
         return 0;
-    if (simulate_slots(&schedule, slots, &stage->simulation, error))
+    if (plan_simulate(stage->plan, &schedule, true, &stage->simulation, error))
         return -1;
     schedule.minibatches -= left_out;
-    return left_out > 0 && schedule.minibatches > 0 ? simulate_slots(&schedule, slots, &stage->remainder, error) : 0;
+    return left_out > 0 && schedule.minibatches > 0
+               ? plan_simulate(stage->plan, &schedule, true, &stage->remainder, error)
+               : 0;
 }
 
 int stage_create(struct stage **out, const struct segment *segment, int index, struct error *error)

@@ -106,7 +106,7 @@ void telemetry_account(struct stage *stage)
     struct counters *counters = &stage->block->counters;
     const struct stage_layout *layout = compute_layout(stage->compute);
     const struct layout_options *options = compute_layout_options(stage->compute);
-    size_t parameters = stage->plan->stages[stage->index - 1].slice.parameters;
+    size_t parameters = stage->plan->parts[stage->index - 1].slice.parameters;
     int versions = weights_count(stage->weights), slot_size = schedule_slot_size(&stage->plan->schedule);
     int slots = in_flight(&stage->phase, slot_size);
 

@@ -52,7 +52,7 @@ static int test(struct stage *stage, int rows, int j, const float *weights, stru
 static int update(struct stage *stage, const float *weights, struct error *error)
 {
     const struct backend *backend = compute_backend(stage->compute);
-    const size_t parameters = stage->plan->stages[stage->index - 1].slice.parameters;
+    const size_t parameters = stage->plan->parts[stage->index - 1].slice.parameters;
     const struct sgd sgd = {.momentum = stage->momentum ? 0.5f : 0.0f};
 
     if (backend->sgd_update(compute_engine(stage->compute), &sgd, parameters, weights, stage->gradient, stage->momentum,

@@ -28,7 +28,7 @@ __attribute__((format(printf, 2, 3))) static void add(struct sentence *sentence,
 static void name_op(const struct op *op, const struct schedule *schedule, char name[NAME_SIZE])
 {
     const bool forward = op->kind == OP_FORWARD;
-    const struct op plain = {forward ? OP_FORWARD : OP_BACKWARD, op->minibatch, op->first, op->count};
+    const struct op plain = {forward ? OP_FORWARD : OP_BACKWARD, op->minibatch, op->first, op->count, op->part};
 
     if (!forward && schedule->order.whole_backward)
         snprintf(name, NAME_SIZE, "mini-batch %d", op->minibatch);
@@ -174,7 +174,7 @@ static void name_holder(const struct schedule *schedule, const struct op *op, ui
     const int size = schedule_slot_size(schedule), n = schedule->microbatches;
     const long long wanted = ((op->minibatch - 1LL) * n + op->first - 1) / size;
     const long long first = (wanted - (long long)slots) * size;
-    const struct op holder = {OP_BACKWARD, (int)(first / n) + 1, (int)(first % n) + 1, size};
+    const struct op holder = {OP_BACKWARD, (int)(first / n) + 1, (int)(first % n) + 1, size, op->part};
 
     if (first < 0)
         snprintf(name, NAME_SIZE, "the phase before");

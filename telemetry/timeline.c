@@ -6,7 +6,7 @@
 
 struct op timeline_op(const struct op_record *record)
 {
-    return (struct op){(enum op_kind)record->kind, record->minibatch, record->first, record->count};
+    return (struct op){(enum op_kind)record->kind, record->minibatch, record->first, record->count, 0};
 }
 
 int timeline_number(const struct plan *plan, int epoch, int minibatch)

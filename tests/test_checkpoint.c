@@ -42,7 +42,7 @@ static struct result result_of(const struct pipeline *pipeline)
                             .epochs_done = pipeline->segment.board->epochs_done};
 
     for (int s = 0; s < pipeline->plan.stage_count; s++) {
-        const struct slice *slice = &pipeline->plan.stages[s].slice;
+        const struct slice *slice = &pipeline->plan.parts[s].slice;
 
         memcpy(result.statistics + slice->state_offset, stage_state(pipeline->stages[s]), slice->state * sizeof(float));
     }
@@ -106,7 +106,7 @@ static const struct {
     const char *arch;
     int stages, microbatches;
 } shapes[] = {{"mlp", 1, 2}, {"mlp", 2, 1}, {"mlp", 3, 3}, {"resnet8", 4, 1}, {"resnet8", 5, 2}, {"resnet8", 4, 4}};
-enum { SHAPES = sizeof(shapes) / sizeof(shapes[0]), SYSTEMS = 9, MINIBATCHES = 5 };
+enum { SHAPES = sizeof(shapes) / sizeof(shapes[0]), SYSTEMS = 10, MINIBATCHES = 5 };
 
 static bool fits(const struct system *system, int stages, int microbatches)
 {
@@ -139,6 +139,33 @@ START_TEST(resumed_runs_equal_uninterrupted_ones_bit_for_bit)
         }
         resumed = resume(&settings, stop_point(2, PHASE_TRAIN, MINIBATCHES - k));
         result_free(&resumed);
+        resumed = resume(&settings, UINT64_MAX);
+        assert_equal(&whole, &resumed);
+        result_free(&resumed);
+    }
+    result_free(&whole);
+}
+END_TEST
+
+/* The same of lists that were made for other times than units. */
+START_TEST(lists_for_other_times_resume_bit_for_bit)
+{
+    const struct system *system = &systems[_i % SYSTEMS];
+    const int microbatches = fits(system, 3, 3) ? 3 : 1;
+    struct settings settings = saved_settings(system->name, "mlp", 3, microbatches);
+    struct result whole, resumed;
+
+    settings_set(&settings, "pipeline.static", _i < SYSTEMS ? "nominal" : "measured");
+    settings_set(&settings, "simulation.forward_ms", "3,2,4");
+    settings_set(&settings, "simulation.backward_ms", "5,11,6");
+    settings_set(&settings, "simulation.backward_input_ms", "2,4,3");
+    settings_set(&settings, "simulation.backward_weights_ms", "3,4,5");
+    settings_set(&settings, "simulation.update_ms", "1");
+    whole = run(&settings, NULL, UINT64_MAX);
+    for (int k = 1; k < MINIBATCHES; k++) {
+        tear_down();
+        set_up();
+        run_discarded(&settings, NULL, stop_point(1, PHASE_TRAIN, k));
         resumed = resume(&settings, UINT64_MAX);
         assert_equal(&whole, &resumed);
         result_free(&resumed);
@@ -355,8 +382,8 @@ START_TEST(another_partition_begins_with_the_weights_that_were_saved)
     ck_assert_same("weights", weights, before.weights, before.parameters);
     for (int s = 0; s < pipeline.plan.stage_count; s++)
         ck_assert_same("running statistics", stage_state(pipeline.stages[s]),
-                       before.statistics + pipeline.plan.stages[s].slice.state_offset,
-                       pipeline.plan.stages[s].slice.state);
+                       before.statistics + pipeline.plan.parts[s].slice.state_offset,
+                       pipeline.plan.parts[s].slice.state);
     ck_assert_int_eq(pipeline.segment.header->start.filled_after, 3);
     pipeline_start(&pipeline);
     pipeline_wait(&pipeline, 0);
@@ -670,6 +697,7 @@ int main(void)
     tcase_set_timeout(exact, 120);
     tcase_add_checked_fixture(exact, set_up, tear_down);
     tcase_add_loop_test(exact, resumed_runs_equal_uninterrupted_ones_bit_for_bit, 0, SHAPES * SYSTEMS);
+    tcase_add_loop_test(exact, lists_for_other_times_resume_bit_for_bit, 0, 2 * SYSTEMS);
     tcase_add_loop_test(exact, a_checkpoint_that_is_passed_changes_nothing_and_is_gone_on_from_bit_for_bit, 0,
                         SHAPES * SYSTEMS);
     tcase_add_loop_test(exact, checkpoints_every_few_minibatches_change_nothing, 0, 3 * SYSTEMS);

@@ -718,7 +718,7 @@ int main(void)
     tcase_add_test(tcase, a_simulation_is_table_json_and_trace);
     tcase_add_test(tcase, a_run_reports_what_it_did);
     tcase_add_test(tcase, json_on_standard_output_is_alone_there);
-    tcase_add_loop_test(tcase, every_system_runs, 0, system_count);
+    tcase_add_loop_test(tcase, every_system_runs, 0, asking_system_count);
     tcase_add_loop_test(tcase, an_interrupt_ends_the_run_cleanly, 0, 3);
     tcase_add_test(tcase, a_second_interrupt_ends_it_at_once);
     tcase_add_loop_test(tcase, a_stage_s_death_is_named, 0, 2);

@@ -51,7 +51,7 @@ START_TEST(an_activity_fits_one_word)
                                 (struct activity){(enum activity_kind)kind,
                                                   (enum wait_cause)cause,
                                                   (enum phase)phase,
-                                                  {(enum op_kind)op, minibatches[i], j, MAX_MICROBATCHES + 1 - j}});
+                                                  {(enum op_kind)op, minibatches[i], j, MAX_MICROBATCHES + 1 - j, 0}});
 }
 END_TEST
 
@@ -176,13 +176,16 @@ START_TEST(a_run_disturbed_at_any_point_is_the_same_run)
 }
 END_TEST
 
-/* The op that the unit-time schedule runs at a stage in a slot, or NULL. */
-static const struct op *op_in_slot(const struct stage_order *order, int slot)
+/* The op that the unit-time schedule runs at a stage in a slot, if any. */
+static bool op_in_slot(const struct simulation *simulation, int stage, int slot, struct op *op)
 {
-    for (int k = 0; k < order->op_count; k++)
-        if (order->slots[k] == slot)
-            return &order->ops[k];
-    return NULL;
+    for (int k = 0; k < simulation_op_count(simulation, stage); k++) {
+        const struct timed_op timed = simulation_op(simulation, stage, k);
+        *op = timed.op;
+        if (timed.start == slot)
+            return true;
+    }
+    return false;
 }
 
 /* Whether exactly the slot's ops are held, and everything else waits. */
@@ -190,12 +193,13 @@ static bool slot_is_next(const struct simulation *simulation, int slot)
 {
     snapshot_take(&snapshot, &pipeline.segment);
     for (int s = 1; s <= STAGES; s++) {
-        const struct op *op = op_in_slot(&simulation->stages[s - 1], slot);
+        struct op op;
+        const bool any = op_in_slot(simulation, s, slot, &op);
         const struct activity *now = &snapshot.stages[s - 1].activity;
 
-        if (op ? !is_held(s) || now->op.kind != op->kind || now->op.minibatch != op->minibatch ||
-                     now->op.first != op->first
-               : now->kind == ACTIVITY_HELD || now->kind == ACTIVITY_RUN || now->kind == ACTIVITY_UPDATE)
+        if (any ? !is_held(s) || now->op.kind != op.kind || now->op.minibatch != op.minibatch ||
+                      now->op.first != op.first
+                : now->kind == ACTIVITY_HELD || now->kind == ACTIVITY_RUN || now->kind == ACTIVITY_UPDATE)
             return false;
     }
     return true;
@@ -208,18 +212,18 @@ START_TEST(slots_step_through_the_unit_time_grid)
     struct error error;
     int granted, expected;
 
-    ck_assert_int_eq(
-        simulate_slots(&schedule, (struct link_slots){.gradients = pipeline.plan.gradient_slots}, &simulation, &error),
-        0);
+    ck_assert_int_eq(simulate_unit(&schedule, (struct link_slots){.gradients = pipeline.plan.parts[0].gradient_slots}, true,
+                                   &simulation, &error),
+                     0);
     /* To the slot in which stage 1 is through: then it goes on to the test set. */
-    for (int slot = 0; slot < simulation->slot_count; slot++) {
+    for (int slot = 0; slot < simulation->duration; slot++) {
         while (!slot_is_next(simulation, slot))
             ;
         while ((granted = controls_slot(segment_controls(&pipeline.segment), &snapshot)) < 0)
             snapshot_take(&snapshot, &pipeline.segment);
         expected = 0;
         for (int s = 1; s <= STAGES; s++)
-            expected += op_in_slot(&simulation->stages[s - 1], slot) != NULL;
+            expected += op_in_slot(simulation, s, slot, &(struct op){0});
         ck_assert_msg(granted == expected, "slot %d runs %d ops, not %d", slot, granted, expected);
     }
     simulation_destroy(simulation);

@@ -216,13 +216,13 @@ struct next __wrap_schedule_next(const struct schedule *schedule, int stage, con
     for (int kind = OP_FORWARD; kind < OP_KINDS && count > 0; kind++) {
         const bool split = schedule->order.split_backward, whole = schedule->order.whole_backward;
         const int n = schedule->microbatches, number = numbers[kind];
-        struct op op = {(enum op_kind)kind, number / n + 1, number % n + 1, 1};
+        struct op op = {(enum op_kind)kind, number / n + 1, number % n + 1, 1, stage};
 
         if ((kind != OP_FORWARD && (schedule->forward_only || split != (kind != OP_BACKWARD))) ||
             kind == (int)chosen.op.kind || op.minibatch > schedule->minibatches)
             continue;
         if (kind != OP_FORWARD && whole)
-            op = (struct op){op.kind, op.minibatch, 1, n};
+            op = (struct op){op.kind, op.minibatch, 1, n, stage};
         can_run[count] = schedule_can_run(schedule, stage, progress, &op);
         count += can_run[count].kind == NEXT_RUN;
     }
@@ -254,7 +254,7 @@ static void run_stage(void)
 static void create_stage(int s)
 {
     const struct segment *segment = &explorer.segment;
-    const struct plan_stage *plan = &segment->header->plan.stages[s - 1];
+    const struct plan_part *plan = &segment->header->plan.parts[s - 1];
     struct actor *actor = &actors[s - 1];
     struct stage *stage = &actor->stage;
     const struct device_waiter waiter = {.moment = pending_moment, .context = stage};
@@ -581,12 +581,12 @@ static void explore_all(const char *const *overrides, int epochs, bool stops, bo
     if (saves)
         strcpy(explorer.segment.header->run_folder, "somewhere");
     for (int s = 0; s < explored.stage_count; s++) {
-        explorer.segment.header->plan.stages[s].slice.parameters = 1;
-        explorer.segment.header->plan.stages[s].slice.state = 1;
+        explorer.segment.header->plan.parts[s].slice.parameters = 1;
+        explorer.segment.header->plan.parts[s].slice.state = 1;
     }
     if (explored.config.pipeline.order == RUN_STATIC)
-        ck_assert_msg(!simulate_slots(&schedule, (struct link_slots){.gradients = explored.gradient_slots},
-                                      &explorer.simulation, &error),
+        ck_assert_msg(!simulate_unit(&schedule, (struct link_slots){.gradients = explored.parts[0].gradient_slots}, true,
+                                     &explorer.simulation, &error),
                       "%s", error.text);
     for (int s = 1; s <= explorer.stages; s++)
         create_stage(s);
@@ -637,13 +637,13 @@ static void explore_system(const struct system *system, const struct size *size)
 
 START_TEST(small_pipelines)
 {
-    explore_system(&systems[_i % system_count], &small[_i / system_count]);
+    explore_system(&systems[_i % asking_system_count], &small[_i / asking_system_count]);
 }
 END_TEST
 
 START_TEST(larger_pipelines)
 {
-    explore_system(&systems[_i % system_count], &larger[_i / system_count]);
+    explore_system(&systems[_i % asking_system_count], &larger[_i / asking_system_count]);
 }
 END_TEST
 
@@ -656,11 +656,11 @@ int main(void)
 
     tcase_set_tags(quick, "coroutines");
     tcase_set_timeout(quick, 300);
-    tcase_add_loop_test(quick, small_pipelines, 0, (int)(sizeof(small) / sizeof(small[0])) * system_count);
+    tcase_add_loop_test(quick, small_pipelines, 0, (int)(sizeof(small) / sizeof(small[0])) * asking_system_count);
     suite_add_tcase(suite, quick);
     tcase_set_tags(slow, "coroutines exhaustive");
     tcase_set_timeout(slow, 3600);
-    tcase_add_loop_test(slow, larger_pipelines, 0, (int)(sizeof(larger) / sizeof(larger[0])) * system_count);
+    tcase_add_loop_test(slow, larger_pipelines, 0, (int)(sizeof(larger) / sizeof(larger[0])) * asking_system_count);
     suite_add_tcase(suite, slow);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

@@ -34,7 +34,7 @@ static void set(int stage, enum activity_kind kind, enum wait_cause cause, struc
     snapshot.stages[stage - 1].activity_since_ns = now - 3200000000ull;
 }
 
-static const struct op backward_7 = {OP_BACKWARD, 7, 1, 3}, forward_8a = {OP_FORWARD, 8, 1, 1};
+static const struct op backward_7 = {OP_BACKWARD, 7, 1, 3, 1}, forward_8a = {OP_FORWARD, 8, 1, 1, 1};
 
 static void expect_wait(int stage, const char *expected)
 {
@@ -98,7 +98,7 @@ START_TEST(a_slot_s_holder_is_named)
     expect_wait(1,
                 "stage 1 waits for the activation slot that mini-batch 5 still has at stage 2, which has been writing "
                 "a checkpoint for 3.2 s");
-    set(1, ACTIVITY_WAIT, WAIT_SLOT, (struct op){OP_FORWARD, 2, 1, 1});
+    set(1, ACTIVITY_WAIT, WAIT_SLOT, (struct op){OP_FORWARD, 2, 1, 1, 1});
     expect_wait(1, "stage 1 waits for the activation slot that the phase before still has at stage 2, which has been "
                    "writing a checkpoint for 3.2 s");
     snapshot.down[0].released = 5;
@@ -115,12 +115,12 @@ END_TEST
 START_TEST(micro_batches_are_named_where_they_go_back_alone)
 {
     set_up_system("pipedream-2bw", 4);
-    set(1, ACTIVITY_WAIT, WAIT_SLOT, (struct op){OP_FORWARD, 3, 2, 1});
-    set(2, ACTIVITY_RUN, WAIT_NONE, (struct op){OP_BACKWARD, 2, 3, 1});
+    set(1, ACTIVITY_WAIT, WAIT_SLOT, (struct op){OP_FORWARD, 3, 2, 1, 1});
+    set(2, ACTIVITY_RUN, WAIT_NONE, (struct op){OP_BACKWARD, 2, 3, 1, 1});
     snapshot.down[0] = (struct link_snapshot){.published = 9, .released = 6, .slots = 3};
     expect_wait(1, "stage 1 waits for the activation slot that 2c still has at stage 2, which has been running the "
                    "backward of 2c for 3.2 s");
-    set(1, ACTIVITY_WAIT, WAIT_GRADIENT, (struct op){OP_BACKWARD, 2, 3, 1});
+    set(1, ACTIVITY_WAIT, WAIT_GRADIENT, (struct op){OP_BACKWARD, 2, 3, 1, 1});
     snapshot.stages[0].counters.slots = 1;
     expect_wait(1, "stage 1 has 1 micro-batch in flight and waits for the gradient of 2c from stage 2, which has been "
                    "running the backward of 2c for 3.2 s");
@@ -214,11 +214,11 @@ START_TEST(an_activity_in_words)
         const char *words;
     } cases[] = {
         {{.kind = ACTIVITY_NONE}, "between two phases"},
-        {{ACTIVITY_RUN, WAIT_NONE, PHASE_TRAIN, {OP_BACKWARD, 812, 1, 3}}, "running the backward of mini-batch 812"},
-        {{ACTIVITY_RUN, WAIT_NONE, PHASE_EVALUATE, {OP_FORWARD, 2, 3, 1}}, "running the test's forward of 2C"},
-        {{ACTIVITY_WAIT, WAIT_ACTIVATION, PHASE_TRAIN, {OP_FORWARD, 8, 1, 1}}, "waiting for the activation of 8A"},
-        {{ACTIVITY_WAIT, WAIT_SLOT, PHASE_TRAIN, {OP_FORWARD, 8, 2, 1}}, "waiting for a slot for 8B"},
-        {{ACTIVITY_HELD, WAIT_NONE, PHASE_TRAIN, {OP_FORWARD, 8, 1, 1}},
+        {{ACTIVITY_RUN, WAIT_NONE, PHASE_TRAIN, {OP_BACKWARD, 812, 1, 3, 1}}, "running the backward of mini-batch 812"},
+        {{ACTIVITY_RUN, WAIT_NONE, PHASE_EVALUATE, {OP_FORWARD, 2, 3, 1, 1}}, "running the test's forward of 2C"},
+        {{ACTIVITY_WAIT, WAIT_ACTIVATION, PHASE_TRAIN, {OP_FORWARD, 8, 1, 1, 1}}, "waiting for the activation of 8A"},
+        {{ACTIVITY_WAIT, WAIT_SLOT, PHASE_TRAIN, {OP_FORWARD, 8, 2, 1, 1}}, "waiting for a slot for 8B"},
+        {{ACTIVITY_HELD, WAIT_NONE, PHASE_TRAIN, {OP_FORWARD, 8, 1, 1, 1}},
          "held by the controls before the forward of 8A"},
         {{.kind = ACTIVITY_SAVE}, "writing a checkpoint"},
     };
@@ -230,7 +230,7 @@ START_TEST(an_activity_in_words)
         ck_assert_str_eq(text, cases[i].words);
     }
     schedule.order = orders[ORDER_ZB_H1];
-    explain_activity(&(struct activity){ACTIVITY_RUN, WAIT_NONE, PHASE_TRAIN, {OP_BACKWARD_WEIGHTS, 4, 2, 1}},
+    explain_activity(&(struct activity){ACTIVITY_RUN, WAIT_NONE, PHASE_TRAIN, {OP_BACKWARD_WEIGHTS, 4, 2, 1, 1}},
                      &schedule, text, sizeof(text));
     ck_assert_str_eq(text, "running the weight half of the backward of 4b");
 }

@@ -478,7 +478,7 @@ int main(void)
     tcase_add_loop_test(tests, not_a_bit_changes, 0, EQUALS);
     tcase_add_test(tests, cuts_change_no_bit);
     tcase_add_test(tests, devices_need_not_be_peers);
-    tcase_add_loop_test(tests, every_system_trains, 0, system_count);
+    tcase_add_loop_test(tests, every_system_trains, 0, asking_system_count);
     tcase_add_loop_test(tests, an_interrupted_run_goes_on_to_the_same_bits, 0, COUNT(goes_on));
     tcase_add_test(tests, a_run_goes_on_elsewhere);
     tcase_add_loop_test(tests, a_stage_that_dies_takes_the_run_along, 0, COUNT(maps));

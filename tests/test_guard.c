@@ -400,7 +400,7 @@ START_TEST(the_layer_where_it_began_is_found)
         for (int s = 1; s < stage; s++)
             ck_assert_str_eq(segment_stage(&pipeline.segment, s)->diverged, "");
         snprintf(expected, sizeof(expected), "the output of %s",
-                 pipeline.network->layers[pipeline.plan.stages[stage - 1].slice.first_layer].name);
+                 pipeline.network->layers[pipeline.plan.parts[stage - 1].slice.first_layer].name);
         ck_assert_str_eq(segment_stage(&pipeline.segment, stage)->diverged, expected);
         pipeline_destroy(&pipeline);
     }

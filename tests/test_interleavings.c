@@ -174,7 +174,7 @@ static struct op op_of_kind(const struct explorer *explorer, const struct stage_
     };
     const bool whole = kind != OP_FORWARD && explorer->schedule.order.whole_backward;
 
-    return (struct op){kind, numbers[kind] / n + 1, whole ? 1 : numbers[kind] % n + 1, whole ? n : 1};
+    return (struct op){kind, numbers[kind] / n + 1, whole ? 1 : numbers[kind] % n + 1, whole ? n : 1, 0};
 }
 
 static void forget(const struct explorer *explorer, struct state *state)
@@ -511,7 +511,7 @@ int main(void)
 
     tcase_set_timeout(tcase, 300);
     tcase_add_loop_test(tcase, test_rules, 0, ORDERS * STAGES_MAX);
-    tcase_add_loop_test(tcase, test_one_gradient_slot, 0, system_count);
+    tcase_add_loop_test(tcase, test_one_gradient_slot, 0, asking_system_count);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

@@ -158,7 +158,7 @@ START_TEST(a_stage_loads_only_what_it_looks_for)
     free(bytes);
 
     pipeline_create(&pipeline, settings_list(&settings));
-    const struct slice *slice = &pipeline.plan.stages[0].slice;
+    const struct slice *slice = &pipeline.plan.parts[0].slice;
     ck_assert_int_eq(tensors_create(&tensors, pipeline.network, slice, &error), 0);
     struct tensor_group group = {.floats = calloc(slice->parameters, sizeof(float))};
     ck_assert_int_eq(getrlimit(RLIMIT_DATA, &before), 0);
@@ -236,7 +236,7 @@ enum { FAULTS = sizeof(faults) / sizeof(faults[0]) };
 /* The first of a stage's layers that can have the fault. */
 static const char *layer_with(const struct pipeline *pipeline, int stage, bool state)
 {
-    const struct slice *slice = &pipeline->plan.stages[stage - 1].slice;
+    const struct slice *slice = &pipeline->plan.parts[stage - 1].slice;
     int l = slice->first_layer;
 
     while (state ? pipeline->network->layers[l].state == 0 : pipeline->network->layers[l].parameters == 0)

@@ -12,7 +12,8 @@
 static const struct {
     const char *name;
     int blocks, residual_blocks; /* residual_blocks: per group, 0 for what is no ResNet */
-} archs[] = {{"resnet8", 5, 1}, {"resnet20", 11, 3}, {"resnet32", 17, 5}, {"resnet56", 29, 9}, {"mlp", 3, 0}};
+} archs[] = {{"resnet8", 5, 1},   {"resnet20", 11, 3},   {"resnet32", 17, 5},
+             {"resnet56", 29, 9}, {"resnet110", 56, 18}, {"mlp", 3, 0}};
 
 static const struct shape inputs[] = {{28, 28, 1}, {32, 32, 3}, {64, 64, 3}, {33, 47, 1}, {64, 28, 3}};
 
@@ -83,7 +84,7 @@ START_TEST(parameters_match_published_counts)
     static const struct {
         const char *arch;
         size_t parameters;
-    } published[] = {{"resnet20", 269722}, {"resnet32", 464154}, {"resnet56", 853018}};
+    } published[] = {{"resnet20", 269722}, {"resnet32", 464154}, {"resnet56", 853018}, {"resnet110", 1727962}};
     struct network *network = create(published[_i].arch, (struct shape){32, 32, 3}, 10);
 
     ck_assert_uint_eq(network->parameters, published[_i].parameters + 2752);
@@ -132,7 +133,7 @@ END_TEST
 
 START_TEST(weight_layers_match_the_name)
 {
-    static const int depths[ARCHS] = {8, 20, 32, 56, 3};
+    static const int depths[ARCHS] = {8, 20, 32, 56, 110, 3};
     struct network *network = create(archs[_i].name, inputs[0], CLASSES);
     int depth = 0;
 
@@ -283,7 +284,7 @@ START_TEST(what_cannot_be_built_is_refused)
         int classes;
         const char *phrase;
     } bad[] = {
-        {"resnet18", {32, 32, 3}, 10, "resnet8, resnet20, resnet32, resnet56, mlp"},
+        {"resnet18", {32, 32, 3}, 10, "resnet8, resnet20, resnet32, resnet56, resnet110, mlp"},
         {"", {32, 32, 3}, 10, "unknown architecture"},
         {"resnet20", {27, 32, 3}, 10, "28 to 64"},
         {"resnet20", {32, 27, 3}, 10, "28 to 64"},

@@ -90,7 +90,7 @@ static void places(char *text)
 static void paths(char *text)
 {
     for (int link = 1; link < plan.stage_count; link++)
-        *text++ = "hds"[plan.stages[link - 1].link];
+        *text++ = "hds"[plan.parts[link - 1].link];
     *text = '\0';
 }
 
@@ -111,7 +111,7 @@ static const struct {
     {1, "pipeline.stages=3 device.map=0,cpu,0", "0c0", "ss", "cuda"},
     {1, "pipeline.stages=3 device.map=cpu,cpu,0", "cc0", "hs", "cuda"},
 };
-enum { PLACEMENTS = sizeof(placements) / sizeof(placements[0]) };
+enum { CASES = sizeof(placements) / sizeof(placements[0]) };
 
 START_TEST(stages_run_where_the_config_puts_them)
 {
@@ -177,12 +177,12 @@ END_TEST
 /* Of link 1 and link 2: activations down, gradients up. */
 static size_t down(int link)
 {
-    return (size_t)plan.stages[link - 1].activation_slots * plan_slot_bytes(&plan, link);
+    return (size_t)plan.parts[link - 1].activation_slots * plan_slot_bytes(&plan, link);
 }
 
 static size_t up(int link)
 {
-    return (size_t)plan.gradient_slots * plan_slot_bytes(&plan, link);
+    return (size_t)plan.parts[0].gradient_slots * plan_slot_bytes(&plan, link);
 }
 
 START_TEST(a_staged_link_is_there_twice_on_a_gpu)
@@ -228,8 +228,8 @@ START_TEST(each_stage_takes_its_own_backend_s_costs)
         make_plan(settings);
         /* Balanced by the GPU's times, whoever computes stage 2. */
         ck_assert(plan.costs_measured);
-        ck_assert_int_eq(plan.stages[1].times.op[OP_FORWARD],
-                         plan.stages[1].slice.layer_count * (on_gpu ? 1000000 : 5000000));
+        ck_assert_int_eq(plan.parts[1].times.op[OP_FORWARD],
+                         plan.parts[1].slice.layer_count * (on_gpu ? 1000000 : 5000000));
         activations[on_gpu] = plan.stages[1].memory[MEMORY_ACTIVATIONS];
         workspace[on_gpu] = plan.stages[1].memory[MEMORY_WORKSPACE];
         drop_plan();
@@ -272,22 +272,22 @@ static void put_the_mapped_cpu_stage_on_a_gpu(void)
 
 static void share_a_gpu_s_link(void)
 {
-    plan.stages[0].link = LINK_SHARED;
+    plan.parts[0].link = LINK_SHARED;
 }
 
 static void reach_into_the_host(void)
 {
-    plan.stages[1].link = LINK_DEVICE;
+    plan.parts[1].link = LINK_DEVICE;
 }
 
 static void take_a_path_that_there_is_not(void)
 {
-    plan.stages[0].link = LINK_PATHS;
+    plan.parts[0].link = LINK_PATHS;
 }
 
 static void link_the_last_stage(void)
 {
-    plan.stages[2].link = LINK_STAGED;
+    plan.parts[2].link = LINK_STAGED;
 }
 
 static void (*const damages[])(void) = {
@@ -322,7 +322,7 @@ int main(void)
     Suite *suite = suite_create("place");
     TCase *tcase = tcase_create("place");
 
-    tcase_add_loop_test(tcase, stages_run_where_the_config_puts_them, 0, PLACEMENTS);
+    tcase_add_loop_test(tcase, stages_run_where_the_config_puts_them, 0, CASES);
     tcase_add_loop_test(tcase, what_is_not_there_is_said_in_one_line, 0, MISTAKEN);
     tcase_add_test(tcase, a_gpu_that_exports_nothing_is_linked_through_the_host);
     tcase_add_test(tcase, a_staged_link_is_there_twice_on_a_gpu);

@@ -66,7 +66,7 @@ START_TEST(mistakes_name_the_key_and_what_would_be_right)
         const char *settings, *mistake;
     } cases[] = {
         {"pipeline.stages=12", "--set pipeline.stages: 12 stages, but resnet20 has only 11 blocks to share out"},
-        {"pipeline.partition=5,3,3", "--set pipeline.partition: 5,3,3 is for 3 stages, but pipeline.stages is 4"},
+        {"pipeline.partition=5,3,3", "--set pipeline.partition: 5,3,3 is for 3 stages, but there are 4 (pipeline.stages)"},
         {"pipeline.partition=5,3,3,3", "--set pipeline.partition: 5,3,3,3 adds up to 14 blocks, but resnet20 has 11"},
         {"pipeline.microbatches=9 data.batch=8", "--set pipeline.microbatches: 9 micro-batches, but a mini-batch has"},
         {"data.batch=1001 data.last_batch=drop", "--set data.batch: 1001 is more than the 1000 training images"},
@@ -233,14 +233,14 @@ START_TEST(stages_share_out_the_network)
             }
             finish(NULL);
             for (int s = 0; s < stages; s++) {
-                const struct plan_stage *stage = &plan.stages[s];
+                const struct plan_part *stage = &plan.parts[s];
 
                 ck_assert_int_ge(stage->slice.block_count, 1);
                 ck_assert_int_eq(stage->slice.first_block, block);
                 ck_assert_int_eq(stage->slice.first_layer, layer);
                 ck_assert_uint_eq(stage->slice.parameter_offset, parameter);
                 if (s > 0)
-                    ck_assert_mem_eq(&stage->input, &plan.stages[s - 1].output, sizeof(stage->input));
+                    ck_assert_mem_eq(&stage->input, &plan.parts[s - 1].output, sizeof(stage->input));
                 block += stage->slice.block_count;
                 layer += stage->slice.layer_count;
                 parameter += stage->slice.parameters;
@@ -267,7 +267,7 @@ START_TEST(the_partition_follows_its_costs)
     ck_assert(plan_wants_seconds(&plan));
     finish(head_is_slow);
     ck_assert(plan.costs_measured);
-    ck_assert_int_eq(plan.stages[0].slice.block_count, 10);
+    ck_assert_int_eq(plan.parts[0].slice.block_count, 10);
     ck_assert_double_eq_tol(plan.stages[1].compute_share, 101.0 / 143.0, 1e-12);
     drop_plan();
 
@@ -276,14 +276,14 @@ START_TEST(the_partition_follows_its_costs)
     ck_assert(!plan_wants_seconds(&plan));
     finish(head_is_slow);
     ck_assert(!plan.costs_measured);
-    ck_assert_int_lt(plan.stages[0].slice.block_count, 8);
+    ck_assert_int_lt(plan.parts[0].slice.block_count, 8);
     drop_plan();
 
     ck_assert_int_eq(begin("pipeline.stages=3 pipeline.partition=1,9,1"), 0);
     ck_assert(!plan_wants_seconds(&plan));
     finish(head_is_slow);
-    ck_assert_int_eq(plan.stages[0].slice.block_count, 1);
-    ck_assert_int_eq(plan.stages[1].slice.block_count, 9);
+    ck_assert_int_eq(plan.parts[0].slice.block_count, 1);
+    ck_assert_int_eq(plan.parts[1].slice.block_count, 9);
     drop_plan();
 }
 END_TEST
@@ -301,19 +301,19 @@ START_TEST(known_systems_keep_known_versions)
             make_plan(settings);
             ck_assert_int_eq(plan.schedule.forward, sync ? FORWARD_PINNED : FORWARD_LIVE);
             for (int s = 1; s <= w; s++)
-                ck_assert_msg(plan.stages[s - 1].weight_versions == (sync ? w : w - s + 1), "%s: %d versions at %d",
-                              settings, plan.stages[s - 1].weight_versions, s);
+                ck_assert_msg(plan.parts[s - 1].weight_versions == (sync ? w : w - s + 1), "%s: %d versions at %d",
+                              settings, plan.parts[s - 1].weight_versions, s);
             drop_plan();
         }
         snprintf(settings, sizeof(settings), "pipeline.system=v-timeprest pipeline.stages=%d", w);
         make_plan(settings);
         for (int s = 0; s < w; s++)
-            ck_assert_int_eq(plan.stages[s].weight_version_buffers, 1);
+            ck_assert_int_eq(plan.parts[s].weight_version_buffers, 1);
         drop_plan();
     }
     make_plan("pipeline.stages=2 pipeline.microbatches=3 pipeline.order=static");
-    ck_assert_int_eq(plan.stages[0].weight_version_buffers, 1);
-    ck_assert_int_eq(plan.stages[1].weight_version_buffers, 2);
+    ck_assert_int_eq(plan.parts[0].weight_version_buffers, 1);
+    ck_assert_int_eq(plan.parts[1].weight_version_buffers, 2);
     drop_plan();
     make_plan("pipeline.stages=6 pipeline.microbatches=2");
     ck_assert_int_eq(plan.version_difference_paper, 3);
@@ -330,17 +330,19 @@ END_TEST
 
 /* First slot that an op of the mini-batch takes at the stage, and the slot behind its last. */
 /* From a slot's first op to its last, in time slots of the schedule. `size`: micro-batches that it holds. */
-static void span(const struct stage_order *order, int microbatches, int size, int slot, int *first, int *end)
+static void span(const struct simulation *simulation, int stage, int microbatches, int size, int slot, int *first,
+                 int *end)
 {
     *first = -1;
-    for (int k = 0; k < order->op_count; k++) {
-        const struct op *op = &order->ops[k];
+    for (int k = 0; k < simulation_op_count(simulation, stage); k++) {
+        const struct timed_op timed = simulation_op(simulation, stage, k);
+        const struct op *op = &timed.op;
 
         if (((op->minibatch - 1) * microbatches + op->first - 1) / size != slot)
             continue;
         if (*first < 0)
-            *first = order->slots[k];
-        *end = order->slots[k] + 1;
+            *first = (int)timed.start;
+        *end = (int)timed.end;
     }
 }
 
@@ -348,18 +350,18 @@ static void span(const struct stage_order *order, int microbatches, int size, in
 static int slots_in_use(const struct simulation *simulation, const struct schedule *schedule, int s)
 {
     const int n = schedule->microbatches, size = schedule->order.whole_backward ? n : 1;
-    int *use = calloc((size_t)simulation->slot_count + 1, sizeof(*use)), most = 0;
+    int *use = calloc((size_t)simulation->duration + 1, sizeof(*use)), most = 0;
 
     for (int i = 0; i < simulation->minibatch_count * n / size; i++) {
         int first, end = 0, first_after, end_after = 0;
 
-        span(&simulation->stages[s - 1], n, size, i, &first, &end);
+        span(simulation, s, n, size, i, &first, &end);
         if (s < simulation->stage_count)
-            span(&simulation->stages[s], n, size, i, &first_after, &end_after);
+            span(simulation, s + 1, n, size, i, &first_after, &end_after);
         for (int slot = first; slot < (end > end_after ? end : end_after); slot++)
             use[slot]++;
     }
-    for (int slot = 0; slot < simulation->slot_count; slot++)
+    for (int slot = 0; slot < simulation->duration; slot++)
         most = use[slot] > most ? use[slot] : most;
     free(use);
     return most;
@@ -384,11 +386,11 @@ START_TEST(room_is_enough_for_the_schedule)
                          system->name, w, n, replayed ? "static" : "dynamic", n == 6 ? 400 : 40);
                 make_plan(settings);
                 struct schedule schedule = plan_training(&plan);
-                ck_assert_int_eq(simulate_slots(&schedule, (struct link_slots){0, 0}, &simulation, &error), 0);
+                ck_assert_int_eq(simulate_unit(&schedule, (struct link_slots){0, 0}, true, &simulation, &error), 0);
                 /* The gradient slots hold nothing up. */
                 ck_assert(plan.bubble_fraction == simulation->bubble_fraction);
                 for (int s = 1; s <= w; s++) {
-                    const struct plan_stage *stage = &plan.stages[s - 1];
+                    const struct plan_part *stage = &plan.parts[s - 1];
 
                     ck_assert_msg(stage->activation_slots >= slots_in_use(simulation, &schedule, s),
                                   "%s: %d slots at stage %d, %d needed", settings, stage->activation_slots, s,
@@ -419,7 +421,7 @@ START_TEST(bytes_add_up_for_a_network_counted_by_hand)
     enum { P1 = 784 * 256 + 256, P2 = 256 * 256 + 256, P3 = 256 * 10 + 10, ROWS = 16 };
 
     make_plan("model.arch=mlp pipeline.stages=3 pipeline.microbatches=2 data.batch=16 pipeline.partition=1,1,1");
-    const struct plan_stage *one = &plan.stages[0], *two = &plan.stages[1], *three = &plan.stages[2];
+    const struct plan_part *one = &plan.parts[0], *two = &plan.parts[1], *three = &plan.parts[2];
     ck_assert_uint_eq(one->memory[MEMORY_WEIGHTS], floats_in_bytes(P1));
     ck_assert_uint_eq(two->memory[MEMORY_WEIGHTS], floats_in_bytes(P2));
     ck_assert_uint_eq(three->memory[MEMORY_WEIGHTS], floats_in_bytes(P3));
@@ -443,11 +445,11 @@ START_TEST(bytes_add_up_for_a_network_counted_by_hand)
               "train.momentum=0 pipeline.system=i-timeprest pipeline.backward_activations=recompute");
     ck_assert_uint_eq(plan.stages[1].memory[MEMORY_OPTIMIZER], 0);
     ck_assert_uint_eq(plan.stages[1].memory[MEMORY_STASH],
-                      floats_in_bytes(P2) * (size_t)plan.stages[1].weight_version_buffers);
+                      floats_in_bytes(P2) * (size_t)plan.parts[1].weight_version_buffers);
     /* The output once more, beside the one in the link. */
     ck_assert_uint_eq(plan.stages[1].memory[MEMORY_ACTIVATIONS], floats_in_bytes(ROWS * 256));
     ck_assert_uint_eq(plan.stages[0].memory[MEMORY_ACTIVATIONS],
-                      floats_in_bytes(ROWS * 256 + ROWS * 784 * (size_t)plan.stages[0].activation_sets));
+                      floats_in_bytes(ROWS * 256 + ROWS * 784 * (size_t)plan.parts[0].activation_sets));
     drop_plan();
 }
 END_TEST
@@ -458,7 +460,7 @@ START_TEST(links_are_as_wide_as_their_cuts)
     enum { ROWS = 10, CUT1 = 28 * 28 * 16, CUT2 = 7 * 7 * 64 };
 
     make_plan("pipeline.stages=3 pipeline.partition=4,4,3 data.batch=10");
-    const struct plan_stage *stages = plan.stages;
+    const struct plan_part *stages = plan.parts;
     size_t slots1 = (size_t)stages[0].activation_slots, slots2 = (size_t)stages[1].activation_slots;
     ck_assert_uint_eq(plan_slot_bytes(&plan, 1), floats_in_bytes(ROWS * CUT1));
     ck_assert_uint_eq(plan_slot_bytes(&plan, 2), floats_in_bytes(ROWS * CUT2));
@@ -473,10 +475,10 @@ END_TEST
 START_TEST(one_minibatch_needs_one_of_everything)
 {
     make_plan("data.batch=1000");
-    ck_assert_int_eq(plan.gradient_slots, 1);
+    ck_assert_int_eq(plan.parts[0].gradient_slots, 1);
     for (int s = 0; s < 4; s++) {
-        ck_assert_int_eq(plan.stages[s].activation_slots, 1);
-        ck_assert_int_eq(plan.stages[s].minibatches_in_flight, 1);
+        ck_assert_int_eq(plan.parts[s].activation_slots, 1);
+        ck_assert_int_eq(plan.parts[s].minibatches_in_flight, 1);
     }
     drop_plan();
 }
@@ -491,12 +493,12 @@ int main(void)
     tcase_add_loop_test(tcase, mistakes_name_the_key_and_what_would_be_right, 0, 13);
     tcase_add_test(tcase, several_mistakes_come_together);
     tcase_add_loop_test(tcase, an_epoch_falls_into_minibatches, 0, 4);
-    tcase_add_loop_test(tcase, rows_cover_what_a_run_calls, 0, system_count);
+    tcase_add_loop_test(tcase, rows_cover_what_a_run_calls, 0, asking_system_count);
     tcase_add_test(tcase, a_stash_may_split_the_backward_anywhere);
     tcase_add_test(tcase, stages_share_out_the_network);
     tcase_add_test(tcase, the_partition_follows_its_costs);
     tcase_add_test(tcase, known_systems_keep_known_versions);
-    tcase_add_loop_test(tcase, room_is_enough_for_the_schedule, 0, system_count);
+    tcase_add_loop_test(tcase, room_is_enough_for_the_schedule, 0, asking_system_count);
     tcase_add_test(tcase, bytes_add_up_for_a_network_counted_by_hand);
     tcase_add_test(tcase, links_are_as_wide_as_their_cuts);
     tcase_add_test(tcase, one_minibatch_needs_one_of_everything);

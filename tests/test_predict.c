@@ -94,7 +94,7 @@ START_TEST(given_times_go_before_measured_ones)
 {
     make_prediction(MLP "simulation.forward_ms=7,8.5,9 simulation.update_ms=0", 5);
     for (int s = 0; s < 3; s++) {
-        const struct stage_times *times = &prediction.times[s];
+        const struct part_times *times = &prediction.times[s];
         static const int64_t forward[] = {7000000, 8500000, 9000000};
 
         ck_assert_int_eq(times->op[OP_FORWARD], forward[s]);
@@ -102,7 +102,7 @@ START_TEST(given_times_go_before_measured_ones)
         ck_assert_int_eq(times->op[OP_BACKWARD_INPUT], 10000000 * (s + 1));
         ck_assert_int_eq(times->op[OP_BACKWARD_WEIGHTS], 100000000 * (s + 1));
         ck_assert_int_eq(times->update, 0);
-        ck_assert_int_eq(plan.stages[s].times.update, INT64_C(1000000000) * (s + 1));
+        ck_assert_int_eq(plan.parts[s].times.update, INT64_C(1000000000) * (s + 1));
     }
     ck_assert(prediction.given[OP_FORWARD] && !prediction.given[OP_BACKWARD] && prediction.update_given);
     ck_assert(prediction.shared_memory);
@@ -146,8 +146,8 @@ START_TEST(links_carry_bytes)
     ck_assert_int_eq(prediction.links[0].latency, 0);
     ck_assert_int_eq(prediction.links[1].activation, 0);
     ck_assert_int_eq(prediction.links[1].latency, 2500);
-    ck_assert_int_eq(prediction.links[0].slots.activations, plan.stages[0].activation_slots);
-    ck_assert_int_eq(prediction.links[0].slots.gradients, plan.gradient_slots);
+    ck_assert_int_eq(prediction.links[0].slots.activations, plan.parts[0].activation_slots);
+    ck_assert_int_eq(prediction.links[0].slots.gradients, plan.parts[0].gradient_slots);
     drop();
     /* Where backwards go by micro-batch, so do their messages. */
     make_prediction(MLP "data.batch=60 pipeline.system=gpipe simulation.link_mbit=100", 3);
@@ -197,7 +197,7 @@ START_TEST(static_order_keeps_its_versions)
         ck_assert_int_eq(prediction.events->version_difference_min, replay ? 1 : 2);
         ck_assert_int_eq(prediction.events->version_difference_max, replay ? 1 : 2);
         for (int s = 0; s < 4; s++)
-            ck_assert_int_le(prediction.events->stages[s].weight_versions, plan.stages[s].weight_version_buffers);
+            ck_assert_int_le(prediction.events->parts[s].weight_versions, plan.parts[s].weight_version_buffers);
         drop();
     }
 }

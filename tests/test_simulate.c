@@ -19,6 +19,7 @@ static struct schedule schedule_of(const char *name, int stages, int microbatche
         .forward = system->forward,
         .backward = system->backward,
         .stages = stages,
+        .parts = 1,
         .microbatches = microbatches,
         .minibatches = minibatches,
     };
@@ -30,7 +31,7 @@ static struct simulation *simulate(const struct schedule *schedule)
     struct error error = {""};
 
     ck_assert_msg(schedule_check(schedule, &error) == 0, "%s", error.text);
-    ck_assert_msg(simulate_slots(schedule, (struct link_slots){0, 0}, &simulation, &error) == 0, "%s", error.text);
+    ck_assert_msg(simulate_unit(schedule, (struct link_slots){0, 0}, true, &simulation, &error) == 0, "%s", error.text);
     return simulation;
 }
 
@@ -193,7 +194,7 @@ START_TEST(test_committed)
         const struct schedule schedule = schedule_of(cases[y].system, cases[y].stages, cases[y].microbatches, 9);
         struct simulation *simulation = simulate(&schedule);
         for (int i = 1; i <= 9; i++)
-            ck_assert_int_eq(simulation->committed[i - 1], i <= 2 ? 0 : i - 2);
+            ck_assert_int_eq(simulation_committed(simulation, i), i <= 2 ? 0 : i - 2);
         simulation_destroy(simulation);
     }
 }
@@ -208,9 +209,9 @@ static void check_versions(const char *system, enum forward_rule forward, int st
     schedule.forward = forward;
     simulation = simulate(&schedule);
     for (int s = 1; s <= stages; s++)
-        ck_assert_msg(simulation->stages[s - 1].weight_versions == expected(stages, s),
+        ck_assert_msg(simulation->parts[s - 1].weight_versions == expected(stages, s),
                       "%s, %s forward, W = %d, N = %d: stage %d stores %d versions, not %d", system,
-                      forward_rule_name(forward), stages, microbatches, s, simulation->stages[s - 1].weight_versions,
+                      forward_rule_name(forward), stages, microbatches, s, simulation->parts[s - 1].weight_versions,
                       expected(stages, s));
     simulation_destroy(simulation);
 }
@@ -245,7 +246,7 @@ START_TEST(test_versions_stored)
     struct simulation *simulation = simulate(&schedule);
 
     for (int s = 1; s <= 2; s++)
-        ck_assert_int_eq(simulation->stages[s - 1].weight_versions, timeprest[s - 1]);
+        ck_assert_int_eq(simulation->parts[s - 1].weight_versions, timeprest[s - 1]);
     simulation_destroy(simulation);
 
     for (int w = 1; w <= 8; w++) {
@@ -289,12 +290,12 @@ START_TEST(test_idle_share_is_what_the_grid_shows)
                 continue;
             struct simulation *simulation = simulate(&schedule);
             for (int s = 1; s <= w; s++) {
-                char *line = simulation_grid_line(simulation, &schedule, s, simulation->slot_count);
+                char *line = simulation_grid_line(simulation, &schedule, s, (int)simulation->duration);
 
                 count_words(line, &idle, &all);
                 free(line);
             }
-            ck_assert_int_eq(all, w * simulation->slot_count);
+            ck_assert_int_eq(all, w * simulation->duration);
             ck_assert_msg(fabs(simulation->bubble_fraction - (double)idle / all) < 1e-12,
                           "%s, W = %d, N = %d: %d of %d slots are idle, not %.2f%%", systems[_i].name, w, n, idle, all,
                           100.0 * simulation->bubble_fraction);
@@ -338,8 +339,8 @@ START_TEST(test_bubble)
             const double all = w * slots, busy = w * k * work * n;
             struct simulation *simulation = simulate(&schedule);
 
-            ck_assert_msg(simulation->slot_count == slots, "%s, W = %d, N = %d: %d slots, not %d",
-                          synchronous[_i].system, w, n, simulation->slot_count, slots);
+            ck_assert_msg(simulation->duration == slots, "%s, W = %d, N = %d: %d slots, not %d", synchronous[_i].system,
+                          w, n, (int)simulation->duration, slots);
             ck_assert_double_eq_tol(simulation->bubble_fraction, (all - busy) / all, 1e-12);
             ck_assert_int_eq(simulation->version_difference_min, 1);
             ck_assert_int_eq(simulation->version_difference_max, 1);
@@ -371,14 +372,15 @@ END_TEST
 
 static void check_same_work(const struct simulation *a, const struct simulation *b, const char *name, int w, int n)
 {
-    ck_assert_int_eq(a->slot_count, b->slot_count);
-    for (int s = 0; s < w; s++) {
-        const struct stage_order *left = &a->stages[s], *right = &b->stages[s];
-        const size_t count = (size_t)left->op_count;
-        ck_assert_int_eq(left->op_count, right->op_count);
-        ck_assert_msg(memcmp(left->ops, right->ops, count * sizeof(*left->ops)) == 0 &&
-                          memcmp(left->slots, right->slots, count * sizeof(*left->slots)) == 0,
-                      "%s, W = %d, N = %d: stage %d works differently", name, w, n, s + 1);
+    ck_assert_int_eq(a->duration, b->duration);
+    for (int s = 1; s <= w; s++) {
+        ck_assert_int_eq(simulation_op_count(a, s), simulation_op_count(b, s));
+        for (int k = 0; k < simulation_op_count(a, s); k++) {
+            const struct timed_op left = simulation_op(a, s, k), right = simulation_op(b, s, k);
+            ck_assert_msg(left.start == right.start && left.op.kind == right.op.kind &&
+                              left.op.minibatch == right.op.minibatch && left.op.first == right.op.first,
+                          "%s, W = %d, N = %d: stage %d works differently", name, w, n, s);
+        }
     }
 }
 
@@ -419,10 +421,10 @@ START_TEST(test_slots)
                 {0, gradients}, {schedule_activation_slots(&schedule, 1), gradients}, {1, 1}};
             unlimited = simulate(&schedule);
             for (int k = 0; k < (schedule.order.whole_backward ? 3 : 2); k++) {
-                ck_assert_int_eq(simulate_slots(&schedule, fewer[k], &limited, &error), 0);
-                ck_assert_int_ge(limited->slot_count, unlimited->slot_count);
+                ck_assert_int_eq(simulate_unit(&schedule, fewer[k], true, &limited, &error), 0);
+                ck_assert_int_ge(limited->duration, unlimited->duration);
                 for (int s = 0; s < w; s++)
-                    ck_assert_int_eq(limited->stages[s].op_count, schedule_op_count(&schedule));
+                    ck_assert_int_eq(simulation_op_count(limited, s + 1), schedule_op_count(&schedule));
                 if (k < 2)
                     check_same_work(unlimited, limited, systems[_i].name, w, n);
                 simulation_destroy(limited);
@@ -440,7 +442,7 @@ START_TEST(test_one_slot)
     struct simulation *simulation;
     struct error error;
 
-    ck_assert_int_eq(simulate_slots(&schedule, (struct link_slots){1, 1}, &simulation, &error), 0);
+    ck_assert_int_eq(simulate_unit(&schedule, (struct link_slots){1, 1}, true, &simulation, &error), 0);
     for (int s = 1; s <= 2; s++) {
         char *line = simulation_grid_line(simulation, &schedule, s, 99);
         ck_assert_str_eq(line, lines[s - 1]);
@@ -455,7 +457,7 @@ START_TEST(test_forward_only)
 {
     const int w = 4, n = 3, k = 5;
 
-    for (int y = 0; y < system_count; y++) {
+    for (int y = 0; y < asking_system_count; y++) {
         struct schedule schedule = schedule_of(systems[y].name, w, orders[systems[y].order].microbatches ? 1 : n, k);
         struct link_slots slots = {0, 1};
         struct simulation *simulation;
@@ -465,13 +467,13 @@ START_TEST(test_forward_only)
         if (systems[y].forward == FORWARD_DOUBLE_BUFFERED)
             schedule.microbatches = w;
         slots.activations = schedule_activation_slots(&schedule, 1);
-        ck_assert_int_eq(simulate_slots(&schedule, slots, &simulation, &error), 0);
-        ck_assert_int_eq(simulation->slot_count, k * schedule.microbatches + w - 1);
-        ck_assert_double_eq_tol(simulation->bubble_fraction, (w - 1.0) / simulation->slot_count, 1e-12);
+        ck_assert_int_eq(simulate_unit(&schedule, slots, true, &simulation, &error), 0);
+        ck_assert_int_eq(simulation->duration, k * schedule.microbatches + w - 1);
+        ck_assert_double_eq_tol(simulation->bubble_fraction, (w - 1.0) / simulation->duration, 1e-12);
         ck_assert_int_eq(simulation->version_difference_max, 0);
         for (int s = 0; s < w; s++) {
-            ck_assert_int_eq(simulation->stages[s].op_count, k * schedule.microbatches);
-            ck_assert_int_eq(simulation->stages[s].weight_versions, 1);
+            ck_assert_int_eq(simulation_op_count(simulation, s + 1), k * schedule.microbatches);
+            ck_assert_int_eq(simulation->parts[s].weight_versions, 1);
             ck_assert_int_eq(simulation->stages[s].minibatches_in_flight, 1);
         }
         simulation_destroy(simulation);
@@ -487,11 +489,11 @@ START_TEST(test_deadlock_is_named)
     struct error error = {""};
 
     schedule.order.limit = LIMIT_MICROBATCHES;
-    ck_assert_int_eq(simulate_slots(&schedule, (struct link_slots){0, 0}, &simulation, &error), -1);
+    ck_assert_int_eq(simulate_unit(&schedule, (struct link_slots){0, 0}, true, &simulation, &error), -1);
     ck_assert_ptr_null(simulation);
     ck_assert_str_eq(error.text,
-                     "order nF1B deadlocks with 2 stages and 3 micro-batches: in slot 3 nothing can run and "
-                     "stage 1 waits for the activation of 1");
+                     "order nF1B deadlocks with 2 stages and 3 micro-batches: after 2 units of time nothing can run "
+                     "and stage 1 waits for the activation of 1");
 }
 END_TEST
 
@@ -508,11 +510,11 @@ int main(void)
     tcase_add_test(tcase, test_version_difference);
     tcase_add_test(tcase, test_committed);
     tcase_add_test(tcase, test_versions_stored);
-    tcase_add_loop_test(tcase, test_idle_share_is_what_the_grid_shows, 0, system_count);
+    tcase_add_loop_test(tcase, test_idle_share_is_what_the_grid_shows, 0, asking_system_count);
     tcase_add_loop_test(tcase, test_bubble, 0, sizeof(synchronous) / sizeof(synchronous[0]));
     tcase_add_test(tcase, test_microbatches_in_flight);
     tcase_add_test(tcase, test_limit_of_nf1b);
-    tcase_add_loop_test(tcase, test_slots, 0, system_count);
+    tcase_add_loop_test(tcase, test_slots, 0, asking_system_count);
     tcase_add_test(tcase, test_one_slot);
     tcase_add_test(tcase, test_forward_only);
     tcase_add_test(tcase, test_deadlock_is_named);

@@ -136,7 +136,7 @@ START_TEST(measures_what_the_plan_foretold)
     settings_set(&settings, "pipeline.order", "static");
     pipeline_run(&pipeline, settings_list(&settings));
     for (int s = 1; s <= pipeline.plan.stage_count; s++) {
-        const struct plan_stage *plan = &pipeline.plan.stages[s - 1];
+        const struct plan_part *plan = &pipeline.plan.parts[s - 1];
         const struct counters *counters = &segment_stage(&pipeline.segment, s)->counters;
 
         ck_assert_int_eq(counters->versions_peak, plan->weight_versions);

@@ -206,7 +206,7 @@ enum { MOMENTS = sizeof(moments) / sizeof(moments[0]) };
 
 static struct trial draw_trial(uint64_t seed)
 {
-    const struct system *system = &systems[draw(seed, 0, (uint32_t)system_count)];
+    const struct system *system = &systems[draw(seed, 0, (uint32_t)asking_system_count)];
     const int needed = orders[system->order].microbatches, stages = 2 + (int)draw(seed, 1, 3);
     const enum victim victim = (enum victim)draw(seed, 4, VICTIMS);
     struct trial trial = {

@@ -22,14 +22,14 @@
 /* Just enough of a plan to lay out links: W stages, tensors of `floats` floats. Who opens a segment wants a real one. */
 static struct plan small_plan(int stages, int microbatches, int slots, int floats)
 {
-    struct plan plan = {.stage_count = stages, .gradient_slots = slots};
+    struct plan plan = {.stage_count = stages, .part_count = stages};
 
     plan.config.data.batch = 1;
     plan.schedule.microbatches = microbatches;
     plan.schedule.order.whole_backward = true;
     for (int s = 0; s < stages; s++) {
-        plan.stages[s].activation_slots = slots;
-        plan.stages[s].input = plan.stages[s].output = (struct shape){1, 1, floats};
+        plan.parts[s].activation_slots = plan.parts[s].gradient_slots = slots;
+        plan.parts[s].input = plan.parts[s].output = (struct shape){1, 1, floats};
     }
     return plan;
 }
@@ -294,7 +294,7 @@ START_TEST(what_is_written_later_does_not_change_what_was_checked)
     ck_assert_int_eq(snapshot.plan->stage_count, 3);
     ck_assert_str_eq(snapshot.run_folder, "/nowhere");
     ck_assert_int_eq(snapshot.epochs_done, 0);
-    ck_assert_uint_eq(snapshot.down[0].slots, (uint64_t)plan.stages[0].activation_slots);
+    ck_assert_uint_eq(snapshot.down[0].slots, (uint64_t)plan.parts[0].activation_slots);
     segment_unlink(segment.name);
     segment_close(&opened);
     segment_close(&segment);
@@ -358,9 +358,9 @@ START_TEST(damaged_segments_are_refused)
     header = &segment.board->header;
     attach_fails(segment.board, 100, "not a tp run");
     attach_fails(segment.board, segment.size - 4096, "sizes do not add up");
-    attach_damaged(&segment, &header->plan.stages[1].activation_slots, 1 << 20, "stages that no network has");
-    attach_damaged(&segment, &header->plan.stages[2].slice.first_layer, 0, "stages that no network has");
-    attach_damaged(&segment, &header->plan.gradient_slots, 3, "a schedule that no config leads to");
+    attach_damaged(&segment, &header->plan.parts[1].activation_slots, 1 << 20, "parts that no network has");
+    attach_damaged(&segment, &header->plan.parts[2].slice.first_layer, 0, "parts that no network has");
+    attach_damaged(&segment, &header->plan.parts[0].gradient_slots, 300, "parts that no network has");
     attach_damaged(&segment, &header->plan.stage_count, 2, "a schedule that no config leads to");
     attach_damaged(&segment, &header->plan.config.pipeline.stages, MAX_STAGES + 1, "a value for pipeline.stages");
     attach_damaged(&segment, &header->plan.config.data.last_batch, -1, "a value for data.last_batch");

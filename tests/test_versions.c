@@ -93,7 +93,7 @@ static void draw_schedule(struct run *run, uint64_t seed)
     memset(run, 0, sizeof(*run));
     run->seed = seed;
     do {
-        const struct system *system = &systems[draw_int(run, 0, system_count - 1)];
+        const struct system *system = &systems[draw_int(run, 0, asking_system_count - 1)];
         const bool own_rules = draw_int(run, 0, 1);
         schedule->order = orders[system->order];
         schedule->forward = own_rules ? system->forward : (enum forward_rule)draw_int(run, 0, FORWARD_DOUBLE_BUFFERED);
@@ -135,10 +135,10 @@ static struct next decide(struct run *run, int stage)
     look_around(run, stage);
     if (run->replayed == NULL)
         return schedule_next(&run->schedule, stage, &own->progress);
-    if (own->event_count / 2 == run->replayed->stages[stage - 1].op_count)
+    if (own->event_count / 2 == simulation_op_count(run->replayed, stage))
         return (struct next){.kind = NEXT_DONE};
-    return schedule_can_run(&run->schedule, stage, &own->progress,
-                            &run->replayed->stages[stage - 1].ops[own->event_count / 2]);
+    const struct op op = simulation_op(run->replayed, stage, own->event_count / 2).op;
+    return schedule_can_run(&run->schedule, stage, &own->progress, &op);
 }
 
 /* A micro-batch's backward reads what its forward has read. */
@@ -220,7 +220,7 @@ static int committed_now(const struct run *run, int minibatch)
     int everywhere = run->schedule.minibatches;
 
     if (run->replayed != NULL)
-        return run->replayed->committed[minibatch - 1];
+        return simulation_committed(run->replayed, minibatch);
     for (int s = 0; s < run->schedule.stages; s++)
         everywhere = min_int(everywhere, run->stages[s].updates);
     return everywhere;
@@ -424,7 +424,7 @@ static void check_in_flight(const struct run *run, int stage)
 static void check_versions(const struct run *run, int stage)
 {
     const struct stage_run *own = &run->stages[stage - 1];
-    const int limit = run->replayed != NULL ? run->replayed->stages[stage - 1].weight_versions
+    const int limit = run->replayed != NULL ? run->replayed->parts[stage - 1].weight_versions
                                             : schedule_versions_limit(&run->schedule, stage);
     uint32_t later = 0;
 
@@ -508,8 +508,8 @@ START_TEST(test_any_timing_of_a_replay)
         for (int r = 0; r < 2; r++) {
             draw_schedule(&runs[r], (uint64_t)(_i * RUNS_PER_TEST + k));
             if (r == 0)
-                require(simulate_slots(&runs[0].schedule, (struct link_slots){0, runs[0].gradient_slots}, &simulation,
-                                       &error) == 0,
+                require(simulate_unit(&runs[0].schedule, (struct link_slots){0, runs[0].gradient_slots}, true,
+                                      &simulation, &error) == 0,
                         "%s: %s", runs[0].name, error.text);
             runs[r].replayed = simulation;
             runs[r].seed += (uint64_t)r << 32;
@@ -528,7 +528,7 @@ END_TEST
 /* An evaluation changes nothing: whatever the rules, every forward reads the one version there is. */
 START_TEST(test_forward_only)
 {
-    for (int y = 0; y < system_count; y++)
+    for (int y = 0; y < asking_system_count; y++)
         for (int stage = 1; stage <= 3; stage++) {
             const struct schedule schedule = {.order = orders[systems[y].order],
                                               .forward = systems[y].forward,
@@ -539,7 +539,7 @@ START_TEST(test_forward_only)
                                               .forward_only = true};
             struct version_tracker *tracker = versions_create(&schedule, stage, 7);
             for (int number = 0; number < 10; number++) {
-                const struct op op = {OP_FORWARD, number / 2 + 1, number % 2 + 1, 1};
+                const struct op op = {OP_FORWARD, number / 2 + 1, number % 2 + 1, 1, 1};
                 ck_assert_int_eq(versions_begin_forward(tracker, &op, 7), 7);
                 versions_end(tracker, &op);
                 ck_assert_int_eq(versions_oldest_needed(tracker), 7);

@@ -141,7 +141,7 @@ static void prepare_end(struct links *links, struct link_end *end, enum ring_sid
     ring_end_open(&end->ring, links->segment, link, down ? RING_DOWN : RING_UP);
     end->slots = end->ring.data;
     if (end->ring.ring && links->device->type != &device_host)
-        end->path = links->segment->header->plan.stages[link - 1].link;
+        end->path = links->segment->header->plan.parts[link - 1].link;
 }
 
 int links_open(struct links *links, const struct segment *segment, int stage, struct device *device,

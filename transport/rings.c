@@ -10,17 +10,17 @@ static size_t align_up(size_t value, size_t alignment)
 /* Ring r of link r / 2 + 1: even down, odd up. */
 static int ring_count(const struct plan *plan)
 {
-    return RING_DIRECTIONS * (plan->stage_count - 1);
+    return RING_DIRECTIONS * (plan->part_count - 1);
 }
 
 static uint64_t ring_slots(const struct plan *plan, int r)
 {
-    return (uint64_t)(r % 2 ? plan->gradient_slots : plan->stages[r / 2].activation_slots);
+    return (uint64_t)(r % 2 ? plan->parts[r / 2].gradient_slots : plan->parts[r / 2].activation_slots);
 }
 
 static bool ring_exported(const struct plan *plan, int r)
 {
-    return plan->stages[r / 2].link == LINK_DEVICE;
+    return plan->parts[r / 2].link == LINK_DEVICE;
 }
 
 /* In a stage's exported memory gradients from the stage after it lie behind activations from the stage before. */

@@ -107,7 +107,7 @@ static void read_plan(const struct plan *plan)
     if (plan_rows(plan, &rows))
         abort();
     for (int k = 0; k < 2; k++)
-        op_format(&(struct op){OP_FORWARD, 1, schedules[k].microbatches, 1}, &schedules[k], text);
+        op_format(&(struct op){OP_FORWARD, 1, schedules[k].microbatches, 1, 1}, &schedules[k], text);
     fuzz_touch(plan->backend, strlen(plan->backend));
 }
 

@@ -369,17 +369,18 @@ static enum link_path path_between(const struct exchange *exchange, int a, int b
 
 static struct plan plan_of(const struct exchange *exchange)
 {
-    struct plan plan = {.stage_count = exchange->stages, .gradient_slots = exchange->gradient_slots};
+    struct plan plan = {.stage_count = exchange->stages, .part_count = exchange->stages};
 
     plan.config.data.batch = exchange->microbatches;
     plan.config.device.sync = exchange->sync;
     plan.schedule.microbatches = exchange->microbatches;
     plan.schedule.order.whole_backward = true;
     for (int s = 0; s < exchange->stages; s++) {
-        plan.stages[s].activation_slots = exchange->activation_slots;
-        plan.stages[s].input = plan.stages[s].output = (struct shape){1, 1, exchange->floats};
+        plan.parts[s].activation_slots = exchange->activation_slots;
+        plan.parts[s].gradient_slots = exchange->gradient_slots;
+        plan.parts[s].input = plan.parts[s].output = (struct shape){1, 1, exchange->floats};
         if (s + 1 < exchange->stages)
-            plan.stages[s].link = path_between(exchange, exchange->devices[s], exchange->devices[s + 1]);
+            plan.parts[s].link = path_between(exchange, exchange->devices[s], exchange->devices[s + 1]);
     }
     return plan;
 }

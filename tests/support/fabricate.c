@@ -20,7 +20,7 @@ struct stage_making {
     struct version_tracker *tracker;
     struct op_record *ops;
     int s, base; /* versions before the epoch */
-    const int *committed;
+    const struct simulation *events;
     uint64_t at_ns, last_end;
 };
 
@@ -43,6 +43,7 @@ static void fill_plan(struct plan *plan, const struct fabrication *what)
                                        .forward = system->forward,
                                        .backward = system->backward,
                                        .stages = what->stages,
+                                       .parts = 1,
                                        .microbatches = what->microbatches,
                                        .minibatches = what->minibatches};
     ck_assert_msg(schedule_check(&plan->schedule, &error) == 0, "%s", error.text);
@@ -50,18 +51,19 @@ static void fill_plan(struct plan *plan, const struct fabrication *what)
     plan->minibatches_per_epoch = what->minibatches;
     plan->test_minibatches = TEST_MINIBATCHES;
     plan->last_minibatch_rows = plan->last_test_minibatch_rows = BATCH;
-    plan->gradient_slots = schedule_gradient_slots(&plan->schedule);
-    plan->stage_count = what->stages;
+    plan->stage_count = plan->part_count = what->stages;
+    for (int s = 0; s < what->stages; s++)
+        plan->parts[s].gradient_slots = schedule_gradient_slots(&plan->schedule);
 }
 
-static void finish_plan(struct plan *plan, const struct event_simulation *events)
+static void finish_plan(struct plan *plan, const struct simulation *events)
 {
     const struct schedule *schedule = &plan->schedule;
     struct simulation *unit = NULL;
     struct error error;
 
-    ck_assert_int_eq(simulate_slots(schedule, (struct link_slots){.gradients = plan->gradient_slots}, &unit, &error),
-                     0);
+    ck_assert_int_eq(
+        simulate_unit(schedule, (struct link_slots){.gradients = plan->parts[0].gradient_slots}, false, &unit, &error), 0);
     if (schedule->order.whole_backward && !schedule->order.flush) {
         plan->version_difference_paper = version_difference_paper(schedule->stages, schedule->microbatches);
         plan->version_difference_exact = version_difference_exact(schedule->stages, schedule->microbatches);
@@ -70,24 +72,25 @@ static void finish_plan(struct plan *plan, const struct event_simulation *events
     simulation_destroy(unit);
     plan->bubble_fraction = events->bubble_fraction;
     for (int s = 1; s <= schedule->stages; s++) {
-        struct plan_stage *stage = &plan->stages[s - 1];
+        struct plan_part *stage = &plan->parts[s - 1];
         size_t weights = (size_t)(300 + 90 * (s % 3)) << 10;
 
-        stage->weight_versions = events->stages[s - 1].weight_versions;
+        stage->weight_versions = events->parts[s - 1].weight_versions;
         stage->minibatches_in_flight = events->stages[s - 1].minibatches_in_flight;
         stage->memory[MEMORY_WEIGHTS] = stage->memory[MEMORY_GRADIENTS] = stage->memory[MEMORY_OPTIMIZER] = weights;
         stage->memory[MEMORY_STASH] = weights * (size_t)(stage->weight_versions - 1);
         stage->memory[MEMORY_ACTIVATIONS] = ((size_t)900 << 10) * (size_t)stage->minibatches_in_flight;
         stage->memory[MEMORY_LINKS] = s > 1 ? (size_t)700 << 10 : (size_t)350 << 10;
         stage->memory[MEMORY_WORKSPACE] = (size_t)500 << 10;
+        memcpy(plan->stages[s - 1].memory, stage->memory, sizeof(stage->memory));
     }
 }
 
-static struct stage_times times_of(const struct fabrication *what, int s)
+static struct part_times times_of(const struct fabrication *what, int s)
 {
     int64_t forward = 1000000 + 70000 * ((s * 5) % 4), whole = system_find(what->system)->order == ORDER_NF1B;
 
-    return (struct stage_times){
+    return (struct part_times){
         .op = {[OP_FORWARD] = forward,
                [OP_BACKWARD] =
                    2 * forward * (orders[system_find(what->system)->order].whole_backward ? what->microbatches : 1),
@@ -97,19 +100,19 @@ static struct stage_times times_of(const struct fabrication *what, int s)
     };
 }
 
-static struct event_simulation *simulate(const struct fabrication *what, const struct plan *plan)
+static struct simulation *simulate(const struct fabrication *what, const struct plan *plan)
 {
-    static struct stage_times times[MAX_STAGES];
+    static struct part_times times[MAX_STAGES];
     static struct link_times links[MAX_STAGES];
-    const struct timing timing = {times, links, 1.0};
-    struct event_simulation *events = NULL;
+    const struct timing timing = {.parts = times, .links = links, .last_minibatch = 1.0};
+    struct simulation *events = NULL;
     struct error error;
 
     for (int s = 1; s <= what->stages; s++) {
         times[s - 1] = times_of(what, s);
-        links[s - 1] = (struct link_times){.latency = 20000, .slots = {.gradients = plan->gradient_slots}};
+        links[s - 1] = (struct link_times){.latency = 20000, .slots = {.gradients = plan->parts[0].gradient_slots}};
     }
-    ck_assert_msg(simulate_events(&plan->schedule, &timing, NULL, &events, &error) == 0, "%s", error.text);
+    ck_assert_msg(simulate_timed(&plan->schedule, &timing, NULL, true, &events, &error) == 0, "%s", error.text);
     return events;
 }
 
@@ -144,7 +147,7 @@ static void begin_op(struct stage_making *it, const struct op *op, int *pins, st
         return;
     }
     if (op->kind != OP_BACKWARD_WEIGHTS)
-        versions_begin_backward(it->tracker, op, it->base + it->committed[op->minibatch - 1]);
+        versions_begin_backward(it->tracker, op, it->base + simulation_committed(it->events, op->minibatch));
     const struct backward_versions versions = versions_of_backward(it->tracker, op->minibatch, op->first);
     record->version_read = versions.read;
     record->version_forward = versions.forward;
@@ -168,7 +171,7 @@ static void count_op(struct stage_making *it, const struct op *op, const struct 
 
         count_staleness(counters, &versions);
         if (it->s == it->what->stages && op->first == 1)
-            counters->version_difference[min_int(op->minibatch - it->committed[op->minibatch - 1],
+            counters->version_difference[min_int(op->minibatch - simulation_committed(it->events, op->minibatch),
                                                  DIFFERENCE_BUCKETS - 1)]++;
     }
 }
@@ -182,11 +185,12 @@ static void set_activity(struct stage_making *it, enum activity_kind kind, const
 }
 
 /* Runs ops until the moment. */
-static void run_ops(struct stage_making *it, const struct stage_events *events, int *pins)
+static void run_ops(struct stage_making *it, const struct simulation *events, int *pins)
 {
-    for (int k = 0; k < events->op_count; k++) {
-        const struct op *op = &events->ops[k].op;
-        uint64_t start = BEGIN_NS + (uint64_t)events->ops[k].start, end = BEGIN_NS + (uint64_t)events->ops[k].end;
+    for (int k = 0; k < simulation_op_count(events, it->s); k++) {
+        const struct timed_op timed = simulation_op(events, it->s, k);
+        const struct op *op = &timed.op;
+        uint64_t start = BEGIN_NS + (uint64_t)timed.start, end = BEGIN_NS + (uint64_t)timed.end;
         struct op_record record = {.start_ns = start,
                                    .end_ns = end,
                                    .wait_ns = start - it->last_end,
@@ -224,18 +228,18 @@ static void run_ops(struct stage_making *it, const struct stage_events *events, 
 /* The test set's forwards, one after the other, in slots. */
 static void run_evaluation(struct stage_making *it, uint64_t begin, const struct simulation *slots)
 {
-    const struct stage_order *order = &slots->stages[it->s - 1];
     uint64_t slot = (uint64_t)times_of(it->what, 1).op[OP_FORWARD];
 
-    for (int k = 0; k < order->op_count; k++) {
-        uint64_t start = begin + slot * (uint64_t)order->slots[k];
+    for (int k = 0; k < simulation_op_count(slots, it->s); k++) {
+        const struct timed_op timed = simulation_op(slots, it->s, k);
+        uint64_t start = begin + slot * (uint64_t)timed.start;
         struct op_record record = {.start_ns = start,
                                    .end_ns = start + slot,
                                    .wait_ns = start - it->last_end,
                                    .wait_cause = start > it->last_end ? WAIT_ACTIVATION : WAIT_NONE,
                                    .epoch = it->what->epoch,
-                                   .minibatch = order->ops[k].minibatch,
-                                   .first = (int16_t)order->ops[k].first,
+                                   .minibatch = timed.op.minibatch,
+                                   .first = (int16_t)timed.op.first,
                                    .count = 1,
                                    .phase = PHASE_EVALUATE,
                                    .version_read = versions_live(it->tracker),
@@ -243,7 +247,7 @@ static void run_evaluation(struct stage_making *it, uint64_t begin, const struct
                                    .rows = BATCH / (uint32_t)it->what->microbatches};
 
         if (record.end_ns > it->at_ns) {
-            set_activity(it, start > it->at_ns ? ACTIVITY_WAIT : ACTIVITY_RUN, &order->ops[k],
+            set_activity(it, start > it->at_ns ? ACTIVITY_WAIT : ACTIVITY_RUN, &timed.op,
                          start > it->at_ns ? it->last_end : start);
             it->stage->activity.phase = PHASE_EVALUATE;
             return;
@@ -298,20 +302,20 @@ static void fill_learning(struct fabricated *run, const struct fabrication *what
     run->snapshot.epochs_done = done;
 }
 
-static void fill_stage(struct stage_making *it, const struct event_simulation *events, const struct simulation *slots,
+static void fill_stage(struct stage_making *it, const struct simulation *events, const struct simulation *slots,
                        int *pins)
 {
-    const struct stage_events *mine = &events->stages[it->s - 1];
+    const int ops = simulation_op_count(events, it->s);
 
     it->last_end = BEGIN_NS;
     it->stage->state = STAGE_RUNNING;
     it->stage->pid = 4000 + it->s;
     it->stage->allowed = true;
-    it->ops = calloc((size_t)(mine->op_count + slots->stages[it->s - 1].op_count), sizeof(*it->ops));
+    it->ops = calloc((size_t)(ops + simulation_op_count(slots, it->s)), sizeof(*it->ops));
     it->tracker = versions_create(&it->run->plan.schedule, it->s, it->base);
     ck_assert(it->ops != NULL && it->tracker != NULL);
-    run_ops(it, mine, pins);
-    if (it->run->history.stages[it->s - 1].count == mine->op_count)
+    run_ops(it, events, pins);
+    if (it->run->history.stages[it->s - 1].count == ops)
         run_evaluation(it, BEGIN_NS + (uint64_t)events->duration, slots);
     account(it);
     it->run->history.stages[it->s - 1].ops = it->ops;
@@ -327,9 +331,9 @@ struct fabricated *fabricate(const struct fabrication *what)
 
     ck_assert(run != NULL && pins != NULL);
     fill_plan(&run->plan, what);
-    struct event_simulation *events = simulate(what, &run->plan);
+    struct simulation *events = simulate(what, &run->plan);
     const struct schedule evaluation = plan_evaluation(&run->plan);
-    ck_assert_int_eq(simulate_slots(&evaluation, (struct link_slots){2, 2}, &slots, &error), 0);
+    ck_assert_int_eq(simulate_unit(&evaluation, (struct link_slots){2, 2}, true, &slots, &error), 0);
     finish_plan(&run->plan, events);
     uint64_t at_ns = BEGIN_NS + (uint64_t)(what->at * (double)events->duration);
     for (int s = 1; s <= what->stages; s++) {
@@ -338,7 +342,7 @@ struct fabricated *fabricate(const struct fabrication *what)
                                   .stage = &run->snapshot.stages[s - 1],
                                   .s = s,
                                   .base = (what->epoch - 1) * what->minibatches,
-                                  .committed = events->committed,
+                                  .events = events,
                                   .at_ns = at_ns};
 
         fill_stage(&it, events, slots, pins);
@@ -361,7 +365,7 @@ struct fabricated *fabricate(const struct fabrication *what)
                                   .message = ""};
     free(pins);
     simulation_destroy(slots);
-    event_simulation_destroy(events);
+    simulation_destroy(events);
     return run;
 }
 

@@ -60,7 +60,7 @@ static struct oracle oracle_of(const struct pipeline *pipeline)
 
     network_initialise(pipeline->network, &whole, (uint64_t)plan->config.run.seed, initial, state);
     for (int s = 0; s < plan->stage_count; s++)
-        oracle.slices[s] = plan->stages[s].slice;
+        oracle.slices[s] = plan->parts[s].slice;
     oracle_create(&oracle, pipeline->network, initial, plan->config.run.epochs * plan->minibatches_per_epoch + 1);
     free(initial);
     free(state);

@@ -96,7 +96,7 @@ float *pipeline_weights(const struct pipeline *pipeline)
 
     ck_assert_ptr_nonnull(weights);
     for (int s = 0; s < pipeline->plan.stage_count; s++) {
-        const struct slice *slice = &pipeline->plan.stages[s].slice;
+        const struct slice *slice = &pipeline->plan.parts[s].slice;
 
         memcpy(weights + slice->parameter_offset, stage_weights(pipeline->stages[s]),
                slice->parameters * sizeof(*weights));

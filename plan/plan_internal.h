@@ -1,0 +1,17 @@
+/* What the files of plan.h share: plan.c has what follows from a plan, begin.c and finish.c make one. */
+#ifndef TP_PLAN_PLAN_INTERNAL_H
+#define TP_PLAN_PLAN_INTERNAL_H
+
+#include "plan/plan.h"
+
+/* Of the order that a schedule file is. */
+extern const char file_order_name[], file_order_summary[];
+
+/* Whether the partition balances what was measured: for stages that run as they can. */
+bool plan_balances_seconds(const struct plan *plan);
+
+/* Room for what the list needs that will be replayed, or for what any timing may need; and what the simulation
+ * foretells. */
+void plan_make_room(struct plan *plan, const struct simulation *simulation);
+
+#endif

@@ -1,0 +1,102 @@
+/* What the files of the simulator share. */
+#ifndef TP_SCHEDULE_SIMULATE_INTERNAL_H
+#define TP_SCHEDULE_SIMULATE_INTERNAL_H
+
+#include "schedule/simulate.h"
+
+/* An op in little room: long simulations have millions. */
+struct packed_op {
+    int32_t minibatch;
+    uint16_t first, count, part;
+    uint8_t kind;
+};
+struct op_time {
+    int64_t start, end;
+};
+
+/* Messages on their way, in one direction of a link: a queue in a circle. */
+struct message_on_way {
+    int64_t arrival;
+    int count; /* micro-batches */
+};
+struct channel {
+    struct message_on_way *queue; /* [capacity] */
+    int capacity, head, count;
+    int seen; /* micro-batches whose message has arrived */
+    int64_t free_at;
+};
+
+struct running_part {
+    struct progress progress;
+    struct channel activations, gradients; /* that come to this part */
+};
+
+struct running_stage {
+    enum { WAITING, COMPUTING, UPDATING } state;
+    int64_t since; /* WAITING: when it last asked what is next */
+    int64_t until; /* COMPUTING, UPDATING */
+    struct next next;
+    bool doorbell;       /* something has happened that may make it runnable */
+    struct op_list list; /* of an order that is one */
+    int begun;           /* ops */
+    int in_flight;       /* micro-batches, of all its parts */
+    int capacity;        /* of what the simulated stage keeps of them */
+    struct timed_op current;
+};
+
+/* When something happens at a stage. */
+struct event {
+    int64_t time;
+    int stage; /* 0-based */
+};
+
+/* Numbers that grow one by one. */
+struct numbers {
+    int64_t *values;
+    int count, capacity;
+};
+
+/* Where the simulation stood when the pipeline was in some state. */
+struct place {
+    int64_t time;
+    int updates; /* of part 1 */
+    int committed_count, pin_count;
+    struct numbers state;  /* all that decides what happens from here on, but for the numbers of mini-batches */
+    int *begun;            /* [W] */
+    int64_t *busy, *waits; /* [W], [W][WAIT_CAUSES] */
+};
+
+struct simulator {
+    struct schedule schedule; /* its mini-batches without the repetitions that are left out */
+    int minibatches;          /* with them */
+    const struct timing *timing;
+    const struct simulation *replayed;
+    bool keep_ops;
+    int64_t now;
+    struct running_stage *stages; /* [W] */
+    struct running_part *parts;   /* [C] */
+    struct event *events;         /* [event_count], a heap: the earliest first */
+    int event_count, event_capacity;
+    int *changed; /* [changed_count] stages whose doorbell has rung */
+    int changed_count;
+    struct numbers committed, pins, update_times; /* of part 1's updates */
+    bool updated;                                 /* part 1 has applied one since the last look for a cycle */
+    bool looks_for_cycle;
+    struct place past, present;
+    bool out_of_memory;
+    struct simulation *simulation;
+};
+
+/* -1 if out of memory. */
+int numbers_add(struct numbers *numbers, int64_t value);
+
+/* schedule/simulate_cycle.c: after an update of part 1. Looks whether the pipeline is in a state in which it was before;
+ * if so, leaves repetitions out. -1 if out of memory. */
+int cycle_look(struct simulator *simulator);
+int cycle_prepare(struct simulator *simulator);
+void cycle_release(struct simulator *simulator);
+
+/* schedule/simulation.c: what follows from what was played. */
+int simulation_summarize(struct simulation *simulation, const struct simulator *simulator);
+
+#endif
