@@ -12,8 +12,11 @@ static void set_up_system(const char *system, int microbatches)
 {
     plan = (struct plan){.stage_count = 3};
     strcpy(plan.config.pipeline.system, system);
-    plan.schedule = (struct schedule){
-        .order = orders[system_find(system)->order], .stages = 3, .microbatches = microbatches, .minibatches = 10};
+    plan.schedule = (struct schedule){.order = orders[system_find(system)->order],
+                                      .stages = 3,
+                                      .parts = 1,
+                                      .microbatches = microbatches,
+                                      .minibatches = 10};
     snapshot = (struct snapshot){.plan = &plan, .stage_count = 3, .now_ns = now};
     for (int s = 0; s < 3; s++)
         snapshot.stages[s] = (struct stage_snapshot){.state = STAGE_RUNNING, .pid = 1 + s};

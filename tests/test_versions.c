@@ -99,6 +99,7 @@ static void draw_schedule(struct run *run, uint64_t seed)
         schedule->forward = own_rules ? system->forward : (enum forward_rule)draw_int(run, 0, FORWARD_DOUBLE_BUFFERED);
         schedule->backward = own_rules ? system->backward : (enum backward_rule)draw_int(run, 0, BACKWARD_INTERMEDIATE);
         schedule->stages = draw_int(run, 1, STAGES_MAX);
+        schedule->parts = 1;
         schedule->microbatches = schedule->order.microbatches ? 1 : draw_int(run, 1, MICROBATCHES_MAX);
         schedule->minibatches = draw_int(run, 1, MINIBATCHES_MAX);
     } while (schedule_check(schedule, &error) != 0);
@@ -534,6 +535,7 @@ START_TEST(test_forward_only)
                                               .forward = systems[y].forward,
                                               .backward = systems[y].backward,
                                               .stages = 3,
+                                              .parts = 1,
                                               .microbatches = 2,
                                               .minibatches = 5,
                                               .forward_only = true};

@@ -1,0 +1,130 @@
+/* Goal of this test: whatever list of ops stages run, what comes out is what its arithmetic says. With a flush every order
+ * adds up the same gradients in the same order, so that all of them, and one process, train to the same bits: the rows of
+ * the table, and schedule files that nobody has written. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "schedule/csv.h"
+#include "tests/support/compare.h"
+#include "tests/support/pipeline.h"
+#include "tests/support/random_schedule.h"
+#include "tests/support/settings.h"
+
+/* Five mini-batches, the last one ragged; the caller frees. */
+static float *train(const char *system, const char *arch, int stages, int microbatches, const char *key,
+                    const char *value, size_t *count)
+{
+    static struct pipeline pipeline;
+    struct settings settings = settings_of(arch, stages, microbatches, 8, 38);
+    float *weights;
+
+    settings_set(&settings, "pipeline.system", system);
+    settings_set(&settings, "pipeline.order", "static");
+    settings_set(&settings, "device.backend", "reference");
+    settings_set(&settings, "train.lr", "0.01");
+    settings_set(&settings, "train.momentum", "0.9");
+    if (key)
+        settings_set(&settings, key, value);
+    pipeline_run(&pipeline, settings_list(&settings));
+    weights = pipeline_weights(&pipeline);
+    *count = pipeline.network->parameters;
+    pipeline_destroy(&pipeline);
+    return weights;
+}
+
+static void assert_trains_to(const float *expected, const char *system, const char *arch, int stages, int microbatches,
+                             const char *key, const char *value)
+{
+    size_t count;
+    float *weights = train(system, arch, stages, microbatches, key, value, &count);
+
+    ck_assert_same(system, expected, weights, count);
+    free(weights);
+}
+
+static const struct {
+    const char *arch;
+    int stages, microbatches;
+} shapes[] = {{"mlp", 2, 2}, {"mlp", 2, 4}, {"mlp", 3, 3}, {"mlp", 3, 6}, {"resnet8", 4, 4}, {"resnet8", 4, 8}};
+enum { SHAPES = sizeof(shapes) / sizeof(shapes[0]) };
+
+START_TEST(synchronous_rows_train_to_the_bits_of_one_process)
+{
+    static const char *const names[] = {"gpipe", "1f1b", "zb-h1", "zb-h2", "interleaved-1f1b", "breadth-first"};
+    size_t count;
+    float *one = train("gpipe", shapes[_i].arch, 1, shapes[_i].microbatches, NULL, NULL, &count);
+
+    for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++)
+        assert_trains_to(one, names[k], shapes[_i].arch, shapes[_i].stages, shapes[_i].microbatches, NULL, NULL);
+    free(one);
+}
+END_TEST
+
+/* Where nothing is stale, the times for which a list is made change the order of ops, and nothing else. */
+START_TEST(synchronous_lists_for_other_times_train_to_the_same_bits)
+{
+    static const char *const names[] = {"gpipe", "1f1b", "zb-h1", "zb-h2"};
+    size_t count;
+    float *one = train("gpipe", shapes[_i].arch, 1, shapes[_i].microbatches, NULL, NULL, &count);
+
+    for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++)
+        assert_trains_to(one, names[k], shapes[_i].arch, shapes[_i].stages, shapes[_i].microbatches, "pipeline.static",
+                         "nominal");
+    free(one);
+}
+END_TEST
+
+/* A draw that the smallest network has blocks for, in PyTorch's form. */
+static bool draw(uint64_t seed, struct random_schedule *random)
+{
+    *random = random_schedule_draw(seed);
+    return random->parts == 1 && random->stages <= 3 && random->minibatches == 1 && random->microbatches <= 8;
+}
+
+START_TEST(random_schedule_files_train_to_the_same_bits)
+{
+    char path[] = "/tmp/tp-test-XXXXXX.csv";
+    const int descriptor = mkstemps(path, 4);
+    int tried = 0;
+
+    ck_assert_int_ge(descriptor, 0);
+    close(descriptor);
+    for (uint64_t seed = 0; tried < 12; seed++) {
+        struct random_schedule random;
+        size_t count;
+
+        if (!draw(seed, &random))
+            continue;
+        char *text = random_schedule_csv(&random, seed);
+        FILE *file = fopen(path, "w");
+        ck_assert(file != NULL && fputs(text, file) >= 0 && fclose(file) == 0);
+        free(text);
+        float *one = train("gpipe", "mlp", 1, random.microbatches, NULL, NULL, &count);
+        assert_trains_to(one, path, "mlp", random.stages, random.microbatches, NULL, NULL);
+        free(one);
+        tried++;
+    }
+    unlink(path);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("lists");
+    TCase *tests = tcase_create("training");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_set_timeout(tests, 240);
+    tcase_add_loop_test(tests, synchronous_rows_train_to_the_bits_of_one_process, 0, SHAPES);
+    tcase_add_loop_test(tests, synchronous_lists_for_other_times_train_to_the_same_bits, 0, SHAPES);
+    tcase_add_test(tests, random_schedule_files_train_to_the_same_bits);
+    suite_add_tcase(suite, tests);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

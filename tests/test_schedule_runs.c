@@ -1,0 +1,174 @@
+/* Goal of this test: schedules as a user meets them. The plan says what published figures say, a schedule that
+ * is written is the schedule that is read, and whatever list a run replays, it does so to the same bits, stopped and gone
+ * on with included. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/program.h"
+
+static struct program program;
+
+static void set_up(void)
+{
+    program_set_up(&program);
+}
+
+static void tear_down(void)
+{
+    program_tear_down(&program);
+}
+
+static void run(const char *words)
+{
+    ck_assert_msg(program_run(&program, words) == 0, "%s: %s", words, program_text(&program, "err"));
+}
+
+static int member(const json_t *object, const char *name, size_t index)
+{
+    const json_t *value = json_object_get(object, name);
+
+    return (int)json_integer_value(json_is_array(value) ? json_array_get(value, index) : value);
+}
+
+/* Makespans in parts' times, found on paper and by others; peaks and idle time by their closed forms. */
+static const struct {
+    const char *system;
+    int stages, parts, microbatches;
+    const char *placement;
+    int makespan, idle, first_peak, last_peak;
+} published[] = {
+    {"1f1b", 4, 1, 8, "loop", 33, 9, 4, 1},
+    {"gpipe", 4, 1, 8, "loop", 33, 9, 8, 8},
+    {"zb-h1", 4, 1, 8, "loop", 27, 3, 4, 4},
+    {"zb-h2", 4, 1, 8, "loop", 27, 3, 7, 7},
+    {"interleaved-1f1b", 4, 2, 8, "loop", 57, 9, 11, 5},
+    {"breadth-first", 4, 2, 8, "loop", 57, 9, 16, 16},
+    {"zb-v", 4, 2, 8, "v", 51, 3, 8, 8},
+    {"dualpipe-v", 4, 2, 8, "v", 51, 3, 9, 9},
+    {"1f1b", 8, 1, 16, "loop", 69, 21, 8, 1},
+    {"interleaved-1f1b", 8, 2, 16, "loop", 117, 21, 23, 9},
+    {"breadth-first", 8, 2, 16, "loop", 117, 21, 32, 32},
+    {"zb-v", 8, 2, 16, "v", 103, 7, 16, 16},
+};
+
+START_TEST(the_plan_has_the_published_makespans)
+{
+    const int w = published[_i].stages;
+    char words[512];
+
+    snprintf(words, sizeof(words),
+             "plan @ --json ~/plan.json --set model.arch=resnet56 --set data.batch=64 --set pipeline.system=%s --set "
+             "pipeline.stages=%d --set pipeline.parts=%d --set pipeline.placement=%s --set pipeline.microbatches=%d",
+             published[_i].system, w, published[_i].parts, published[_i].placement, published[_i].microbatches);
+    run(words);
+    json_t *plan = program_json(&program, "plan.json"), *schedule = json_object_get(plan, "schedule");
+    ck_assert_int_eq(member(schedule, "makespan", 0), published[_i].makespan);
+    for (int s = 0; s < w; s++)
+        ck_assert_int_eq(member(schedule, "idle", (size_t)s), published[_i].idle);
+    ck_assert_int_eq(member(schedule, "peak_activations", 0), published[_i].first_peak);
+    ck_assert_int_eq(member(schedule, "peak_activations", (size_t)w - 1), published[_i].last_peak);
+    ck_assert_uint_eq(json_array_size(json_object_get(json_array_get(json_object_get(plan, "stage"), 0), "parts")),
+                      (size_t)published[_i].parts);
+    json_decref(plan);
+}
+END_TEST
+
+static const char *const written[] = {"timeprest", "v-timeprest", "1f1b", "zb-h1", "pipedream-2bw"};
+enum { WRITTEN = sizeof(written) / sizeof(written[0]) };
+
+/* What a system does and what its schedule file says are the same grid and the same bits. */
+START_TEST(a_schedule_that_is_written_trains_to_the_same_bits)
+{
+    char words[512], grid[8192];
+
+    snprintf(words, sizeof(words), "plan @ --csv ~/own.csv --set pipeline.system=%s", written[_i]);
+    run(words);
+    snprintf(words, sizeof(words), "plan @ --grid --slots 40 --minibatches 12 --set pipeline.system=%s", written[_i]);
+    run(words);
+    snprintf(grid, sizeof(grid), "%s", program_text(&program, "out"));
+    run("plan @ --grid --slots 40 --minibatches 12 --set pipeline.system=~/own.csv");
+    ck_assert_str_eq(program_text(&program, "out"), grid);
+    snprintf(words, sizeof(words), "@ --quiet --set run.name=row --set pipeline.order=static --set pipeline.system=%s",
+             written[_i]);
+    run(words);
+    run("@ --quiet --set run.name=file --set pipeline.system=~/own.csv");
+    program_assert_same(&program, 3, 1, "row", "file");
+}
+END_TEST
+
+/* A list for measured times is kept with the run: resumed, or repeated by what the report says, it computes the same. */
+START_TEST(measured_times_are_kept)
+{
+    char words[1024];
+
+    run("@ --quiet --epochs 2 --set run.name=whole --set pipeline.order=static --set pipeline.static=measured "
+        "--set train.lr_schedule=constant");
+    json_t *report = program_json(&program, "runs/whole/report.json");
+    const json_t *times = json_object_get(json_object_get(report, "config"), "simulation");
+    snprintf(words, sizeof(words),
+             "@ --quiet --set run.name=part --set pipeline.order=static --set pipeline.static=measured "
+             "--set train.lr_schedule=constant --set "
+             "simulation.forward_ms=%s --set simulation.backward_ms=%s --set simulation.update_ms=%s",
+             json_string_value(json_object_get(times, "forward_ms")),
+             json_string_value(json_object_get(times, "backward_ms")),
+             json_string_value(json_object_get(times, "update_ms")));
+    json_decref(report);
+    /* No word of the first epoch's times: the checkpoint has them. */
+    run(words);
+    run("@ --quiet --epochs 2 --set pipeline.order=static --set pipeline.static=measured "
+        "--set train.lr_schedule=constant --resume=~/runs/part");
+    program_assert_same(&program, 3, 2, "whole", "part");
+}
+END_TEST
+
+static const struct {
+    const char *words, *says;
+} refused[] = {
+    {"plan @ --grid --set pipeline.system=~/none.csv",
+     "--set pipeline.system: ~/none.csv cannot be read: No such file"},
+    {"plan @ --grid --set pipeline.system=nf2b", "nor a file whose name ends with .csv"},
+    {"plan @ --grid --set pipeline.system=zb-v", "use pipeline.parts = 2 and pipeline.placement = v"},
+    {"plan @ --grid --set model.arch=resnet20 --set pipeline.parts=2",
+     "order nF1B has one part per stage, not 2: use pipeline.parts = 1"},
+    {"@ --set pipeline.system=interleaved-1f1b --set pipeline.stages=1 --set pipeline.parts=2",
+     "--set pipeline.parts: 2: schedules with several parts per stage can be planned"},
+    {"plan @ --csv ~/x.csv --json -", "--csv goes with neither --grid nor --json nor --simulate"},
+};
+enum { REFUSED = sizeof(refused) / sizeof(refused[0]) };
+
+START_TEST(what_is_no_schedule_is_refused_in_a_line)
+{
+    char says[256];
+    const char *rest = strchr(refused[_i].says, '~');
+
+    snprintf(says, sizeof(says), "%.*s%s%s", rest ? (int)(rest - refused[_i].says) : 256, refused[_i].says,
+             rest ? program.folder : "", rest ? rest + 1 : "");
+    ck_assert_int_eq(program_run(&program, refused[_i].words), 2);
+    const char *err = program_text(&program, "err");
+    ck_assert_msg(strstr(err, says) != NULL, "%s: %s", refused[_i].words, err);
+    ck_assert_ptr_eq(strchr(err, '\n') + 1, err + strlen(err));
+    ck_assert(!program_has(&program, "runs"));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("schedule runs");
+    TCase *tests = tcase_create("schedules");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_set_timeout(tests, 120);
+    tcase_add_checked_fixture(tests, set_up, tear_down);
+    tcase_add_loop_test(tests, the_plan_has_the_published_makespans, 0, sizeof(published) / sizeof(published[0]));
+    tcase_add_loop_test(tests, a_schedule_that_is_written_trains_to_the_same_bits, 0, WRITTEN);
+    tcase_add_test(tests, measured_times_are_kept);
+    tcase_add_loop_test(tests, what_is_no_schedule_is_refused_in_a_line, 0, REFUSED);
+    suite_add_tcase(suite, tests);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
