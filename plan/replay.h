@@ -11,6 +11,9 @@ bool plan_replays(const struct plan *plan);
 int plan_simulate(const struct plan *plan, const struct schedule *schedule, bool keep_ops, struct simulation **out,
                   struct error *error);
 
+/* Beyond so many stages, figures that are only compared take too long to find. */
+enum { FIGURES_STAGES_MAX = 16 };
+
 /* What a static list that is made with unit (nominal) times means where ops take nominal times and every stage has a core
  * of its own. */
 struct replay_figures {

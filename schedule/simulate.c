@@ -34,179 +34,15 @@ static const struct part_times *times_of(const struct simulator *simulator, int 
     return &simulator->timing->parts[simulator->timing->same_parts ? 0 : part - 1];
 }
 
-/* Between a part and the next one. */
-static const struct link_times *link_of(const struct simulator *simulator, int part)
-{
-    return &simulator->timing->links[simulator->timing->same_links ? 0 : part - 1];
-}
-
-static struct running_part *part_of(const struct simulator *simulator, int part)
-{
-    return &simulator->parts[part - 1];
-}
-
-static int stage_of(const struct simulator *simulator, int part)
-{
-    return schedule_stage_of(&simulator->schedule, part) - 1;
-}
-
-/* --- The heap of events. --- */
-
-static bool before(const struct event *a, const struct event *b)
-{
-    return a->time < b->time;
-}
-
-static void push_event(struct simulator *simulator, int64_t time, int stage)
-{
-    int k = simulator->event_count;
-
-    if (k == simulator->event_capacity) {
-        const int capacity = 2 * simulator->event_capacity;
-        struct event *events = realloc(simulator->events, (size_t)capacity * sizeof(*events));
-        if (events == NULL) {
-            simulator->out_of_memory = true;
-            return;
-        }
-        simulator->events = events;
-        simulator->event_capacity = capacity;
-    }
-    simulator->event_count++;
-    const struct event added = {time, stage};
-    for (; k > 0 && before(&added, &simulator->events[(k - 1) / 2]); k = (k - 1) / 2)
-        simulator->events[k] = simulator->events[(k - 1) / 2];
-    simulator->events[k] = added;
-}
-
-static struct event pop_event(struct simulator *simulator)
-{
-    const struct event first = simulator->events[0], last = simulator->events[--simulator->event_count];
-    int k = 0, child;
-
-    for (; (child = 2 * k + 1) < simulator->event_count; k = child) {
-        if (child + 1 < simulator->event_count && before(&simulator->events[child + 1], &simulator->events[child]))
-            child++;
-        if (!before(&simulator->events[child], &last))
-            break;
-        simulator->events[k] = simulator->events[child];
-    }
-    simulator->events[k] = last;
-    return first;
-}
-
-/* --- Links. --- */
-
-static void ring_doorbell(struct simulator *simulator, int stage)
-{
-    if (simulator->stages[stage].doorbell)
-        return;
-    simulator->stages[stage].doorbell = true;
-    simulator->changed[simulator->changed_count++] = stage;
-}
-
-/* In the last mini-batch, which may be smaller, things take less time. */
-static int64_t scaled(const struct simulator *simulator, int minibatch, int64_t time)
-{
-    const bool last = minibatch == simulator->schedule.minibatches;
-
-    return last ? (int64_t)((double)time * simulator->timing->last_minibatch + 0.5) : time;
-}
-
-/* `time` is of an op, or of its message, over as many micro-batches as the order's have; this one may have others. */
-static int64_t of_count(const struct simulator *simulator, const struct op *op, int64_t time)
-{
-    const int usual =
-        op->kind != OP_FORWARD && simulator->schedule.order.whole_backward ? simulator->schedule.microbatches : 1;
-
-    return op->count == usual ? time : time * op->count / usual;
-}
-
-static int channel_grow(struct channel *channel)
-{
-    const int capacity = max_int(4, 2 * channel->capacity);
-    struct message_on_way *queue = malloc((size_t)capacity * sizeof(*queue));
-
-    if (queue == NULL)
-        return -1;
-    for (int k = 0; k < channel->count; k++)
-        queue[k] = channel->queue[(channel->head + k) % channel->capacity];
-    free(channel->queue);
-    *channel = (struct channel){queue, capacity, 0, channel->count, channel->seen, channel->free_at};
-    return 0;
-}
-
-/* A message that takes no time is there at once. */
-static void channel_send(struct simulator *simulator, int part, struct channel *channel, int64_t duration,
-                         int64_t latency, int count)
-{
-    const int64_t begin = channel->free_at > simulator->now ? channel->free_at : simulator->now;
-
-    channel->free_at = begin + duration;
-    if (channel->count == 0 && channel->free_at + latency <= simulator->now) {
-        channel->seen += count;
-        ring_doorbell(simulator, stage_of(simulator, part));
-        return;
-    }
-    if (channel->count == channel->capacity && channel_grow(channel) != 0) {
-        simulator->out_of_memory = true;
-        return;
-    }
-    channel->queue[(channel->head + channel->count++) % channel->capacity] =
-        (struct message_on_way){channel->free_at + latency, count};
-    push_event(simulator, channel->free_at + latency, stage_of(simulator, part));
-}
-
-static int channel_seen(struct channel *channel, int64_t now)
-{
-    while (channel->count > 0 && channel->queue[channel->head].arrival <= now) {
-        channel->seen += channel->queue[channel->head].count;
-        channel->head = (channel->head + 1) % channel->capacity;
-        channel->count--;
-    }
-    return channel->seen;
-}
-
-/* Micro-batches that fit into a link when those of the first `done` have left it, a slot at a time. */
-static int room(const struct schedule *schedule, int done, int asked)
-{
-    const int size = schedule_slot_size(schedule), total = schedule->minibatches * schedule->microbatches / size;
-
-    return (done / size + (asked > 0 ? min_int(asked, total) : total)) * size;
-}
-
-/* Micro-batches whose activations a part has let go. */
-static int let_go(const struct schedule *schedule, const struct progress *progress)
-{
-    return schedule->forward_only ? progress->forwards : progress->weight_backwards;
-}
-
-/* Of those that part `part` sent to the next one, how many both have let go; the next one alone, with forward_only. */
-static int let_go_on_link(const struct simulator *simulator, int part)
+/* In the last mini-batch, which may be smaller, things take less time; and so they do with fewer micro-batches. */
+int64_t simulator_scaled(const struct simulator *simulator, const struct op *op, int64_t time)
 {
     const struct schedule *schedule = &simulator->schedule;
-    const int after = let_go(schedule, &part_of(simulator, part + 1)->progress);
+    const int usual = op->kind != OP_FORWARD && schedule->order.whole_backward ? schedule->microbatches : 1;
+    const int64_t counted = op->count == usual ? time : time * op->count / usual;
 
-    return schedule->forward_only ? after : min_int(part_of(simulator, part)->progress.weight_backwards, after);
-}
-
-/* What has come from the neighbours, and what room they have. */
-static void look_around(struct simulator *simulator, int k)
-{
-    const struct schedule *schedule = &simulator->schedule;
-    struct running_part *part = part_of(simulator, k);
-    struct progress *progress = &part->progress;
-
-    progress->activations_arrived = schedule->minibatches * schedule->microbatches;
-    progress->forward_room = progress->backward_room = INT_MAX;
-    if (k > 1) {
-        progress->activations_arrived = channel_seen(&part->activations, simulator->now);
-        progress->backward_room =
-            room(schedule, part[-1].progress.weight_backwards, link_of(simulator, k - 1)->slots.gradients);
-    }
-    if (k < schedule_part_count(schedule)) {
-        progress->gradients_arrived = channel_seen(&part->gradients, simulator->now);
-        progress->forward_room = room(schedule, let_go_on_link(simulator, k), link_of(simulator, k)->slots.activations);
-    }
+    return op->minibatch == schedule->minibatches ? (int64_t)((double)counted * simulator->timing->last_minibatch + 0.5)
+                                                  : counted;
 }
 
 /* --- What a stage does next. --- */
@@ -220,7 +56,7 @@ static struct next ask_parts(struct simulator *simulator, int s)
     for (int index = schedule->parts - 1; index >= 0 && next.kind != NEXT_RUN; index--) {
         const int part = placement_part(schedule->placement, schedule->stages, s + 1, index);
         struct next of_part;
-        look_around(simulator, part);
+        simulator_look_around(simulator, part);
         of_part = schedule_next(schedule, part, &part_of(simulator, part)->progress);
         if (of_part.kind == NEXT_RUN || next.kind == NEXT_DONE)
             next = of_part;
@@ -245,7 +81,7 @@ static struct next next_op(struct simulator *simulator, int s)
     } else {
         return ask_parts(simulator, s);
     }
-    look_around(simulator, op.part);
+    simulator_look_around(simulator, op.part);
     return schedule_can_run(&simulator->schedule, op.part, &part_of(simulator, op.part)->progress, &op);
 }
 
@@ -257,7 +93,7 @@ static void note_in_flight(struct simulator *simulator, int s, const struct op *
     const struct progress *progress = &part_of(simulator, op->part)->progress;
     struct simulated_stage *stage = &simulator->simulation->stages[s];
     struct simulated_part *part = &simulator->simulation->parts[op->part - 1];
-    const int done = let_go(schedule, progress), size = schedule_slot_size(schedule);
+    const int done = simulator_let_go(simulator, op->part), size = schedule_slot_size(schedule);
     const int begun = progress->forwards + op->count;
 
     simulator->stages[s].in_flight += op->count;
@@ -267,8 +103,8 @@ static void note_in_flight(struct simulator *simulator, int s, const struct op *
     part->slots_in_flight = max_int(part->slots_in_flight, (begun + size - 1) / size - done / size);
     stage->minibatches_in_flight = max_int(stage->minibatches_in_flight, part->minibatches_in_flight);
     if (op->part < schedule_part_count(schedule))
-        part->link.activations =
-            max_int(part->link.activations, (begun + size - 1) / size - let_go_on_link(simulator, op->part) / size);
+        part->link.activations = max_int(
+            part->link.activations, (begun + size - 1) / size - simulator_let_go_on_link(simulator, op->part) / size);
 }
 
 static void note_gradient_slots(struct simulator *simulator, const struct op *op)
@@ -303,14 +139,13 @@ static void begin_op(struct simulator *simulator, int s)
 {
     struct running_stage *stage = &simulator->stages[s];
     const struct op *op = &stage->next.op;
-    const int64_t time = of_count(simulator, op, times_of(simulator, op->part)->op[op->kind]);
 
     stage->state = COMPUTING;
-    stage->until = simulator->now + scaled(simulator, op->minibatch, time);
+    stage->until = simulator->now + simulator_scaled(simulator, op, times_of(simulator, op->part)->op[op->kind]);
     stage->current = (struct timed_op){.op = *op, .start = simulator->now};
     if (stage->begun++ == 0)
         simulator->simulation->stages[s].first_start = simulator->now;
-    push_event(simulator, stage->until, s);
+    simulator_push(simulator, stage->until, s);
     note_version(simulator, op);
     if (op->kind == OP_FORWARD)
         note_in_flight(simulator, s, op);
@@ -330,43 +165,26 @@ static void decide(struct simulator *simulator, int s)
         begin_op(simulator, s);
 }
 
-static void send_result(struct simulator *simulator, const struct op *op)
-{
-    const bool back = op->kind == OP_BACKWARD || op->kind == OP_BACKWARD_INPUT;
-
-    if (op->kind == OP_FORWARD && op->part < schedule_part_count(&simulator->schedule)) {
-        const struct link_times *link = link_of(simulator, op->part);
-        channel_send(simulator, op->part + 1, &part_of(simulator, op->part + 1)->activations,
-                     scaled(simulator, op->minibatch, link->activation), link->latency, op->count);
-    }
-    if (back && op->part > 1) {
-        const struct link_times *link = link_of(simulator, op->part - 1);
-        channel_send(simulator, op->part - 1, &part_of(simulator, op->part - 1)->gradients,
-                     scaled(simulator, op->minibatch, of_count(simulator, op, link->gradient)), link->latency,
-                     op->count);
-    }
-}
-
 /* The op's results are there; its update, if it has one, follows. */
 static void end_op(struct simulator *simulator, int s)
 {
     struct running_stage *stage = &simulator->stages[s];
     const struct op *op = &stage->current.op;
     struct running_part *part = part_of(simulator, op->part);
-    const int released = let_go(&simulator->schedule, &part->progress);
+    const int released = simulator_let_go(simulator, op->part);
 
     stage->state = UPDATING;
     progress_advance(&part->progress, op);
-    stage->in_flight -= let_go(&simulator->schedule, &part->progress) - released;
-    send_result(simulator, op);
+    stage->in_flight -= simulator_let_go(simulator, op->part) - released;
+    simulator_send(simulator, op);
     if (schedule_updates_after(&simulator->schedule, op) && times_of(simulator, op->part)->update > 0) {
         stage->until += times_of(simulator, op->part)->update;
-        push_event(simulator, stage->until, s);
+        simulator_push(simulator, stage->until, s);
     }
     if (op->part > 1)
-        ring_doorbell(simulator, stage_of(simulator, op->part - 1));
+        simulator_ring(simulator, stage_of(simulator, op->part - 1));
     if (op->part < schedule_part_count(&simulator->schedule))
-        ring_doorbell(simulator, stage_of(simulator, op->part + 1));
+        simulator_ring(simulator, stage_of(simulator, op->part + 1));
 }
 
 static int make_room(struct simulator *simulator, int s)
@@ -417,7 +235,7 @@ static void end_update(struct simulator *simulator, int s)
         note(simulator, &simulator->update_times, simulator->now);
         simulator->updated = true;
     }
-    ring_doorbell(simulator, s);
+    simulator_ring(simulator, s);
 }
 
 /* All that ends now ends before anybody decides. */
@@ -425,14 +243,14 @@ static void handle_events(struct simulator *simulator)
 {
     simulator->now = simulator->events[0].time;
     while (simulator->event_count > 0 && simulator->events[0].time == simulator->now) {
-        const int s = pop_event(simulator).stage;
+        const int s = simulator_pop(simulator).stage;
         struct running_stage *stage = &simulator->stages[s];
         if (stage->state == COMPUTING && stage->until == simulator->now)
             end_op(simulator, s);
         if (stage->state == UPDATING && stage->until == simulator->now)
             end_update(simulator, s);
         else if (stage->state == WAITING)
-            ring_doorbell(simulator, s); /* a message has come */
+            simulator_ring(simulator, s); /* a message has come */
     }
     for (int k = 0; k < simulator->changed_count; k++) {
         const int s = simulator->changed[k];
@@ -514,7 +332,7 @@ static int prepare_stages(struct simulator *simulator)
         if (simulator->replayed == NULL && schedule_is_list(schedule) && !schedule->forward_only &&
             list_create(&simulator->stages[s].list, schedule, s + 1) != 0)
             return -1;
-        ring_doorbell(simulator, s);
+        simulator_ring(simulator, s);
     }
     return 0;
 }
@@ -534,7 +352,7 @@ static int simulator_prepare(struct simulator *simulator)
         return -1;
     if (prepare_stages(simulator) != 0 || cycle_prepare(simulator) != 0)
         return -1;
-    push_event(simulator, 0, 0);
+    simulator_push(simulator, 0, 0);
     return 0;
 }
 

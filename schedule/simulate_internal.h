@@ -90,6 +90,36 @@ struct simulator {
 /* -1 if out of memory. */
 int numbers_add(struct numbers *numbers, int64_t value);
 
+static inline struct running_part *part_of(const struct simulator *simulator, int part)
+{
+    return &simulator->parts[part - 1];
+}
+
+static inline int stage_of(const struct simulator *simulator, int part)
+{
+    return schedule_stage_of(&simulator->schedule, part) - 1;
+}
+
+/* Of an op of this many micro-batches, in this mini-batch, if `time` is what the order's ops usually take. */
+int64_t simulator_scaled(const struct simulator *simulator, const struct op *op, int64_t time);
+
+/* schedule/simulate_links.c: the heap of events, and what goes between parts. */
+void simulator_push(struct simulator *simulator, int64_t time, int stage);
+struct event simulator_pop(struct simulator *simulator);
+
+/* Something has happened that may make a stage (0-based) runnable. */
+void simulator_ring(struct simulator *simulator, int stage);
+
+/* The op that has ended sends its result on its way. */
+void simulator_send(struct simulator *simulator, const struct op *op);
+
+/* What has come to a part from its neighbours, and what room they have. */
+void simulator_look_around(struct simulator *simulator, int part);
+
+/* Micro-batches whose activations a part has let go; and of those that it sent to the next one, how many both have. */
+int simulator_let_go(const struct simulator *simulator, int part);
+int simulator_let_go_on_link(const struct simulator *simulator, int part);
+
 /* schedule/simulate_cycle.c: after an update of part 1. Looks whether the pipeline is in a state in which it was before;
  * if so, leaves repetitions out. -1 if out of memory. */
 int cycle_look(struct simulator *simulator);

@@ -1,0 +1,105 @@
+/* The plan's schedule: a grid for the eye, a file for other tools. */
+#include "coordinator/show_plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/numbers.h"
+#include "schedule/csv.h"
+
+/* Slots until stage 1 is done with the first `minibatches` mini-batches. */
+static int slots_of(const struct simulation *simulation, int minibatches)
+{
+    int slots = 0;
+
+    for (int k = 0; k < simulation_op_count(simulation, 1); k++) {
+        const struct timed_op timed = simulation_op(simulation, 1, k);
+
+        if (timed.op.minibatch <= minibatches && timed.end > slots)
+            slots = (int)timed.end;
+    }
+    return slots;
+}
+
+/* In ticks, as they can be drawn. */
+static int simulate_ticks(const struct plan *plan, const struct schedule *schedule, struct simulation **out,
+                          struct error *error)
+{
+    const struct link_slots slots = {0, 0};
+
+    if (plan->config.pipeline.static_times == STATIC_UNIT)
+        return simulate_unit(schedule, slots, true, out, error);
+    return simulate_nominal(schedule, slots, true, out, error);
+}
+
+/* Words in columns: each as wide as its widest. The lines are taken apart. */
+static void print_aligned(FILE *out, char *const *lines, int count, int columns)
+{
+    int *widths = calloc((size_t)columns, sizeof(*widths));
+
+    for (int s = 0; widths && s < count; s++) {
+        const char *word = strchr(lines[s], ':') + 2;
+
+        for (int c = 0; c < columns && *word; c++) {
+            const int width = (int)strcspn(word, " ");
+
+            widths[c] = max_int(widths[c], width);
+            word += width + (word[width] == ' ');
+        }
+    }
+    for (int s = 0; s < count; s++) {
+        char *rest = strchr(lines[s], ':') + 1, *word;
+
+        fprintf(out, "%.*s", (int)(rest - lines[s]), lines[s]);
+        for (int c = 0; (word = strsep(&rest, " ")) != NULL;)
+            if (*word) {
+                fprintf(out, " %-*s", rest && widths ? widths[c] : 0, word);
+                c++;
+            }
+        fputc('\n', out);
+    }
+    free(widths);
+}
+
+int plan_print_grid(FILE *out, const struct plan *plan, int slots, int minibatches, struct error *error)
+{
+    struct schedule schedule = plan_training(plan);
+    char *lines[MAX_STAGES] = {NULL};
+    struct simulation *simulation;
+    int count = 0;
+
+    if (minibatches > 0)
+        schedule.minibatches = minibatches;
+    if (simulate_ticks(plan, &schedule, &simulation, error))
+        return -1;
+    if (slots == 0)
+        slots = slots_of(simulation, 3);
+    while (count < schedule.stages &&
+           (lines[count] = simulation_grid_line(simulation, &schedule, count + 1, slots)) != NULL)
+        count++;
+    simulation_destroy(simulation);
+    if (count == schedule.stages)
+        print_aligned(out, lines, count, slots);
+    for (int s = 0; s < count; s++)
+        free(lines[s]);
+    return count == schedule.stages ? 0 : error_set(error, "out of memory for the grid");
+}
+
+int plan_write_csv(FILE *out, const struct plan *plan, int minibatches, struct error *error)
+{
+    struct schedule schedule = plan_training(plan);
+    struct simulation *simulation;
+    int result;
+
+    if (minibatches > 0)
+        schedule.minibatches = minibatches;
+    else
+        schedule.minibatches = schedule.order.flush ? 1 : 12 * schedule.stages + 20;
+    if (simulate_ticks(plan, &schedule, &simulation, error))
+        return -1;
+    result = csv_write_simulation(out, &schedule, simulation, 1, error);
+    simulation_destroy(simulation);
+    if (result == 0 && fflush(out) != 0)
+        return error_set(error, "the schedule file could not be written to its end");
+    return result;
+}
