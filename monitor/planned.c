@@ -56,15 +56,15 @@ static struct anchors find_op(const struct moment *moment, const struct time_axi
     return anchors;
 }
 
-/* The slot of an op in the simulation; -1 if it has none. */
-static int slot_of(const struct planned *planned, int stage, const struct op_record *record)
+/* When the op ends in the simulation, in ticks; -1 if it is not there. */
+static int64_t end_of(const struct planned *planned, int stage, const struct op_record *record)
 {
     for (int k = 0; k < simulation_op_count(planned->simulation, stage); k++) {
         const struct timed_op timed = simulation_op(planned->simulation, stage, k);
 
-        if (timed.op.minibatch + planned->shift == record->minibatch &&
-            timed.op.kind == (enum op_kind)record->kind && timed.op.first == record->first)
-            return (int)timed.start;
+        if (timed.op.minibatch + planned->shift == record->minibatch && timed.op.kind == (enum op_kind)record->kind &&
+            timed.op.first == record->first)
+            return timed.end;
     }
     return -1;
 }
@@ -82,6 +82,12 @@ static double usual_op(const struct snapshot *snapshot)
     if (snapshot->interactive && snapshot->slow_motion > 1)
         ns *= snapshot->slow_motion;
     return count > 0 ? ns / count : 0;
+}
+
+/* Ticks that an op of the stage takes on the average. */
+static double usual_ticks(const struct simulation *simulation, int stage)
+{
+    return fmax(1.0, (double)simulation->stages[stage - 1].busy / simulation_op_count(simulation, stage));
 }
 
 /* Every order is periodic once the pipeline is full: each mini-batch repeats the one before. So any stretch in the
@@ -102,12 +108,12 @@ static void simulate_around(struct planned *planned, const struct plan *plan, in
         planned->simulation = NULL;
 }
 
-/* Mini-batches on the screen are at most so many: a slot takes no less than one column's tenth. */
-static int minibatches_shown(const struct planned *planned, const struct plan *plan, const struct time_axis *axis)
+/* Mini-batches on the screen are at most so many. */
+static int minibatches_shown(double op_ns, const struct plan *plan, const struct time_axis *axis)
 {
     const struct schedule schedule = plan_training(plan);
     double ops = (double)schedule_op_count(&schedule) / schedule.minibatches;
-    double shown = (double)(axis_right(axis) - axis->left) / (planned->slot_ns * ops);
+    double shown = (double)(axis_right(axis) - axis->left) / (op_ns * ops);
 
     return shown < OPS_MAX ? (int)shown + 2 * schedule.stages : OPS_MAX;
 }
@@ -116,31 +122,33 @@ void planned_begin(struct planned *planned, const struct moment *moment, const s
 {
     const struct plan *plan = moment->snapshot->plan;
     struct anchors anchors = find_updates(moment, axis);
-    int shown, slot;
+    double op_ns = usual_op(moment->snapshot);
+    int64_t tick;
 
-    *planned = (struct planned){.slot_ns = usual_op(moment->snapshot)};
+    *planned = (struct planned){.simulation = NULL};
     if (!anchors.last)
         anchors = find_op(moment, axis);
     if (!anchors.last)
         return;
-    if (planned->slot_ns <= 0)
-        planned->slot_ns = (double)(anchors.last->end_ns - anchors.last->start_ns);
+    if (op_ns <= 0)
+        op_ns = (double)(anchors.last->end_ns - anchors.last->start_ns);
     planned->epoch = anchors.last->epoch;
-    shown = minibatches_shown(planned, plan, axis);
+    const int shown = minibatches_shown(op_ns, plan, axis);
     simulate_around(planned, plan, anchors.first->minibatch - shown, anchors.last->minibatch + shown);
     if (!planned->simulation)
         return;
-    slot = slot_of(planned, anchors.stage, anchors.last);
-    if (slot < 0) {
+    tick = end_of(planned, anchors.stage, anchors.last);
+    if (tick < 0) {
         planned_end(planned);
         return;
     }
     double end = (double)(anchors.last->end_ns - anchors.last->update_ns);
-    int first_slot = slot_of(planned, anchors.stage, anchors.first);
-    if (first_slot >= 0 && first_slot < slot)
-        planned->slot_ns =
-            (end - (double)(anchors.first->end_ns - anchors.first->update_ns)) / (double)(slot - first_slot);
-    planned->zero_ns = end - planned->slot_ns * (slot + 1);
+    int64_t first_tick = end_of(planned, anchors.stage, anchors.first);
+    planned->tick_ns = op_ns / usual_ticks(planned->simulation, anchors.stage);
+    if (first_tick >= 0 && first_tick < tick)
+        planned->tick_ns =
+            (end - (double)(anchors.first->end_ns - anchors.first->update_ns)) / (double)(tick - first_tick);
+    planned->zero_ns = end - planned->tick_ns * (double)tick;
 }
 
 void planned_end(struct planned *planned)
@@ -154,7 +162,8 @@ void planned_visit(const struct planned *planned, const struct plan *plan, int s
 {
     for (int k = 0; k < simulation_op_count(planned->simulation, stage); k++) {
         const struct timed_op timed = simulation_op(planned->simulation, stage, k);
-        double start = planned->zero_ns + planned->slot_ns * (double)timed.start, end = start + planned->slot_ns;
+        double start = planned->zero_ns + planned->tick_ns * (double)timed.start;
+        double end = planned->zero_ns + planned->tick_ns * (double)timed.end;
 
         if (end <= (double)axis->left || start >= (double)axis_right(axis))
             continue;

@@ -1,4 +1,4 @@
-/* The plan beside reality: the unit-time schedule of the stretch that is on the screen, at reality's pace. */
+/* The plan beside reality: the schedule on paper of the stretch that is on the screen, at reality's pace. */
 #ifndef TP_MONITOR_PLANNED_H
 #define TP_MONITOR_PLANNED_H
 
@@ -9,11 +9,12 @@ struct planned {
     struct simulation *simulation; /* of a few mini-batches around those shown; NULL: there is nothing to show */
     int shift;                     /* mini-batch i of the simulation is i + shift of the epoch */
     int epoch;
-    double slot_ns, zero_ns; /* slot k lasts from zero_ns + k * slot_ns on */
+    double tick_ns, zero_ns; /* tick k begins at zero_ns + k * tick_ns; in unit time an op takes one, else as
+                                pipeline.static has it */
 };
 
 /* Lays the plan so that the last stage's updates on the screen are in the same places; where there are fewer than two,
- * a slot takes what an op took. Without an op of training on the screen there is no plan. */
+ * ops take on the average what an op took. Without an op of training on the screen there is no plan. */
 void planned_begin(struct planned *planned, const struct moment *moment, const struct time_axis *axis);
 void planned_end(struct planned *planned);
 

@@ -168,8 +168,12 @@ static void draw_planned(const struct canvas *canvas, const struct schedule_layo
     char text[FORMAT_MAX], title[80];
 
     planned_begin(&planned, moment, axis);
-    snprintf(title, sizeof(title), "planned: every op takes a slot, %s",
-             format_duration((uint64_t)planned.slot_ns, text));
+    if (moment->snapshot->plan->config.pipeline.static_times == STATIC_MEASURED)
+        snprintf(title, sizeof(title), "planned: as measured before the run");
+    else
+        snprintf(title, sizeof(title), "planned: %s takes a slot, %s",
+                 moment->snapshot->plan->config.pipeline.static_times == STATIC_UNIT ? "every op" : "a forward",
+                 format_duration((uint64_t)planned.tick_ns, text));
     draw_title(canvas, layout->planned, planned.simulation ? title : "planned");
     if (!planned.simulation) {
         canvas_write(canvas, layout->planned + 1, LEFT, ink(COLOUR_DIM), "no training in sight, or too much of it");
