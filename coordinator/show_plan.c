@@ -48,6 +48,8 @@ static void print_header(FILE *out, const struct plan *plan, const struct networ
             plan->data.shape.height, plan->data.shape.width, plan->data.shape.channels);
     fprintf(out, "system    %s (%s)\n", config->pipeline.system, system ? system->source : "schedule file");
     fprintf(out, "          order %s: %s\n", schedule->order.name, schedule->order.summary);
+    if (plan->schedule_renumbered)
+        fprintf(out, "          its backwards are numbered anew, in ascending order\n");
     fprintf(out, "          forwards read %s weights, backwards %s ones; update %s\n",
             forward_rule_name(schedule->forward), backward_rule_name(schedule->backward), plan_update_rule(plan));
     fprintf(out, "epoch     %d mini-batches (M = %d", plan->minibatches_per_epoch, config->data.batch);

@@ -53,6 +53,7 @@ static int read_schedule(struct plan *plan, struct config_mistakes *mistakes)
     schedule->order.summary = file_order_summary;
     schedule->text = plan->schedule_text;
     schedule->in_flight = csv.in_flight;
+    plan->schedule_renumbered = csv.renumbered;
     schedule->forward = csv.forward;
     schedule->backward = csv.flush ? BACKWARD_LIVE : csv.backward; /* a flush leaves one version */
     csv_release(&csv);

@@ -78,6 +78,7 @@ struct plan {
     struct schedule schedule; /* of one epoch's training; K = minibatches_per_epoch. Elsewhere than in the process that
                                  planned, use plan_training: it holds pointers. */
     char schedule_text[PLAN_SCHEDULE_TEXT_MAX]; /* of the schedule file, if the system is one; else "" */
+    bool schedule_renumbered;                   /* its backwards were not in ascending order (struct csv_schedule) */
     int minibatches_per_epoch;
     int last_minibatch_rows; /* rows of the epoch's last mini-batch */
     int test_minibatches;
