@@ -98,6 +98,46 @@ START_TEST(a_schedule_that_is_written_trains_to_the_same_bits)
 }
 END_TEST
 
+/* Files that PyTorch wrote are drawn; and trained, where stages have one part, to what our own row trains to. */
+static const struct {
+    const char *file;
+    int stages, parts, microbatches;
+    const char *placement, *row;
+} pytorch[] = {
+    {"gpipe", 3, 1, 4, "loop", "gpipe"},
+    {"1f1b", 4, 1, 6, "loop", "1f1b"},
+    {"interleaved-1f1b", 2, 3, 4, "loop", NULL},
+    {"looped-bfs", 2, 2, 3, "loop", NULL},
+    {"interleaved-zero-bubble", 3, 2, 6, "loop", NULL},
+    {"zbv-zero-bubble", 3, 2, 6, "v", NULL},
+    {"dualpipe-v", 2, 2, 5, "v", NULL},
+};
+enum { PYTORCH = sizeof(pytorch) / sizeof(pytorch[0]) };
+
+START_TEST(pytorchs_files_are_drawn_and_trained)
+{
+    char settings[256], words[512];
+
+    snprintf(settings, sizeof(settings),
+             "--set model.arch=resnet20 --set data.batch=12 --set data.limit=60 --set pipeline.partition=auto --set "
+             "pipeline.stages=%d --set pipeline.parts=%d --set pipeline.microbatches=%d --set pipeline.placement=%s",
+             pytorch[_i].stages, pytorch[_i].parts, pytorch[_i].microbatches, pytorch[_i].placement);
+    snprintf(words, sizeof(words), "plan @ --grid %s --set pipeline.system=tests/golden/pytorch/%s.csv", settings,
+             pytorch[_i].file);
+    run(words);
+    ck_assert_ptr_nonnull(strstr(program_text(&program, "out"), "\nstage 2: .  1A"));
+    if (!pytorch[_i].row)
+        return;
+    snprintf(words, sizeof(words), "@ --quiet --set run.name=file %s --set pipeline.system=tests/golden/pytorch/%s.csv",
+             settings, pytorch[_i].file);
+    run(words);
+    snprintf(words, sizeof(words), "@ --quiet --set run.name=row %s --set pipeline.system=%s", settings,
+             pytorch[_i].row);
+    run(words);
+    program_assert_same(&program, pytorch[_i].stages, 1, "row", "file");
+}
+END_TEST
+
 /* A list for measured times is kept with the run: resumed, or repeated by what the report says, it computes the same. */
 START_TEST(measured_times_are_kept)
 {
@@ -164,6 +204,7 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_loop_test(tests, the_plan_has_the_published_makespans, 0, sizeof(published) / sizeof(published[0]));
     tcase_add_loop_test(tests, a_schedule_that_is_written_trains_to_the_same_bits, 0, WRITTEN);
+    tcase_add_loop_test(tests, pytorchs_files_are_drawn_and_trained, 0, PYTORCH);
     tcase_add_test(tests, measured_times_are_kept);
     tcase_add_loop_test(tests, what_is_no_schedule_is_refused_in_a_line, 0, REFUSED);
     suite_add_tcase(suite, tests);
