@@ -190,6 +190,14 @@ static int begin_outputs(struct run_outputs *outputs, struct error *error)
     return -1;
 }
 
+/* The reader of standard output, such as head, has seen enough. That is no failure. */
+static bool reader_has_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+
+    return poll(&out, 1, 0) == 1 && out.revents & (POLLERR | POLLHUP);
+}
+
 static enum exit_status end_standard(struct standard_outlets *standard, struct signals *signals,
                                      enum exit_status status)
 {
@@ -197,7 +205,10 @@ static enum exit_status end_standard(struct standard_outlets *standard, struct s
 
     if (standard_outlets_end(standard, signals) == 0 || status != EXIT_DONE)
         return status;
-    error_set(&error, "standard output cannot be written: %s", strerror(errno));
+    const int reason = errno;
+    if (reader_has_gone())
+        return status;
+    error_set(&error, "standard output cannot be written: %s", strerror(reason));
     return fail(EXIT_FAILED, &error);
 }
 
@@ -431,14 +442,6 @@ static enum exit_status dispatch(const struct options *options)
     else if (options->verb == VERB_PLAN)
         return options->grid ? do_grid(options) : options->csv ? do_schedule_csv(options) : do_plan(options);
     return EXIT_DONE;
-}
-
-/* The reader of standard output, such as head, has seen enough. That is no failure. */
-static bool reader_has_gone(void)
-{
-    struct pollfd out = {.fd = STDOUT_FILENO};
-
-    return poll(&out, 1, 0) == 1 && out.revents & (POLLERR | POLLHUP);
 }
 
 int main(int argc, char **argv)

@@ -120,6 +120,8 @@ static int start(struct outlet *outlet)
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     reason = pthread_create(&outlet->thread, &attributes, empty, outlet);
     pthread_attr_destroy(&attributes);
+    if (reason == 0)
+        pthread_setname_np(outlet->thread, OUTLET_THREAD);
     return reason;
 }
 

@@ -15,6 +15,9 @@ enum outlet_kind { OUTLET_TEXT, OUTLET_DATA };
 
 struct outlet; /* opaque */
 
+/* Its thread's name. */
+#define OUTLET_THREAD "outlet"
+
 /* The descriptor stays the caller's. NULL and the reason. Signals should have been taken: they are not the thread's. */
 struct outlet *outlet_open(int descriptor, enum outlet_kind kind, struct error *error);
 

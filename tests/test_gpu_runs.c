@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "checkpoint/safetensors.h"
+#include "coordinator/outlet.h"
 #include "tests/gpu/double.h"
 #include "tests/support/gpu.h"
 #include "tests/support/program.h"
@@ -310,7 +311,7 @@ END_TEST
 /* Whatever CUDA does to a process, it does it to stages. */
 START_TEST(the_coordinator_touches_no_gpu)
 {
-    char path[64], target[256];
+    char path[512], target[256], name[32];
     const struct dirent *entry;
     struct segment segment;
     int threads = 0;
@@ -320,8 +321,15 @@ START_TEST(the_coordinator_touches_no_gpu)
     snprintf(path, sizeof(path), "/proc/%d/task", (int)child);
     DIR *tasks = opendir(path);
     ck_assert_ptr_nonnull(tasks);
-    while ((entry = readdir(tasks)))
-        threads += entry->d_name[0] != '.';
+    while ((entry = readdir(tasks))) {
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof(path), "/proc/%d/task/%s/comm", (int)child, entry->d_name);
+        FILE *comm = fopen(path, "r");
+        ck_assert(comm && fgets(name, sizeof(name), comm));
+        fclose(comm);
+        threads += strcmp(name, OUTLET_THREAD "\n") != 0;
+    }
     closedir(tasks);
     ck_assert_int_eq(threads, 1);
     snprintf(path, sizeof(path), "/proc/%d/fd", (int)child);
