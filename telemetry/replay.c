@@ -38,7 +38,7 @@ static void replay_stage(struct stage_snapshot *stage, struct stage_history ops,
                             : ACTIVITY_WAIT,
             .cause = runs ? WAIT_NONE : (enum wait_cause)next->wait_cause,
             .phase = (enum phase)next->phase,
-            .op = {(enum op_kind)next->kind, next->minibatch, next->first, next->count},
+            .op = {(enum op_kind)next->kind, next->minibatch, next->first, next->count, 0},
         };
         stage->activity_since_ns = updates ? next->end_ns - next->update_ns
                                    : runs  ? next->start_ns
@@ -92,7 +92,7 @@ void recording_seek(const struct recording *recording, uint64_t time_ns, struct 
         .epochs_done = epochs_ended(recording, time_ns),
         .epochs = recording->epochs.items,
         .interactive = run->interactive != 0,
-        .stage_count = run->plan.stage_count,
+        .stage_count = run->plan.part_count,
     };
     memcpy(snapshot->name, run->name, sizeof(snapshot->name));
     recording_take_state(recording, recording->bytes + place->offset, place->bytes, snapshot);
@@ -117,7 +117,7 @@ uint64_t recording_step(const struct recording *recording, uint64_t time_ns, boo
 {
     uint64_t best = time_ns;
 
-    for (int s = 1; s <= recording->run.plan.stage_count; s++) {
+    for (int s = 1; s <= recording->run.plan.part_count; s++) {
         struct stage_history ops = recording_ops(recording, s);
         int k = forward ? ops_ended(ops, time_ns) : ops_ended(ops, time_ns == 0 ? 0 : time_ns - 1) - 1;
 

@@ -166,9 +166,9 @@ START_TEST(the_grid_is_the_papers)
     ck_assert_int_eq(run("plan configs/resnet.ini --grid --slots 10 --minibatches 12 --set pipeline.stages=3 --set "
                          "pipeline.microbatches=2"),
                      0);
-    ck_assert_str_eq(read_file("out"), "stage 1: 1A 1B 2A 2B 3A 3B 1 4A 4B 2\n"
-                                       "stage 2: . 1A 1B 2A 2B 1 3A 3B 2 4A\n"
-                                       "stage 3: . . 1A 1B 1 2A 2B 2 3A 3B\n");
+    ck_assert_str_eq(read_file("out"), "stage 1: 1A 1B 2A 2B 3A 3B 1  4A 4B 2\n"
+                                       "stage 2: .  1A 1B 2A 2B 1  3A 3B 2  4A\n"
+                                       "stage 3: .  .  1A 1B 1  2A 2B 2  3A 3B\n");
     ck_assert_str_eq(read_file("err"), "");
 }
 END_TEST
@@ -179,7 +179,7 @@ START_TEST(the_grid_ends_by_itself)
     ck_assert_int_eq(run("--grid --set pipeline.microbatches=1 plan --set pipeline.stages=2 @ --set "
                          "pipeline.partition=2,1"),
                      0);
-    ck_assert_str_eq(read_file("out"), "stage 1: 1A 2A . 1 3A 2 4A 3\nstage 2: . 1A 1 2A 2 3A 3 4A\n");
+    ck_assert_str_eq(read_file("out"), "stage 1: 1A 2A . 1  3A 2  4A 3\nstage 2: .  1A 1 2A 2  3A 3  4A\n");
 }
 END_TEST
 
@@ -196,7 +196,7 @@ START_TEST(wrong_input_is_one_line_and_exit_status_2)
         {"systems --trace x", "--trace does not go with tpcoord systems"},
         {"plan @ --trace x", "--trace goes with --simulate, or with tpcoord run"},
         {"plan @ --slots 3", "--slots goes with --grid"},
-        {"plan @ --minibatches 3", "--minibatches goes with --grid or --simulate"},
+        {"plan @ --minibatches 3", "--minibatches goes with --grid, --csv or --simulate"},
         {"plan @ --grid --simulate", "--grid and --simulate do not go together"},
         {"plan @ --simulate --set simulation.forward_ms=1,2", "2 numbers, but there are 3 stages"},
         {"@ --json - --trace -", "--json and --trace cannot both have standard output"},
@@ -206,7 +206,7 @@ START_TEST(wrong_input_is_one_line_and_exit_status_2)
         {"@ --set pipeline.stages=four", "\"four\" is not a whole number; use one from 1 to 64"},
         {"@ --epochs 0", "--set run.epochs: 0 is out of bounds; use a whole number from 1 to 1000"},
         {"@ --set pipeline.stages=4 --set pipeline.partition=auto", "4 stages, but mlp has only 3 blocks"},
-        {"@ --set pipeline.partition=1,2", "1,2 is for 2 stages, but pipeline.stages is 3"},
+        {"@ --set pipeline.partition=1,2", "1,2 is for 2 stages, but there are 3 (pipeline.stages)"},
         {"@ --set pipeline.partition=1,2,3", "1,2,3 adds up to 6 blocks, but mlp has 3"},
         {"@ --set data.batch=2", "3 micro-batches, but a mini-batch has only 2 images"},
         {"@ --set pipeline.system=pipedream", "mlp.ini"},
