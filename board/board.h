@@ -171,8 +171,8 @@ enum { SLOW_MOTION_MAX = 1000 };
 struct segment_header {
     uint32_t version;
     uint32_t board_bytes, stage_block_bytes;
-    uint64_t size; /* of the whole segment */
-    int32_t stage_count;
+    uint64_t size;       /* of the whole segment */
+    int32_t block_count; /* one per part */
     int32_t coordinator_pid;
     uint64_t start_ns;  /* CLOCK_MONOTONIC */
     int64_t start_time; /* seconds since 1970 */

@@ -23,7 +23,7 @@ static void initialise(struct segment *segment, const struct plan *plan, channel
     header->board_bytes = sizeof(struct board);
     header->stage_block_bytes = sizeof(struct stage_block);
     header->size = segment->size;
-    header->stage_count = plan->stage_count;
+    header->block_count = plan->part_count;
     header->coordinator_pid = getpid();
     header->start_ns = clock_now_ns();
     header->start_time = time(NULL);

@@ -18,7 +18,7 @@ static size_t align_up(size_t value, size_t alignment)
 
 size_t segment_place(struct segment *segment, const struct plan *plan, channels_bytes *channels)
 {
-    const size_t blocks = (size_t)plan->stage_count * sizeof(struct stage_block);
+    const size_t blocks = (size_t)plan->part_count * sizeof(struct stage_block);
 
     segment->controls_offset = align_up(sizeof(struct board), CONTROLS_BYTES);
     segment->stages_offset = segment->controls_offset + CONTROLS_BYTES;
@@ -82,7 +82,7 @@ static int check(struct segment *segment, channels_bytes *channels, struct error
         return error_set(error, "the run was started by another version of tp");
     if (plan_check(plan, &reason))
         return error_set(error, "the run's shared memory is damaged: its plan has %s", reason.text);
-    if (header->stage_count != plan->stage_count || !is_bool(&header->interactive) ||
+    if (header->block_count != plan->part_count || !is_bool(&header->interactive) ||
         !is_text(header->name, sizeof(header->name)) || !is_text(header->run_folder, sizeof(header->run_folder)) ||
         !start_is_sound(&header->start, plan))
         return error_set(error, "the run's shared memory is damaged: its header contradicts its plan");
@@ -232,14 +232,15 @@ unsigned char *segment_channels(const struct segment *segment)
     return (unsigned char *)segment->board + segment->channels_offset;
 }
 
-void segment_ring_doorbell(const struct segment *segment, int stage)
+void segment_ring_doorbell(const struct segment *segment, int part)
 {
-    doorbell_ring(&segment_stage(segment, stage)->doorbell);
+    /* The first of a stage's parts has its number, and the doorbell for all of them. */
+    doorbell_ring(&segment_stage(segment, plan_stage_of(&segment->header->plan, part))->doorbell);
 }
 
 void segment_ring_all(const struct segment *segment)
 {
-    for (int s = 1; s <= segment->header->stage_count; s++)
+    for (int s = 1; s <= segment->header->plan.stage_count; s++)
         segment_ring_doorbell(segment, s);
 }
 

@@ -78,8 +78,8 @@ struct stage_block *segment_stage(const struct segment *segment, int stage); /* 
 /* The channels' memory, as large as their plan needs, all 0 when the segment is created; it begins a page. */
 unsigned char *segment_channels(const struct segment *segment);
 
-/* Rings a stage's doorbell; and everybody's. */
-void segment_ring_doorbell(const struct segment *segment, int stage);
+/* Rings the doorbell of the stage that hosts a part; and everybody's. */
+void segment_ring_doorbell(const struct segment *segment, int part);
 void segment_ring_all(const struct segment *segment);
 
 /* A checkpoint is asked for, unless one is under way; async-signal-safe. And whether one is. */

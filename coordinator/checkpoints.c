@@ -33,9 +33,9 @@ bool checkpoints_exact(const struct manifest *manifest, const struct plan *plan)
                 one->pipeline.vertical_sync == other->pipeline.vertical_sync &&
                 one->pipeline.forward_weights == other->pipeline.forward_weights &&
                 one->pipeline.backward_weights == other->pipeline.backward_weights &&
-                manifest->stage_count == plan->stage_count;
+                manifest->stage_count == plan->part_count;
 
-    for (int s = 0; s < plan->stage_count && same; s++)
+    for (int s = 0; s < plan->part_count && same; s++)
         same = manifest->partition[s] == plan->parts[s].slice.block_count;
     return same || manifest_is_whole(manifest);
 }
@@ -53,11 +53,14 @@ bool checkpoints_same_backends(const struct manifest *manifest, const struct pla
     for (int m = 0; m < manifest->stage_count; m++) {
         const char *before = manifest->backends[m];
 
-        for (int s = 0; s < plan->stage_count; s++)
-            if (before[0] && share_blocks(first, manifest->partition[m], &plan->parts[s].slice) &&
-                (strcmp(before, plan->stages[s].backend) != 0 ||
-                 (plan_place_of(plan, s + 1) == PLACE_GPU && manifest->config.device.tf32 != plan->config.device.tf32)))
+        for (int k = 1; k <= plan->part_count; k++) {
+            const int stage = plan_stage_of(plan, k);
+
+            if (before[0] && share_blocks(first, manifest->partition[m], &plan->parts[k - 1].slice) &&
+                (strcmp(before, plan->stages[stage - 1].backend) != 0 ||
+                 (plan_place_of(plan, stage) == PLACE_GPU && manifest->config.device.tf32 != plan->config.device.tf32)))
                 return false;
+        }
         first += manifest->partition[m];
     }
     return true;
@@ -160,20 +163,20 @@ static struct part part_of(const struct checkpoints *checkpoints, int s, uint64_
     return part;
 }
 
-/* All stages' parts: 0 if one is still to come, 1 if all are there, or the first failure's -errno and its stage. */
-static int state_of(const struct checkpoints *checkpoints, uint64_t passing, int *stage)
+/* All parts: 0 if one is still to come, 1 if all are there, or the first failure's -errno and its number. */
+static int state_of(const struct checkpoints *checkpoints, uint64_t passing, int *part)
 {
     const struct segment_header *header = checkpoints->segment->header;
     int state = SAVED;
 
-    for (int s = 1; s <= header->stage_count; s++) {
+    for (int s = 1; s <= header->block_count; s++) {
         const int own = part_of(checkpoints, s, passing).state;
 
         if (own == SAVED_NOT_YET)
             return SAVED_NOT_YET;
         if (own < SAVED_NOT_YET && state == SAVED) {
             state = own > -ERRNO_END ? own : -EIO;
-            *stage = s;
+            *part = s;
         }
     }
     return state;
@@ -195,7 +198,8 @@ static void add_files(struct manifest *manifest, const struct checkpoints *check
         const struct plan *plan = &checkpoints->segment->header->plan;
 
         manifest->partition[s - 1] = plan->parts[s - 1].slice.block_count;
-        memcpy(manifest->backends[s - 1], plan->stages[s - 1].backend, sizeof(manifest->backends[0]));
+        memcpy(manifest->backends[s - 1], plan->stages[plan_stage_of(plan, s) - 1].backend,
+               sizeof(manifest->backends[0]));
         add_file(manifest, s, -1, part.file);
         for (int v = 0; v < MAX_STAGES && part.versions && part.versions[v].state == SAVED; v++)
             add_file(manifest, s, part.versions[v].number, &part.versions[v]);
@@ -229,14 +233,14 @@ static int describe(struct manifest *manifest, const struct checkpoints *checkpo
         .minibatch = part_of(checkpoints, 1, passing).number,
         .minibatches_per_epoch = plan->minibatches_per_epoch,
         .filled_after = epoch == header->start.epoch ? header->start.filled_after : 0,
-        .sums = *part_of(checkpoints, plan->stage_count, passing).sums,
-        .stage_count = plan->stage_count,
+        .sums = *part_of(checkpoints, plan->part_count, passing).sums,
+        .stage_count = plan->part_count,
         .shape = plan->data.shape,
         .train_count = plan->data.train_count,
         .data_crc32 = plan->data.crc32,
         .schedule_crc32 = plan_schedule_crc32(plan),
         .epochs = calloc((size_t)epoch, sizeof(struct epoch_result)),
-        .files = calloc((size_t)plan->stage_count * (MAX_STAGES + 1), sizeof(struct manifest_file)),
+        .files = calloc((size_t)plan->part_count * (MAX_STAGES + 1), sizeof(struct manifest_file)),
     };
     if (!manifest->epochs || !manifest->files) {
         manifest_release(manifest);
@@ -320,20 +324,21 @@ static int write_manifest(struct checkpoints *checkpoints, struct manifest *mani
     return 0;
 }
 
-/* Every stage has written its part of the set, or failed to: gives it its manifest, which is released on failure. */
+/* Every stage has written its files of the set, or failed to: gives it its manifest, which is released on failure. */
 static int complete(struct checkpoints *checkpoints, struct manifest *manifest, uint64_t passing, int done,
                     struct error *error)
 {
     char name[CHECKPOINT_NAME_MAX];
-    int stage = 0, state = state_of(checkpoints, passing, &stage);
+    int part = 0, state = state_of(checkpoints, passing, &part);
 
     checkpoints->passed_ns = clock_now_ns();
     if (describe(manifest, checkpoints, passing))
         return error_set(error, "out of memory for a checkpoint's manifest");
     name_of(manifest, name);
     if (state < 0)
-        error_set(error, "stage %d cannot write its part of %s/" CHECKPOINTS_FOLDER "/%s: %s", stage,
-                  checkpoints->folder->path, name, strerror(-state));
+        error_set(error, "stage %d cannot write its part of %s/" CHECKPOINTS_FOLDER "/%s: %s",
+                  plan_stage_of(&checkpoints->segment->header->plan, part), checkpoints->folder->path, name,
+                  strerror(-state));
     if (state < 0 || write_manifest(checkpoints, manifest, done, error)) {
         set_remove(checkpoints->folder, name);
         manifest_release(manifest);

@@ -76,11 +76,9 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
         return -1;
     if (plan_begin(&prepared->plan, &config, &facts, &prepared->network, mistakes))
         return -1;
-    if (data && config.pipeline.parts > 1) {
-        config_mistake(mistakes, "pipeline.parts",
-                       "%d: schedules with several parts per stage can be planned, drawn and simulated (tpcoord plan), but "
-                       "not be run yet; use 1",
-                       config.pipeline.parts);
+    if (data && prepared->plan.part_count > MAX_STAGES) {
+        config_mistake(mistakes, "pipeline.parts", "%d on each of %d stages are %d parts; a run has %d at most",
+                       config.pipeline.parts, config.pipeline.stages, prepared->plan.part_count, MAX_STAGES);
         return -1;
     }
     if (preparation->depth != PREPARE_RUN)

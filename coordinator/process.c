@@ -93,7 +93,7 @@ int processes_start(struct processes *processes, const struct segment *segment, 
     posix_spawn_file_actions_t actions;
     int result = -1;
 
-    *processes = (struct processes){.count = segment->header->stage_count};
+    *processes = (struct processes){.count = segment->header->plan.stage_count};
     if (find_program(program, error) || set_environment(config, error))
         return -1;
     posix_spawn_file_actions_init(&actions);

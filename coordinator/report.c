@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/numbers.h"
 #include "checkpoint/checkpoint.h"
 #include "coordinator/progress.h"
 #include "coordinator/show_plan.h"
@@ -43,7 +44,7 @@ static struct distribution distribution_of(const _Atomic uint64_t *histogram, in
 
 static struct distribution version_difference(const struct segment *segment)
 {
-    const struct counters *counters = &segment_stage(segment, segment->header->stage_count)->counters;
+    const struct counters *counters = &segment_stage(segment, segment->header->block_count)->counters;
 
     return distribution_of(counters->version_difference, DIFFERENCE_BUCKETS);
 }
@@ -92,14 +93,19 @@ static double staleness_mean(const struct counters *counters)
     return backwards > 0.0 ? 1e-6 * (double)load(&counters->staleness_millionths) / backwards : 0.0;
 }
 
+/* A row per part (part_format). */
 static void print_time(FILE *out, const struct segment *segment, const struct outcome *outcome)
 {
+    const struct plan *plan = &segment->header->plan;
+    char name[PART_TEXT_SIZE];
+
     fprintf(out, "stage    busy  of it updates  waiting for activation  gradient    slot   staleness mean  most\n");
-    for (int s = 1; s <= segment->header->stage_count; s++) {
+    for (int s = 1; s <= segment->header->block_count; s++) {
         const struct counters *counters = &segment_stage(segment, s)->counters;
         const struct distribution staleness = distribution_of(counters->staleness_backward, STALENESS_BUCKETS);
 
-        fprintf(out, "%5d %6.1f%% %13.1f%% %22.1f%% %8.1f%% %6.1f%% %16.2f %5d\n", s,
+        part_format(&plan->schedule, s, name);
+        fprintf(out, "%5s %6.1f%% %13.1f%% %22.1f%% %8.1f%% %6.1f%% %16.2f %5d\n", name,
                 percent_of(load(&counters->busy_ns), outcome), percent_of(load(&counters->update_ns), outcome),
                 percent_of(load(&counters->wait_ns[WAIT_ACTIVATION]), outcome),
                 percent_of(load(&counters->wait_ns[WAIT_GRADIENT]), outcome),
@@ -114,19 +120,19 @@ static void print_memory(FILE *out, const struct segment *segment)
 
     fprintf(out, "stage  versions  in flight   memory at its peak  planned");
     place_print_head(out, plan, 4);
-    for (int s = 1; s <= plan->stage_count; s++) {
+    for (int s = 1; s <= plan->part_count; s++) {
         const struct counters *counters = &segment_stage(segment, s)->counters;
-        const struct plan_stage *stage = &plan->stages[s - 1];
         const struct plan_part *part = &plan->parts[s - 1];
         size_t memory[MEMORY_CATEGORIES];
-        char versions[32], in_flight[32];
+        char versions[32], in_flight[32], name[PART_TEXT_SIZE];
 
         memory_peak(counters, memory);
         snprintf(versions, sizeof(versions), "%d of %d", atomic_load(&counters->versions_peak),
                  part->weight_version_buffers);
         snprintf(in_flight, sizeof(in_flight), "%d of %d", atomic_load(&counters->slots_peak), part->activation_sets);
-        fprintf(out, "%5d %9s %10s %16.2f MiB %8.2f MiB", s, versions, in_flight,
-                (double)memory_total(memory) / (1 << 20), (double)memory_total(stage->memory) / (1 << 20));
+        part_format(&plan->schedule, s, name);
+        fprintf(out, "%5s %9s %10s %16.2f MiB %8.2f MiB", name, versions, in_flight,
+                (double)memory_total(memory) / (1 << 20), (double)memory_total(part->memory) / (1 << 20));
         place_print(out, plan, s);
     }
     fputc('\n', out);
@@ -155,7 +161,7 @@ static struct traffic traffic_of(const struct segment *segment, enum phase phase
 {
     struct traffic traffic = {0, 0};
 
-    for (int s = 1; s <= segment->header->stage_count; s++) {
+    for (int s = 1; s <= segment->header->block_count; s++) {
         traffic.messages += (double)load(&segment_stage(segment, s)->counters.messages_sent[phase]);
         traffic.bytes += (double)load(&segment_stage(segment, s)->counters.bytes_sent[phase]);
     }
@@ -184,12 +190,12 @@ static struct traffic training_traffic(const struct segment *segment, const stru
 /* The papers' counts per mini-batch: N activations up each link, and one gradient down it, or one per micro-batch. */
 static int messages_whole_backward(const struct plan *plan)
 {
-    return (plan->stage_count - 1) * (plan->schedule.microbatches + 1);
+    return (plan->part_count - 1) * (plan->schedule.microbatches + 1);
 }
 
 static int messages_microbatch_backward(const struct plan *plan)
 {
-    return 2 * (plan->stage_count - 1) * plan->schedule.microbatches;
+    return 2 * (plan->part_count - 1) * plan->schedule.microbatches;
 }
 
 static void print_traffic(FILE *out, const struct segment *segment, const struct outcome *outcome)
@@ -199,12 +205,13 @@ static void print_traffic(FILE *out, const struct segment *segment, const struct
 
     fprintf(out, "sent between stages: %.0f messages, %.1f MiB", all.messages, all.bytes / (1 << 20));
     if (isfinite(training.messages))
+        fprintf(out, "; in training %.1f messages, %.2f MiB per mini-batch", training.messages,
+                training.bytes / (1 << 20));
+    if (isfinite(training.messages) && plan->schedule.parts == 1)
         fprintf(out,
-                "; in training %.1f messages, %.2f MiB per mini-batch\n"
-                "  papers: (W-1)(N+1) = %d with one backward per mini-batch, 2(W-1)N = %d with one per "
+                "\n  papers: (W-1)(N+1) = %d with one backward per mini-batch, 2(W-1)N = %d with one per "
                 "micro-batch",
-                training.messages, training.bytes / (1 << 20), messages_whole_backward(plan),
-                messages_microbatch_backward(plan));
+                messages_whole_backward(plan), messages_microbatch_backward(plan));
     fputc('\n', out);
     if (outcome->records_lost > 0)
         fprintf(out, "%llu ops came too fast to be followed, and are not in a trace\n",
@@ -294,10 +301,8 @@ static json_t *waits_json(const struct counters *counters)
 }
 
 /* Mean milliseconds of each kind of op that was run in training, and of an update: what plan --simulate asks for. */
-static json_t *op_ms_json(const struct stage_block *block, const struct start *start)
+static json_t *op_ms_json(const struct counters *counters, double updates)
 {
-    const struct counters *counters = &block->counters;
-    const double updates = (double)atomic_load(&block->applied) - start->updates;
     json_t *object = json_object();
 
     for (int kind = 0; kind < OP_KINDS; kind++) {
@@ -312,19 +317,17 @@ static json_t *op_ms_json(const struct stage_block *block, const struct start *s
     return object;
 }
 
-static int add_stage_json(json_t *stage, const struct stage_block *block, const struct start *start,
-                          const struct outcome *outcome)
+static int add_counters_json(json_t *object, const struct counters *counters, double updates,
+                             const struct outcome *outcome)
 {
-    const struct counters *counters = &block->counters;
     double wall = wall_seconds(outcome);
     size_t memory[MEMORY_CATEGORIES];
 
     memory_peak(counters, memory);
     /* clang-format off */
-    json_t *members = json_pack("{s:i, s:I, s:o, s:o, s:f, s:f, s:o, s:i, s:i, s:o, s:I, s:I, s:{s:o, s:o, s:o}}",
-                                "pid", (int)atomic_load(&block->pid),
+    json_t *members = json_pack("{s:I, s:o, s:o, s:f, s:f, s:o, s:i, s:i, s:o, s:I, s:I, s:{s:o, s:o, s:o}}",
                                 "ops", (json_int_t)load(&counters->ops),
-                                "op_ms", op_ms_json(block, start),
+                                "op_ms", op_ms_json(counters, updates),
                                 "busy_fraction", real_json(1e-9 * (double)load(&counters->busy_ns) / wall),
                                 "busy_seconds", 1e-9 * (double)load(&counters->busy_ns),
                                 "update_seconds", 1e-9 * (double)load(&counters->update_ns),
@@ -341,15 +344,59 @@ static int add_stage_json(json_t *stage, const struct stage_block *block, const 
                                 "histogram", histogram_json(counters->staleness_backward, STALENESS_BUCKETS),
                                 "forward_histogram", histogram_json(counters->staleness_forward, STALENESS_BUCKETS));
     /* clang-format on */
-    int result = members ? json_object_update(stage, members) : -1;
+    int result = members ? json_object_update(object, members) : -1;
 
     json_decref(members);
     return result;
 }
 
+static void add_all(_Atomic uint64_t *sums, const _Atomic uint64_t *counters, int count)
+{
+    for (int i = 0; i < count; i++)
+        sums[i] += load(&counters[i]);
+}
+
+static void add_counters(struct counters *sums, const struct counters *counters)
+{
+    add_all(&sums->ops, &counters->ops, 1);
+    add_all(&sums->busy_ns, &counters->busy_ns, 1);
+    add_all(&sums->update_ns, &counters->update_ns, 1);
+    add_all(sums->op_count, counters->op_count, OP_KINDS);
+    add_all(sums->op_ns, counters->op_ns, OP_KINDS);
+    add_all(sums->wait_ns, counters->wait_ns, WAIT_CAUSES);
+    add_all(sums->messages_sent, counters->messages_sent, PHASES);
+    add_all(sums->bytes_sent, counters->bytes_sent, PHASES);
+    add_all(sums->memory_peak, counters->memory_peak, MEMORY_CATEGORIES);
+    add_all(sums->staleness_forward, counters->staleness_forward, STALENESS_BUCKETS);
+    add_all(sums->staleness_backward, counters->staleness_backward, STALENESS_BUCKETS);
+    add_all(&sums->staleness_millionths, &counters->staleness_millionths, 1);
+    sums->versions_peak = max_int(sums->versions_peak, atomic_load(&counters->versions_peak));
+    sums->in_flight_peak = max_int(sums->in_flight_peak, atomic_load(&counters->in_flight_peak));
+}
+
+/* To the stage what its parts did in all, to each of its parts its own. */
+static int add_stage_json(json_t *object, int stage, const struct segment *segment, const struct outcome *outcome)
+{
+    const struct segment_header *header = segment->header;
+    struct counters sums = {0};
+    json_t *parts = json_object_get(object, "parts");
+    double updates = 0.0;
+    int result = 0;
+
+    for (int index = 0; index < header->plan.schedule.parts; index++) {
+        const struct stage_block *block = segment_stage(segment, plan_part_of(&header->plan, stage, index));
+
+        updates = (double)atomic_load(&block->applied) - header->start.updates;
+        result |= add_counters_json(json_array_get(parts, (size_t)index), &block->counters, updates, outcome);
+        add_counters(&sums, &block->counters);
+    }
+    result |= json_object_set_new(object, "pid", json_integer(atomic_load(&segment_stage(segment, stage)->pid)));
+    return result | add_counters_json(object, &sums, updates, outcome);
+}
+
 static json_t *measured_json(const struct segment *segment)
 {
-    const struct counters *counters = &segment_stage(segment, segment->header->stage_count)->counters;
+    const struct counters *counters = &segment_stage(segment, segment->header->block_count)->counters;
     struct distribution measured = version_difference(segment);
 
     if (measured.count == 0)
@@ -420,7 +467,7 @@ int report_add_json(json_t *plan, const struct segment *segment, const struct ou
         result = -1;
     json_array_foreach(json_object_get(plan, "stage"), index, stage)
     {
-        if (add_stage_json(stage, segment_stage(segment, (int)index + 1), &header->start, outcome))
+        if (add_stage_json(stage, (int)index + 1, segment, outcome))
             result = -1;
     }
     return result;

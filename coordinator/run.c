@@ -238,13 +238,15 @@ static void follow(struct run *run)
 {
     struct op_record record;
 
-    for (int s = 1; s <= run->processes.count; s++) {
+    const int parts = run->segment.header->block_count;
+
+    for (int s = 1; s <= parts; s++) {
         while (drain_take(&run->drain, s, &record)) {
             if (run->request->trace)
                 trace_op(&run->trace, s, &record);
             if (run->keep.recorder)
                 recorder_op(run->keep.recorder, s, &record);
-            if (s == run->processes.count)
+            if (s == parts)
                 progress_op(&run->progress, &record);
         }
     }
@@ -347,13 +349,13 @@ static void locate_divergence(struct run *run)
 
     if (run->outcome.state != RUN_FAILED || !atomic_load(&run->segment.board->diverged))
         return;
-    for (int s = 1; s <= run->processes.count; s++) {
+    for (int s = 1; s <= run->segment.header->block_count; s++) {
         const char *place = segment_stage(&run->segment, s)->diverged;
 
         if (!place[0])
             continue;
         snprintf(text + strlen(text), size - strlen(text), "; the first numbers out of range are in %.63s (stage %d)",
-                 place, s);
+                 place, plan_stage_of(&run->segment.header->plan, s));
         break;
     }
     snprintf(text + strlen(text), size - strlen(text), "; a lower train.lr may help");
@@ -384,8 +386,11 @@ static void start(struct run *run)
     struct error error;
     int failed = processes_start(&run->processes, &run->segment, &error);
 
-    for (int s = 1; s <= run->processes.count; s++)
-        atomic_store(&segment_stage(&run->segment, s)->pid, (int32_t)run->processes.stage[s - 1].pid);
+    for (int part = 1; part <= run->segment.header->block_count; part++) {
+        const int stage = plan_stage_of(&run->segment.header->plan, part);
+
+        atomic_store(&segment_stage(&run->segment, part)->pid, (int32_t)run->processes.stage[stage - 1].pid);
+    }
     if (failed || segment_publish(&run->segment, &error)) {
         fail(run, "%s", error.text);
         abort_stages(run);

@@ -146,7 +146,6 @@ void place_print(FILE *out, const struct plan *plan, int part)
 static void print_paths(FILE *out, const struct plan *plan)
 {
     static const char *const meanings[LINK_PATHS] = {
-        [LINK_LOCAL] = "local: a stage's next part reads where the part before wrote",
         [LINK_DEVICE] = "device: a stage writes straight into its neighbour's GPU memory",
         [LINK_STAGED] = "staged: copied through the host's shared memory",
     };

@@ -31,12 +31,14 @@ static void begin_event(const struct trace *trace, int stage, const char *name, 
             category, stage, microseconds(start_ns - trace->start_ns), microseconds(duration_ns));
 }
 
-void trace_op(struct trace *trace, int stage, const struct op_record *record)
+void trace_op(struct trace *trace, int part, const struct op_record *record)
 {
-    const struct op op = timeline_op(record);
+    const int stage = schedule_stage_of(&trace->schedule, part);
+    struct op op = timeline_op(record);
     const struct backward_versions versions = {record->version_forward, record->version_live, record->version_read};
     char name[OP_TEXT_SIZE];
 
+    op.part = part;
     op_format(&op, &trace->schedule, name);
     begin_event(trace, stage, name, record->phase == PHASE_TRAIN ? op_kind_name(op.kind) : "evaluate", record->start_ns,
                 record->end_ns - record->start_ns);
@@ -49,7 +51,7 @@ void trace_op(struct trace *trace, int stage, const struct op_record *record)
     if (record->phase == PHASE_TRAIN && record->kind != OP_FORWARD)
         fprintf(trace->file, ",\"version_forward\":%d,\"staleness\":%.6g", record->version_forward,
                 staleness_of(trace->config, &versions));
-    if (record->updated && stage == trace->schedule.stages && isfinite(record->loss))
+    if (record->updated && part == schedule_part_count(&trace->schedule) && isfinite(record->loss))
         fprintf(trace->file, ",\"loss\":%g", (double)record->loss);
     fputs("}}", trace->file);
     if (!record->updated)

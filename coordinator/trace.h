@@ -17,7 +17,7 @@ struct trace {
 
 /* Begins the array; the file stays the caller's. Times count from start_ns. */
 void trace_begin(struct trace *trace, FILE *file, const struct plan *plan, uint64_t start_ns);
-void trace_op(struct trace *trace, int stage, const struct op_record *record);
+void trace_op(struct trace *trace, int part, const struct op_record *record);
 
 /* -1 if anything could not be written. */
 int trace_end(struct trace *trace);

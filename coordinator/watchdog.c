@@ -50,7 +50,7 @@ static bool has_moved(struct watchdog *watchdog, const struct segment *segment)
     bool held = slowed_down(segment);
     uint64_t mark = 0;
 
-    for (int s = 1; s <= segment->header->stage_count; s++) {
+    for (int s = 1; s <= segment->header->block_count; s++) {
         const struct stage_block *block = segment_stage(segment, s);
         const struct activity activity = activity_unpack(atomic_load_explicit(&block->activity, memory_order_relaxed));
 

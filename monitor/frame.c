@@ -227,6 +227,15 @@ void draw_stages_shown(const struct canvas *canvas, int row, int first, int show
     canvas_write_right(canvas, row, canvas->columns, bold(COLOUR_WARNING), text);
 }
 
+void draw_stage_name(const struct canvas *canvas, int row, int column, struct style style, const struct plan *plan,
+                     int part)
+{
+    char name[PART_TEXT_SIZE];
+
+    part_format(&plan->schedule, part, name);
+    canvas_print(canvas, row, column, style, "%2s", name);
+}
+
 int first_stage_shown(const struct view_state *state, const struct moment *moment, int room)
 {
     int stages = moment->snapshot->stage_count, selected = max_int(1, min_int(state->cursor_stage, stages));

@@ -125,12 +125,13 @@ static bool pause_first(struct source *source)
 
 static void press_step(struct source *source, int stage)
 {
-    char why[EXPLANATION_MAX];
+    char why[EXPLANATION_MAX], name[PART_TEXT_SIZE];
 
     if (pause_first(source))
         return;
     if (controls_step(live_of(source)->controls, &source->snapshot, stage)) {
-        source_say(source, "stage %d runs one op", stage);
+        part_format(&source->snapshot.plan->schedule, stage, name);
+        source_say(source, "stage %s runs one op", name);
     } else {
         explain_wait(&source->snapshot, stage, why, sizeof(why));
         source_say(source, "%s", why);

@@ -13,18 +13,18 @@ static bool is_training(const struct op_record *op)
     return op->phase == PHASE_TRAIN && op->end_ns > op->start_ns;
 }
 
-/* Where reality and plan are pinned together: two updates of the last stage, or an op alone. */
+/* Where reality and plan are pinned together: two updates of the last part, or an op alone. */
 struct anchors {
     const struct op_record *first, *last;
-    int stage;
+    int part;
 };
 
-/* The last stage's updates on the screen, of the newest epoch there. */
+/* The last part's updates on the screen, of the newest epoch there. */
 static struct anchors find_updates(const struct moment *moment, const struct time_axis *axis)
 {
-    int stage = moment->snapshot->stage_count;
-    const struct stage_history *history = &moment->history->stages[stage - 1];
-    struct anchors anchors = {.stage = stage};
+    int part = moment->snapshot->stage_count;
+    const struct stage_history *history = &moment->history->stages[part - 1];
+    struct anchors anchors = {.part = part};
 
     for (int k = history->count - 1; k >= 0 && history->ops[k].end_ns > axis->left; k--) {
         const struct op_record *op = &history->ops[k];
@@ -56,14 +56,16 @@ static struct anchors find_op(const struct moment *moment, const struct time_axi
     return anchors;
 }
 
-/* When the op ends in the simulation, in ticks; -1 if it is not there. */
-static int64_t end_of(const struct planned *planned, int stage, const struct op_record *record)
+/* When the part's op ends in the simulation, in ticks; -1 if it is not there. */
+static int64_t end_of(const struct planned *planned, const struct plan *plan, int part, const struct op_record *record)
 {
+    const int stage = plan_stage_of(plan, part);
+
     for (int k = 0; k < simulation_op_count(planned->simulation, stage); k++) {
         const struct timed_op timed = simulation_op(planned->simulation, stage, k);
 
-        if (timed.op.minibatch + planned->shift == record->minibatch && timed.op.kind == (enum op_kind)record->kind &&
-            timed.op.first == record->first)
+        if (timed.op.part == part && timed.op.minibatch + planned->shift == record->minibatch &&
+            timed.op.kind == (enum op_kind)record->kind && timed.op.first == record->first)
             return timed.end;
     }
     return -1;
@@ -137,14 +139,14 @@ void planned_begin(struct planned *planned, const struct moment *moment, const s
     simulate_around(planned, plan, anchors.first->minibatch - shown, anchors.last->minibatch + shown);
     if (!planned->simulation)
         return;
-    tick = end_of(planned, anchors.stage, anchors.last);
+    tick = end_of(planned, plan, anchors.part, anchors.last);
     if (tick < 0) {
         planned_end(planned);
         return;
     }
     double end = (double)(anchors.last->end_ns - anchors.last->update_ns);
-    int64_t first_tick = end_of(planned, anchors.stage, anchors.first);
-    planned->tick_ns = op_ns / usual_ticks(planned->simulation, anchors.stage);
+    int64_t first_tick = end_of(planned, plan, anchors.part, anchors.first);
+    planned->tick_ns = op_ns / usual_ticks(planned->simulation, plan_stage_of(plan, anchors.part));
     if (first_tick >= 0 && first_tick < tick)
         planned->tick_ns =
             (end - (double)(anchors.first->end_ns - anchors.first->update_ns)) / (double)(tick - first_tick);
@@ -157,19 +159,22 @@ void planned_end(struct planned *planned)
     planned->simulation = NULL;
 }
 
-void planned_visit(const struct planned *planned, const struct plan *plan, int stage, const struct time_axis *axis,
+void planned_visit(const struct planned *planned, const struct plan *plan, int part, const struct time_axis *axis,
                    span_visitor *visit, void *context)
 {
+    const int stage = plan_stage_of(plan, part);
+
     for (int k = 0; k < simulation_op_count(planned->simulation, stage); k++) {
         const struct timed_op timed = simulation_op(planned->simulation, stage, k);
         double start = planned->zero_ns + planned->tick_ns * (double)timed.start;
         double end = planned->zero_ns + planned->tick_ns * (double)timed.end;
 
-        if (end <= (double)axis->left || start >= (double)axis_right(axis))
+        if (timed.op.part != part || end <= (double)axis->left || start >= (double)axis_right(axis))
             continue;
         struct span span = {.start = (uint64_t)llround(fmax(start, 0)), .end = (uint64_t)llround(end), .kind = SPAN_OP};
         span.op = timed.op;
         span.op.minibatch += planned->shift;
+        span.op.part = 0; /* the row says it */
         span.number = timeline_number(plan, planned->epoch, span.op.minibatch);
         visit(context, &span);
     }

@@ -19,7 +19,7 @@ void planned_begin(struct planned *planned, const struct moment *moment, const s
 void planned_end(struct planned *planned);
 
 /* As timeline_visit, of the planned ops on the axis. */
-void planned_visit(const struct planned *planned, const struct plan *plan, int stage, const struct time_axis *axis,
+void planned_visit(const struct planned *planned, const struct plan *plan, int part, const struct time_axis *axis,
                    span_visitor *visit, void *context);
 
 #endif

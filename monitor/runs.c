@@ -46,7 +46,7 @@ static void read_run(struct run *run)
     snprintf(run->system, sizeof(run->system), "%.*s", CONFIG_NAME_MAX - 1, snapshot.plan->config.pipeline.system);
     snprintf(run->arch, sizeof(run->arch), "%.*s", CONFIG_NAME_MAX - 1, snapshot.plan->config.model.arch);
     run->pid = snapshot.coordinator_pid;
-    run->stages = snapshot.stage_count;
+    run->stages = snapshot.plan->stage_count;
     run->start_time = snapshot.start_time;
     run->start_ns = snapshot.start_ns;
     run->state = state_name(&snapshot);

@@ -27,7 +27,7 @@ static struct stage_memory memory_of(const struct snapshot *snapshot, int s)
     for (int c = 0; c < MEMORY_CATEGORIES; c++) {
         memory.now += snapshot->stages[s - 1].counters.memory[c];
         memory.peak += snapshot->stages[s - 1].counters.memory_peak[c];
-        memory.planned += snapshot->plan->stages[s - 1].memory[c];
+        memory.planned += snapshot->plan->parts[s - 1].memory[c];
     }
     return memory;
 }
@@ -56,7 +56,7 @@ static void draw_stage(const struct canvas *canvas, const struct snapshot *snaps
     draw_mark(&bar, (double)memory.planned, scale, bold(COLOUR_TITLE), 0x2503);
     if (memory.peak != memory.planned)
         draw_mark(&bar, (double)memory.peak, scale, bold(COLOUR_WARNING), 0x2506);
-    canvas_print(canvas, row, 0, bold(selected ? COLOUR_KEY : COLOUR_TITLE), "%2d", s);
+    draw_stage_name(canvas, row, 0, bold(selected ? COLOUR_KEY : COLOUR_TITLE), snapshot->plan, s);
     canvas_print(canvas, row, canvas->columns - RIGHT + 1, bold(COLOUR_DEFAULT), "%9s", format_bytes(memory.now, now));
     canvas_print(canvas, row, canvas->columns - RIGHT + 13, ink(memory.peak > memory.planned ? COLOUR_BAD : COLOUR_DIM),
                  "%9s %9s", format_bytes(memory.peak, peak), format_bytes(memory.planned, planned));
@@ -86,7 +86,7 @@ static void draw_table(const struct canvas *canvas, int row, const struct snapsh
     for (int s = first; s < first + shown; s++) {
         int column = NAME_COLUMNS + (s - first + 1) * NUMBER_COLUMNS;
 
-        canvas_print(canvas, row + 1, column - 2, bold(COLOUR_TITLE), "%2d", s);
+        draw_stage_name(canvas, row + 1, column - 2, bold(COLOUR_TITLE), snapshot->plan, s);
         for (int c = 0; c < MEMORY_CATEGORIES; c++)
             canvas_write_right(canvas, row + 2 + c, column, ink((enum colour)(COLOUR_PART + c)),
                                format_bytes(snapshot->stages[s - 1].counters.memory[c], text));

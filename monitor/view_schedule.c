@@ -130,13 +130,14 @@ static void draw_activity(const struct canvas *canvas, int row, const struct mom
         canvas_write(canvas, row, 1, ink(COLOUR_DIM), is_long ? "writes a checkpoint" : "saves");
 }
 
-static void draw_lane_name(const struct canvas *canvas, int row, int height, int s, bool selected)
+static void draw_lane_name(const struct canvas *canvas, int row, int height, const struct plan *plan, int s,
+                           bool selected)
 {
     struct style style = selected ? bold(COLOUR_KEY) : bold(COLOUR_TITLE);
 
-    canvas_print(canvas, row + height / 2, 0, style, "%2d", s);
     for (int k = 0; k < height; k++)
         canvas_put(canvas, row + k, LEFT - 1, ink(selected ? COLOUR_KEY : COLOUR_DIM), 0x2502);
+    draw_stage_name(canvas, row + height / 2, 0, style, plan, s);
 }
 
 static void draw_lanes(const struct canvas *canvas, const struct schedule_layout *layout, const struct time_axis *axis,
@@ -155,7 +156,7 @@ static void draw_lanes(const struct canvas *canvas, const struct schedule_layout
         lane.selected = s == selected_stage ? selected : NULL;
         timeline_visit(moment->snapshot, moment->history, s, axis->left, axis_right(axis), lane_add, &lane);
         lane_draw(&lane, &part);
-        draw_lane_name(canvas, row, height, s, s == selected_stage && state->cursor_stage > 0);
+        draw_lane_name(canvas, row, height, moment->snapshot->plan, s, s == selected_stage && state->cursor_stage > 0);
         draw_activity(&right, height / 2, moment, s);
     }
 }
@@ -186,7 +187,7 @@ static void draw_planned(const struct canvas *canvas, const struct schedule_layo
         lane_begin(&lane, moment->snapshot->plan, axis);
         planned_visit(&planned, moment->snapshot->plan, layout->first + k, axis, lane_add, &lane);
         lane_draw(&lane, &part);
-        draw_lane_name(canvas, row, layout->heights.planned, layout->first + k, false);
+        draw_lane_name(canvas, row, layout->heights.planned, moment->snapshot->plan, layout->first + k, false);
     }
     planned_end(&planned);
 }
@@ -231,12 +232,14 @@ static void draw_details(const struct canvas *canvas, int row, const struct mome
                          const struct op_record *record)
 {
     const struct span span = timeline_span(moment->snapshot->plan, record);
-    char name[OP_LABEL_SIZE], time[FORMAT_MAX], other[FORMAT_MAX], versions[160];
+    char name[OP_LABEL_SIZE], stage[PART_TEXT_SIZE], time[FORMAT_MAX], other[FORMAT_MAX], versions[160];
     int column;
 
     timeline_label(moment->snapshot->plan, span.phase, &span.op, name);
     column = canvas_print(canvas, row, 1, lane_style(&span), " %s ", name);
-    column = canvas_print(canvas, row, column, bold(COLOUR_TITLE), " %s at stage %d", op_kind_name(span.op.kind), s);
+    part_format(&moment->snapshot->plan->schedule, s, stage);
+    column =
+        canvas_print(canvas, row, column, bold(COLOUR_TITLE), " %s at stage %s", op_kind_name(span.op.kind), stage);
     column = canvas_print(canvas, row, column, ink(COLOUR_DEFAULT), ", epoch %d, %s", record->epoch,
                           format_duration(record->end_ns - record->start_ns, time));
     if (record->updated)

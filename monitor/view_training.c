@@ -128,15 +128,30 @@ static void draw_uses(const struct canvas *canvas, const struct plot_part parts[
     }
 }
 
-static void draw_stage(const struct canvas *canvas, const struct stage_counters *counters, int s, bool selected)
+/* What all parts of the part's stage have used. */
+static double stage_time(const struct snapshot *snapshot, int part)
+{
+    const int stage = plan_stage_of(snapshot->plan, part);
+    struct plot_part parts[USES];
+    double sum = 0;
+
+    for (int k = 1; k <= snapshot->stage_count; k++)
+        if (plan_stage_of(snapshot->plan, k) == stage)
+            sum += take_uses(&snapshot->stages[k - 1].counters, parts);
+    return sum;
+}
+
+static void draw_stage(const struct canvas *canvas, const struct snapshot *snapshot, int s, bool selected)
 {
     int right = canvas->columns >= NUMBERS_FROM ? NUMBERS : 0, row = canvas->rows / 2;
     const struct canvas bar = canvas_part(canvas, 0, LEFT, canvas->rows, canvas->columns - LEFT - right - PERCENT);
     int column = LEFT + bar.columns;
     struct plot_part parts[USES];
-    double sum = take_uses(counters, parts);
+    double sum = stage_time(snapshot, s);
 
-    canvas_print(canvas, row, 0, bold(selected ? COLOUR_KEY : COLOUR_TITLE), "%2d", s);
+    take_uses(&snapshot->stages[s - 1].counters, parts);
+
+    draw_stage_name(canvas, row, 0, bold(selected ? COLOUR_KEY : COLOUR_TITLE), snapshot->plan, s);
     if (sum <= 0)
         return;
     plot_stack(&bar, parts, USES, sum);
@@ -161,7 +176,7 @@ static void draw_times(const struct canvas *canvas, const struct view_state *sta
         const struct canvas part =
             canvas_part(canvas, 1 + (s - first) * height, 0, max_int(height - 1, 1), canvas->columns);
 
-        draw_stage(&part, &moment->snapshot->stages[s - 1].counters, s, s == state->cursor_stage);
+        draw_stage(&part, moment->snapshot, s, s == state->cursor_stage);
     }
 }
 

@@ -92,9 +92,9 @@ static void draw_stage(const struct canvas *canvas, const struct moment *moment,
     const struct stage_snapshot *stage = &moment->snapshot->stages[s - 1];
     const struct canvas boxes = canvas_part(canvas, 0, LEFT, canvas->rows, canvas->columns - LEFT - RIGHT);
     char text[FORMAT_MAX];
-    uint64_t bytes = (uint64_t)plan->stages[s - 1].memory[MEMORY_WEIGHTS] * (uint64_t)max_int(stage->version_count, 0);
+    uint64_t bytes = (uint64_t)plan->parts[s - 1].memory[MEMORY_WEIGHTS] * (uint64_t)max_int(stage->version_count, 0);
 
-    canvas_print(canvas, 0, 0, bold(selected ? COLOUR_KEY : COLOUR_TITLE), "%2d", s);
+    draw_stage_name(canvas, 0, 0, bold(selected ? COLOUR_KEY : COLOUR_TITLE), plan, s);
     for (int k = 0; k < stage->version_count; k++) {
         const struct version_use *use = &stage->versions[k];
         const struct canvas part = canvas_part(&boxes, 0, (use->version - range.first) * box, canvas->rows, box - 1);
@@ -145,7 +145,7 @@ static void draw_staleness(const struct canvas *canvas, const struct view_state 
         const struct canvas left = canvas_part(canvas, 1 + k, 0, 1, half - 1);
         const struct canvas right = canvas_part(canvas, 1 + k, half, 1, canvas->columns - half);
 
-        canvas_print(&left, 0, 0, bold(COLOUR_TITLE), "%2d", first + k);
+        draw_stage_name(&left, 0, 0, bold(COLOUR_TITLE), moment->snapshot->plan, first + k);
         canvas_write(&left, 0, LEFT, ink(COLOUR_DIM), "forward");
         plot_histogram(&left, 0, LEFT + 8, counters->staleness_forward, STALENESS_BUCKETS, ink(COLOUR_WAIT_ACTIVATION));
         canvas_write(&right, 0, 0, ink(COLOUR_DIM), "backward");

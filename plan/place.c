@@ -21,7 +21,7 @@ enum stage_place plan_place_of(const struct plan *plan, int stage)
 const char *link_path_name(enum link_path path)
 {
     static const char *const names[LINK_PATHS] = {
-        [LINK_SHARED] = "shared", [LINK_LOCAL] = "local", [LINK_DEVICE] = "device", [LINK_STAGED] = "staged"};
+        [LINK_SHARED] = "shared", [LINK_DEVICE] = "device", [LINK_STAGED] = "staged"};
 
     return names[path];
 }
@@ -113,8 +113,6 @@ static enum link_path path_between(const struct plan *plan, const struct machine
 
     if (one == PLACE_CPU && other == PLACE_CPU)
         return LINK_SHARED;
-    if (before == after)
-        return LINK_LOCAL;
     /* Activations go one way, gradients the other. Not even to itself does every GPU export memory. */
     if (one == other && machine->reaches[from][to] && machine->reaches[to][from])
         return LINK_DEVICE;
@@ -124,9 +122,18 @@ static enum link_path path_between(const struct plan *plan, const struct machine
 int plan_place(struct plan *plan, const struct machine_facts *machine, struct config_mistakes *mistakes)
 {
     const struct config_integers *map = &plan->config.device.map;
-    const bool gpus = config_may_use(&plan->config, PLACE_GPU) && machine->backends[PLACE_GPU][0];
+    const bool alone = plan->schedule.parts == 1;
+    const bool gpus = alone && config_may_use(&plan->config, PLACE_GPU) && machine->backends[PLACE_GPU][0];
 
-    if (config_may_use(&plan->config, PLACE_GPU) && check_gpus(&plan->config, machine, mistakes))
+    if (!alone && (first_gpu(map) >= 0 || backend_place(plan->config.device.backend) == PLACE_GPU)) {
+        config_mistake(
+            mistakes, map->count > 0 ? "device.map" : "device.backend",
+            "stages with several parts (pipeline.parts = %d) run on the CPU, not on GPUs; use device.backend = "
+            "onednn",
+            plan->schedule.parts);
+        return -1;
+    }
+    if (alone && config_may_use(&plan->config, PLACE_GPU) && check_gpus(&plan->config, machine, mistakes))
         return -1;
     if (!machine->backends[PLACE_CPU][0]) {
         config_mistake(mistakes, "device.backend", "%s", machine->why_not[PLACE_CPU].text);
@@ -181,12 +188,10 @@ static bool path_is_sound(const struct plan *plan, int link)
     switch (plan->parts[link - 1].link) {
     case LINK_SHARED:
         return one == PLACE_CPU && other == PLACE_CPU;
-    case LINK_LOCAL:
-        return one == PLACE_GPU && before == after;
     case LINK_DEVICE:
-        return one == PLACE_GPU && other == PLACE_GPU && before != after;
+        return one == PLACE_GPU && other == PLACE_GPU && plan->schedule.parts == 1;
     case LINK_STAGED:
-        return (one == PLACE_GPU || other == PLACE_GPU) && before != after;
+        return (one == PLACE_GPU || other == PLACE_GPU) && plan->schedule.parts == 1;
     case LINK_PATHS:
         break;
     }

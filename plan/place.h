@@ -26,7 +26,7 @@ bool config_may_use(const struct config *config, enum stage_place place);
 int config_first_gpus(const struct config *config);
 
 /* Where the slots of the link between two parts lie, and how its ends reach them (transport/link.h). */
-enum link_path { LINK_SHARED, LINK_LOCAL, LINK_DEVICE, LINK_STAGED, LINK_PATHS };
+enum link_path { LINK_SHARED, LINK_DEVICE, LINK_STAGED, LINK_PATHS };
 const char *link_path_name(enum link_path path);
 
 /* What device.map says that cannot be, whatever the machine has. */

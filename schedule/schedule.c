@@ -424,7 +424,7 @@ int schedule_versions_limit(const struct schedule *schedule, int part)
 }
 
 /* 26^7 is more than any int. */
-enum { LETTERS_SIZE = 7 + 1 };
+enum { LETTERS_SIZE = 7 + 1, PASS_SIZE = 8 };
 
 /* Micro-batch 1.. as A..Z, AA, AB, ..., or in lower case. */
 static void letters_format(int microbatch, char first, char text[LETTERS_SIZE])
@@ -438,6 +438,26 @@ static void letters_format(int microbatch, char first, char text[LETTERS_SIZE])
         text[--length] = (char)(first + (rest - 1) % 26);
 }
 
+/* Of the passes through the pipeline that a micro-batch's forward makes, the second has a mark, the third a '2'. */
+static void pass_format(const struct schedule *schedule, int part, char text[PASS_SIZE])
+{
+    const int pass = schedule->parts > 1 && part > 0 ? (part - 1) / schedule->stages : 0;
+
+    text[0] = '\0';
+    if (pass == 1)
+        strcpy(text, "'");
+    else if (pass > 1)
+        snprintf(text, PASS_SIZE, "'%d", pass % 1000);
+}
+
+void part_format(const struct schedule *schedule, int part, char text[PART_TEXT_SIZE])
+{
+    char pass[PASS_SIZE];
+
+    pass_format(schedule, part, pass);
+    snprintf(text, PART_TEXT_SIZE, "%d%s", schedule_stage_of(schedule, part), pass);
+}
+
 void op_format(const struct op *op, const struct schedule *schedule, char text[OP_TEXT_SIZE])
 {
     static const char *const marks[] = {
@@ -446,14 +466,10 @@ void op_format(const struct op *op, const struct schedule *schedule, char text[O
         [OP_BACKWARD_INPUT] = "<",
         [OP_BACKWARD_WEIGHTS] = "+",
     };
-    const int pass = schedule->parts > 1 && op->part > 0 ? (op->part - 1) / schedule->stages : 0;
-    char letters[LETTERS_SIZE] = "", part[8] = "";
+    char letters[LETTERS_SIZE] = "", pass[PASS_SIZE];
 
-    if (pass == 1)
-        strcpy(part, "'");
-    else if (pass > 1)
-        snprintf(part, sizeof(part), "'%d", pass % 1000);
+    pass_format(schedule, op->part, pass);
     if (op->kind == OP_FORWARD || !schedule->order.whole_backward)
         letters_format(op->first, op->kind == OP_FORWARD ? 'A' : 'a', letters);
-    snprintf(text, OP_TEXT_SIZE, "%d%s%s%s", op->minibatch, letters, marks[op->kind], part);
+    snprintf(text, OP_TEXT_SIZE, "%d%s%s%s", op->minibatch, letters, marks[op->kind], pass);
 }

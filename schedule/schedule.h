@@ -127,4 +127,8 @@ int schedule_updates_before(const struct schedule *schedule, int forward);
 enum { OP_TEXT_SIZE = 24 };
 void op_format(const struct op *op, const struct schedule *schedule, char text[OP_TEXT_SIZE]);
 
+/* "3", and with several parts per stage the same marks: "3'" is stage 3's second part. */
+enum { PART_TEXT_SIZE = 24 };
+void part_format(const struct schedule *schedule, int part, char text[PART_TEXT_SIZE]);
+
 #endif

@@ -23,7 +23,7 @@ static int open_data(struct batches *batches, int data, int parts, struct error 
 
 int batches_create(struct batches **out, const struct plan *plan, int data, int stage, struct error *error)
 {
-    int parts = (stage == 1 ? DATA_IMAGES : 0) | (stage == plan->stage_count ? DATA_LABELS : 0);
+    int parts = (stage == 1 ? DATA_IMAGES : 0) | (stage == plan->part_count ? DATA_LABELS : 0);
     struct batches *batches = calloc(1, sizeof(*batches));
 
     *out = NULL;

@@ -79,51 +79,85 @@ static void obey_stop(struct stage *stage)
     }
 }
 
-/* Passes over the ops that a stop has cut off, and those that were run before the checkpoint. */
-static int pass_over(struct stage *stage, struct error *error)
+static struct stage *part_of(const struct hosted *hosted, int part)
 {
-    struct phase_run *phase = &stage->phase;
+    for (int i = 0; i < hosted->count; i++)
+        if (hosted->parts[i]->index == part)
+            return hosted->parts[i];
+    return NULL;
+}
 
-    for (; phase->next_op < simulation_op_count(phase->simulation, stage->index); phase->next_op++) {
-        const struct op op = simulation_op(phase->simulation, stage->index, phase->next_op).op;
+/* Passes over the ops that a stop has cut off, and those that were run before the checkpoint. Returns the part whose turn
+ * it is, NULL at the list's end or, with *failed, after a failure. */
+static struct stage *pass_over(struct hosted *hosted, struct op *op, bool *failed, struct error *error)
+{
+    const struct phase_run *phase = &hosted->parts[0]->phase;
 
-        if (op.minibatch <= phase->replayed) {
-            if (passes_replay(stage, &op, error))
-                return -1;
-        } else if (op.minibatch <= phase->schedule.minibatches) {
-            break;
+    for (; hosted->next_op < simulation_op_count(phase->simulation, hosted->stage); hosted->next_op++) {
+        *op = simulation_op(phase->simulation, hosted->stage, hosted->next_op).op;
+        struct stage *part = part_of(hosted, op->part);
+
+        if (op->minibatch > part->phase.replayed && op->minibatch <= part->phase.schedule.minibatches)
+            return part;
+        if (op->minibatch <= part->phase.replayed && passes_replay(part, op, error)) {
+            *failed = true;
+            return NULL;
         }
     }
+    return NULL;
+}
+
+/* The next op of the list, and its part. */
+static int next_of_list(struct hosted *hosted, struct stage **turn, struct next *next, struct error *error)
+{
+    bool failed = false;
+    struct op op;
+    struct stage *part = pass_over(hosted, &op, &failed, error);
+
+    if (failed)
+        return -1;
+    *next = (struct next){.kind = NEXT_DONE};
+    if (!part)
+        return 0;
+    *turn = part;
+    refresh_progress(part);
+    *next = schedule_can_run(&part->phase.schedule, part->index, &part->phase.progress, &op);
     return 0;
 }
 
-static int next_op(struct stage *stage, struct next *next, struct error *error)
+/* What the parts could run, the one nearest to the loss first: it makes room for the others. */
+static void ask_parts(const struct hosted *hosted, struct stage **turn, struct next *next)
 {
-    struct phase_run *phase = &stage->phase;
-    struct op op;
-
-    doorbell_silence(&stage->block->doorbell, &stage->heard);
-    obey_stop(stage);
-    save_look(stage);
-    if (!phase->simulation) {
-        refresh_progress(stage);
-        *next = schedule_next(&phase->schedule, stage->index, &phase->progress);
-        return 0;
-    }
-    if (pass_over(stage, error))
-        return -1;
-    refresh_progress(stage);
     *next = (struct next){.kind = NEXT_DONE};
-    if (phase->next_op < simulation_op_count(phase->simulation, stage->index)) {
-        op = simulation_op(phase->simulation, stage->index, phase->next_op).op;
-        *next = schedule_can_run(&phase->schedule, stage->index, &phase->progress, &op);
+    for (int i = hosted->count - 1; i >= 0 && next->kind != NEXT_RUN; i--) {
+        struct stage *part = hosted->parts[i];
+
+        refresh_progress(part);
+        const struct next of_part = schedule_next(&part->phase.schedule, part->index, &part->phase.progress);
+        if (of_part.kind == NEXT_RUN || next->kind == NEXT_DONE) {
+            *next = of_part;
+            *turn = part;
+        }
     }
+}
+
+static int next_op(struct hosted *hosted, struct stage **turn, struct next *next, struct error *error)
+{
+    doorbell_silence(hosted->parts[0]->doorbell, hosted->parts[0]->heard);
+    for (int i = 0; i < hosted->count; i++) {
+        obey_stop(hosted->parts[i]);
+        save_look(hosted->parts[i]);
+    }
+    *turn = hosted->parts[0];
+    if (hosted->parts[0]->phase.simulation)
+        return next_of_list(hosted, turn, next, error);
+    ask_parts(hosted, turn, next);
     return 0;
 }
 
 void executor_sleep(struct stage *stage, int microseconds)
 {
-    doorbell_wait(&stage->block->doorbell, &stage->heard, clock_now_ns() + (uint64_t)microseconds * 1000u);
+    doorbell_wait(stage->doorbell, stage->heard, clock_now_ns() + (uint64_t)microseconds * 1000u);
 }
 
 int executor_check_abort(const struct stage *stage, struct error *error)
@@ -195,7 +229,6 @@ static int run_op(struct stage *stage, const struct op *op, struct error *error)
         stage->device->type->mark(stage->device, &pending.end, error))
         return name_failure(stage, op, error);
     pending_add(stage, &pending);
-    phase->next_op++;
     /* The controls count ops that are done. */
     if (stage->header->interactive && pending_await_all(stage, error))
         return -1;
@@ -261,32 +294,64 @@ static int begin_phase(struct stage *stage, enum phase kind, int epoch, struct e
     return 0;
 }
 
-static int step(struct stage *stage, const struct next *next, struct error *error)
+static int step(struct hosted *hosted, struct stage *part, const struct next *next, struct error *error)
 {
     if (next->kind == NEXT_WAIT)
-        return wait_for_doorbell(stage, next, error);
-    return hold_wanted(stage) ? wait_while_held(stage, &next->op, error) : run_op(stage, &next->op, error);
+        return wait_for_doorbell(part, next, error);
+    if (hold_wanted(part))
+        return wait_while_held(part, &next->op, error);
+    if (run_op(part, &next->op, error))
+        return -1;
+    hosted->next_op++;
+    /* Another part may be next. */
+    if (hosted->count > 1 && part->pending_count == 0)
+        telemetry_activity(part, ACTIVITY_NONE, WAIT_NONE, NULL);
+    return 0;
 }
 
-int executor_run_phase(struct stage *stage, enum phase kind, int epoch, struct error *error)
+/* Ops until the phase is done. */
+static int run_ops(struct hosted *hosted, struct error *error)
 {
-    struct next next;
-    int failed = 0;
+    for (;;) {
+        struct stage *turn;
+        struct next next;
 
-    if (begin_phase(stage, kind, epoch, error))
-        return -1;
-    while (!(failed = pending_look(stage, error) || next_op(stage, &next, error)) && next.kind != NEXT_DONE)
-        if ((failed = step(stage, &next, error)))
-            break;
-    failed = failed || pending_await_all(stage, error);
+        for (int i = 0; i < hosted->count; i++)
+            if (pending_look(hosted->parts[i], error))
+                return -1;
+        if (next_op(hosted, &turn, &next, error))
+            return -1;
+        if (next.kind == NEXT_DONE)
+            return 0;
+        if (step(hosted, turn, &next, error))
+            return -1;
+    }
+}
+
+static void end_phase(struct stage *stage, bool failed)
+{
     if (failed)
         divergence_locate(stage);
     versions_destroy(stage->phase.tracker);
     stage->phase.tracker = NULL;
     telemetry_activity(stage, ACTIVITY_NONE, WAIT_NONE, NULL);
-    if (failed)
-        return -1;
-    stage->slots_before += (uint64_t)(stage->phase.schedule.minibatches * stage->phase.schedule.microbatches /
-                                      schedule_slot_size(&stage->phase.schedule));
-    return 0;
+    if (!failed)
+        stage->slots_before += (uint64_t)(stage->phase.schedule.minibatches * stage->phase.schedule.microbatches /
+                                          schedule_slot_size(&stage->phase.schedule));
+}
+
+int executor_run_phase(struct hosted *hosted, enum phase kind, int epoch, struct error *error)
+{
+    int failed = 0;
+
+    hosted->next_op = 0;
+    for (int i = 0; i < hosted->count; i++)
+        if (begin_phase(hosted->parts[i], kind, epoch, error))
+            return -1;
+    failed = run_ops(hosted, error);
+    for (int i = 0; i < hosted->count && !failed; i++)
+        failed = pending_await_all(hosted->parts[i], error);
+    for (int i = 0; i < hosted->count; i++)
+        end_phase(hosted->parts[i], failed != 0);
+    return failed ? -1 : 0;
 }

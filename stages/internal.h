@@ -35,7 +35,6 @@ struct phase_run {
     struct saved_file *kept_files;   /* where it is told which are */
     int versions_saved;
     uint64_t activations_before, gradients_before; /* messages taken from the links in earlier phases */
-    int next_op;                                   /* static order: index of the next op */
     double loss_sum;                               /* stage W, over the phase */
     int samples, top1, top5;                       /* stage W, over the phase */
     uint64_t start_ns;
@@ -56,14 +55,18 @@ enum { PENDING_OPS = 8 };
  * weights: that is what is differentiated, and its sum only shows whether it is finite. */
 enum { LOSS_REPORTED, LOSS_RECOMPUTED, LOSSES };
 
+enum { HOSTED_MAX = 16 };
+
+/* A part, in the stage that hosts it; with one part each, the stage. `index` is the part's number. */
 struct stage {
     const struct segment *segment;
     const struct segment_header *header;
     struct board *board;
     struct stage_block *block;
     const struct plan *plan;
-    int index;      /* s, 1..W */
-    uint32_t heard; /* of its doorbell */
+    int index;                 /* s, 1..W */
+    struct doorbell *doorbell; /* of the stage that hosts it, with what has been heard of it */
+    uint32_t *heard, heard_alone;
     struct device *device;
     struct compute *compute;
     struct batches *batches;
@@ -111,7 +114,7 @@ static inline bool stage_is_first(const struct stage *stage)
 
 static inline bool stage_is_last(const struct stage *stage)
 {
-    return stage->index == stage->plan->stage_count;
+    return stage->index == stage->plan->part_count;
 }
 
 static inline bool on_host(const struct stage *stage)
@@ -128,8 +131,17 @@ static inline uint64_t stage_sequence(const struct stage *stage, const struct op
                                             schedule_slot_size(&stage->phase.schedule));
 }
 
+/* The parts that a stage hosts, in the network's order: a process runs one op of one of them at a time. */
+struct hosted {
+    int stage; /* 1..W */
+    int count;
+    struct stage *parts[HOSTED_MAX];
+    int next_op;    /* where there is a list: index of the next one */
+    uint32_t heard; /* of the stage's doorbell */
+};
+
 /* stages/executor.c: runs the phase to its end, or to where the run is stopped. */
-int executor_run_phase(struct stage *stage, enum phase kind, int epoch, struct error *error);
+int executor_run_phase(struct hosted *hosted, enum phase kind, int epoch, struct error *error);
 
 /* stages/hold.c: what the controls of an interactive run ask for. Whether the stage's next op must wait; and the wait
  * that stretches an op to slow motion, which ends early if the controls or the run do; returns its nanoseconds. */

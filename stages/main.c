@@ -130,24 +130,25 @@ static void outlive_name(struct stage_block *block)
 
 static int run_stage(int index, struct error *error)
 {
+    /* The first of its parts has the stage's number. */
     struct stage_block *block = segment_stage(&run, index);
-    struct stage *stage = NULL;
+    struct hosted *hosted = NULL;
     bool abandoned;
     int failed;
 
-    failed = stage_create(&stage, &run, index, error) || stage_connect(stage, error);
+    failed = hosted_create(&hosted, &run, index, error) || hosted_connect(hosted, error);
     if (!failed) {
-        atomic_store(&block->state, STAGE_READY);
+        hosted_set_state(hosted, STAGE_READY);
         failed = wait_for_go(block, error);
     }
     if (!failed) {
-        atomic_store(&block->state, STAGE_RUNNING);
-        failed = stage_run(stage, error);
+        hosted_set_state(hosted, STAGE_RUNNING);
+        failed = hosted_run(hosted, error);
     }
     /* After a failure a GPU's queue may wait for a neighbour that is dead: nothing of it can be released. */
-    abandoned = failed && stage && !stage_on_host(stage);
+    abandoned = failed && hosted && hosted_is_on_gpu(hosted);
     if (!abandoned)
-        stage_destroy(stage);
+        hosted_destroy(hosted);
     if (failed)
         snprintf(block->error, sizeof(block->error), "%s", error->text);
     /* Pairs with the coordinator's acquire load: the error's text is there. */
@@ -174,8 +175,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "tpstage %d: %s\n", own_stage, error.text);
         return 1;
     }
-    if (own_stage > run.header->stage_count) {
-        fprintf(stderr, "tpstage: the run has %d stages, there is no stage %d\n", run.header->stage_count, own_stage);
+    if (own_stage > run.header->plan.stage_count) {
+        fprintf(stderr, "tpstage: the run has %d stages, there is no stage %d\n", run.header->plan.stage_count,
+                own_stage);
         return 2;
     }
     run.parent = run.header->coordinator_pid;

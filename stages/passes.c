@@ -393,7 +393,8 @@ int passes_replay(struct stage *stage, const struct op *op, struct error *error)
         versions_begin_forward(phase->tracker, op,
                                phase->first_version + simulation_pin(simulation, op->minibatch, op->first));
     else
-        versions_begin_backward(phase->tracker, op, phase->first_version + simulation_committed(simulation, op->minibatch));
+        versions_begin_backward(phase->tracker, op,
+                                phase->first_version + simulation_committed(simulation, op->minibatch));
     weights_retire(stage->weights, phase->tracker);
     versions_end(phase->tracker, op);
     progress_advance(&phase->progress, op);

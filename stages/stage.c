@@ -14,7 +14,7 @@ static const struct plan_part *own_plan(const struct stage *stage)
 
 static int open_device(struct stage *stage, const struct backend **backend, struct error *error)
 {
-    const struct plan_stage *own = &stage->plan->stages[stage->index - 1];
+    const struct plan_stage *own = &stage->plan->stages[plan_stage_of(stage->plan, stage->index) - 1];
 
     *backend = backend_find(own->backend);
     if (!*backend)
@@ -142,6 +142,8 @@ int stage_create(struct stage **out, const struct segment *segment, int index, s
     stage->block = segment_stage(segment, index);
     stage->plan = &segment->header->plan;
     stage->index = index;
+    stage->doorbell = &segment_stage(segment, plan_stage_of(stage->plan, index))->doorbell;
+    stage->heard = &stage->heard_alone;
     if (open_device(stage, &backend, error) || open_links(stage, error) ||
         compute_create(&stage->compute, backend, stage->device, stage->plan, index, error) ||
         batches_create(&stage->batches, stage->plan, segment->header->data, index, error) ||
@@ -223,57 +225,121 @@ static bool stopped_in(const struct stage *stage, enum phase kind, int epoch)
     return stopped_at >> 32 == stop_point(epoch, kind, 0) >> 32;
 }
 
-/* Trains what of the epoch is not trained yet, and saves it. */
-static int train_epoch(struct stage *stage, int epoch, struct epoch_sums *sums, struct error *error)
+/* Trains what of the epoch is not trained yet, and saves it. sums[hosted->count]. */
+static int train_epoch(struct hosted *hosted, int epoch, struct epoch_sums *sums, struct error *error)
 {
-    const struct start *start = &stage->header->start;
-    const bool continued = save_continues(stage, epoch);
+    const struct stage *first = hosted->parts[0];
+    const struct start *start = &first->header->start;
+    const bool continued = save_continues(first, epoch);
     const int before = continued ? start->filled_after + start->replayed : 0;
-    int trained = before;
+    const bool trains = before < first->plan->minibatches_per_epoch;
 
-    *sums = continued ? start->sums : (struct epoch_sums){0};
-    if (before < stage->plan->minibatches_per_epoch) {
-        if (executor_run_phase(stage, PHASE_TRAIN, epoch, error))
-            return -1;
-        trained = stage->phase.skipped + stage->phase.schedule.minibatches;
-        *sums = save_sums(stage);
+    if (trains && executor_run_phase(hosted, PHASE_TRAIN, epoch, error))
+        return -1;
+    for (int i = 0; i < hosted->count; i++) {
+        struct stage *part = hosted->parts[i];
+        const int trained = trains ? part->phase.skipped + part->phase.schedule.minibatches : before;
+
+        sums[i] = continued ? start->sums : (struct epoch_sums){0};
+        if (trains)
+            sums[i] = save_sums(part);
+        if (trained > before)
+            save_epoch(part, epoch, trained, &sums[i]);
     }
-    if (trained > before)
-        save_epoch(stage, epoch, trained, sums);
     return 0;
 }
 
-static int run_epoch(struct stage *stage, int epoch, bool *stopped, struct error *error)
+static int run_epoch(struct hosted *hosted, int epoch, bool *stopped, struct error *error)
 {
-    struct epoch_result *result = &stage->board->epochs[epoch - 1];
-    struct epoch_sums trained;
+    const struct stage *first = hosted->parts[0], *last = hosted->parts[hosted->count - 1];
+    struct epoch_result *result = &first->board->epochs[epoch - 1];
+    struct epoch_sums trained[HOSTED_MAX];
 
-    if (train_epoch(stage, epoch, &trained, error))
+    if (train_epoch(hosted, epoch, trained, error))
         return -1;
-    *stopped = stopped_in(stage, PHASE_TRAIN, epoch);
+    *stopped = stopped_in(first, PHASE_TRAIN, epoch);
     if (*stopped)
         return 0;
-    /* Stage 1 is the first to begin and the last to update. Published by the next activation it sends. */
-    if (stage_is_first(stage)) {
+    /* Part 1 is the first to begin and the last to update. Published by the next activation it sends. */
+    if (stage_is_first(first)) {
         result->trained_ns = clock_now_ns();
-        result->start_ns = result->trained_ns - trained.training_ns;
+        result->start_ns = result->trained_ns - trained[0].training_ns;
     }
-    if (executor_run_phase(stage, PHASE_EVALUATE, epoch, error))
+    if (executor_run_phase(hosted, PHASE_EVALUATE, epoch, error))
         return -1;
-    *stopped = stopped_in(stage, PHASE_EVALUATE, epoch);
-    if (stage_is_last(stage) && !*stopped)
-        telemetry_epoch(stage, epoch, &trained);
+    *stopped = stopped_in(first, PHASE_EVALUATE, epoch);
+    if (stage_is_last(last) && !*stopped)
+        telemetry_epoch(hosted->parts[hosted->count - 1], epoch, &trained[hosted->count - 1]);
     return 0;
 }
 
-int stage_run(struct stage *stage, struct error *error)
+int hosted_create(struct hosted **out, const struct segment *segment, int stage, struct error *error)
 {
-    const struct start *start = &stage->header->start;
+    const struct plan *plan = &segment->header->plan;
+    struct hosted *hosted = calloc(1, sizeof(*hosted));
+
+    *out = hosted;
+    if (!hosted)
+        return error_set(error, "out of memory");
+    hosted->stage = stage;
+    for (int index = 0; index < plan->schedule.parts; index++) {
+        if (stage_create(&hosted->parts[index], segment, plan_part_of(plan, stage, index), error))
+            return -1;
+        hosted->count++;
+    }
+    for (int i = 0; i < hosted->count; i++)
+        hosted->parts[i]->heard = &hosted->heard;
+    return 0;
+}
+
+int hosted_connect(struct hosted *hosted, struct error *error)
+{
+    for (int i = 0; i < hosted->count; i++)
+        if (stage_connect(hosted->parts[i], error))
+            return -1;
+    return 0;
+}
+
+int hosted_run(struct hosted *hosted, struct error *error)
+{
+    const struct stage *first = hosted->parts[0];
     bool stopped = false;
 
-    for (int epoch = start->epoch; epoch <= stage->plan->config.run.epochs && !stopped; epoch++)
-        if (run_epoch(stage, epoch, &stopped, error))
+    for (int epoch = first->header->start.epoch; epoch <= first->plan->config.run.epochs && !stopped; epoch++)
+        if (run_epoch(hosted, epoch, &stopped, error))
             return -1;
-    divergence_leave(stage);
-    return links_close(&stage->links, error);
+    for (int i = 0; i < hosted->count; i++) {
+        divergence_leave(hosted->parts[i]);
+        if (links_close(&hosted->parts[i]->links, error))
+            return -1;
+    }
+    /* The first part speaks for the process, when that has ended. */
+    for (int i = 1; i < hosted->count; i++)
+        atomic_store(&hosted->parts[i]->block->state, STAGE_DONE);
+    return 0;
+}
+
+void hosted_destroy(struct hosted *hosted)
+{
+    if (!hosted)
+        return;
+    for (int i = 0; i < hosted->count; i++)
+        stage_destroy(hosted->parts[i]);
+    free(hosted);
+}
+
+void hosted_set_state(const struct hosted *hosted, enum stage_state state)
+{
+    for (int i = hosted->count - 1; i >= 0; i--)
+        atomic_store(&hosted->parts[i]->block->state, state);
+}
+
+struct stage *hosted_part(const struct hosted *hosted, int index)
+{
+    return hosted->parts[index];
+}
+
+bool hosted_is_on_gpu(const struct hosted *hosted)
+{
+    return hosted->count > 0 && !stage_on_host(hosted->parts[0]);
 }

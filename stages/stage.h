@@ -6,20 +6,17 @@
 #include "base/error.h"
 #include "board/segment.h"
 
-struct stage; /* opaque outside stages/ */
+struct stage; /* a part of the network in the stage that hosts it; opaque outside stages/ */
 
-/* Allocates and prepares everything that training needs. The segment must outlive the stage. */
-int stage_create(struct stage **out, const struct segment *segment, int index, struct error *error);
+/* Allocates and prepares everything that training needs. The segment must outlive the part. */
+int stage_create(struct stage **out, const struct segment *segment, int part, struct error *error);
 
-/* Waits until the neighbours are created as well, opens what they share, and fills in the weights. Then the stage is
+/* Waits until the neighbours are created as well, opens what they share, and fills in the weights. Then the part is
  * ready. */
 int stage_connect(struct stage *stage, struct error *error);
 
-/* After a failure, only for a stage on the host: a GPU's work may wait for a dead neighbour's (stage_on_host). */
+/* After a failure, only for a part on the host: a GPU's work may wait for a dead neighbour's (stage_on_host). */
 void stage_destroy(struct stage *stage);
-
-/* Trains and evaluates every epoch of the plan. 0 when done or stopped on request; -1 on failure or abort. */
-int stage_run(struct stage *stage, struct error *error);
 
 /* The live weights [slice parameters] and the running statistics [slice state]. */
 const float *stage_weights(const struct stage *stage);
@@ -27,5 +24,19 @@ const float *stage_state(const struct stage *stage);
 
 /* Whether its device is the host. */
 bool stage_on_host(const struct stage *stage);
+
+/* A stage: all parts that it hosts. Destroy it also when it could not be created. */
+struct hosted;
+int hosted_create(struct hosted **out, const struct segment *segment, int stage, struct error *error);
+int hosted_connect(struct hosted *hosted, struct error *error);
+void hosted_destroy(struct hosted *hosted);
+
+/* Trains and evaluates every epoch of the plan. 0 when done or stopped on request; -1 on failure or abort. */
+int hosted_run(struct hosted *hosted, struct error *error);
+
+/* Tells the state of all parts; the first one's, which speaks for the process, last. */
+void hosted_set_state(const struct hosted *hosted, enum stage_state state);
+struct stage *hosted_part(const struct hosted *hosted, int index);
+bool hosted_is_on_gpu(const struct hosted *hosted);
 
 #endif

@@ -31,7 +31,7 @@ void telemetry_start(struct stage *stage)
 {
     static const enum memory_category constant[] = {MEMORY_WEIGHTS, MEMORY_GRADIENTS, MEMORY_OPTIMIZER, MEMORY_LINKS,
                                                     MEMORY_WORKSPACE};
-    const struct plan_stage *plan = &stage->plan->stages[stage->index - 1];
+    const struct plan_part *plan = &stage->plan->parts[stage->index - 1];
 
     for (size_t i = 0; i < sizeof(constant) / sizeof(constant[0]); i++)
         set_memory(&stage->block->counters, constant[i], plan->memory[constant[i]]);

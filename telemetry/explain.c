@@ -83,7 +83,8 @@ void explain_activity(const struct activity *activity, const struct schedule *sc
     snprintf(text, size, "%s%s%s", verbs[activity->kind], object[0] ? " " : "", object);
 }
 
-/* The stage from which must come what `stage` waits for; 0 if there is none. */
+/* The stage from which must come what `stage` waits for; 0 if there is none. Where a stage hosts several parts, "stage"
+ * stands for one of them here and below. */
 static int neighbour(const struct snapshot *snapshot, int stage, const struct activity *activity)
 {
     const bool forward = activity->op.kind == OP_FORWARD;
@@ -185,14 +186,16 @@ static void name_holder(const struct schedule *schedule, const struct op *op, ui
 static void add_slot(struct sentence *sentence, const struct snapshot *snapshot, const struct schedule *schedule,
                      int stage)
 {
+    char other[PART_TEXT_SIZE];
     const struct op *op = &snapshot->stages[stage - 1].activity.op;
     const bool forward = op->kind == OP_FORWARD;
     const struct link_snapshot *link = forward ? &snapshot->down[stage - 1] : &snapshot->up[stage - 2];
     char holder[NAME_SIZE];
 
     name_holder(schedule, op, link->slots, holder);
-    add(sentence, "waits for the %s slot that %s still has at stage %d", forward ? "activation" : "gradient", holder,
-        forward ? stage + 1 : stage - 1);
+    part_format(schedule, forward ? stage + 1 : stage - 1, other);
+    add(sentence, "waits for the %s slot that %s still has at stage %s", forward ? "activation" : "gradient", holder,
+        other);
 }
 
 static void add_in_flight(struct sentence *sentence, const struct stage_snapshot *stage,
@@ -211,7 +214,7 @@ static int add_wait(struct sentence *sentence, const struct snapshot *snapshot, 
     const struct stage_snapshot *stage = &snapshot->stages[s - 1];
     const struct activity *activity = &stage->activity;
     const int other = neighbour(snapshot, s, activity);
-    char cause[OP_WORDS_SIZE];
+    char cause[OP_WORDS_SIZE], from[PART_TEXT_SIZE];
 
     name_cause(activity, schedule, cause);
     if (other == 0) {
@@ -228,7 +231,8 @@ static int add_wait(struct sentence *sentence, const struct snapshot *snapshot, 
     }
     if (activity->cause == WAIT_GRADIENT)
         add_in_flight(sentence, stage, schedule);
-    add(sentence, "waits for %s from stage %d", cause, other);
+    part_format(schedule, other, from);
+    add(sentence, "waits for %s from stage %s", cause, from);
     return other;
 }
 
@@ -243,6 +247,19 @@ static void add_activity(struct sentence *sentence, const struct snapshot *snaps
         stage->blocked ? " and is blocked in the kernel, on a disk perhaps" : "");
 }
 
+/* The part of the same stage whose turn it is; 0 if there is none, or it is the part's own. */
+static int part_on_turn(const struct snapshot *snapshot, const struct schedule *schedule, int part)
+{
+    const int stage = schedule_stage_of(schedule, part);
+
+    if (snapshot->stages[part - 1].activity.kind != ACTIVITY_NONE)
+        return 0;
+    for (int k = 1; k <= snapshot->stage_count; k++)
+        if (schedule_stage_of(schedule, k) == stage && snapshot->stages[k - 1].activity.kind != ACTIVITY_NONE)
+            return k;
+    return 0;
+}
+
 /* What a stage does, as the rest of a sentence about it. */
 static int add_stage(struct sentence *sentence, const struct snapshot *snapshot, const struct schedule *schedule, int s)
 {
@@ -252,6 +269,8 @@ static int add_stage(struct sentence *sentence, const struct snapshot *snapshot,
         [STAGE_FAILED] = "has failed",
     };
     const struct stage_snapshot *stage = &snapshot->stages[s - 1];
+    const int before = part_on_turn(snapshot, schedule, s);
+    char text[PART_TEXT_SIZE];
 
     if (stage->dead)
         add(sentence, "has died");
@@ -259,7 +278,11 @@ static int add_stage(struct sentence *sentence, const struct snapshot *snapshot,
         add(sentence, "is stopped by a signal");
     else if (stage->state != STAGE_RUNNING)
         add(sentence, "%s", states[stage->state]);
-    else if (stage->activity.kind == ACTIVITY_WAIT)
+    else if (before > 0) {
+        part_format(schedule, before, text);
+        add(sentence, "comes after stage %s", text);
+        return before;
+    } else if (stage->activity.kind == ACTIVITY_WAIT)
         return add_wait(sentence, snapshot, schedule, s);
     else
         add_activity(sentence, snapshot, schedule, stage);
@@ -271,8 +294,10 @@ void explain_wait(const struct snapshot *snapshot, int stage, char *text, size_t
     const struct schedule schedule = plan_training(snapshot->plan);
     struct sentence sentence = {text, size, 0};
     bool seen[MAX_STAGES + 1] = {false};
+    char name[PART_TEXT_SIZE];
 
-    add(&sentence, "stage %d ", stage);
+    part_format(&schedule, stage, name);
+    add(&sentence, "stage %s ", name);
     for (;;) {
         seen[stage] = true;
         stage = add_stage(&sentence, snapshot, &schedule, stage);
@@ -288,11 +313,15 @@ void explain_wait(const struct snapshot *snapshot, int stage, char *text, size_t
 void explain_link(const struct snapshot *snapshot, int link, char *text, size_t size)
 {
     const uint64_t activations = activations_left(snapshot, link), gradients = gradients_left(snapshot, link);
+    const struct schedule schedule = plan_training(snapshot->plan);
+    char from[PART_TEXT_SIZE], to[PART_TEXT_SIZE];
 
+    part_format(&schedule, link, from);
+    part_format(&schedule, link + 1, to);
     snprintf(text, size,
-             "link %d-%d: %llu of %llu activation slots in use, %llu message%s not taken; %llu of %llu gradient slots, "
+             "link %s-%s: %llu of %llu activation slots in use, %llu message%s not taken; %llu of %llu gradient slots, "
              "%llu not taken",
-             link, link + 1, (unsigned long long)activation_slots_used(snapshot, link),
+             from, to, (unsigned long long)activation_slots_used(snapshot, link),
              (unsigned long long)snapshot->down[link - 1].slots, (unsigned long long)activations,
              activations == 1 ? "" : "s", (unsigned long long)gradient_slots_used(snapshot, link),
              (unsigned long long)snapshot->up[link - 1].slots, (unsigned long long)gradients);

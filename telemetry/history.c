@@ -51,7 +51,7 @@ int history_create(struct history_log **out, const struct segment *segment, stru
     if (!log)
         return error_set(error, "out of memory");
     log->drain.segment = segment;
-    log->stage_count = segment->header->plan.stage_count;
+    log->stage_count = segment->header->plan.part_count;
     log->curve.minibatches_per_point = 1;
     for (int s = 0; s < log->stage_count; s++) {
         log->stages[s].ops = calloc(2 * HISTORY_OPS, sizeof(struct op_record));

@@ -68,7 +68,7 @@ static int take_ops(struct reading *reading, struct error *error)
     struct op_record op;
     uint64_t stage;
 
-    if (!take(reading, &stage, sizeof(stage)) || stage < 1 || stage > (uint64_t)recording->run.plan.stage_count)
+    if (!take(reading, &stage, sizeof(stage)) || stage < 1 || stage > (uint64_t)recording->run.plan.part_count)
         return wrong("ops of a stage that there is not", error);
     struct list *ops = &recording->ops[stage - 1];
     while (take(reading, &op, sizeof(op))) {
@@ -82,7 +82,7 @@ static int take_ops(struct reading *reading, struct error *error)
             return error_set(error, "the recording is damaged: an op with an impossible %s", impossible);
         if (append(ops, &op, 1, sizeof(op), error))
             return -1;
-        if (stage == (uint64_t)recording->run.plan.stage_count)
+        if (stage == (uint64_t)recording->run.plan.part_count)
             curve_add(&recording->curve, &op);
     }
     return reading->bytes > 0 ? wrong("half an op", error) : 0;
@@ -123,7 +123,7 @@ bool recording_take_state(const struct recording *recording, const unsigned char
                           struct snapshot *snapshot)
 {
     struct reading reading = {.payload = payload, .bytes = bytes};
-    int stage_count = recording->run.plan.stage_count;
+    int stage_count = recording->run.plan.part_count;
     struct recorded_state state;
     bool whole = take(&reading, &state, sizeof(state));
 
@@ -271,7 +271,7 @@ static void forget_later_ops(struct recording *recording)
 {
     uint64_t end_ns = state_at(recording, recording->states.count - 1)->now_ns;
 
-    for (int s = 0; s < recording->run.plan.stage_count; s++) {
+    for (int s = 0; s < recording->run.plan.part_count; s++) {
         const struct op_record *ops = recording->ops[s].items;
 
         while (recording->ops[s].count > 0 && ops[recording->ops[s].count - 1].end_ns > end_ns)

@@ -198,7 +198,7 @@ void snapshot_take(struct snapshot *snapshot, const struct segment *segment)
         .epochs = segment_epochs(segment),
         .interactive = header->interactive,
         .slow_motion = atomic_load_explicit(&segment_controls(segment)->slow_motion, memory_order_relaxed),
-        .stage_count = header->stage_count,
+        .stage_count = header->block_count,
     };
     snprintf(snapshot->name, sizeof(snapshot->name), "%.*s", (int)sizeof(header->name) - 1, header->name);
     snprintf(snapshot->outcome, sizeof(snapshot->outcome), "%.*s", STAGE_ERROR_MAX - 1,

@@ -98,13 +98,14 @@ static void visit_span(const struct visit *visit, struct span span)
 }
 
 /* Idle time from the op before to `start`: at its end the stage waited; what is left over within one phase of an
- * interactive run is time in which the controls held it. */
+ * interactive run is time in which the controls held it, or another of its parts ran. */
 static void visit_idle(const struct visit *visit, const struct op_record *before, const struct op_record *op)
 {
     uint64_t since = before ? before->end_ns : op->start_ns - min_u64(op->wait_ns, op->start_ns);
     uint64_t waits = op->start_ns > op->wait_ns ? max_u64(op->start_ns - op->wait_ns, since) : since;
 
-    if (before && visit->snapshot->interactive && before->phase == op->phase && before->epoch == op->epoch)
+    if (before && visit->snapshot->interactive && visit->snapshot->plan->schedule.parts == 1 &&
+        before->phase == op->phase && before->epoch == op->epoch)
         visit_span(visit, (struct span){.start = since, .end = waits, .kind = SPAN_HELD});
     if (op->wait_cause > WAIT_NONE && op->wait_cause < WAIT_CAUSES)
         visit_span(visit, (struct span){.start = waits,

@@ -41,7 +41,7 @@ static struct result result_of(const struct pipeline *pipeline)
                             .statistics = calloc(pipeline->network->state + 1, sizeof(float)),
                             .epochs_done = pipeline->segment.board->epochs_done};
 
-    for (int s = 0; s < pipeline->plan.stage_count; s++) {
+    for (int s = 0; s < pipeline->plan.part_count; s++) {
         const struct slice *slice = &pipeline->plan.parts[s].slice;
 
         memcpy(result.statistics + slice->state_offset, stage_state(pipeline->stages[s]), slice->state * sizeof(float));
@@ -169,6 +169,59 @@ START_TEST(lists_for_other_times_resume_bit_for_bit)
         resumed = resume(&settings, UINT64_MAX);
         assert_equal(&whole, &resumed);
         result_free(&resumed);
+    }
+    result_free(&whole);
+}
+END_TEST
+
+static const struct {
+    const char *system;
+    int stages, parts;
+    const char *placement;
+    int microbatches;
+} several[] = {
+    {"interleaved-1f1b", 1, 3, "loop", 2}, {"interleaved-1f1b", 2, 2, "loop", 4},
+    {"breadth-first", 2, 2, "loop", 3},    {"zb-v", 2, 2, "v", 3},
+    {"dualpipe-v", 2, 2, "v", 4},
+};
+enum { SEVERAL = sizeof(several) / sizeof(several[0]) };
+
+/* And of stages that host several parts: stopped, and as after a death from a checkpoint that was passed. */
+START_TEST(several_parts_resume_bit_for_bit)
+{
+    struct settings settings =
+        saved_settings(several[_i].system, "resnet8", several[_i].stages, several[_i].microbatches);
+    struct result whole, other;
+
+    settings_number(&settings, "pipeline.parts", several[_i].parts);
+    settings_set(&settings, "pipeline.placement", several[_i].placement);
+    settings_set(&settings, "checkpoints.keep", "100");
+    whole = run(&settings, NULL, UINT64_MAX);
+    ck_assert_int_eq(whole.epochs_done, SAVED_EPOCHS);
+    for (int k = 1; k < MINIBATCHES; k++) {
+        struct checkpoint_set set;
+        struct error error;
+        char name[64];
+
+        tear_down();
+        set_up();
+        run_discarded(&settings, NULL, stop_point(1, PHASE_TRAIN, k));
+        other = resume(&settings, UINT64_MAX);
+        assert_equal(&whole, &other);
+        result_free(&other);
+        tear_down();
+        set_up();
+        pass_at = stop_point(1, PHASE_TRAIN, k);
+        other = run(&settings, NULL, UINT64_MAX);
+        pass_at = 0;
+        assert_equal(&whole, &other);
+        result_free(&other);
+        snprintf(name, sizeof(name), "epoch-%04d-minibatch-%06d", 1, k);
+        ck_assert_msg(!set_open(&set, &saved.folder, name, &error), "%s", error.text);
+        other = run(&settings, &set, UINT64_MAX);
+        assert_equal(&whole, &other);
+        result_free(&other);
+        set_release(&set);
     }
     result_free(&whole);
 }
@@ -698,6 +751,7 @@ int main(void)
     tcase_add_checked_fixture(exact, set_up, tear_down);
     tcase_add_loop_test(exact, resumed_runs_equal_uninterrupted_ones_bit_for_bit, 0, SHAPES * SYSTEMS);
     tcase_add_loop_test(exact, lists_for_other_times_resume_bit_for_bit, 0, 2 * SYSTEMS);
+    tcase_add_loop_test(exact, several_parts_resume_bit_for_bit, 0, SEVERAL);
     tcase_add_loop_test(exact, a_checkpoint_that_is_passed_changes_nothing_and_is_gone_on_from_bit_for_bit, 0,
                         SHAPES * SYSTEMS);
     tcase_add_loop_test(exact, checkpoints_every_few_minibatches_change_nothing, 0, 3 * SYSTEMS);

@@ -212,8 +212,8 @@ START_TEST(slots_step_through_the_unit_time_grid)
     struct error error;
     int granted, expected;
 
-    ck_assert_int_eq(simulate_unit(&schedule, (struct link_slots){.gradients = pipeline.plan.parts[0].gradient_slots}, true,
-                                   &simulation, &error),
+    ck_assert_int_eq(simulate_unit(&schedule, (struct link_slots){.gradients = pipeline.plan.parts[0].gradient_slots},
+                                   true, &simulation, &error),
                      0);
     /* To the slot in which stage 1 is through: then it goes on to the test set. */
     for (int slot = 0; slot < simulation->duration; slot++) {

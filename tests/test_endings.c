@@ -55,7 +55,7 @@ static pid_t pid_of(const struct segment *segment, int stage)
 
 static bool all_are(const struct segment *segment, int state)
 {
-    for (int s = 1; s <= segment->header->stage_count; s++)
+    for (int s = 1; s <= segment->header->block_count; s++)
         if (state_of(segment, s) != state)
             return false;
     return true;

@@ -235,16 +235,17 @@ static bool stopped_in(const struct stage *stage, enum phase kind, int epoch)
     return stage->board->stopped_at >> 32 == stop_point(epoch, kind, 0) >> 32;
 }
 
-/* A stage's epochs, as stage_run has them. */
+/* A stage's epochs, as hosted_run has them. */
 static void run_stage(void)
 {
-    struct stage *stage = &actors[running - 1].stage;
+    struct hosted *hosted = &actors[running - 1].hosted;
+    const struct stage *stage = hosted->parts[0];
     bool stopped = false;
     struct error error;
 
     for (int epoch = 1; epoch <= explorer.epochs && !stopped; epoch++)
         for (int kind = PHASE_TRAIN; kind < PHASES && !stopped; kind++) {
-            if (executor_run_phase(stage, (enum phase)kind, epoch, &error))
+            if (executor_run_phase(hosted, (enum phase)kind, epoch, &error))
                 report("stage %d: %s", stage->index, error.text);
             stopped = stopped_in(stage, (enum phase)kind, epoch);
         }
@@ -277,6 +278,9 @@ static void create_stage(int s)
         .state = &actor->state,
         .statistics = &actor->statistics,
     };
+    stage->doorbell = &stage->block->doorbell;
+    stage->heard = &stage->heard_alone;
+    actor->hosted = (struct hosted){.stage = s, .count = 1, .parts = {stage}};
     require(plan->activation_sets * schedule_slot_size(&explored.schedule) <= SLOTS_MAX, "too many slots");
     require(device_host.open(&stage->device, 0, &error) == 0 &&
                 links_open(&stage->links, segment, s, stage->device, &waiter, &error) == 0,
@@ -349,7 +353,7 @@ static struct fingerprint fingerprint(void)
                                phase->progress.forwards,
                                phase->progress.backwards,
                                phase->progress.weight_backwards,
-                               phase->next_op,
+                               actor->hosted.next_op,
                                (int)actor->stage.slots_before,
                                actor->stage.block->applied,
                                phase->save_after,
@@ -585,8 +589,8 @@ static void explore_all(const char *const *overrides, int epochs, bool stops, bo
         explorer.segment.header->plan.parts[s].slice.state = 1;
     }
     if (explored.config.pipeline.order == RUN_STATIC)
-        ck_assert_msg(!simulate_unit(&schedule, (struct link_slots){.gradients = explored.parts[0].gradient_slots}, true,
-                                     &explorer.simulation, &error),
+        ck_assert_msg(!simulate_unit(&schedule, (struct link_slots){.gradients = explored.parts[0].gradient_slots},
+                                     true, &explorer.simulation, &error),
                       "%s", error.text);
     for (int s = 1; s <= explorer.stages; s++)
         create_stage(s);

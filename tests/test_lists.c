@@ -13,9 +13,9 @@
 #include "tests/support/random_schedule.h"
 #include "tests/support/settings.h"
 
-/* Five mini-batches, the last one ragged; the caller frees. */
-static float *train(const char *system, const char *arch, int stages, int microbatches, const char *key,
-                    const char *value, size_t *count)
+/* Five mini-batches, the last one ragged; parts and placement as given, or one part. The caller frees. */
+static float *train_parts(const char *system, const char *arch, int stages, int parts, const char *placement,
+                          int microbatches, const char *key, const char *value, size_t *count)
 {
     static struct pipeline pipeline;
     struct settings settings = settings_of(arch, stages, microbatches, 8, 38);
@@ -26,6 +26,8 @@ static float *train(const char *system, const char *arch, int stages, int microb
     settings_set(&settings, "device.backend", "reference");
     settings_set(&settings, "train.lr", "0.01");
     settings_set(&settings, "train.momentum", "0.9");
+    settings_number(&settings, "pipeline.parts", parts);
+    settings_set(&settings, "pipeline.placement", placement);
     if (key)
         settings_set(&settings, key, value);
     pipeline_run(&pipeline, settings_list(&settings));
@@ -33,6 +35,12 @@ static float *train(const char *system, const char *arch, int stages, int microb
     *count = pipeline.network->parameters;
     pipeline_destroy(&pipeline);
     return weights;
+}
+
+static float *train(const char *system, const char *arch, int stages, int microbatches, const char *key,
+                    const char *value, size_t *count)
+{
+    return train_parts(system, arch, stages, 1, "loop", microbatches, key, value, count);
 }
 
 static void assert_trains_to(const float *expected, const char *system, const char *arch, int stages, int microbatches,
@@ -77,11 +85,46 @@ START_TEST(synchronous_lists_for_other_times_train_to_the_same_bits)
 }
 END_TEST
 
-/* A draw that the smallest network has blocks for, in PyTorch's form. */
+static const struct {
+    const char *system, *arch;
+    int stages, parts;
+    const char *placement;
+    int microbatches;
+} several[] = {
+    {"interleaved-1f1b", "mlp", 1, 3, "loop", 2},
+    {"interleaved-1f1b", "resnet8", 2, 2, "loop", 4},
+    {"interleaved-1f1b", "resnet20", 2, 4, "loop", 6},
+    {"interleaved-1f1b", "resnet20", 4, 2, "loop", 8},
+    {"breadth-first", "resnet8", 2, 2, "loop", 3},
+    {"breadth-first", "resnet20", 3, 3, "loop", 2},
+    {"zb-v", "resnet8", 1, 2, "v", 3},
+    {"zb-v", "resnet8", 2, 2, "v", 1},
+    {"zb-v", "resnet8", 2, 2, "v", 6},
+    {"zb-v", "resnet20", 4, 2, "v", 8},
+    {"dualpipe-v", "resnet8", 2, 2, "v", 4},
+    {"dualpipe-v", "resnet20", 4, 2, "v", 8},
+};
+enum { SEVERAL = sizeof(several) / sizeof(several[0]) };
+
+/* Wherever the parts lie. */
+START_TEST(several_parts_train_to_the_bits_of_one_process)
+{
+    size_t count;
+    float *one = train("gpipe", several[_i].arch, 1, several[_i].microbatches, NULL, NULL, &count);
+    float *parts = train_parts(several[_i].system, several[_i].arch, several[_i].stages, several[_i].parts,
+                               several[_i].placement, several[_i].microbatches, NULL, NULL, &count);
+
+    ck_assert_same(several[_i].system, one, parts, count);
+    free(one);
+    free(parts);
+}
+END_TEST
+
+/* A draw that a small network has blocks for, in PyTorch's form. */
 static bool draw(uint64_t seed, struct random_schedule *random)
 {
     *random = random_schedule_draw(seed);
-    return random->parts == 1 && random->stages <= 3 && random->minibatches == 1 && random->microbatches <= 8;
+    return random->stages * random->parts <= 5 && random->minibatches == 1 && random->microbatches <= 8;
 }
 
 START_TEST(random_schedule_files_train_to_the_same_bits)
@@ -92,7 +135,7 @@ START_TEST(random_schedule_files_train_to_the_same_bits)
 
     ck_assert_int_ge(descriptor, 0);
     close(descriptor);
-    for (uint64_t seed = 0; tried < 12; seed++) {
+    for (uint64_t seed = 0; tried < 20; seed++) {
         struct random_schedule random;
         size_t count;
 
@@ -102,8 +145,12 @@ START_TEST(random_schedule_files_train_to_the_same_bits)
         FILE *file = fopen(path, "w");
         ck_assert(file != NULL && fputs(text, file) >= 0 && fclose(file) == 0);
         free(text);
-        float *one = train("gpipe", "mlp", 1, random.microbatches, NULL, NULL, &count);
-        assert_trains_to(one, path, "mlp", random.stages, random.microbatches, NULL, NULL);
+        const char *arch = random.stages * random.parts <= 3 ? "mlp" : "resnet8";
+        float *one = train("gpipe", arch, 1, random.microbatches, NULL, NULL, &count);
+        float *by_file = train_parts(path, arch, random.stages, random.parts, placement_name(random.placement),
+                                     random.microbatches, NULL, NULL, &count);
+        ck_assert_same(path, one, by_file, count);
+        free(by_file);
         free(one);
         tried++;
     }
@@ -121,6 +168,7 @@ int main(void)
     tcase_set_timeout(tests, 240);
     tcase_add_loop_test(tests, synchronous_rows_train_to_the_bits_of_one_process, 0, SHAPES);
     tcase_add_loop_test(tests, synchronous_lists_for_other_times_train_to_the_same_bits, 0, SHAPES);
+    tcase_add_loop_test(tests, several_parts_train_to_the_bits_of_one_process, 0, SEVERAL);
     tcase_add_test(tests, random_schedule_files_train_to_the_same_bits);
     suite_add_tcase(suite, tests);
     srunner_run_all(runner, CK_ENV);

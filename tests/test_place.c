@@ -89,7 +89,7 @@ static void places(char *text)
 /* "hds": shared in the host's memory, in the device's, staged. */
 static void paths(char *text)
 {
-    for (int link = 1; link < plan.stage_count; link++)
+    for (int link = 1; link < plan.part_count; link++)
         *text++ = "hds"[plan.parts[link - 1].link];
     *text = '\0';
 }
@@ -108,6 +108,7 @@ static const struct {
     {3, "pipeline.stages=4", "0012", "dds", "cuda"},
     {8, "pipeline.stages=3", "012", "ds", "cuda"},
     {3, "pipeline.stages=4 device.map=2,0,cpu,1", "20c1", "sss", "cuda"},
+    {2, "pipeline.stages=2 pipeline.system=breadth-first pipeline.parts=2", "cc", "hhh", "onednn"},
     {1, "pipeline.stages=3 device.map=0,cpu,0", "0c0", "ss", "cuda"},
     {1, "pipeline.stages=3 device.map=cpu,cpu,0", "cc0", "hs", "cuda"},
 };
@@ -143,6 +144,10 @@ static const struct {
     {2, "device.map=0,1,cpu,7", "--set device.map: GPU 7, but there are only 2; the first is 0"},
     {0, "device.map=cpu,cpu,0,cpu", "--set device.map: GPU 0, but no GPU can be used: no driver"},
     {0, "device.backend=cuda", "--set device.backend: cuda, but no GPU can be used: no driver"},
+    {2, "pipeline.system=breadth-first pipeline.parts=2 device.backend=cuda",
+     "--set device.backend: stages with several parts (pipeline.parts = 2) run on the CPU, not on GPUs; use"},
+    {2, "pipeline.system=breadth-first pipeline.parts=2 device.map=0,0,1,1",
+     "--set device.map: stages with several parts (pipeline.parts = 2) run on the CPU, not on GPUs; use"},
 };
 enum { MISTAKEN = sizeof(mistaken) / sizeof(mistaken[0]) };
 

@@ -66,7 +66,8 @@ START_TEST(mistakes_name_the_key_and_what_would_be_right)
         const char *settings, *mistake;
     } cases[] = {
         {"pipeline.stages=12", "--set pipeline.stages: 12 stages, but resnet20 has only 11 blocks to share out"},
-        {"pipeline.partition=5,3,3", "--set pipeline.partition: 5,3,3 is for 3 stages, but there are 4 (pipeline.stages)"},
+        {"pipeline.partition=5,3,3",
+         "--set pipeline.partition: 5,3,3 is for 3 stages, but there are 4 (pipeline.stages)"},
         {"pipeline.partition=5,3,3,3", "--set pipeline.partition: 5,3,3,3 adds up to 14 blocks, but resnet20 has 11"},
         {"pipeline.microbatches=9 data.batch=8", "--set pipeline.microbatches: 9 micro-batches, but a mini-batch has"},
         {"data.batch=1001 data.last_batch=drop", "--set data.batch: 1001 is more than the 1000 training images"},

@@ -172,8 +172,6 @@ static const struct {
     {"plan @ --grid --set pipeline.system=zb-v", "use pipeline.parts = 2 and pipeline.placement = v"},
     {"plan @ --grid --set model.arch=resnet20 --set pipeline.parts=2",
      "order nF1B has one part per stage, not 2: use pipeline.parts = 1"},
-    {"@ --set pipeline.system=interleaved-1f1b --set pipeline.stages=1 --set pipeline.parts=2",
-     "--set pipeline.parts: 2: schedules with several parts per stage can be planned"},
     {"plan @ --csv ~/x.csv --json -", "--csv goes with neither --grid nor --json nor --simulate"},
 };
 enum { REFUSED = sizeof(refused) / sizeof(refused[0]) };

@@ -51,9 +51,9 @@ static uint32_t draw(struct scribbler *it, size_t below)
 /* Mostly where a word means something, as most of a segment is records and tensors. */
 static size_t draw_offset(struct scribbler *it)
 {
-    const int stage = (int)draw(it, (size_t)it->segment.header->stage_count);
+    const int stage = (int)draw(it, (size_t)it->segment.header->block_count);
     const size_t block = it->segment.stages_offset + (size_t)stage * sizeof(struct stage_block);
-    const size_t rings = (size_t)(it->segment.header->stage_count - 1) * RING_DIRECTIONS * sizeof(struct ring);
+    const size_t rings = (size_t)(it->segment.header->block_count - 1) * RING_DIRECTIONS * sizeof(struct ring);
 
     switch (draw(it, 7)) {
     case 0:
@@ -89,7 +89,7 @@ static void scribble(struct scribbler *it)
 static void start(struct scribbler *it, pid_t *coordinator)
 {
     const uint64_t deadline = clock_now_ns() + SECONDS_MAX * UINT64_C(1000000000);
-    const struct system *system = &systems[draw(it, (size_t)system_count)];
+    const struct system *system = &systems[draw(it, (size_t)asking_system_count)];
     const int needed = orders[system->order].microbatches, microbatches = needed ? needed : 3;
     char words[256], name[32];
     int fd;

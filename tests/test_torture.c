@@ -30,7 +30,8 @@ static const char *const victim_names[VICTIMS] = {"a stage", "the coordinator", 
 
 struct trial {
     uint64_t seed;
-    const char *system, *arch;
+    const char *system, *arch, *placement;
+    int parts; /* per stage */
     int stages, microbatches, epochs;
     enum victim victim;
     int stage;        /* that gets it, or that is watched */
@@ -204,6 +205,12 @@ static const struct {
 };
 enum { MOMENTS = sizeof(moments) / sizeof(moments[0]) };
 
+/* Systems whose stages host several parts, and how those are placed. */
+static const struct {
+    const char *system, *placement;
+} lists[] = {{"interleaved-1f1b", "loop"}, {"breadth-first", "loop"}, {"zb-v", "v"}, {"dualpipe-v", "v"}};
+enum { LISTS = sizeof(lists) / sizeof(lists[0]) };
+
 static struct trial draw_trial(uint64_t seed)
 {
     const struct system *system = &systems[draw(seed, 0, (uint32_t)asking_system_count)];
@@ -212,6 +219,8 @@ static struct trial draw_trial(uint64_t seed)
     struct trial trial = {
         .seed = seed,
         .system = system->name,
+        .placement = "loop",
+        .parts = 1,
         .arch = stages > 3 || draw(seed, 8, 2) ? "resnet8" : "mlp",
         .stages = stages,
         .microbatches = needed ? needed : 1 + (int)draw(seed, 2, 4),
@@ -226,6 +235,16 @@ static struct trial draw_trial(uint64_t seed)
 
     if (system->forward == FORWARD_DOUBLE_BUFFERED && trial.microbatches < stages)
         trial.microbatches = stages;
+    if (draw(seed, 12, 5) == 0) {
+        const uint32_t list = draw(seed, 13, LISTS);
+
+        trial.system = lists[list].system;
+        trial.placement = lists[list].placement;
+        trial.arch = "resnet8";
+        trial.stages = trial.parts = 2;
+        trial.microbatches = 4;
+        trial.stage = 1 + trial.stage % 2;
+    }
     return trial;
 }
 
@@ -236,10 +255,11 @@ static const char *words(const struct trial *trial, const char *name)
 
     snprintf(text, sizeof(text),
              "@ --quiet --epochs %d --set run.name=%s --set pipeline.system=%s --set pipeline.stages=%d "
-             "--set pipeline.microbatches=%d --set pipeline.order=static --set data.batch=16 --set train.lr=0.002 "
+             "--set pipeline.parts=%d --set pipeline.placement=%s --set pipeline.microbatches=%d --set "
+             "pipeline.order=static --set data.batch=16 --set train.lr=0.002 "
              "--set model.arch=%s --set data.limit=%d",
-             trial->epochs, name, trial->system, trial->stages, trial->microbatches, trial->arch,
-             trial->arch[0] == 'm' ? 400 : 160);
+             trial->epochs, name, trial->system, trial->stages, trial->parts, trial->placement, trial->microbatches,
+             trial->arch, trial->arch[0] == 'm' ? 400 : 160);
     return text;
 }
 
@@ -268,7 +288,8 @@ static void look(const struct trial *trial, struct outcome *outcome)
         return;
     const struct plan *plan = &outcome->segment.header->plan;
     const struct schedule training = plan_training(plan), evaluation = plan_evaluation(plan);
-    outcome->ops_total = (uint64_t)(trial->epochs * (schedule_op_count(&training) + schedule_op_count(&evaluation)));
+    outcome->ops_total =
+        (uint64_t)(trial->epochs * (schedule_op_count(&training) + schedule_op_count(&evaluation)) / trial->parts);
     outcome->seen = true;
 }
 
@@ -398,7 +419,7 @@ static void check_resumed(const struct trial *trial, const struct outcome *outco
         set_release(&set);
         snprintf(again, sizeof(again), "%s --resume=%s", words(trial, "killed"), runs);
         ck_assert_msg(program_run(&program, again) == 0, "%s", program_text(&program, "err"));
-        program_assert_same(&program, trial->stages, trial->epochs, "whole", "killed");
+        program_assert_same(&program, trial->stages * trial->parts, trial->epochs, "whole", "killed");
     } else if (program_has_segment(outcome->coordinator)) {
         ck_assert_int_eq(program_run(&program, words(trial, "next")), 0);
     }

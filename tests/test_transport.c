@@ -163,7 +163,7 @@ START_TEST(a_run_is_private_to_its_user_and_leaves_no_name)
     ck_assert_ptr_nonnull(strstr(error.text, "not a tp run"));
     segment_seal(&segment);
     ck_assert_msg(!segment_open(&opened, name, rings_bytes, &error), "%s", error.text);
-    ck_assert_int_eq(opened.header->stage_count, 3);
+    ck_assert_int_eq(opened.header->block_count, 3);
     ck_assert_str_eq(opened.header->run_folder, "/nowhere");
     segment_close(&opened);
     segment_unlink(name);
@@ -317,7 +317,7 @@ START_TEST(a_segment_that_shrinks_reads_as_zeros_and_says_so)
     ck_assert_int_eq(ftruncate(segment.fd, 4096), 0);
     ck_assert_int_eq(atomic_load(&segment_stage(&opened, 2)->pid), 0);
     ck_assert(!segment_is_whole(&opened));
-    ck_assert_int_eq(opened.header->stage_count, 3);
+    ck_assert_int_eq(opened.header->block_count, 3);
     segment_unlink(segment.name);
     segment_close(&opened);
     segment_close(&segment);
@@ -364,7 +364,7 @@ START_TEST(damaged_segments_are_refused)
     attach_damaged(&segment, &header->plan.stage_count, 2, "a schedule that no config leads to");
     attach_damaged(&segment, &header->plan.config.pipeline.stages, MAX_STAGES + 1, "a value for pipeline.stages");
     attach_damaged(&segment, &header->plan.config.data.last_batch, -1, "a value for data.last_batch");
-    attach_damaged(&segment, &header->stage_count, 2, "contradicts its plan");
+    attach_damaged(&segment, &header->block_count, 2, "contradicts its plan");
     memset(header->run_folder, 'a', sizeof(header->run_folder));
     attach_fails(segment.board, segment.size, "contradicts its plan");
     header->run_folder[0] = '\0';

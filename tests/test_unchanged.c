@@ -50,8 +50,9 @@ static void write_simulation(FILE *out, const struct schedule *schedule, int gra
     struct simulation *simulation;
     struct error error;
 
-    ck_assert_msg(simulate_unit(schedule, (struct link_slots){.gradients = gradient_slots}, true, &simulation, &error) == 0,
-                  "%s", error.text);
+    ck_assert_msg(
+        simulate_unit(schedule, (struct link_slots){.gradients = gradient_slots}, true, &simulation, &error) == 0, "%s",
+        error.text);
     for (int s = 1; s <= schedule->stages; s++) {
         char *line = simulation_grid_line(simulation, schedule, s, (int)simulation->duration);
         const int facts[] = {simulation->stages[s - 1].minibatches_in_flight,

@@ -6,7 +6,7 @@ void ring_end_open(struct ring_end *end, const struct segment *segment, int link
     unsigned char *base = segment_channels(segment);
 
     *end = (struct ring_end){.ring = NULL};
-    if (link < 1 || link >= plan->stage_count)
+    if (link < 1 || link >= plan->part_count)
         return;
     end->layout = ring_layout_of(plan, link, direction);
     end->ring = (struct ring *)(base + end->layout.cursors_offset);

@@ -30,6 +30,7 @@ extern struct actor {
     uint64_t copied[SLOTS_MAX];
     struct loss_result loss[LOSSES];
     struct stage stage;
+    struct hosted hosted; /* it alone */
 } actors[STAGES_MAX];
 
 /* The plan that is explored, and the stage that runs; 0: none. */

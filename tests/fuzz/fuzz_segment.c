@@ -144,9 +144,9 @@ static void read_segment(const struct segment *segment)
     fuzz_touch(snapshot.epochs, (size_t)snapshot.epochs_done * sizeof(snapshot.epochs[0]));
     read_plan(&segment->header->plan);
     fuzz_touch(segment->header->run_folder, strlen(segment->header->run_folder));
-    for (int s = 1; s <= segment->header->stage_count; s++)
+    for (int s = 1; s <= segment->header->block_count; s++)
         fuzz_touch(segment_stage(segment, s), offsetof(struct stage_block, telemetry.records));
-    for (int link = 1; link < segment->header->stage_count; link++) {
+    for (int link = 1; link < segment->header->block_count; link++) {
         read_ring(segment, link, RING_DOWN);
         read_ring(segment, link, RING_UP);
     }

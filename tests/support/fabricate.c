@@ -63,7 +63,8 @@ static void finish_plan(struct plan *plan, const struct simulation *events)
     struct error error;
 
     ck_assert_int_eq(
-        simulate_unit(schedule, (struct link_slots){.gradients = plan->parts[0].gradient_slots}, false, &unit, &error), 0);
+        simulate_unit(schedule, (struct link_slots){.gradients = plan->parts[0].gradient_slots}, false, &unit, &error),
+        0);
     if (schedule->order.whole_backward && !schedule->order.flush) {
         plan->version_difference_paper = version_difference_paper(schedule->stages, schedule->microbatches);
         plan->version_difference_exact = version_difference_exact(schedule->stages, schedule->microbatches);

@@ -13,10 +13,11 @@ struct pipeline {
     struct network *network;
     struct segment segment;
     struct checkpoints checkpoints;
-    struct stage *stages[MAX_STAGES];
+    struct hosted *hosted[MAX_STAGES]; /* per stage, */
+    struct stage *stages[MAX_STAGES];  /* and its parts, by their numbers: with one each, the stages */
     struct pipeline_thread {
         pthread_t thread;
-        struct stage *stage;
+        struct hosted *hosted;
         atomic_bool ended;
         int result;
         struct error error;
