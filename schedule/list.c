@@ -26,31 +26,41 @@ int cycle_count(const struct cycle *cycle, int stored)
 }
 
 /* A schedule's text has been read before. */
-static int read_list(struct op_list *list, const struct schedule *schedule, int stage)
+static int read_lists(struct op_list *lists, const struct schedule *schedule)
 {
     struct csv_schedule csv;
     struct error error;
-    int result;
+    int result = 0;
 
     if (csv_read(&csv, schedule->text, strlen(schedule->text), &error) != 0)
         return -1;
-    result = csv_list(&csv, stage, schedule->minibatches, list);
+    for (int s = 1; s <= schedule->stages && result == 0; s++)
+        result = csv_list(&csv, s, schedule->minibatches, &lists[s - 1]);
     csv_release(&csv);
     return result;
 }
 
-int list_create(struct op_list *list, const struct schedule *schedule, int stage)
+static int generate_list(struct op_list *list, const struct schedule *schedule, int stage)
 {
     const size_t most = (size_t)3 * (size_t)schedule->parts * (size_t)schedule->microbatches;
 
-    if (schedule->text != NULL)
-        return read_list(list, schedule, stage);
     list->ops = malloc(most * sizeof(*list->ops));
     if (list->ops == NULL)
         return -1;
     list->stored = schedule->order.generate(schedule, stage, list->ops);
     list->cycle = (struct cycle){.length = list->stored, .turns = schedule->minibatches, .shift = 1};
     return 0;
+}
+
+int lists_create(struct op_list *lists, const struct schedule *schedule)
+{
+    int result = 0;
+
+    if (schedule->text != NULL)
+        return read_lists(lists, schedule);
+    for (int s = 1; s <= schedule->stages && result == 0; s++)
+        result = generate_list(&lists[s - 1], schedule, s);
+    return result;
 }
 
 int list_count(const struct op_list *list)

@@ -23,9 +23,10 @@ struct op_list {
     struct cycle cycle;
 };
 
-/* A stage's list over all mini-batches of a schedule whose order is one (schedule_is_list). -1 if out of memory. The
- * caller frees `ops`. */
-int list_create(struct op_list *list, const struct schedule *schedule, int stage);
+/* Every stage's list over all mini-batches of a schedule whose order is one (schedule_is_list): stage s is lists[s - 1].
+ * All at once, since a schedule file is read for all. The caller zeroes the lists before, and frees each one's `ops`, also
+ * after -1: out of memory. */
+int lists_create(struct op_list *lists, const struct schedule *schedule);
 
 int list_count(const struct op_list *list);
 struct op list_op(const struct op_list *list, int n); /* 0-based */

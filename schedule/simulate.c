@@ -73,11 +73,12 @@ static struct next next_op(struct simulator *simulator, int s)
         if (stage->begun == simulation_op_count(simulator->replayed, s + 1))
             return (struct next){.kind = NEXT_DONE};
         op = simulation_op(simulator->replayed, s + 1, stage->begun).op;
-    } else if (stage->list.ops != NULL) {
-        if (stage->begun == list_count(&stage->list) ||
-            list_op(&stage->list, stage->begun).minibatch > simulator->schedule.minibatches)
+    } else if (simulator->lists != NULL) {
+        const struct op_list *list = &simulator->lists[s];
+
+        if (stage->begun == list_count(list) || list_op(list, stage->begun).minibatch > simulator->schedule.minibatches)
             return (struct next){.kind = NEXT_DONE};
-        op = list_op(&stage->list, stage->begun);
+        op = list_op(list, stage->begun);
     } else {
         return ask_parts(simulator, s);
     }
@@ -311,8 +312,9 @@ static void simulator_release(struct simulator *simulator)
         free(simulator->parts[k].activations.queue);
         free(simulator->parts[k].gradients.queue);
     }
-    for (int s = 0; simulator->stages != NULL && s < simulator->schedule.stages; s++)
-        free(simulator->stages[s].list.ops);
+    for (int s = 0; simulator->lists != NULL && s < simulator->schedule.stages; s++)
+        free(simulator->lists[s].ops);
+    free(simulator->lists);
     free(simulator->parts);
     free(simulator->stages);
     free(simulator->events);
@@ -328,13 +330,12 @@ static int prepare_stages(struct simulator *simulator)
 {
     const struct schedule *schedule = &simulator->schedule;
 
-    for (int s = 0; s < schedule->stages; s++) {
-        if (simulator->replayed == NULL && schedule_is_list(schedule) && !schedule->forward_only &&
-            list_create(&simulator->stages[s].list, schedule, s + 1) != 0)
-            return -1;
+    for (int s = 0; s < schedule->stages; s++)
         simulator_ring(simulator, s);
-    }
-    return 0;
+    if (simulator->replayed != NULL || !schedule_is_list(schedule) || schedule->forward_only)
+        return 0;
+    simulator->lists = calloc((size_t)schedule->stages, sizeof(*simulator->lists));
+    return simulator->lists != NULL ? lists_create(simulator->lists, schedule) : -1;
 }
 
 static int simulator_prepare(struct simulator *simulator)

@@ -36,11 +36,10 @@ struct running_stage {
     int64_t since; /* WAITING: when it last asked what is next */
     int64_t until; /* COMPUTING, UPDATING */
     struct next next;
-    bool doorbell;       /* something has happened that may make it runnable */
-    struct op_list list; /* of an order that is one */
-    int begun;           /* ops */
-    int in_flight;       /* micro-batches, of all its parts */
-    int capacity;        /* of what the simulated stage keeps of them */
+    bool doorbell; /* something has happened that may make it runnable */
+    int begun;     /* ops */
+    int in_flight; /* micro-batches, of all its parts */
+    int capacity;  /* of what the simulated stage keeps of them */
     struct timed_op current;
 };
 
@@ -71,6 +70,7 @@ struct simulator {
     int minibatches;          /* with them */
     const struct timing *timing;
     const struct simulation *replayed;
+    struct op_list *lists; /* [stages], of an order that is one; else NULL */
     bool keep_ops;
     int64_t now;
     struct running_stage *stages; /* [W] */

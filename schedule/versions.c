@@ -228,10 +228,14 @@ int versions_count_needed(const struct version_tracker *tracker)
 {
     /* All from here on are needed, the live one at least. */
     const int all_from = max_int(oldest_possible(tracker), min_int(floor_of_versions(tracker), tracker->live));
+    const int first = oldest_possible(tracker);
     int count = tracker->live - all_from + 1;
+    int slot = first % tracker->holder_count; /* holders_of(), without a division for each */
 
-    for (int version = oldest_possible(tracker); version < all_from; version++)
-        count += *holders_of(tracker, version) > 0;
+    for (int version = first; version < all_from; version++) {
+        count += tracker->holders[slot] > 0;
+        slot = slot + 1 < tracker->holder_count ? slot + 1 : 0;
+    }
     return count;
 }
 
