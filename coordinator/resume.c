@@ -10,7 +10,8 @@
 
 /* Other values would make other tensors, or other mini-batches of an epoch. All other keys may change. */
 static const char *const must_agree[] = {
-    "run.seed", "model.arch", "model.classes", "data.set", "data.batch", "data.limit", "data.last_batch", NULL,
+    "run.seed",   "model.arch",      "model.depth", "model.classes", "data.set", "data.batch",
+    "data.limit", "data.last_batch", NULL,
 };
 
 /* Where the run lies; that is said anyway. */

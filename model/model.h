@@ -60,10 +60,15 @@ struct network {
     size_t parameters, state;
 };
 
-/* Builds `arch` ("resnet8", "resnet20", "resnet32", "resnet56", "resnet110", "mlp") for images of shape `input`.
+/* Layers of an mlp, each a block of its own. */
+enum { NETWORK_DEPTH_MAX = 1024 };
+
+/* Builds `arch` ("resnet8", "resnet20", "resnet32", "resnet56", "resnet110", or "mlp" of `depth` layers, which counts for
+ * nothing else) for images of shape `input`.
  * The layers of a block other than those that read the block's input refer only to layers of the same block, so a cut
  * between blocks cuts exactly one tensor: the output of the last layer before it. The caller owns the network. */
-int network_create(struct network **out, const char *arch, struct shape input, int classes, struct error *error);
+int network_create(struct network **out, const char *arch, int depth, struct shape input, int classes,
+                   struct error *error);
 void network_destroy(struct network *network);
 
 /* The architectures, for messages: "resnet8, resnet20, ...". */

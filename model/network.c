@@ -10,7 +10,7 @@ enum { BLOCK_LAYERS_MAX = 6, MLP_HIDDEN = 256, RESNET_WIDTH = 16, RESNET_GROUPS 
 
 struct architecture {
     const char *name;
-    int blocks;
+    int blocks; /* 0: as many as the depth that is asked for */
     void (*build)(struct network *network);
 };
 
@@ -20,7 +20,7 @@ static void build_mlp(struct network *network);
 /* resnetD: D = 6n + 2 weight layers in 3n residual blocks, a stem and a head (He et al., CVPR 2016, section 4.2). */
 static const struct architecture architectures[] = {
     {"resnet8", 5, build_resnet},   {"resnet20", 11, build_resnet},  {"resnet32", 17, build_resnet},
-    {"resnet56", 29, build_resnet}, {"resnet110", 56, build_resnet}, {"mlp", 3, build_mlp},
+    {"resnet56", 29, build_resnet}, {"resnet110", 56, build_resnet}, {"mlp", 0, build_mlp},
 };
 
 const char *network_architectures(void)
@@ -183,7 +183,8 @@ static bool is_image_side(int side)
     return side >= IMAGE_SIDE_MIN && side <= IMAGE_SIDE_MAX;
 }
 
-int network_create(struct network **out, const char *arch, struct shape input, int classes, struct error *error)
+int network_create(struct network **out, const char *arch, int depth, struct shape input, int classes,
+                   struct error *error)
 {
     const struct architecture *architecture = architecture_find(arch);
 
@@ -195,19 +196,22 @@ int network_create(struct network **out, const char *arch, struct shape input, i
                          "%s cannot take images of %d x %d pixels in %d channels; it takes sides of %d to %d pixels in "
                          "1 or 3 channels",
                          arch, input.height, input.width, input.channels, IMAGE_SIDE_MIN, IMAGE_SIDE_MAX);
+    if (architecture->blocks == 0 && (depth < 1 || depth > NETWORK_DEPTH_MAX))
+        return error_set(error, "%s cannot have %d layers; use 1 to %d", arch, depth, NETWORK_DEPTH_MAX);
     if (classes < CLASSES_MIN || classes > CLASSES_MAX)
         return error_set(error, "%d classes are out of bounds; labels are bytes, so use %d to %d", classes, CLASSES_MIN,
                          CLASSES_MAX);
 
+    const int blocks = architecture->blocks > 0 ? architecture->blocks : depth;
     struct network *network = calloc(1, sizeof(*network));
-    struct layer *layers = calloc((size_t)architecture->blocks * BLOCK_LAYERS_MAX, sizeof(*layers));
+    struct layer *layers = calloc((size_t)blocks * BLOCK_LAYERS_MAX, sizeof(*layers));
     if (!network || !layers) {
         free(network);
         free(layers);
         return error_set(error, "out of memory for the layers of %s", arch);
     }
     network->layers = layers;
-    network->block_count = architecture->blocks;
+    network->block_count = blocks;
     network->input = input;
     network->classes = classes;
     architecture->build(network);

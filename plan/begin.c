@@ -229,7 +229,7 @@ int plan_begin(struct plan *plan, const struct config *config, const struct data
     choose_rules(plan, mistakes);
     count_minibatches(plan, mistakes);
     plan->schedule.minibatches = plan->minibatches_per_epoch;
-    if (network_create(network, config->model.arch, data->shape, config->model.classes, &error))
+    if (network_create(network, config->model.arch, config->model.depth, data->shape, config->model.classes, &error))
         config_mistake(mistakes, "model.arch", "%s", error.text);
     else
         check_partition(plan, *network, mistakes);

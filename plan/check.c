@@ -125,7 +125,8 @@ static bool parts_are_sound(const struct plan *plan)
     int blocks = 0;
     bool sound = true;
 
-    if (network_create(&network, plan->config.model.arch, plan->data.shape, plan->config.model.classes, &error))
+    if (network_create(&network, plan->config.model.arch, plan->config.model.depth, plan->data.shape,
+                       plan->config.model.classes, &error))
         return false;
     for (int k = 1; k <= plan->part_count && sound; k++) {
         sound = part_is_sound(plan, network, k, blocks);

@@ -80,6 +80,7 @@ struct config {
     } staleness;
     struct {
         char arch[CONFIG_NAME_MAX];
+        int depth; /* blocks of an mlp */
         int classes;
     } model;
     struct {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/parse.h"
+#include "model/model.h"
 #include "schedule/parts.h"
 #include "schedule/system.h"
 
@@ -96,6 +97,8 @@ const struct config_key config_keys[] = {
 
     {MEMBER(model, arch), KEY_NAME, "resnet20",
      .help = "network: resnet8, resnet20, resnet32, resnet56, resnet110, mlp"},
+    {MEMBER(model, depth), KEY_INTEGER, "3", 1, NETWORK_DEPTH_MAX,
+     .help = "mlp: its layers, all but the last of 256 units; each is a block"},
     {MEMBER(model, classes), KEY_INTEGER, "10", 2, 256,
      .help = "classes that the network tells apart; labels are below it"},
 

@@ -88,8 +88,8 @@ int compute_create(struct compute **out, const struct backend *backend, struct d
     compute->plan = plan;
     compute->slice = plan->parts[stage - 1].slice;
     compute->options = plan_layout_options(plan, stage);
-    if (open_backend(compute, error) ||
-        network_create(&compute->network, config->model.arch, plan->data.shape, config->model.classes, error))
+    if (open_backend(compute, error) || network_create(&compute->network, config->model.arch, config->model.depth,
+                                                       plan->data.shape, config->model.classes, error))
         goto fail;
     saved_floats = calloc((size_t)compute->network->layer_count, sizeof(*saved_floats));
     compute->kernels = calloc((size_t)compute->slice.layer_count, sizeof(*compute->kernels));

@@ -298,7 +298,7 @@ static int network_layers(struct shape image, struct layer layers[DISTINCT_MAX])
         struct network *network;
         struct error error;
 
-        ck_assert_msg(network_create(&network, name, image, 10, &error) == 0, "%s", error.text);
+        ck_assert_msg(network_create(&network, name, 3, image, 10, &error) == 0, "%s", error.text);
         count = add_layers(network, layers, count);
         network_destroy(network);
     }

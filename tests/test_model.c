@@ -29,7 +29,7 @@ static struct network *create(const char *arch, struct shape input, int classes)
     struct network *network = NULL;
     struct error error;
 
-    ck_assert_msg(network_create(&network, arch, input, classes, &error) == 0, "%s: %s", arch, error.text);
+    ck_assert_msg(network_create(&network, arch, 3, input, classes, &error) == 0, "%s: %s", arch, error.text);
     return network;
 }
 
@@ -276,6 +276,42 @@ START_TEST(mlp_shapes)
 }
 END_TEST
 
+START_TEST(an_mlp_is_as_deep_as_is_asked)
+{
+    const struct shape input = {28, 28, 1};
+
+    for (int depth = 1; depth <= NETWORK_DEPTH_MAX; depth *= 4) {
+        const size_t hidden = depth > 1 ? 256 * (784 + 1) + (size_t)(depth - 2) * 256 * (256 + 1) : 0;
+        struct network *network;
+        struct error error;
+
+        ck_assert_msg(network_create(&network, "mlp", depth, input, 10, &error) == 0, "%s", error.text);
+        ck_assert_int_eq(network->block_count, depth);
+        ck_assert_int_eq(network->layer_count, depth);
+        ck_assert_uint_eq(network->parameters, hidden + 10 * ((depth > 1 ? 256 : 784) + 1));
+        for (int l = 0; l < depth; l++)
+            ck_assert(network->layers[l].block == l && network->layers[l].relu == (l < depth - 1));
+        network_destroy(network);
+    }
+}
+END_TEST
+
+/* A network's depth is its name's, but for the mlp's. */
+START_TEST(depth_counts_for_an_mlp_alone)
+{
+    const struct shape input = {28, 28, 1};
+    struct network *network;
+    struct error error;
+
+    ck_assert_int_eq(network_create(&network, "resnet8", 0, input, 10, &error), 0);
+    ck_assert_int_eq(network->block_count, 5);
+    network_destroy(network);
+    ck_assert_int_eq(network_create(&network, "mlp", 0, input, 10, &error), -1);
+    ck_assert_str_eq(error.text, "mlp cannot have 0 layers; use 1 to 1024");
+    ck_assert_int_eq(network_create(&network, "mlp", NETWORK_DEPTH_MAX + 1, input, 10, &error), -1);
+}
+END_TEST
+
 START_TEST(what_cannot_be_built_is_refused)
 {
     static const struct {
@@ -301,7 +337,7 @@ START_TEST(what_cannot_be_built_is_refused)
     struct error error;
 
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        ck_assert_int_eq(network_create(&network, bad[i].arch, bad[i].input, bad[i].classes, &error), -1);
+        ck_assert_int_eq(network_create(&network, bad[i].arch, 3, bad[i].input, bad[i].classes, &error), -1);
         ck_assert_ptr_null(network);
         ck_assert_msg(strstr(error.text, bad[i].phrase) && !strchr(error.text, '\n'), "%s", error.text);
     }
@@ -567,6 +603,8 @@ int main(void)
     tcase_add_loop_test(tcase, cuts_cut_one_tensor, 0, NETWORKS);
     tcase_add_loop_test(tcase, resnet_shapes, 0, (ARCHS - 1) * INPUTS); /* the last one is the MLP */
     tcase_add_test(tcase, mlp_shapes);
+    tcase_add_test(tcase, an_mlp_is_as_deep_as_is_asked);
+    tcase_add_test(tcase, depth_counts_for_an_mlp_alone);
     tcase_add_test(tcase, what_cannot_be_built_is_refused);
     tcase_add_test(tcase, the_listed_architectures_are_those_that_exist);
     tcase_add_loop_test(tcase, slices_tile_the_network, 0, NETWORKS);

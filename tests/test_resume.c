@@ -147,6 +147,7 @@ START_TEST(what_must_agree_is_checked)
         {"--set run.seed=2", "run.seed: 2, but the checkpoint was made with 1"},
         {"--set data.synthetic_size=32", "its images are 32 x 32 x 1, those of the checkpoint 28 x 28 x 1"},
         {"--set model.arch=resnet8", "model.arch: resnet8, but the checkpoint was made with mlp"},
+        {"--set model.depth=4", "model.depth: 4, but the checkpoint was made with 3"},
         {"--epochs 1", "run.epochs: 1, but the checkpoint is of epoch 2"},
         {"--resume=~/nowhere", "--resume: "},
         {"--resume=~/runs/made/checkpoints/epoch-0009", "epoch-0009: No such file"},
