@@ -213,7 +213,7 @@ json_t *devices_json(const struct devices *devices)
 static bool is_used(const struct plan *plan, int g)
 {
     for (int s = 1; s <= plan->stage_count; s++)
-        if (plan_place_of(plan, s) == PLACE_GPU && plan->stages[s - 1].device == g)
+        if (plan_place_of(plan, s) == PLACE_GPU && plan_stage(plan, s)->device == g)
             return true;
     return false;
 }

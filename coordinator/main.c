@@ -151,7 +151,7 @@ static enum exit_status do_plan(const struct options *options)
     FILE *json_file, *trace_file = NULL;
 
     preparation.depth = PREPARE_PLAN;
-    preparation.measured = options->simulate;
+    preparation.simulated = options->simulate;
     enum exit_status status = prepare(&prepared, &preparation);
     if (status != EXIT_DONE)
         return status;

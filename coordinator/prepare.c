@@ -9,6 +9,7 @@
 #include "coordinator/probe.h"
 #include "coordinator/resume.h"
 #include "coordinator/room.h"
+#include "plan/predict.h"
 #include "plan/replay.h"
 
 /* Both images and labels, to the checksum of what came before. */
@@ -23,28 +24,95 @@ static uint32_t add_samples(uint32_t crc, const struct samples *samples)
 /* Reads the whole data set, so that what is damaged is found before anything starts, and leaves it in `data` if runs
  * will follow. */
 static int read_data(struct data_facts *facts, struct shared_data *data, const struct config *config,
-                     struct config_mistakes *mistakes)
+                     struct error *error)
 {
     struct data_options options = plan_data_options(config);
     struct dataset *dataset;
-    struct error error;
+    struct error ignored;
 
     options.room = room_bytes();
-    if (dataset_open(&dataset, &options, DATA_IMAGES | DATA_LABELS, &error)) {
-        config_mistake(mistakes, config->data.dir[0] ? "data.dir" : "data.set", "%s", error.text);
+    if (dataset_open(&dataset, &options, DATA_IMAGES | DATA_LABELS, error))
         return -1;
-    }
     facts->train_count = dataset->train.count;
     facts->test_count = dataset->test.count;
     facts->shape = dataset->train.shape;
-    facts->crc32 = add_samples(add_samples(0, &dataset->train), &dataset->test);
+    facts->crc32 = data ? add_samples(add_samples(0, &dataset->train), &dataset->test) : 0;
     if (!data) {
         dataset_close(dataset);
         return 0;
     }
-    const int descriptor = dataset_share(dataset, &error);
+    const int descriptor = dataset_share(dataset, &ignored);
     *data = (struct shared_data){.facts = *facts, .descriptor = descriptor > 0 ? descriptor : 0};
     return 0;
+}
+
+static int refuse_data(const struct config *config, const struct error *why, const char *advice,
+                       struct config_mistakes *mistakes)
+{
+    const bool simulates = config->simulation.forward_ms.count > 0;
+
+    config_mistake(mistakes, config->data.dir[0] ? "data.dir" : "data.set", "%s%s", why->text, simulates ? advice : "");
+    return -1;
+}
+
+/* For a simulation whose times are all given, what is known of a data set does as well: `unread` says why it was not
+ * read, or "". */
+static int find_data(struct data_facts *facts, struct error *unread, const struct preparation *preparation,
+                     const struct config *config, struct config_mistakes *mistakes)
+{
+    const struct data_options options = plan_data_options(config);
+    struct samples train, test;
+
+    unread->text[0] = '\0';
+    if (preparation->data && preparation->data->facts.train_count > 0) {
+        *facts = preparation->data->facts;
+        return 0;
+    }
+    if (read_data(facts, preparation->data, config, unread) == 0) {
+        unread->text[0] = '\0';
+        return 0;
+    }
+    if (!preparation->simulated)
+        return refuse_data(config, unread, "", mistakes);
+    if (!dataset_foretell(&options, &train, &test))
+        return refuse_data(config, unread,
+                           "; to simulate without it, describe it with data.set = synthetic, data.limit and "
+                           "data.synthetic_size",
+                           mistakes);
+    *facts = (struct data_facts){train.count, test.count, train.shape, 0};
+    return 0;
+}
+
+/* Says what the plan is for; or that it cannot be. */
+static int check_unread(const struct plan *plan, const struct error *unread, struct config_mistakes *mistakes)
+{
+    const struct data_facts *facts = &plan->data;
+
+    if (!predict_all_given(plan))
+        return refuse_data(&plan->config, unread,
+                           "; a simulation needs no data where all times are given, update_ms too", mistakes);
+    fprintf(stderr, "tpcoord: simulated for the %d + %d images of %d x %d x %d that %s has; it was not read: %s\n",
+            facts->train_count, facts->test_count, facts->shape.height, facts->shape.width, facts->shape.channels,
+            plan->config.data.set, unread->text);
+    return 0;
+}
+
+/* Before the data set is read. */
+static int check_size(const struct config *config, struct config_mistakes *mistakes)
+{
+    if (config_fits_run(config))
+        return 0;
+    if (config->pipeline.stages > MAX_STAGES)
+        config_mistake(mistakes, "pipeline.stages",
+                       "%d stages can be planned, drawn and simulated (tpcoord plan), but not be run; use at most %d",
+                       config->pipeline.stages, MAX_STAGES);
+    else
+        config_mistake(
+            mistakes, "pipeline.parts",
+            "%d for each of %d stages can be planned, drawn and simulated (tpcoord plan), but not be run; use "
+            "at most %d parts in all",
+            config->pipeline.parts, config->pipeline.stages, MAX_PARTS);
+    return -1;
 }
 
 void shared_data_release(struct shared_data *data)
@@ -67,20 +135,15 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
     struct shared_data *data = preparation->data;
     struct config config;
     struct data_facts facts;
+    struct error unread;
 
     if (config_load(&config, preparation->path, preparation->overrides, preparation->override_count, mistakes))
         return -1;
-    if (data && data->facts.train_count > 0)
-        facts = data->facts;
-    else if (read_data(&facts, data, &config, mistakes))
+    if ((data && check_size(&config, mistakes)) || find_data(&facts, &unread, preparation, &config, mistakes) ||
+        plan_begin(&prepared->plan, &config, &facts, &prepared->network, mistakes))
         return -1;
-    if (plan_begin(&prepared->plan, &config, &facts, &prepared->network, mistakes))
+    if (unread.text[0] && check_unread(&prepared->plan, &unread, mistakes))
         return -1;
-    if (data && prepared->plan.part_count > MAX_STAGES) {
-        config_mistake(mistakes, "pipeline.parts", "%d on each of %d stages are %d parts; a run has %d at most",
-                       config.pipeline.parts, config.pipeline.stages, prepared->plan.part_count, MAX_STAGES);
-        return -1;
-    }
     if (preparation->depth != PREPARE_RUN)
         return 0;
     /* The folder is locked before anything in it is read, and until the run has ended. */
@@ -97,9 +160,11 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
 static int finish(struct prepared *prepared, const struct preparation *preparation, struct error *error)
 {
     const struct network *network = prepared->network;
+    const bool measured =
+        preparation->simulated ? !predict_all_given(&prepared->plan) : plan_wants_seconds(&prepared->plan);
     const struct probe_request request = {.plan = &prepared->plan,
                                           .network = network,
-                                          .measured = preparation->measured || plan_wants_seconds(&prepared->plan),
+                                          .measured = measured,
                                           .runs = preparation->data != NULL,
                                           .signals = preparation->signals};
     struct layer_cost *costs = calloc(PLACES * (size_t)network->layer_count, sizeof(*costs));
@@ -135,6 +200,7 @@ enum exit_status prepare(struct prepared *prepared, const struct preparation *pr
     struct error error;
 
     prepared->network = NULL;
+    prepared->plan.tables = NULL;
     prepared->folder.descriptor = -1;
     prepared->from.manifest = (struct manifest){.stage_count = 0};
     if (begin(prepared, preparation, &mistakes))
@@ -163,6 +229,7 @@ void prepared_say_gpu_left_out(const struct prepared *prepared)
 void prepared_release(struct prepared *prepared)
 {
     network_destroy(prepared->network);
+    plan_release(&prepared->plan);
     set_release(&prepared->from);
     run_folder_close(&prepared->folder);
 }

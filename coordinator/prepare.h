@@ -24,7 +24,8 @@ struct preparation {
     struct shared_data *data; /* runs will follow, so the plan must fit into this machine's memory: their data, filled
                                  if it is not yet read, and released by the caller; NULL: none will */
     bool warned;              /* of too many threads, in a preparation before this one */
-    bool measured;            /* time the layers even where the partition does not depend on it */
+    bool simulated;           /* a prediction will follow: what times the config does not give are measured; if it gives
+                                 all, the data set need not be there */
     struct signals *signals;  /* an interruption ends the probing; NULL: they have not been taken */
 };
 

@@ -323,7 +323,7 @@ static int probe_places(const struct probe_request *request, bool measured, stru
     for (int s = 1; s <= request->plan->stage_count; s++) {
         const enum stage_place place = plan_place_of(request->plan, s);
 
-        if (!done[place] && probe_stage(request, measured, &request->plan->stages[s - 1],
+        if (!done[place] && probe_stage(request, measured, plan_stage(request->plan, s),
                                         &costs[(int)place * request->network->layer_count], error))
             return -1;
         done[place] = true;

@@ -37,7 +37,7 @@ static void format_value(const struct config_value *value, char *text, size_t si
 
 /* A key's value in two configs. */
 struct difference {
-    char key[2 * CONFIG_NAME_MAX + 2], was[CONFIG_PATH_MAX], is[CONFIG_PATH_MAX];
+    char key[2 * CONFIG_NAME_MAX + 2], was[CONFIG_LIST_TEXT_MAX], is[CONFIG_LIST_TEXT_MAX];
 };
 
 /* Of the key at this index. False if there is no such key; *differs tells whether it has changed. */

@@ -53,7 +53,7 @@ static unsigned long long stage_bytes(const struct plan *plan, int stage)
     unsigned long long sum = 0;
 
     for (int category = 0; category < MEMORY_CATEGORIES && plan_place_of(plan, stage) == PLACE_CPU; category++)
-        sum += plan->stages[stage - 1].memory[category];
+        sum += plan_stage(plan, stage)->memory[category];
     return sum;
 }
 
@@ -81,7 +81,7 @@ static int check_address_space(const struct plan *plan, struct error *error)
     if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY)
         return 0;
     for (int s = 1; s <= plan->stage_count; s++) {
-        const unsigned long long links = plan->stages[s - 1].memory[MEMORY_LINKS], all = stage_bytes(plan, s);
+        const unsigned long long links = plan_stage(plan, s)->memory[MEMORY_LINKS], all = stage_bytes(plan, s);
         const unsigned long long needed =
             bytes_mapped() + LIBRARY_BYTES + segment_size(plan, rings_bytes) + (all > links ? all - links : 0);
 

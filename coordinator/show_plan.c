@@ -118,7 +118,7 @@ static const char *peak_of_room(int peak, int room, char text[32])
 const char *place_text(const struct plan *plan, int stage, char text[16])
 {
     if (plan_place_of(plan, stage) == PLACE_GPU)
-        snprintf(text, 16, "gpu %d", plan->stages[stage - 1].device);
+        snprintf(text, 16, "gpu %d", plan_stage(plan, stage)->device);
     else
         snprintf(text, 16, "cpu");
     return text;
@@ -137,8 +137,8 @@ void place_print(FILE *out, const struct plan *plan, int part)
     char place[16];
 
     if (has_gpus(plan))
-        fprintf(out, "  %-7s  %-10s  %s", place_text(plan, stage, place), plan->stages[stage - 1].backend,
-                part < plan->part_count ? link_path_name(plan->parts[part - 1].link) : "-");
+        fprintf(out, "  %-7s  %-10s  %s", place_text(plan, stage, place), plan_stage(plan, stage)->backend,
+                part < plan->part_count ? link_path_name(plan_part(plan, part)->link) : "-");
     fputc('\n', out);
 }
 
@@ -152,7 +152,7 @@ static void print_paths(FILE *out, const struct plan *plan)
     bool there[LINK_PATHS] = {false};
 
     for (int link = 1; link < plan->part_count; link++)
-        there[plan->parts[link - 1].link] = true;
+        there[plan_part(plan, link)->link] = true;
     for (int path = 0; path < LINK_PATHS; path++)
         if (there[path] && meanings[path])
             fprintf(out, "link %s\n", meanings[path]);
@@ -160,7 +160,7 @@ static void print_paths(FILE *out, const struct plan *plan)
 
 static void print_part(FILE *out, const struct plan *plan, int k)
 {
-    const struct plan_part *part = &plan->parts[k - 1];
+    const struct plan_part *part = plan_part(plan, k);
     const struct slice *slice = &part->slice;
     char blocks[32], parameters[32], input[48], versions[32], in_flight[32];
 
@@ -216,9 +216,9 @@ static void print_memory(FILE *out, const struct plan *plan)
         char label[16];
 
         snprintf(label, sizeof(label), "%d", s);
-        print_memory_row(out, label, plan->stages[s - 1].memory);
+        print_memory_row(out, label, plan_stage(plan, s)->memory);
         for (int c = 0; c < MEMORY_CATEGORIES; c++)
-            sums[c] += plan->stages[s - 1].memory[c];
+            sums[c] += plan_stage(plan, s)->memory[c];
     }
     print_memory_row(out, "all", sums);
 }

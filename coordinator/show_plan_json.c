@@ -25,17 +25,17 @@ static json_t *shape_json(struct shape shape)
 /* Null where there is none: a GPU's number, a link to the part after. */
 static json_t *device_json(const struct plan *plan, int s)
 {
-    return plan_place_of(plan, s) == PLACE_GPU ? json_integer(plan->stages[s - 1].device) : json_null();
+    return plan_place_of(plan, s) == PLACE_GPU ? json_integer(plan_stage(plan, s)->device) : json_null();
 }
 
 static json_t *link_json(const struct plan *plan, int part)
 {
-    return part < plan->part_count ? json_string(link_path_name(plan->parts[part - 1].link)) : json_null();
+    return part < plan->part_count ? json_string(link_path_name(plan_part(plan, part)->link)) : json_null();
 }
 
 static json_t *part_json(const struct plan *plan, const struct network *network, int k)
 {
-    const struct plan_part *part = &plan->parts[k - 1];
+    const struct plan_part *part = plan_part(plan, k);
     const struct slice *slice = &part->slice;
     json_t *names = json_array();
 
@@ -76,7 +76,7 @@ static struct stage_sums sum_of_parts(const struct plan *plan, int s)
     struct stage_sums sums = {0};
 
     for (int index = 0; index < plan->schedule.parts; index++) {
-        const struct plan_part *part = &plan->parts[plan_part_of(plan, s, index) - 1];
+        const struct plan_part *part = plan_part(plan, plan_part_of(plan, s, index));
 
         sums.layers += part->slice.layer_count;
         sums.parameters += part->slice.parameters;
@@ -100,16 +100,16 @@ static json_t *stage_json(const struct plan *plan, const struct network *network
     /* clang-format off */
     json_object_update_new(stage, json_pack("{s:i, s:s, s:o, s:i, s:I, s:f, s:i, s:i, s:i, s:i, s:o}",
                      "stage", s,
-                     "backend", plan->stages[s - 1].backend,
+                     "backend", plan_stage(plan, s)->backend,
                      "device", device_json(plan, s),
                      "layers", sums.layers,
                      "parameters", (json_int_t)sums.parameters,
-                     "compute_share", plan->stages[s - 1].compute_share,
+                     "compute_share", plan_stage(plan, s)->compute_share,
                      "weight_versions", sums.weight_versions,
                      "minibatches_in_flight", sums.minibatches_in_flight,
                      "slots_in_flight", sums.slots_in_flight,
                      "activation_sets", sums.activation_sets,
-                     "memory_bytes", memory_json(plan->stages[s - 1].memory)));
+                     "memory_bytes", memory_json(plan_stage(plan, s)->memory)));
     /* clang-format on */
     json_object_del(stage, "part");
     json_object_set_new(stage, "parts", parts);
@@ -198,6 +198,12 @@ static json_t *schedule_json(const struct plan *plan)
     return object;
 }
 
+/* Null where no run can be. */
+static json_t *shared_memory_json(const struct plan *plan)
+{
+    return plan_fits_run(plan) ? json_integer((json_int_t)segment_size(plan, rings_bytes)) : json_null();
+}
+
 json_t *plan_json(const struct plan *plan, const struct network *network)
 {
     json_t *stages = json_array();
@@ -205,7 +211,7 @@ json_t *plan_json(const struct plan *plan, const struct network *network)
     for (int s = 1; s <= plan->stage_count; s++)
         json_array_append_new(stages, stage_json(plan, network, s));
     /* clang-format off */
-    return json_pack("{s:s, s:s, s:o, s:i, s:i, s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:f, s:b, s:I, s:o, s:o}",
+    return json_pack("{s:s, s:s, s:o, s:i, s:i, s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:f, s:b, s:o, s:o, s:o}",
                      "tp_version", version_text(),
                      "system", plan->config.pipeline.system,
                      "rules", rules_json(plan),
@@ -221,7 +227,7 @@ json_t *plan_json(const struct plan *plan, const struct network *network)
                      "static", lists_json(plan),
                      "bubble_fraction", plan->bubble_fraction,
                      "costs_measured", (int)plan->costs_measured,
-                     "shared_memory_bytes", (json_int_t)segment_size(plan, rings_bytes),
+                     "shared_memory_bytes", shared_memory_json(plan),
                      "stage", stages,
                      "config", config_json(&plan->config));
     /* clang-format on */

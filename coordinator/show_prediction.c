@@ -25,14 +25,16 @@ static void print_links(FILE *out, const struct prediction *prediction, const st
 {
     if (prediction->shared_memory)
         return;
-    fprintf(out, "\nlink   activation ms  gradient ms  latency ms\n");
+    const int width = plan->part_count > 99 ? 9 : 5; /* "1023-1024" */
+
+    fprintf(out, "\n%-*s  activation ms  gradient ms  latency ms\n", width, "link");
     for (int l = 1; l < plan->part_count; l++) {
         const struct link_times *link = &prediction->links[l - 1];
         char stages[32];
 
         snprintf(stages, sizeof(stages), "%d-%d", l, l + 1);
-        fprintf(out, "%5s %14.3f %12.3f %11.3f\n", stages, milliseconds(link->activation), milliseconds(link->gradient),
-                milliseconds(link->latency));
+        fprintf(out, "%*s %14.3f %12.3f %11.3f\n", width, stages, milliseconds(link->activation),
+                milliseconds(link->gradient), milliseconds(link->latency));
     }
 }
 

@@ -64,7 +64,7 @@ static void print_aligned(FILE *out, char *const *lines, int count, int columns)
 int plan_print_grid(FILE *out, const struct plan *plan, int slots, int minibatches, struct error *error)
 {
     struct schedule schedule = plan_training(plan);
-    char *lines[MAX_STAGES] = {NULL};
+    char *lines[PLANNED_MAX] = {NULL};
     struct simulation *simulation;
     int count = 0;
 

@@ -46,6 +46,10 @@ struct dataset {
 int dataset_open(struct dataset **out, const struct data_options *options, int parts, struct error *error);
 void dataset_close(struct dataset *dataset);
 
+/* How many images `options` leave of a data set, and of which shape, without a look at it. False if nobody can know: they
+ * are the user's own. */
+bool dataset_foretell(const struct data_options *options, struct samples *train, struct samples *test);
+
 /* Moves a data set with all its parts to memory that other processes can map and nobody can change. Returns its
  * descriptor, which the caller closes. Closes the data set, also after a failure. */
 int dataset_share(struct dataset *dataset, struct error *error);

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "base/numbers.h"
 #include "data/data.h"
 #include "data/idx.h"
 #include "data/synthetic.h"
@@ -16,6 +17,8 @@ enum { SYNTHETIC_TRAIN_COUNT = 10000, SYNTHETIC_TEST_COUNT = 2000, TEST_SHARE = 
 
 struct set {
     const char *name, *default_dir, *if_missing;
+    int train, test; /* images; 0: nobody can know */
+    struct shape shape;
     int (*open)(struct dataset *dataset, const struct set *set, const struct data_options *options, int parts,
                 struct error *error);
 };
@@ -26,10 +29,15 @@ static int open_synthetic(struct dataset *dataset, const struct set *set, const 
                           struct error *error);
 
 static const struct set sets[] = {
-    {"fashion-mnist", "/usr/share/datasets/fashion-mnist",
-     "install the Debian package dataset-fashion-mnist, or set data.dir to where the files are", open_idx},
-    {"idx", NULL, "set data.dir to where the files are", open_idx},
-    {"synthetic", NULL, NULL, open_synthetic},
+    {"fashion-mnist",
+     "/usr/share/datasets/fashion-mnist",
+     "install the Debian package dataset-fashion-mnist, or set data.dir to where the files are",
+     60000,
+     10000,
+     {28, 28, 1},
+     open_idx},
+    {"idx", NULL, "set data.dir to where the files are", .open = open_idx},
+    {"synthetic", .open = open_synthetic},
 };
 
 /* What files are called: the half's name, what it holds, and how it is packed; tried in this order. */
@@ -227,6 +235,21 @@ int dataset_open(struct dataset **out, const struct data_options *options, int p
     measure(dataset);
     *out = dataset;
     return 0;
+}
+
+bool dataset_foretell(const struct data_options *options, struct samples *train, struct samples *test)
+{
+    const struct set *set = find_set(options->set);
+
+    if (!set || set->train == 0)
+        return false;
+    *train = (struct samples){.count = set->train, .shape = set->shape};
+    *test = (struct samples){.count = set->test, .shape = set->shape};
+    if (options->limit > 0) {
+        train->count = min_int(train->count, options->limit);
+        test->count = min_int(test->count, test_limit(options->limit));
+    }
+    return true;
 }
 
 void dataset_close(struct dataset *dataset)

@@ -16,6 +16,16 @@ static void check_number(const char *key, int config, int file, const char *what
         config_mistake(mistakes, key, "%d, but the schedule file has %d %s; use %d", config, file, what, file);
 }
 
+/* Takes the text over. */
+static const char *keep_text(struct plan *plan, char *text, size_t size)
+{
+    if (!plan_fits_run(plan))
+        return plan->tables->schedule_text = text;
+    memcpy(plan->schedule_text, text, size);
+    free(text);
+    return plan->schedule_text;
+}
+
 static int read_schedule(struct plan *plan, struct config_mistakes *mistakes)
 {
     const struct config *config = &plan->config;
@@ -29,7 +39,7 @@ static int read_schedule(struct plan *plan, struct config_mistakes *mistakes)
         config_mistake(mistakes, "pipeline.system", "%s", error.text);
         return -1;
     }
-    if (size >= sizeof(plan->schedule_text)) {
+    if (size >= sizeof(plan->schedule_text) && plan_fits_run(plan)) {
         config_mistake(mistakes, "pipeline.system", "%s has %zu bytes; a run takes schedule files of at most %zu",
                        config->pipeline.system, size, sizeof(plan->schedule_text) - 1);
         free(text);
@@ -40,8 +50,7 @@ static int read_schedule(struct plan *plan, struct config_mistakes *mistakes)
         free(text);
         return -1;
     }
-    memcpy(plan->schedule_text, text, size);
-    free(text);
+    schedule->text = keep_text(plan, text, size);
     check_number("pipeline.stages", config->pipeline.stages, csv.stages, "ranks", mistakes);
     check_number("pipeline.parts", config->pipeline.parts, csv.parts, "parts per rank", mistakes);
     check_number("pipeline.microbatches", config->pipeline.microbatches, csv.microbatches, "micro-batches", mistakes);
@@ -51,7 +60,6 @@ static int read_schedule(struct plan *plan, struct config_mistakes *mistakes)
                        placement_name(csv.placement));
     schedule->order = csv_order(&csv, file_order_name);
     schedule->order.summary = file_order_summary;
-    schedule->text = plan->schedule_text;
     schedule->in_flight = csv.in_flight;
     plan->schedule_renumbered = csv.renumbered;
     schedule->forward = csv.forward;
@@ -145,10 +153,13 @@ static void check_partition(const struct plan *plan, const struct network *netwo
     char partition[CONFIG_PATH_MAX];
     int blocks = 0;
 
-    if (plan->part_count > network->block_count)
+    if (plan->schedule.parts > network->block_count)
+        config_mistake(mistakes, "pipeline.parts", "%d for each stage, but %s has only %d blocks to share out",
+                       plan->schedule.parts, config->model.arch, network->block_count);
+    else if (plan->part_count > network->block_count)
         config_mistake(mistakes, "pipeline.stages", "%d %ss, but %s has only %d blocks to share out; use 1 to %d",
                        plan->part_count, plan_parts_word(plan), config->model.arch, network->block_count,
-                       min_int(network->block_count / plan->schedule.parts, MAX_STAGES));
+                       network->block_count / plan->schedule.parts);
     if (config->pipeline.partition.count == 0)
         return;
     config_format_integers(config, "pipeline.partition", partition, sizeof(partition));
@@ -174,7 +185,7 @@ void plan_make_room(struct plan *plan, const struct simulation *simulation)
     plan->version_difference_simulated = simulation->version_difference_max;
     plan->bubble_fraction = simulation->bubble_fraction;
     for (int k = 1; k <= plan->part_count; k++) {
-        struct plan_part *part = &plan->parts[k - 1];
+        struct plan_part *part = plan_fill_part(plan, k);
         const struct simulated_part *simulated = &simulation->parts[k - 1];
         const int tested = schedule_activation_slots(&evaluation, k);
         int sets = schedule_slots_limit(schedule, k);
@@ -210,6 +221,23 @@ static int simulate(struct plan *plan, struct config_mistakes *mistakes)
     return 0;
 }
 
+static int make_tables(struct plan *plan, struct config_mistakes *mistakes)
+{
+    const int stages = plan->config.pipeline.stages, parts = plan->config.pipeline.parts;
+
+    if (stages * parts > PLANNED_MAX) {
+        config_mistake(mistakes, "pipeline.parts", "%d for each of %d stages are %d parts; use at most %d in all",
+                       parts, stages, stages * parts, PLANNED_MAX);
+        return -1;
+    }
+    if (config_fits_run(&plan->config))
+        return 0;
+    plan->tables = calloc(1, sizeof(*plan->tables));
+    if (!plan->tables)
+        config_mistake(mistakes, "pipeline.stages", "out of memory for %d", stages);
+    return plan->tables ? 0 : -1;
+}
+
 int plan_begin(struct plan *plan, const struct config *config, const struct data_facts *data, struct network **network,
                struct config_mistakes *mistakes)
 {
@@ -217,14 +245,13 @@ int plan_begin(struct plan *plan, const struct config *config, const struct data
 
     *network = NULL;
     *plan = (struct plan){.config = *config, .data = *data, .stage_count = config->pipeline.stages};
+    if (make_tables(plan, mistakes))
+        return -1;
     memcpy(plan->backend, config->device.backend, sizeof(plan->backend));
     plan->schedule.stages = config->pipeline.stages;
     plan->schedule.parts = config->pipeline.parts;
     plan->schedule.placement = (enum placement)config->pipeline.placement;
     plan->part_count = schedule_part_count(&plan->schedule);
-    if (plan->part_count > MAX_PARTS)
-        config_mistake(mistakes, "pipeline.parts", "%d on each of %d stages are %d parts; there can be %d",
-                       plan->schedule.parts, plan->schedule.stages, plan->part_count, MAX_PARTS);
     plan->schedule.microbatches = config->pipeline.microbatches;
     choose_rules(plan, mistakes);
     count_minibatches(plan, mistakes);
@@ -244,6 +271,7 @@ int plan_begin(struct plan *plan, const struct config *config, const struct data
     if (mistakes->count > 0 || simulate(plan, mistakes)) {
         network_destroy(*network);
         *network = NULL;
+        plan_release(plan);
         return -1;
     }
     return 0;

@@ -71,7 +71,7 @@ static bool counts_are_sound(const struct plan *plan)
     return plan->stage_count == plan->config.pipeline.stages && plan->schedule.stages == plan->stage_count &&
            plan->schedule.parts == plan->config.pipeline.parts &&
            (int)plan->schedule.placement == plan->config.pipeline.placement &&
-           plan->part_count == schedule_part_count(&plan->schedule) && plan->part_count <= MAX_PARTS &&
+           plan->part_count == schedule_part_count(&plan->schedule) && plan_fits_run(plan) &&
            plan->schedule.microbatches == microbatches && microbatches <= batch && plan->minibatches_per_epoch >= 1 &&
            plan->schedule.minibatches == plan->minibatches_per_epoch && plan->test_minibatches >= 1 &&
            within(plan->last_minibatch_rows, 1, batch) && within(plan->last_test_minibatch_rows, 1, batch) &&
@@ -96,7 +96,7 @@ static bool schedule_is_sound(const struct plan *plan)
 
 static bool part_is_sound(const struct plan *plan, const struct network *network, int k, int first_block)
 {
-    const struct plan_part *part = &plan->parts[k - 1];
+    const struct plan_part *part = plan_part(plan, k);
     const struct schedule training = plan_training(plan), evaluation = plan_evaluation(plan);
     const int later_blocks = plan->part_count - k;
     struct shape input, output;
@@ -130,7 +130,7 @@ static bool parts_are_sound(const struct plan *plan)
         return false;
     for (int k = 1; k <= plan->part_count && sound; k++) {
         sound = part_is_sound(plan, network, k, blocks);
-        blocks += plan->parts[k - 1].slice.block_count;
+        blocks += plan_part(plan, k)->slice.block_count;
     }
     sound = sound && blocks == network->block_count;
     network_destroy(network);

@@ -13,7 +13,7 @@
 #include "base/ini.h"
 #include "plan/config_keys.h"
 
-enum { FILE_MAX = 1 << 20, VALUE_MAX = 2048 }; /* bytes; of a value: more than any key takes */
+enum { FILE_MAX = 1 << 20, VALUE_MAX = CONFIG_LIST_TEXT_MAX }; /* bytes; of a value: more than any key takes */
 
 /* Places that are no line of the file. */
 enum { PLACE_DEFAULT = 0, PLACE_OVERRIDE = -1 };

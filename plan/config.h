@@ -13,8 +13,10 @@
 enum {
     CONFIG_NAME_MAX = 64,
     CONFIG_PATH_MAX = 1024,
-    MAX_STAGES = 64,
-    MAX_PARTS = 128,
+    MAX_STAGES = 64,                         /* of a run, */
+    MAX_PARTS = MAX_STAGES,                  /* in all */
+    PLANNED_MAX = 1024,                      /* stages, and parts in all, of what is only planned, drawn or simulated */
+    CONFIG_LIST_TEXT_MAX = 24 * PLANNED_MAX, /* bytes of a list with a number for each */
     MAX_MICROBATCHES = 64,
     GPUS_MAX = 64
 };
@@ -33,13 +35,13 @@ enum { MAP_CPU = -1 }; /* in device.map; else a GPU's ordinal */
 /* A number for each stage or part. */
 struct config_integers {
     int count; /* 0: none given */
-    int values[MAX_PARTS];
+    int values[PLANNED_MAX];
 };
 
 /* Numbers per part or per link: one for all of them, or one for each. */
 struct config_reals {
     int count; /* 0: none given */
-    double values[MAX_PARTS];
+    double values[PLANNED_MAX];
 };
 
 /* How often something is done; count 0: never. */
@@ -158,7 +160,7 @@ struct config_value {
     int64_t integer;
     double real;
     bool boolean;
-    char text[CONFIG_PATH_MAX];
+    char text[CONFIG_LIST_TEXT_MAX];
 };
 
 /* The key at `index` (0.., in the table's order, sections together). False behind the last one. */

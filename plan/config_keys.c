@@ -66,8 +66,8 @@ const struct config_key config_keys[] = {
 
     {MEMBER(pipeline, system), KEY_CHOICE_NAME, "timeprest", .choice = choice_system, .file_ending = ".csv",
      .help = "order of work and weight versions; tpcoord systems explains them; or a schedule file"},
-    {MEMBER(pipeline, stages), KEY_INTEGER, "4", 1, MAX_STAGES,
-     .help = "W: stages, each a process of its own"},
+    {MEMBER(pipeline, stages), KEY_INTEGER, "4", 1, PLANNED_MAX,
+     .help = "W: stages, each a process of its own; a run takes at most 64"},
     {MEMBER(pipeline, microbatches), KEY_INTEGER, "3", 1, MAX_MICROBATCHES,
      .help = "N: micro-batches per mini-batch"},
     {MEMBER(pipeline, parts), KEY_INTEGER, "1", 1, 16,
@@ -270,16 +270,16 @@ static char *next_item(char **rest)
 
 static int set_reals(const struct config_key *key, struct config_reals *reals, const char *text, struct error *error)
 {
-    char copy[2048], *rest = copy, *item;
+    char copy[CONFIG_LIST_TEXT_MAX], *rest = copy, *item;
 
     memset(reals, 0, sizeof(*reals));
     if (key->choices && strcmp(text, key->choices[0]) == 0)
         return 0;
     if (snprintf(copy, sizeof(copy), "%s", text) >= (int)sizeof(copy))
-        return error_set(error, "the list is too long; there are at most %d parts", MAX_PARTS);
+        return error_set(error, "the list is too long; there are at most %d parts", PLANNED_MAX);
     while ((item = next_item(&rest)) != NULL) {
-        if (reals->count == MAX_PARTS)
-            return error_set(error, "\"%s\" has more numbers than the %d parts there may be", text, MAX_PARTS);
+        if (reals->count == PLANNED_MAX)
+            return error_set(error, "\"%s\" has more numbers than the %d parts there may be", text, PLANNED_MAX);
         if (parse_double(&reals->values[reals->count++], item, key->low, key->high, error))
             return -1;
     }
@@ -306,16 +306,16 @@ static int set_listed(const struct config_key *key, int *out, const char *item, 
 static int set_integers(const struct config_key *key, struct config_integers *integers, const char *text,
                         struct error *error)
 {
-    char copy[1024], *rest = copy, *item;
+    char copy[CONFIG_LIST_TEXT_MAX], *rest = copy, *item;
 
     memset(integers, 0, sizeof(*integers));
     if (strcmp(text, key->choices[0]) == 0)
         return 0;
     if (snprintf(copy, sizeof(copy), "%s", text) >= (int)sizeof(copy))
-        return error_set(error, "the list is too long; there are at most %d parts", MAX_PARTS);
+        return error_set(error, "the list is too long; there are at most %d parts", PLANNED_MAX);
     while ((item = next_item(&rest)) != NULL) {
-        if (integers->count == MAX_PARTS)
-            return error_set(error, "\"%s\" has more numbers than the %d parts there may be", text, MAX_PARTS);
+        if (integers->count == PLANNED_MAX)
+            return error_set(error, "\"%s\" has more numbers than the %d parts there may be", text, PLANNED_MAX);
         if (set_listed(key, &integers->values[integers->count++], item, error))
             return error_set(error, "\"%s\" is not right; use %s, or for each stage %.0f to %.0f%s%s, such as %s", text,
                              key->choices[0], key->low, key->high, key->choices[1] ? " or " : "",
@@ -395,7 +395,7 @@ static bool within(double value, double low, double high)
 
 static bool holds_reals(const struct config_key *key, const struct config_reals *reals)
 {
-    if (!within(reals->count, 0, MAX_PARTS))
+    if (!within(reals->count, 0, PLANNED_MAX))
         return false;
     for (int i = 0; i < reals->count; i++)
         if (!within(reals->values[i], key->low, key->high))
@@ -405,7 +405,7 @@ static bool holds_reals(const struct config_key *key, const struct config_reals 
 
 static bool holds_integers(const struct config_key *key, const struct config_integers *integers)
 {
-    if (!within(integers->count, 0, MAX_PARTS))
+    if (!within(integers->count, 0, PLANNED_MAX))
         return false;
     for (int i = 0; i < integers->count; i++)
         if (!within(integers->values[i], key->low, key->high) && !config_key_word(key, integers->values[i]))

@@ -40,7 +40,7 @@ static void share_out(struct plan *plan, const struct network *network, const do
     for (int b = 0; b < network->block_count; b++)
         sum += block_cost[b];
     for (int k = 0; k < plan->part_count; k++) {
-        struct plan_part *part = &plan->parts[k];
+        struct plan_part *part = plan_fill_part(plan, k + 1);
 
         part->slice = network_slice(network, first, counts[k]);
         part->input = slice_input(network, &part->slice);
@@ -72,18 +72,18 @@ static void add_up_times(struct plan_part *part, const struct layer_cost *costs)
 /* The slots of a link's two directions. */
 static size_t activation_bytes(const struct plan *plan, int link)
 {
-    return (size_t)plan->parts[link - 1].activation_slots * plan_slot_bytes(plan, link);
+    return (size_t)plan_part(plan, link)->activation_slots * plan_slot_bytes(plan, link);
 }
 
 static size_t gradient_bytes(const struct plan *plan, int link)
 {
-    return (size_t)plan->parts[link - 1].gradient_slots * plan_slot_bytes(plan, link);
+    return (size_t)plan_part(plan, link)->gradient_slots * plan_slot_bytes(plan, link);
 }
 
 /* A GPU's copies of the slots of a staged link. */
 static size_t copies_bytes(const struct plan *plan, int link, int part)
 {
-    if (plan->parts[link - 1].link != LINK_STAGED || plan_place_of(plan, plan_stage_of(plan, part)) != PLACE_GPU)
+    if (plan_part(plan, link)->link != LINK_STAGED || plan_place_of(plan, plan_stage_of(plan, part)) != PLACE_GPU)
         return 0;
     return activation_bytes(plan, link) + gradient_bytes(plan, link);
 }
@@ -104,7 +104,7 @@ static int add_up_memory(struct plan *plan, const struct network *network, const
                          size_t *saved_floats, int k, struct error *error)
 {
     const struct layout_options options = plan_layout_options(plan, k);
-    struct plan_part *part = &plan->parts[k - 1];
+    struct plan_part *part = plan_fill_part(plan, k);
     const struct slice *slice = &part->slice;
     const size_t version = slice->parameters * sizeof(float);
     const int blends = plan->schedule.backward == BACKWARD_INTERMEDIATE;
@@ -140,13 +140,15 @@ static const struct layer_cost *costs_on(const struct network *network, const st
 /* A stage has what its parts have. */
 static void add_up_stages(struct plan *plan)
 {
-    for (int s = 0; s < plan->stage_count; s++) {
-        plan->stages[s].compute_share = 0.0;
-        memset(plan->stages[s].memory, 0, sizeof(plan->stages[s].memory));
+    for (int s = 1; s <= plan->stage_count; s++) {
+        struct plan_stage *stage = plan_fill_stage(plan, s);
+
+        stage->compute_share = 0.0;
+        memset(stage->memory, 0, sizeof(stage->memory));
     }
     for (int k = 1; k <= plan->part_count; k++) {
-        const struct plan_part *part = &plan->parts[k - 1];
-        struct plan_stage *stage = &plan->stages[plan_stage_of(plan, k) - 1];
+        const struct plan_part *part = plan_part(plan, k);
+        struct plan_stage *stage = plan_fill_stage(plan, plan_stage_of(plan, k));
 
         stage->compute_share += part->compute_share;
         for (int c = 0; c < MEMORY_CATEGORIES; c++)
@@ -160,7 +162,7 @@ static int simulate_measured(struct plan *plan, struct error *error)
     struct simulation *simulation;
 
     if (plan->config.pipeline.static_times != STATIC_MEASURED || plan->config.pipeline.order != RUN_STATIC ||
-        (plan->parts[0].times.op[OP_FORWARD] == 0 && plan->config.simulation.forward_ms.count == 0))
+        (plan_part(plan, 1)->times.op[OP_FORWARD] == 0 && plan->config.simulation.forward_ms.count == 0))
         return 0;
     if (replay_keep_times(plan, error) || plan_simulate(plan, &plan->schedule, false, &simulation, error))
         return -1;
@@ -173,7 +175,7 @@ int plan_finish(struct plan *plan, const struct network *network, const struct l
 {
     double *block_cost = malloc((size_t)network->block_count * sizeof(*block_cost));
     size_t *saved_floats = malloc((size_t)network->layer_count * sizeof(*saved_floats));
-    int counts[MAX_PARTS], result = -1;
+    int counts[PLANNED_MAX], result = -1;
 
     if (!block_cost || !saved_floats) {
         error_set(error, "out of memory for the plan");
@@ -186,11 +188,12 @@ int plan_finish(struct plan *plan, const struct network *network, const struct l
         partition_balance(block_cost, network->block_count, plan->part_count, counts);
     share_out(plan, network, block_cost, counts);
     for (int k = 1; k <= plan->part_count; k++)
-        add_up_times(&plan->parts[k - 1], costs_on(network, costs, plan->stages[plan_stage_of(plan, k) - 1].backend));
+        add_up_times(plan_fill_part(plan, k),
+                     costs_on(network, costs, plan_stage(plan, plan_stage_of(plan, k))->backend));
     if (simulate_measured(plan, error))
         goto out;
     for (int k = 1; k <= plan->part_count; k++)
-        if (add_up_memory(plan, network, costs_on(network, costs, plan->stages[plan_stage_of(plan, k) - 1].backend),
+        if (add_up_memory(plan, network, costs_on(network, costs, plan_stage(plan, plan_stage_of(plan, k))->backend),
                           saved_floats, k, error))
             goto out;
     add_up_stages(plan);

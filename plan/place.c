@@ -3,7 +3,7 @@
 
 #include "base/numbers.h"
 #include "plan/config_keys.h"
-#include "plan/plan.h"
+#include "plan/plan_internal.h"
 
 /* The backend whose stages run on GPUs. */
 static const char gpu_backend[] = "cuda";
@@ -15,7 +15,7 @@ enum stage_place backend_place(const char *backend)
 
 enum stage_place plan_place_of(const struct plan *plan, int stage)
 {
-    return backend_place(plan->stages[stage - 1].backend);
+    return backend_place(plan_stage(plan, stage)->backend);
 }
 
 const char *link_path_name(enum link_path path)
@@ -48,7 +48,7 @@ bool config_may_use(const struct config *config, enum stage_place place)
 int config_first_gpus(const struct config *config)
 {
     const struct config_integers *map = &config->device.map;
-    int end = map->count == 0 ? config->pipeline.stages : 0;
+    int end = map->count == 0 ? min_int(config->pipeline.stages, GPUS_MAX) : 0;
 
     for (int i = 0; i < map->count; i++)
         end = max_int(end, map->values[i] + 1);
@@ -108,7 +108,7 @@ static int check_gpus(const struct config *config, const struct machine_facts *m
 static enum link_path path_between(const struct plan *plan, const struct machine_facts *machine, int link)
 {
     const int before = plan_stage_of(plan, link), after = plan_stage_of(plan, link + 1);
-    const int from = plan->stages[before - 1].device, to = plan->stages[after - 1].device;
+    const int from = plan_stage(plan, before)->device, to = plan_stage(plan, after)->device;
     const enum stage_place one = plan_place_of(plan, before), other = plan_place_of(plan, after);
 
     if (one == PLACE_CPU && other == PLACE_CPU)
@@ -141,15 +141,15 @@ int plan_place(struct plan *plan, const struct machine_facts *machine, struct co
     }
     memcpy(plan->backend, machine->backends[gpus ? PLACE_GPU : PLACE_CPU], sizeof(plan->backend));
     for (int s = 1; s <= plan->stage_count; s++) {
-        struct plan_stage *stage = &plan->stages[s - 1];
+        struct plan_stage *stage = plan_fill_stage(plan, s);
         const bool on_gpu = gpus && (map->count == 0 || map->values[s - 1] != MAP_CPU);
 
         memcpy(stage->backend, machine->backends[on_gpu ? PLACE_GPU : PLACE_CPU], sizeof(stage->backend));
         stage->device = !on_gpu ? 0 : map->count > 0 ? map->values[s - 1] : gpu_of(plan, machine, s);
     }
     for (int link = 1; link < plan->part_count; link++)
-        plan->parts[link - 1].link = path_between(plan, machine, link);
-    plan->parts[plan->part_count - 1].link = LINK_SHARED;
+        plan_fill_part(plan, link)->link = path_between(plan, machine, link);
+    plan_fill_part(plan, plan->part_count)->link = LINK_SHARED;
     return 0;
 }
 
@@ -167,7 +167,7 @@ static bool is_backend(const char name[CONFIG_NAME_MAX])
 
 static bool stage_is_placed(const struct plan *plan, int s)
 {
-    const struct plan_stage *stage = &plan->stages[s - 1];
+    const struct plan_stage *stage = plan_stage(plan, s);
     const struct config_integers *map = &plan->config.device.map;
     const bool on_gpu = plan_place_of(plan, s) == PLACE_GPU;
 
@@ -185,7 +185,7 @@ static bool path_is_sound(const struct plan *plan, int link)
     const int before = plan_stage_of(plan, link), after = plan_stage_of(plan, link + 1);
     const enum stage_place one = plan_place_of(plan, before), other = plan_place_of(plan, after);
 
-    switch (plan->parts[link - 1].link) {
+    switch (plan_part(plan, link)->link) {
     case LINK_SHARED:
         return one == PLACE_CPU && other == PLACE_CPU;
     case LINK_DEVICE:
@@ -203,10 +203,10 @@ bool places_are_sound(const struct plan *plan)
     if (!is_backend(plan->backend))
         return false;
     for (int s = 1; s <= plan->stage_count; s++)
-        if (!is_backend(plan->stages[s - 1].backend) || !stage_is_placed(plan, s))
+        if (!is_backend(plan_stage(plan, s)->backend) || !stage_is_placed(plan, s))
             return false;
     for (int link = 1; link < plan->part_count; link++)
         if (!path_is_sound(plan, link))
             return false;
-    return plan->parts[plan->part_count - 1].link == LINK_SHARED;
+    return plan_part(plan, plan->part_count)->link == LINK_SHARED;
 }

@@ -1,6 +1,7 @@
 /* What follows from a plan. */
 #include "plan/plan.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
@@ -19,6 +20,44 @@ const char *memory_category_name(enum memory_category category)
     };
 
     return names[category];
+}
+
+bool config_fits_run(const struct config *config)
+{
+    return config->pipeline.stages <= MAX_STAGES && config->pipeline.stages * config->pipeline.parts <= MAX_PARTS;
+}
+
+bool plan_fits_run(const struct plan *plan)
+{
+    return plan->stage_count <= MAX_STAGES && plan->part_count <= MAX_PARTS;
+}
+
+const struct plan_stage *plan_stage(const struct plan *plan, int s)
+{
+    return plan_fits_run(plan) ? &plan->stages[s - 1] : &plan->tables->stages[s - 1];
+}
+
+const struct plan_part *plan_part(const struct plan *plan, int k)
+{
+    return plan_fits_run(plan) ? &plan->parts[k - 1] : &plan->tables->parts[k - 1];
+}
+
+struct plan_stage *plan_fill_stage(struct plan *plan, int s)
+{
+    return plan_fits_run(plan) ? &plan->stages[s - 1] : &plan->tables->stages[s - 1];
+}
+
+struct plan_part *plan_fill_part(struct plan *plan, int k)
+{
+    return plan_fits_run(plan) ? &plan->parts[k - 1] : &plan->tables->parts[k - 1];
+}
+
+void plan_release(struct plan *plan)
+{
+    if (plan->tables)
+        free(plan->tables->schedule_text);
+    free(plan->tables);
+    plan->tables = NULL;
 }
 
 int plan_minibatch_rows(const struct plan *plan, int minibatch)
@@ -68,7 +107,7 @@ struct schedule plan_training(const struct plan *plan)
         schedule.order.summary = file_order_summary;
         schedule.order.generate = NULL;
         schedule.order.check = NULL;
-        schedule.text = plan->schedule_text;
+        schedule.text = plan_fits_run(plan) ? plan->schedule_text : plan->tables->schedule_text;
     } else {
         schedule.order = orders[system_find(plan->config.pipeline.system)->order];
     }
@@ -127,7 +166,7 @@ struct layout_options plan_layout_options(const struct plan *plan, int part)
 
 size_t plan_slot_bytes(const struct plan *plan, int link)
 {
-    return layout_align((size_t)plan_slot_rows(plan) * shape_size(plan->parts[link - 1].output)) * sizeof(float);
+    return layout_align((size_t)plan_slot_rows(plan) * shape_size(plan_part(plan, link)->output)) * sizeof(float);
 }
 
 bool plan_balances_seconds(const struct plan *plan)

@@ -90,7 +90,18 @@ struct plan {
     int stage_count, part_count;
     struct plan_stage stages[MAX_STAGES]; /* stage s is stages[s - 1] */
     struct plan_part parts[MAX_PARTS];    /* part k is parts[k - 1] */
+    struct plan_tables *tables; /* these, and schedule_text, of a plan that is too large for a run; else NULL */
 };
+
+/* A plan that is too large for a run stays in the process that made it; plan_release it there. Whoever knows plans of
+ * runs alone may look into plan->stages and plan->parts; the others ask for stage s (1..W) and part k (1..C). */
+bool plan_fits_run(const struct plan *plan);
+const struct plan_stage *plan_stage(const struct plan *plan, int s);
+const struct plan_part *plan_part(const struct plan *plan, int k);
+void plan_release(struct plan *plan);
+
+/* Whether a config's stages and parts are no more than a run may have. */
+bool config_fits_run(const struct config *config);
 
 /* Row counts for which a stage's kernels must be prepared. Duplicates removed, ascending. */
 enum { PLAN_ROWS_MAX = 4 * MAX_MICROBATCHES };
@@ -148,7 +159,7 @@ bool plan_wants_seconds(const struct plan *plan);
 
 /* First step: everything that needs no measuring. Checks what spans several keys (more stages than blocks, partition
  * sums, N larger than the batch, rules that make no sense together); mistakes go to `mistakes`, which config_load has
- * filled, with the file and line of the key. The network is the caller's. `plan->backend` stays the config's. */
+ * filled, with the file and line of the key. The plan and the network are the caller's to release; after a failure nothing is. `plan->backend` stays the config's. */
 int plan_begin(struct plan *plan, const struct config *config, const struct data_facts *data, struct network **network,
                struct config_mistakes *mistakes);
 

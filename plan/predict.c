@@ -40,28 +40,44 @@ bool predict_has(const struct schedule *schedule, enum op_kind kind)
     return (kind == OP_BACKWARD) != schedule->order.split_backward;
 }
 
-/* Puts what the config gives in place of what was measured. */
-static int choose_times(struct prediction *prediction, const struct plan *plan, struct error *error)
+const struct config_reals *predict_given(const struct config *config, enum op_kind kind)
 {
-    const struct config *config = &plan->config;
     const struct config_reals *const given[OP_KINDS] = {
         [OP_FORWARD] = &config->simulation.forward_ms,
         [OP_BACKWARD] = &config->simulation.backward_ms,
         [OP_BACKWARD_INPUT] = &config->simulation.backward_input_ms,
         [OP_BACKWARD_WEIGHTS] = &config->simulation.backward_weights_ms,
     };
+
+    return given[kind];
+}
+
+bool predict_all_given(const struct plan *plan)
+{
+    bool all = plan->config.simulation.update_ms.count > 0;
+
+    for (int kind = 0; kind < OP_KINDS; kind++)
+        if (predict_has(&plan->schedule, (enum op_kind)kind))
+            all = all && predict_given(&plan->config, (enum op_kind)kind)->count > 0;
+    return all;
+}
+
+/* Puts what the config gives in place of what was measured. */
+static int choose_times(struct prediction *prediction, const struct plan *plan, struct error *error)
+{
+    const struct config *config = &plan->config;
     const struct config_reals *update = &config->simulation.update_ms;
 
     prediction->update_given = update->count > 0;
     for (int kind = 0; kind < OP_KINDS; kind++)
-        prediction->given[kind] = given[kind]->count > 0;
+        prediction->given[kind] = predict_given(config, (enum op_kind)kind)->count > 0;
     for (int k = 0; k < plan->part_count; k++) {
         struct part_times *times = &prediction->times[k];
 
-        *times = plan->parts[k].times;
+        *times = plan_part(plan, k + 1)->times;
         for (int kind = 0; kind < OP_KINDS; kind++) {
             if (prediction->given[kind])
-                times->op[kind] = llround(1e6 * value_of(given[kind], k));
+                times->op[kind] = llround(1e6 * value_of(predict_given(config, (enum op_kind)kind), k));
             else if (times->op[kind] == 0 && predict_has(&plan->schedule, (enum op_kind)kind))
                 return error_set(error, "how long a %s of %s %d takes is neither measured nor given",
                                  op_kind_name((enum op_kind)kind), plan_parts_word(plan), k + 1);
@@ -81,7 +97,7 @@ static void describe_links(struct prediction *prediction, const struct plan *pla
     prediction->shared_memory = true;
     for (int l = 0; l < plan->part_count - 1; l++) {
         const double rows = (double)plan_minibatch_rows(plan, 1) / microbatches;
-        const double bits = 8.0 * sizeof(float) * rows * (double)shape_size(plan->parts[l].output);
+        const double bits = 8.0 * sizeof(float) * rows * (double)shape_size(plan_part(plan, l + 1)->output);
         const double mbit = value_of(&config->simulation.link_mbit, l);
         const double activation_ns = mbit > 0.0 ? 1e3 * bits / mbit : 0.0;
 
@@ -89,7 +105,7 @@ static void describe_links(struct prediction *prediction, const struct plan *pla
             .activation = llround(activation_ns),
             .gradient = llround(per_gradient * activation_ns),
             .latency = llround(1e3 * value_of(&config->simulation.link_us, l)),
-            .slots = {plan->parts[l].activation_slots, plan->parts[l].gradient_slots},
+            .slots = {plan_part(plan, l + 1)->activation_slots, plan_part(plan, l + 1)->gradient_slots},
         };
         if (activation_ns > 0.0 || prediction->links[l].latency > 0)
             prediction->shared_memory = false;

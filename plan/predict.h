@@ -6,11 +6,11 @@
 #include "plan/plan.h"
 
 struct prediction {
-    int minibatches;                    /* of one epoch's training that were simulated */
-    bool given[OP_KINDS], update_given; /* times that the config gives; the others are measured */
-    struct part_times times[MAX_PARTS]; /* per part */
-    struct link_times links[MAX_PARTS]; /* per link */
-    bool shared_memory;                 /* all links are free */
+    int minibatches;                      /* of one epoch's training that were simulated */
+    bool given[OP_KINDS], update_given;   /* times that the config gives; the others are measured */
+    struct part_times times[PLANNED_MAX]; /* per part */
+    struct link_times links[PLANNED_MAX]; /* per link */
+    bool shared_memory;                   /* all links are free */
     struct simulation *events;
     double images_per_second; /* as a run's report counts them: while stage W trains */
     double epoch_seconds;     /* of training, at this rate */
@@ -23,6 +23,11 @@ void predict_check(const struct config *config, struct config_mistakes *mistakes
  * if some are neither. The caller releases, also after a failure. */
 int predict(struct prediction *prediction, const struct plan *plan, int minibatches, struct error *error);
 void prediction_release(struct prediction *prediction);
+
+/* What the config gives for a kind of op; and whether it gives all times that a prediction needs, so that nothing has to
+ * be measured. Of a plan that is begun. */
+const struct config_reals *predict_given(const struct config *config, enum op_kind kind);
+bool predict_all_given(const struct plan *plan);
 
 /* The kinds of op that a system's order has. */
 bool predict_has(const struct schedule *schedule, enum op_kind kind);

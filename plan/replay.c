@@ -1,6 +1,7 @@
 #include "plan/replay.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "plan/predict.h"
 
@@ -60,11 +61,11 @@ static int64_t rounded(int64_t time, int64_t unit)
 
 static int64_t rounding_unit(const struct plan *plan)
 {
-    int64_t least = plan->parts[0].times.op[OP_FORWARD];
+    int64_t least = plan_part(plan, 1)->times.op[OP_FORWARD];
 
     for (int k = 1; k < plan->part_count; k++)
-        if (plan->parts[k].times.op[OP_FORWARD] < least)
-            least = plan->parts[k].times.op[OP_FORWARD];
+        if (plan_part(plan, k + 1)->times.op[OP_FORWARD] < least)
+            least = plan_part(plan, k + 1)->times.op[OP_FORWARD];
     return least / ROUND_PARTS > 0 ? least / ROUND_PARTS : 1;
 }
 
@@ -80,7 +81,7 @@ int replay_keep_times(struct plan *plan, struct error *error)
             continue;
         key->count = plan->part_count;
         for (int k = 0; k < plan->part_count; k++) {
-            const int64_t time = rounded(plan->parts[k].times.op[kind], unit);
+            const int64_t time = rounded(plan_part(plan, k + 1)->times.op[kind], unit);
             if (time <= 0)
                 return error_set(error, "how long a %s of %s %d takes is neither measured nor given",
                                  op_kind_name((enum op_kind)kind), plan_parts_word(plan), k + 1);
@@ -91,28 +92,33 @@ int replay_keep_times(struct plan *plan, struct error *error)
         return 0;
     update->count = plan->part_count;
     for (int k = 0; k < plan->part_count; k++)
-        update->values[k] = 1e-6 * (double)rounded(plan->parts[k].times.update, unit);
+        update->values[k] = 1e-6 * (double)rounded(plan_part(plan, k + 1)->times.update, unit);
     return 0;
 }
 
 static int simulate_given(const struct plan *plan, const struct schedule *schedule, struct link_slots slots,
                           bool keep_ops, struct simulation **out, struct error *error)
 {
-    struct config config = plan->config;
-    struct part_times times[MAX_PARTS];
+    const struct config *config = &plan->config;
+    struct part_times *times = calloc((size_t)plan->part_count, sizeof(*times));
     const struct link_times link = {.slots = slots};
     const struct timing timing = {.parts = times, .links = &link, .same_links = true, .last_minibatch = 1.0};
+    int result;
 
+    if (!times)
+        return error_set(error, "out of memory for the schedule");
     for (int k = 0; k < plan->part_count; k++) {
-        const struct config_reals *update = &config.simulation.update_ms;
+        const struct config_reals *update = &config->simulation.update_ms;
 
         for (int kind = 0; kind < OP_KINDS; kind++) {
-            const struct config_reals *key = times_key(&config, (enum op_kind)kind);
+            const struct config_reals *key = predict_given(config, (enum op_kind)kind);
             times[k].op[kind] = key->count > 0 ? llround(1e6 * key->values[key->count > 1 ? k : 0]) : 0;
         }
         times[k].update = update->count > 0 ? llround(1e6 * update->values[update->count > 1 ? k : 0]) : 0;
     }
-    return simulate_timed(schedule, &timing, NULL, keep_ops, out, error);
+    result = simulate_timed(schedule, &timing, NULL, keep_ops, out, error);
+    free(times);
+    return result;
 }
 
 int plan_simulate(const struct plan *plan, const struct schedule *schedule, bool keep_ops, struct simulation **out,

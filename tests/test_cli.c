@@ -203,7 +203,7 @@ START_TEST(wrong_input_is_one_line_and_exit_status_2)
         {"plan @ --grid --slots 0", "--slots: 0 is out of bounds; use a whole number from 1"},
         {"/nonexistent.ini", "/nonexistent.ini: cannot be opened: No such file or directory"},
         {"@ --set pipeline.stagse=3", "--set pipeline.stagse: unknown key; [pipeline] has: system, stages"},
-        {"@ --set pipeline.stages=four", "\"four\" is not a whole number; use one from 1 to 64"},
+        {"@ --set pipeline.stages=four", "\"four\" is not a whole number; use one from 1 to 1024"},
         {"@ --epochs 0", "--set run.epochs: 0 is out of bounds; use a whole number from 1 to 1000"},
         {"@ --set pipeline.stages=4 --set pipeline.partition=auto", "4 stages, but mlp has only 3 blocks"},
         {"@ --set pipeline.partition=1,2", "1,2 is for 2 stages, but there are 3 (pipeline.stages)"},

@@ -362,7 +362,8 @@ START_TEST(damaged_segments_are_refused)
     attach_damaged(&segment, &header->plan.parts[2].slice.first_layer, 0, "parts that no network has");
     attach_damaged(&segment, &header->plan.parts[0].gradient_slots, 300, "parts that no network has");
     attach_damaged(&segment, &header->plan.stage_count, 2, "a schedule that no config leads to");
-    attach_damaged(&segment, &header->plan.config.pipeline.stages, MAX_STAGES + 1, "a value for pipeline.stages");
+    attach_damaged(&segment, &header->plan.config.pipeline.stages, PLANNED_MAX + 1, "a value for pipeline.stages");
+    attach_damaged(&segment, &header->plan.config.pipeline.stages, MAX_STAGES + 1, "a schedule that no config");
     attach_damaged(&segment, &header->plan.config.data.last_batch, -1, "a value for data.last_batch");
     attach_damaged(&segment, &header->block_count, 2, "contradicts its plan");
     memset(header->run_folder, 'a', sizeof(header->run_folder));
