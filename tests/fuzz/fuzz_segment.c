@@ -48,11 +48,15 @@ static void create(void)
 static struct part part(uint8_t index)
 {
     const size_t plan = offsetof(struct board, header.plan);
+    const size_t schedule = offsetof(struct plan, backend), counts = offsetof(struct plan, minibatches_per_epoch);
     const struct part parts[] = {
         {0, sizeof(struct board)},
         {plan, sizeof(struct plan)},
         {sound.channels_offset, rings_bytes(&sound.header->plan)},
         {sound.stages_offset, offsetof(struct stage_block, telemetry.records) + OPS * sizeof(struct op_record)},
+        /* The plan's later members, which two bytes do not reach from its begin. */
+        {plan + schedule, counts - schedule},
+        {plan + counts, sizeof(struct plan) - counts},
     };
 
     return parts[index % (sizeof(parts) / sizeof(parts[0]))];
