@@ -1,6 +1,7 @@
 /* Goal of this test: the slot simulation draws the schedules that the papers draw, and counts what they count. The
  * grids were worked out by hand from the definitions; the numbers are the papers' or follow from them. */
 #include <check.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -497,6 +498,30 @@ START_TEST(test_deadlock_is_named)
 }
 END_TEST
 
+/* A list holds its prologue, a period and its epilogue, however many mini-batches an epoch has. */
+START_TEST(test_lists_of_a_long_epoch_are_small)
+{
+    const struct system *system = &systems[_i];
+    const int n = orders[system->order].microbatches ? 1 : 8;
+    struct schedule schedule = schedule_of(system->name, 8, n, 100000);
+    struct error error;
+
+    for (schedule.parts = 1; schedule.parts <= 2; schedule.parts++)
+        for (schedule.placement = PLACEMENT_LOOP; schedule.placement <= PLACEMENT_V; schedule.placement++) {
+            struct simulation *simulation;
+
+            if (schedule_check(&schedule, &error) != 0)
+                continue;
+            const size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+            simulation = simulate(&schedule);
+            const size_t bytes = mallinfo2().uordblks + mallinfo2().hblkhd - before;
+            ck_assert_msg(bytes < 1 << 20, "%s holds %zu bytes", system->name, bytes);
+            ck_assert_int_gt(simulation_op_count(simulation, 1), n * schedule.minibatches);
+            simulation_destroy(simulation);
+        }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("simulate");
@@ -518,6 +543,7 @@ int main(void)
     tcase_add_test(tcase, test_one_slot);
     tcase_add_test(tcase, test_forward_only);
     tcase_add_test(tcase, test_deadlock_is_named);
+    tcase_add_loop_test(tcase, test_lists_of_a_long_epoch_are_small, 0, system_count);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
