@@ -22,11 +22,26 @@ void process_describe_status(int status, char text[PROCESS_TEXT_MAX])
         snprintf(text, PROCESS_TEXT_MAX, "ended with exit status %d", WEXITSTATUS(status));
 }
 
+/* What the stage does, and the number of the part that is on turn there. */
+static struct activity activity_of(const struct segment *segment, int stage, int *part)
+{
+    const struct plan *plan = &segment->header->plan;
+    struct activity activity = {.kind = ACTIVITY_NONE};
+
+    for (int index = 0; index < plan->schedule.parts && activity.kind == ACTIVITY_NONE; index++) {
+        *part = plan_part_of(plan, stage, index);
+        activity = activity_unpack(atomic_load(&segment_stage(segment, *part)->activity));
+        activity.op.part = *part;
+    }
+    return activity;
+}
+
 void process_describe_death(const struct segment *segment, int stage, int status, char text[DEATH_TEXT_MAX])
 {
-    const struct stage_block *block = segment_stage(segment, stage);
     const struct schedule schedule = plan_training(&segment->header->plan);
-    const struct activity activity = activity_unpack(atomic_load(&block->activity));
+    int part = stage;
+    const struct activity activity = activity_of(segment, stage, &part);
+    const struct stage_block *block = segment_stage(segment, part);
     char death[PROCESS_TEXT_MAX], doing[DEATH_TEXT_MAX / 2];
 
     process_describe_status(status, death);

@@ -303,10 +303,15 @@ static int step(struct hosted *hosted, struct stage *part, const struct next *ne
     if (run_op(part, &next->op, error))
         return -1;
     hosted->next_op++;
-    /* Another part may be next. */
-    if (hosted->count > 1 && part->pending_count == 0)
-        telemetry_activity(part, ACTIVITY_NONE, WAIT_NONE, NULL);
     return 0;
+}
+
+/* Whoever looks at a stage sees what it does in the part that is on turn. */
+static void leave_turn(const struct hosted *hosted, const struct stage *turn)
+{
+    for (int i = 0; i < hosted->count; i++)
+        if (hosted->parts[i] != turn && hosted->parts[i]->pending_count == 0)
+            telemetry_activity(hosted->parts[i], ACTIVITY_NONE, WAIT_NONE, NULL);
 }
 
 /* Ops until the phase is done. */
@@ -323,6 +328,7 @@ static int run_ops(struct hosted *hosted, struct error *error)
             return -1;
         if (next.kind == NEXT_DONE)
             return 0;
+        leave_turn(hosted, turn);
         if (step(hosted, turn, &next, error))
             return -1;
     }

@@ -146,6 +146,27 @@ START_TEST(a_stall_is_explained_and_ends_the_run)
 }
 END_TEST
 
+/* A part that is not on turn works as little as the stage. */
+START_TEST(a_stall_of_stages_with_several_parts_is_explained_by_part)
+{
+    struct segment segment;
+    pid_t child = start_long_run(&segment, "--set run.stall_seconds=1 --set model.depth=4 --set pipeline.system=zb-v "
+                                           "--set pipeline.stages=2 --set pipeline.parts=2 --set pipeline.placement=v "
+                                           "--set pipeline.microbatches=4");
+
+    stop_stage(&segment, 2);
+    ck_assert_int_eq(program_finish(child), 1);
+    segment_close(&segment);
+    const char *err = program_text(&program, "err");
+    ck_assert_ptr_nonnull(strstr(err, "\n  stage 2 is stopped by a signal\n  stage 2' is stopped by a signal\n"));
+    ck_assert_msg(strstr(err, "\n  stage 1 comes after stage 1', which ") ||
+                      strstr(err, "\n  stage 1' comes after stage 1, which "),
+                  "%s", err);
+    ck_assert_ptr_nonnull(strstr(err, "\n  link 2-2': "));
+    ck_assert_ptr_nonnull(strstr(err, "\ntpcoord: no progress for run.stall_seconds = 1 s\n"));
+}
+END_TEST
+
 START_TEST(a_stall_may_be_no_more_than_a_warning)
 {
     struct segment segment;
@@ -514,6 +535,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, a_death_says_what_the_stage_was_doing);
     tcase_add_test(tcase, a_stall_is_explained_and_ends_the_run);
+    tcase_add_test(tcase, a_stall_of_stages_with_several_parts_is_explained_by_part);
     tcase_add_test(tcase, a_stall_may_be_no_more_than_a_warning);
     tcase_add_test(tcase, a_run_starts_again_by_itself);
     tcase_add_test(tcase, a_terminal_that_closes_ends_the_run_cleanly);
