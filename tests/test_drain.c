@@ -21,7 +21,10 @@ static void set_up(void)
     static struct plan plan;
     struct error error;
 
-    plan = (struct plan){.stage_count = 1, .schedule.microbatches = 1, .minibatches_per_epoch = RECORDS};
+    plan = (struct plan){.stage_count = 1,
+                         .part_count = 1,
+                         .schedule = {.stages = 1, .parts = 1, .microbatches = 1},
+                         .minibatches_per_epoch = RECORDS};
     plan.config.data.batch = 1000;
     plan.config.run.epochs = 1;
     ck_assert_msg(segment_create_private(&segment, &plan, rings_bytes, &error) == 0, "%s", error.text);

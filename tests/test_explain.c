@@ -10,7 +10,7 @@ static const uint64_t now = 100 * 1000000000ull;
 
 static void set_up_system(const char *system, int microbatches)
 {
-    plan = (struct plan){.stage_count = 3};
+    plan = (struct plan){.stage_count = 3, .part_count = 3};
     strcpy(plan.config.pipeline.system, system);
     plan.schedule = (struct schedule){.order = orders[system_find(system)->order],
                                       .stages = 3,

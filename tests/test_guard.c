@@ -296,7 +296,7 @@ END_TEST
 
 START_TEST(a_plan_larger_than_memory_is_refused)
 {
-    static struct plan plan = {.stage_count = 2};
+    static struct plan plan = {.stage_count = 2, .part_count = 2, .schedule = {.stages = 2, .parts = 1}};
     struct error error;
 
     plan.stages[1].memory[MEMORY_ACTIVATIONS] = (size_t)1 << 30;

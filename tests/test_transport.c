@@ -22,7 +22,7 @@
 /* Just enough of a plan to lay out links: W stages, tensors of `floats` floats. Who opens a segment wants a real one. */
 static struct plan small_plan(int stages, int microbatches, int slots, int floats)
 {
-    struct plan plan = {.stage_count = stages, .part_count = stages};
+    struct plan plan = {.stage_count = stages, .part_count = stages, .schedule = {.stages = stages, .parts = 1}};
 
     plan.config.data.batch = 1;
     plan.schedule.microbatches = microbatches;

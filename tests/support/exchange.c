@@ -369,7 +369,9 @@ static enum link_path path_between(const struct exchange *exchange, int a, int b
 
 static struct plan plan_of(const struct exchange *exchange)
 {
-    struct plan plan = {.stage_count = exchange->stages, .part_count = exchange->stages};
+    struct plan plan = {.stage_count = exchange->stages,
+                        .part_count = exchange->stages,
+                        .schedule = {.stages = exchange->stages, .parts = 1}};
 
     plan.config.data.batch = exchange->microbatches;
     plan.config.device.sync = exchange->sync;
