@@ -301,7 +301,9 @@ START_TEST(a_replay_goes_wherever_keys_say)
     source_key(source, 'g', 1);
     source_look(source, &moment);
     ck_assert_uint_eq(moment.snapshot->now_ns, moment.begin_ns);
-    ck_assert_int_eq(moment.history->stages[0].count, 0);
+    /* A recorder that was late finds a few. */
+    const struct stage_history *first = &moment.history->stages[0];
+    ck_assert(first->count == 0 || first->ops[first->count - 1].end_ns <= moment.begin_ns);
     /* To its end at double speed, and back. */
     source_key(source, '>', 1);
     source_key(source, ' ', 1);
