@@ -191,7 +191,7 @@ void lane_draw(const struct lane *lane, const struct canvas *canvas)
 
 static int legend_op(const struct plan *plan, const struct canvas *canvas, int row, int column, enum op_kind kind)
 {
-    const struct span span = {.op = {kind, 2, 2, 1}, .number = 2};
+    const struct span span = {.op = {kind, 2, 2, 1, 0}, .number = 2};
     char label[OP_LABEL_SIZE];
 
     timeline_label(plan, PHASE_TRAIN, &span.op, label);

@@ -66,7 +66,8 @@ static void draw_uses(const struct canvas *canvas, int row, int column, struct s
 /* A version has the colour of the mini-batch whose update made it, the live one strongly. */
 static void draw_box(const struct canvas *canvas, const struct plan *plan, const struct version_use *use)
 {
-    const struct span span = {.op = {use->uses & USE_LIVE ? OP_BACKWARD : OP_FORWARD, 1, 1, 1}, .number = use->version};
+    const struct span span = {.op = {use->uses & USE_LIVE ? OP_BACKWARD : OP_FORWARD, 1, 1, 1, 0},
+                              .number = use->version};
     const struct style style = lane_style(&span);
     bool wide = canvas->columns >= NAMES_FROM, high = canvas->rows > 1;
     char stash[2 * OP_LABEL_SIZE + 1];
