@@ -64,7 +64,7 @@ struct stage {
     struct board *board;
     struct stage_block *block;
     const struct plan *plan;
-    int index;                 /* s, 1..W */
+    int index;                 /* 1..C */
     struct doorbell *doorbell; /* of the stage that hosts it, with what has been heard of it */
     uint32_t *heard, heard_alone;
     struct device *device;
