@@ -109,7 +109,7 @@ $(filter $(BUILD)/double/tests/test_double_%,$(TESTS)): $(BUILD)/double/tests/gp
 
 # Stages that are coroutines: what they allocate is the test's, and so is what they do next.
 $(BUILD)/tests/test_executor: $(BUILD)/tests/executor/kernels.o
-$(BUILD)/tests/test_executor: WRAPPED = -Wl,--wrap=calloc,--wrap=free,--wrap=schedule_next,--wrap=checkpoint_write
+$(BUILD)/tests/test_executor: WRAPPED = -Wl,--wrap=calloc,--wrap=free,--wrap=schedule_next,--wrap=schedule_can_run,--wrap=checkpoint_write
 
 # A GPU's clock that drifts.
 $(BUILD)/tests/test_gpu_device $(BUILD)/double/tests/test_gpu_device: WRAPPED = -Wl,--wrap=cudaEventElapsedTime

@@ -1,7 +1,8 @@
 /* Goal of this test: for small pipelines, every interleaving of the executor itself. Stages are coroutines that run
- * stages/executor.c, passes.c and weights.c over real links; kernels only look at stamps. A stage can be held up in the
- * middle of an op and after each doorbell it rings, the user can ask for a stop or a checkpoint at any moment, and a
- * stage may take any op that can run, as stages do that see one link's news before another's. Whatever happens:
+ * stages/executor.c, passes.c and weights.c over real links, each for all parts that it hosts; kernels only look at
+ * stamps. A stage can be held up in the middle of an op and after each doorbell it rings, the user can ask for a stop
+ * or a checkpoint at any moment, and a stage may take any op that can run, as stages do that see one link's news before
+ * another's; or it follows its list. Whatever happens:
  *
  *   - nobody sleeps for ever: the doorbell alone wakes whoever can go on, not the bound on every wait;
  *   - nobody wakes for nothing: what had rung before a stage looked around does not wake it afterwards;
@@ -9,24 +10,26 @@
  *     again before its last reader is done, no message either;
  *   - each op finds the weight version that its tracker promises, in a buffer that nothing else has taken;
  *   - all end at the same mini-batch, with nothing left on the links;
- *   - a checkpoint that the run passes holds, of every stage, what it had learned from the same mini-batches and no other,
- *     and older versions as they were; and it is written unless the run is stopped first.
+ *   - a checkpoint that the run passes holds, of every part, what it had learned from the same mini-batches and no
+ *     other, and older versions as they were; and it is written unless the run is stopped first.
  *
  * A state that was seen before, by its fingerprint of 128 bits, is not followed again. */
 #include <check.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "base/numbers.h"
 #include "checkpoint/checkpoint.h"
+#include "plan/replay.h"
 #include "tests/executor/explorer.h"
 #include "tests/support/planned.h"
 #include "tests/support/settings.h"
 #include "transport/rings.h"
 
-enum { DEPTH_MAX = 2000 };
+enum { DEPTH_MAX = 2000, PARTS_MAX = STAGES_MAX * STAGE_PARTS_MAX };
 
 struct actor actors[STAGES_MAX];
 struct plan explored;
@@ -37,8 +40,8 @@ struct moment {
     struct actor actors[STAGES_MAX];
     int32_t stop, save;
     uint64_t stopped_at, save_at, saved_at;
-    int32_t applied[STAGES_MAX];
-    uint64_t passed[STAGES_MAX];
+    int32_t applied[PARTS_MAX];
+    uint64_t passed[PARTS_MAX];
     unsigned char links[];
 };
 
@@ -48,12 +51,13 @@ struct fingerprint {
 
 static struct explorer {
     struct segment segment;
-    struct simulation *simulation; /* static order */
-    int stages, epochs;
+    struct simulation *simulation; /* static order, and orders that are lists */
+    int stages, parts, epochs;
     bool stops; /* explore stop requests */
     bool saves; /* and requests of a checkpoint */
     ucontext_t context;
     int choice, choices; /* of the ops that it could take, which it takes */
+    bool no_choice;      /* there was no such op */
     struct moment *moments[DEPTH_MAX];
     struct {
         int stage; /* 0: a request to stop; -1: of a checkpoint */
@@ -82,9 +86,14 @@ void report(const char *format, ...)
                  : explorer.path[k].stage < 0 ? "save"
                                               : "stop");
     }
-    ck_abort_msg("%s, W = %d, N = %d, K = %d, %s: %s after%s", config->pipeline.system, explorer.stages,
-                 config->pipeline.microbatches, explored.minibatches_per_epoch,
+    ck_abort_msg("%s, W = %d, C = %d, N = %d, K = %d, %s: %s after%s", config->pipeline.system, explorer.stages,
+                 explorer.parts, config->pipeline.microbatches, explored.minibatches_per_epoch,
                  explorer.simulation ? "static" : "dynamic", what, path);
+}
+
+struct compute *part_at(int k)
+{
+    return &actors[plan_stage_of(&explored, k) - 1].parts[(k - 1) / explorer.stages];
 }
 
 void hold(enum place place)
@@ -113,6 +122,7 @@ void doorbell_wait(struct doorbell *doorbell, uint32_t *heard, uint64_t until_ns
     (void)heard;
     (void)until_ns;
     actors[running - 1].rung = 0;
+    actors[running - 1].silent = false;
     hold(WAITING);
     actors[running - 1].doorbell = 0;
 }
@@ -129,9 +139,11 @@ void doorbell_silence(struct doorbell *doorbell, uint32_t *heard)
     actor->doorbell = 0;
     actor->silent = true;
     actor->late = 0;
+    actor->asked = 0;
 }
 
-/* What a stage allocates while it runs lies in its heap. Last come, first gone. */
+/* What a stage allocates while it runs lies in its heap. What goes takes with it what came later, which goes as well
+ * before anything comes. */
 void *__real_calloc(size_t count, size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void __real_free(void *memory);
@@ -153,7 +165,7 @@ void __wrap_free(void *memory)
 {
     if (!running)
         __real_free(memory);
-    else if (memory)
+    else if (memory && (unsigned char *)memory < actors[running - 1].heap + actors[running - 1].heap_used)
         actors[running - 1].heap_used = (size_t)((unsigned char *)memory - actors[running - 1].heap);
 }
 
@@ -166,68 +178,115 @@ int memory_floats(float **out, size_t count, const char *what, struct error *err
     return 0;
 }
 
-/* What a stage saves, which is as many updates and mini-batches old as the file says. */
+static const struct stage *part_with(const struct tensors *tensors)
+{
+    for (int k = 1; k <= explorer.parts; k++)
+        if (tensors == &part_at(k)->stage.tensors)
+            return &part_at(k)->stage;
+    report("stage %d saves no part's tensors", running);
+}
+
+/* What a part saves, which is as many updates and mini-batches old as the file says. */
 int __wrap_checkpoint_write(int run_folder, const char *set, const char *file, const struct tensors *tensors,
                             const struct tensor_group *groups, int group_count, struct written_file *written);
 
 int __wrap_checkpoint_write(int run_folder, const char *set, const char *file, const struct tensors *tensors,
                             const struct tensor_group *groups, int group_count, struct written_file *written)
 {
-    const struct stage *stage = &actors[running - 1].stage;
+    const struct stage *stage = part_with(tensors);
     const struct phase_run *phase = &stage->phase;
     int epoch, minibatch, version;
 
     (void)run_folder;
-    (void)tensors;
     *written = (struct written_file){0};
     require(sscanf(set, "epoch-%d-minibatch-%d", &epoch, &minibatch) == 2 && epoch == phase->epoch, "a set %s", set);
     if (sscanf(groups[0].prefix, "version.%d.", &version) == 1) {
-        require((int)groups[0].floats[0] == version, "stage %d saves version %g as %s", stage->index,
+        require((int)groups[0].floats[0] == version, "part %d saves version %g as %s", stage->index,
                 (double)groups[0].floats[0], file);
         return 0;
     }
-    require((int)groups[0].floats[0] == phase->first_version + minibatch, "stage %d saves version %g in %s",
+    require((int)groups[0].floats[0] == phase->first_version + minibatch, "part %d saves version %g in %s",
             stage->index, (double)groups[0].floats[0], set);
     require(group_count == 2 && (int)groups[1].floats[0] == minibatch,
-            "stage %d saves statistics of mini-batch %g in %s", stage->index, (double)groups[1].floats[0], set);
-    require(phase->versions_saved == __builtin_popcountll(phase->kept.bits), "stage %d saves too few versions",
+            "part %d saves statistics of mini-batch %g in %s", stage->index, (double)groups[1].floats[0], set);
+    require(phase->versions_saved == __builtin_popcountll(phase->kept.bits), "part %d saves too few versions",
             stage->index);
     return 0;
 }
 
-/* Any op that can run. */
-struct next __real_schedule_next(const struct schedule *schedule, int stage, const struct progress *progress);
-struct next __wrap_schedule_next(const struct schedule *schedule, int stage, const struct progress *progress);
-
-struct next __wrap_schedule_next(const struct schedule *schedule, int stage, const struct progress *progress)
+/* Before a look: what comes later will be heard. */
+static void check_silence(void)
 {
-    const struct next chosen = __real_schedule_next(schedule, stage, progress);
+    const struct actor *actor = &actors[running - 1];
+
+    require(actor->silent && actor->doorbell == actor->late, "stage %d will wake for what it sees now", running);
+}
+
+struct next __real_schedule_can_run(const struct schedule *schedule, int part, const struct progress *progress,
+                                    const struct op *op);
+struct next __wrap_schedule_can_run(const struct schedule *schedule, int part, const struct progress *progress,
+                                    const struct op *op);
+
+struct next __wrap_schedule_can_run(const struct schedule *schedule, int part, const struct progress *progress,
+                                    const struct op *op)
+{
+    if (running) /* else the plan asks */
+        check_silence();
+    return __real_schedule_can_run(schedule, part, progress, op);
+}
+
+struct next __real_schedule_next(const struct schedule *schedule, int part, const struct progress *progress);
+struct next __wrap_schedule_next(const struct schedule *schedule, int part, const struct progress *progress);
+
+/* All ops of a part that can run. */
+static int find_ops(const struct schedule *schedule, int part, const struct progress *progress,
+                    struct next can_run[OP_KINDS])
+{
+    const struct next chosen = can_run[0] = __real_schedule_next(schedule, part, progress);
     const int numbers[OP_KINDS] = {progress->forwards, progress->backwards, progress->backwards,
                                    progress->weight_backwards};
-    struct next can_run[OP_KINDS] = {chosen};
     int count = chosen.kind == NEXT_RUN;
-
-    if (running) { /* else the plan asks */
-        require(actors[running - 1].silent && actors[running - 1].doorbell == actors[running - 1].late,
-                "stage %d will wake for what it sees now", stage);
-        actors[running - 1].silent = false;
-    }
 
     for (int kind = OP_FORWARD; kind < OP_KINDS && count > 0; kind++) {
         const bool split = schedule->order.split_backward, whole = schedule->order.whole_backward;
         const int n = schedule->microbatches, number = numbers[kind];
-        struct op op = {(enum op_kind)kind, number / n + 1, number % n + 1, 1, stage};
+        struct op op = {(enum op_kind)kind, number / n + 1, number % n + 1, 1, part};
 
         if ((kind != OP_FORWARD && (schedule->forward_only || split != (kind != OP_BACKWARD))) ||
             kind == (int)chosen.op.kind || op.minibatch > schedule->minibatches)
             continue;
         if (kind != OP_FORWARD && whole)
-            op = (struct op){op.kind, op.minibatch, 1, n, stage};
-        can_run[count] = schedule_can_run(schedule, stage, progress, &op);
+            op = (struct op){op.kind, op.minibatch, 1, n, part};
+        can_run[count] = __real_schedule_can_run(schedule, part, progress, &op);
         count += can_run[count].kind == NEXT_RUN;
     }
-    explorer.choices = count > 1 ? count : 1;
-    return can_run[count > 1 ? explorer.choice : 0];
+    return count;
+}
+
+/* Any op that can run, of any part: the stage has not seen yet what the others wait for. Parts are asked one after the
+ * other until one has something to run: whether those that come have is known when they are asked. */
+struct next __wrap_schedule_next(const struct schedule *schedule, int part, const struct progress *progress)
+{
+    struct next can_run[OP_KINDS];
+    int count, before;
+    bool last;
+
+    if (!running)
+        return __real_schedule_next(schedule, part, progress);
+    check_silence();
+    last = ++actors[running - 1].asked == actors[running - 1].hosted.count;
+    count = find_ops(schedule, part, progress, can_run);
+    before = explorer.choices;
+    explorer.choices += count;
+    if (explorer.choice < explorer.choices) {
+        explorer.choices += !last;
+        explorer.no_choice = false;
+        return can_run[explorer.choice - before];
+    }
+    explorer.no_choice = last && explorer.choice > 0;
+    if (count > 0)
+        can_run[0].kind = NEXT_WAIT;
+    return can_run[0];
 }
 
 static bool stopped_in(const struct stage *stage, enum phase kind, int epoch)
@@ -252,12 +311,12 @@ static void run_stage(void)
     hold(DONE);
 }
 
-static void create_stage(int s)
+static void create_part(struct compute *part, int k)
 {
+    const int s = plan_stage_of(&explored, k);
     const struct segment *segment = &explorer.segment;
-    const struct plan_part *plan = &segment->header->plan.parts[s - 1];
-    struct actor *actor = &actors[s - 1];
-    struct stage *stage = &actor->stage;
+    const struct plan_part *plan = &segment->header->plan.parts[k - 1];
+    struct stage *stage = &part->stage;
     const struct device_waiter waiter = {.moment = pending_moment, .context = stage};
     struct error error;
 
@@ -265,30 +324,41 @@ static void create_stage(int s)
         .segment = segment,
         .header = segment->header,
         .board = segment->board,
-        .block = segment_stage(segment, s),
+        .block = segment_stage(segment, k),
         .plan = &segment->header->plan,
-        .index = s,
+        .index = k,
+        .doorbell = &segment_stage(segment, s)->doorbell,
+        .heard = &actors[s - 1].hosted.heard,
+        .compute = part,
         .simulation = explorer.simulation,
         .set_count = plan->activation_sets,
-        .sets = actor->sets,
-        .images = actor->images,
-        .gathered = actor->images,
-        .copied = actor->copied,
-        .loss = actor->loss,
-        .state = &actor->state,
-        .statistics = &actor->statistics,
+        .sets = part->sets,
+        .images = part->images,
+        .gathered = part->images,
+        .copied = part->copied,
+        .loss = part->loss,
+        .state = &part->state,
+        .statistics = &part->statistics,
     };
-    stage->doorbell = &stage->block->doorbell;
-    stage->heard = &stage->heard_alone;
-    actor->hosted = (struct hosted){.stage = s, .count = 1, .parts = {stage}};
     require(plan->activation_sets * schedule_slot_size(&explored.schedule) <= SLOTS_MAX, "too many slots");
     require(device_host.open(&stage->device, 0, &error) == 0 &&
-                links_open(&stage->links, segment, s, stage->device, &waiter, &error) == 0,
+                links_open(&stage->links, segment, k, stage->device, &waiter, &error) == 0,
             "%s", error.text);
     running = s;
     weights_create(&stage->weights, stage->device, 1, plan->weight_version_buffers, &error);
     memory_floats(&stage->blended, 1, "", &error);
     running = 0;
+}
+
+static void create_stage(int s)
+{
+    struct actor *actor = &actors[s - 1];
+
+    actor->hosted = (struct hosted){.stage = s, .count = explored.schedule.parts};
+    for (int i = 0; i < actor->hosted.count; i++) {
+        create_part(&actor->parts[i], plan_part_of(&explored, s, i));
+        actor->hosted.parts[i] = &actor->parts[i].stage;
+    }
     getcontext(&actor->context);
     actor->context.uc_stack.ss_sp = actor->stack;
     actor->context.uc_stack.ss_size = sizeof(actor->stack);
@@ -329,6 +399,30 @@ static void add_ring(struct fingerprint *print, const struct ring_end *end)
         add_number(print, (uint64_t)ring_message(end, k)->version);
 }
 
+static void add_part(struct fingerprint *print, const struct compute *part)
+{
+    const struct stage *stage = &part->stage;
+    const struct phase_run *phase = &stage->phase;
+    const int numbers[] = {phase->kind,
+                           phase->epoch,
+                           phase->schedule.minibatches,
+                           phase->progress.forwards,
+                           phase->progress.backwards,
+                           phase->progress.weight_backwards,
+                           (int)stage->slots_before,
+                           stage->block->applied,
+                           phase->save_after,
+                           phase->statistics_kept,
+                           stage->block->passing.at == explorer.segment.board->save_at,
+                           (int)part->state};
+
+    add(print, numbers, sizeof(numbers));
+    if (!stage_is_first(stage))
+        add_ring(print, &stage->links.down_in.ring);
+    if (!stage_is_last(stage))
+        add_ring(print, &stage->links.up_in.ring);
+}
+
 /* All that what is to come depends on. What slots hold follows from what the stages have done. */
 static struct fingerprint fingerprint(void)
 {
@@ -341,32 +435,13 @@ static struct fingerprint fingerprint(void)
     add_number(&print, explorer.segment.board->saved_at);
     for (int s = 1; s <= explorer.stages; s++) {
         const struct actor *actor = &actors[s - 1];
-        const struct phase_run *phase = &actor->stage.phase;
-        const int numbers[] = {actor->place,
-                               actor->op,
-                               actor->first,
-                               actor->rung,
-                               actor->doorbell > 0,
-                               phase->kind,
-                               phase->epoch,
-                               phase->schedule.minibatches,
-                               phase->progress.forwards,
-                               phase->progress.backwards,
-                               phase->progress.weight_backwards,
-                               actor->hosted.next_op,
-                               (int)actor->stage.slots_before,
-                               actor->stage.block->applied,
-                               phase->save_after,
-                               phase->statistics_kept,
-                               actor->stage.block->passing.at == explorer.segment.board->save_at,
-                               (int)actor->state};
+        const int numbers[] = {actor->place, actor->part,         actor->op,           actor->first,
+                               actor->rung,  actor->doorbell > 0, actor->hosted.count, actor->hosted.next_op};
 
         add(&print, numbers, sizeof(numbers));
         add(&print, actor->heap, actor->heap_used);
-        if (s > 1)
-            add_ring(&print, &actor->stage.links.down_in.ring);
-        if (s < explorer.stages)
-            add_ring(&print, &actor->stage.links.up_in.ring);
+        for (int i = 0; i < actor->hosted.count; i++)
+            add_part(&print, &actor->parts[i]);
     }
     return print;
 }
@@ -405,6 +480,14 @@ static bool remember(struct fingerprint print)
     return true;
 }
 
+static void copy_actors(struct actor *to, const struct actor *from)
+{
+    const size_t bytes = offsetof(struct actor, parts) + (size_t)explored.schedule.parts * sizeof(from->parts[0]);
+
+    for (int s = 0; s < explorer.stages; s++)
+        memcpy(&to[s], &from[s], bytes);
+}
+
 static void save(int depth)
 {
     size_t size;
@@ -415,15 +498,15 @@ static void save(int depth)
     if (!explorer.moments[depth])
         explorer.moments[depth] = malloc(sizeof(*moment) + size);
     moment = explorer.moments[depth];
-    memcpy(moment->actors, actors, (size_t)explorer.stages * sizeof(actors[0]));
+    copy_actors(moment->actors, actors);
     moment->stop = explorer.segment.board->stop;
     moment->stopped_at = explorer.segment.board->stopped_at;
     moment->save = explorer.segment.board->save;
     moment->save_at = explorer.segment.board->save_at;
     moment->saved_at = explorer.segment.board->saved_at;
-    for (int s = 1; s <= explorer.stages; s++) {
-        moment->applied[s - 1] = segment_stage(&explorer.segment, s)->applied;
-        moment->passed[s - 1] = segment_stage(&explorer.segment, s)->passing.at;
+    for (int k = 1; k <= explorer.parts; k++) {
+        moment->applied[k - 1] = segment_stage(&explorer.segment, k)->applied;
+        moment->passed[k - 1] = segment_stage(&explorer.segment, k)->passing.at;
     }
     memcpy(moment->links, bytes, size);
 }
@@ -434,15 +517,15 @@ static void restore(int depth)
     size_t size;
     unsigned char *bytes = links(&size);
 
-    memcpy(actors, moment->actors, (size_t)explorer.stages * sizeof(actors[0]));
+    copy_actors(actors, moment->actors);
     explorer.segment.board->stop = moment->stop;
     explorer.segment.board->stopped_at = moment->stopped_at;
     explorer.segment.board->save = moment->save;
     explorer.segment.board->save_at = moment->save_at;
     explorer.segment.board->saved_at = moment->saved_at;
-    for (int s = 1; s <= explorer.stages; s++) {
-        segment_stage(&explorer.segment, s)->applied = moment->applied[s - 1];
-        segment_stage(&explorer.segment, s)->passing.at = moment->passed[s - 1];
+    for (int k = 1; k <= explorer.parts; k++) {
+        segment_stage(&explorer.segment, k)->applied = moment->applied[k - 1];
+        segment_stage(&explorer.segment, k)->passing.at = moment->passed[k - 1];
     }
     memcpy(bytes, moment->links, size);
     explorer.depth = depth;
@@ -456,33 +539,35 @@ static void check_room(const struct ring_end *producer, const struct ring_end *c
 
 static void check_links(void)
 {
-    for (int s = 1; s < explorer.stages; s++) {
-        check_room(&actors[s - 1].stage.links.down_out.ring, &actors[s].stage.links.down_in.ring);
-        check_room(&actors[s].stage.links.up_out.ring, &actors[s - 1].stage.links.up_in.ring);
+    for (int k = 1; k < explorer.parts; k++) {
+        const struct links *before = &part_at(k)->stage.links, *after = &part_at(k + 1)->stage.links;
+
+        check_room(&before->down_out.ring, &after->down_in.ring);
+        check_room(&after->up_out.ring, &before->up_in.ring);
     }
 }
 
 /* Everybody has stopped at the same place, and the links are empty. */
 static void check_end(void)
 {
-    const struct stage *first = &actors[0].stage;
+    const struct stage *first = &part_at(1)->stage;
     const struct board *board = explorer.segment.board;
 
     require(board->save_at == board->saved_at || board->stop, "a checkpoint was begun and is not complete");
-    for (int s = 1; s <= explorer.stages; s++) {
-        const struct stage *stage = &actors[s - 1].stage;
+    for (int k = 1; k <= explorer.parts; k++) {
+        const struct stage *stage = &part_at(k)->stage;
 
         require(stage->slots_before == first->slots_before && stage->phase.kind == first->phase.kind &&
                     stage->phase.epoch == first->phase.epoch && stage->block->applied == first->block->applied,
-                "stage %d ends elsewhere than stage 1", s);
-        if (s == 1)
+                "part %d ends elsewhere than part 1", k);
+        if (k == 1)
             continue;
         require(ring_published(&stage->links.down_in.ring) == stage->links.down_in.ring.messages &&
                     ring_room(&stage->links.down_in.ring) - stage->links.down_in.ring.layout.slots ==
                         stage->slots_before &&
                     ring_published(&stage->links.up_out.ring) == stage->links.up_out.ring.messages &&
                     ring_room(&stage->links.up_out.ring) - stage->links.up_out.ring.layout.slots == stage->slots_before,
-                "something is left on the link to stage %d", s);
+                "something is left on the link to part %d", k);
     }
 }
 
@@ -492,8 +577,8 @@ static void judge_checkpoint(void)
     struct board *board = explorer.segment.board;
     bool written = true;
 
-    for (int s = 1; s <= explorer.stages; s++)
-        written = written && segment_stage(&explorer.segment, s)->passing.at == board->save_at;
+    for (int k = 1; k <= explorer.parts; k++)
+        written = written && segment_stage(&explorer.segment, k)->passing.at == board->save_at;
     if (written || (int)(uint32_t)board->save_at == explored.minibatches_per_epoch)
         board->saved_at = board->save_at;
 }
@@ -507,7 +592,8 @@ static void follow(int s, int choice)
 
     running = s;
     explorer.choice = choice;
-    explorer.choices = 1;
+    explorer.choices = 0;
+    explorer.no_choice = false;
     swapcontext(&explorer.context, &actor->context);
     running = 0;
     explorer.path[explorer.depth].stage = s;
@@ -547,7 +633,8 @@ static void explore(void)
         for (int choice = 0, choices = 1; choice < choices; choice++) {
             follow(s, choice);
             choices = explorer.choices;
-            explore();
+            if (!explorer.no_choice)
+                explore();
             restore(depth);
         }
     }
@@ -577,6 +664,7 @@ static void explore_all(const char *const *overrides, int epochs, bool stops, bo
     planned(&explored, &network, overrides, false);
     network_destroy(network);
     explorer.stages = explored.stage_count;
+    explorer.parts = explored.part_count;
     explorer.epochs = epochs;
     explorer.stops = stops;
     explorer.saves = saves;
@@ -584,14 +672,12 @@ static void explore_all(const char *const *overrides, int epochs, bool stops, bo
     ck_assert_msg(!segment_create_private(&explorer.segment, &explored, rings_bytes, &error), "%s", error.text);
     if (saves)
         strcpy(explorer.segment.header->run_folder, "somewhere");
-    for (int s = 0; s < explored.stage_count; s++) {
-        explorer.segment.header->plan.parts[s].slice.parameters = 1;
-        explorer.segment.header->plan.parts[s].slice.state = 1;
+    for (int k = 0; k < explored.part_count; k++) {
+        explorer.segment.header->plan.parts[k].slice.parameters = 1;
+        explorer.segment.header->plan.parts[k].slice.state = 1;
     }
-    if (explored.config.pipeline.order == RUN_STATIC)
-        ck_assert_msg(!simulate_unit(&schedule, (struct link_slots){.gradients = explored.parts[0].gradient_slots},
-                                     true, &explorer.simulation, &error),
-                      "%s", error.text);
+    if (plan_replays(&explored))
+        ck_assert_msg(!plan_simulate(&explored, &schedule, true, &explorer.simulation, &error), "%s", error.text);
     for (int s = 1; s <= explorer.stages; s++)
         create_stage(s);
     explore();
@@ -629,6 +715,49 @@ static int microbatches_of(const struct system *system, const struct size *size)
     return system->forward == FORWARD_DOUBLE_BUFFERED ? max_int(size->stages, size->microbatches) : size->microbatches;
 }
 
+/* Systems whose order is a list, with several parts per stage. */
+struct list_size {
+    const char *system, *placement;
+    int stages, parts, microbatches, minibatches, epochs;
+    bool stops, saves;
+};
+
+static const struct list_size small_lists[] = {
+    {"interleaved-1f1b", "loop", 2, 2, 2, 2, 2, true, true},
+    {"interleaved-1f1b", "loop", 3, 2, 3, 1, 1, true, false},
+    {"interleaved-1f1b", "loop", 2, 3, 2, 1, 1, true, true},
+    {"breadth-first", "loop", 2, 2, 2, 2, 2, true, true},
+    {"breadth-first", "loop", 3, 2, 2, 1, 1, true, false},
+    {"breadth-first", "loop", 2, 3, 2, 2, 1, false, true},
+    {"zb-v", "v", 2, 2, 2, 2, 2, true, true},
+    {"zb-v", "v", 3, 2, 2, 1, 1, true, false},
+    {"dualpipe-v", "v", 2, 2, 4, 1, 1, true, false},
+    {"dualpipe-v", "v", 2, 2, 4, 2, 1, false, true},
+};
+
+static const struct list_size larger_lists[] = {
+    {"interleaved-1f1b", "loop", 3, 2, 3, 2, 1, true, true},
+    {"interleaved-1f1b", "loop", 2, 3, 4, 2, 2, true, true},
+    {"breadth-first", "loop", 3, 2, 3, 2, 1, true, true},
+    {"breadth-first", "loop", 2, 3, 4, 2, 2, true, true},
+    {"zb-v", "v", 3, 2, 3, 2, 1, true, true},
+    {"zb-v", "v", 2, 2, 4, 3, 2, true, true},
+    {"dualpipe-v", "v", 3, 2, 6, 1, 1, true, true},
+    {"dualpipe-v", "v", 2, 2, 4, 2, 2, true, true},
+};
+
+static void explore_list(const struct list_size *size)
+{
+    int n = size->microbatches;
+    struct settings settings = settings_of("mlp", size->stages, n, n, n * size->minibatches);
+
+    settings_set(&settings, "pipeline.system", size->system);
+    settings_set(&settings, "pipeline.placement", size->placement);
+    settings_number(&settings, "pipeline.parts", size->parts);
+    settings_number(&settings, "model.depth", size->stages * size->parts);
+    explore_all(settings_list(&settings), size->epochs, size->stops, size->saves);
+}
+
 static void explore_system(const struct system *system, const struct size *size)
 {
     int n = microbatches_of(system, size);
@@ -651,21 +780,42 @@ START_TEST(larger_pipelines)
 }
 END_TEST
 
+START_TEST(small_lists_of_parts)
+{
+    explore_list(&small_lists[_i]);
+}
+END_TEST
+
+START_TEST(larger_lists_of_parts)
+{
+    explore_list(&larger_lists[_i]);
+}
+END_TEST
+
+static void add_case(Suite *suite, const char *name, const char *tags, double seconds, const TTest *test, int count)
+{
+    TCase *tcase = tcase_create(name);
+
+    tcase_set_tags(tcase, tags);
+    tcase_set_timeout(tcase, seconds);
+    tcase_add_loop_test(tcase, test, 0, count);
+    suite_add_tcase(suite, tcase);
+}
+
 int main(void)
 {
+    const int small_count = sizeof(small) / sizeof(small[0]), larger_count = sizeof(larger) / sizeof(larger[0]),
+              small_list_count = sizeof(small_lists) / sizeof(small_lists[0]),
+              larger_list_count = sizeof(larger_lists) / sizeof(larger_lists[0]);
     Suite *suite = suite_create("executor");
-    TCase *quick = tcase_create("small pipelines"), *slow = tcase_create("larger pipelines");
     SRunner *runner = srunner_create(suite);
     int failed;
 
-    tcase_set_tags(quick, "coroutines");
-    tcase_set_timeout(quick, 300);
-    tcase_add_loop_test(quick, small_pipelines, 0, (int)(sizeof(small) / sizeof(small[0])) * asking_system_count);
-    suite_add_tcase(suite, quick);
-    tcase_set_tags(slow, "coroutines exhaustive");
-    tcase_set_timeout(slow, 3600);
-    tcase_add_loop_test(slow, larger_pipelines, 0, (int)(sizeof(larger) / sizeof(larger[0])) * asking_system_count);
-    suite_add_tcase(suite, slow);
+    add_case(suite, "small pipelines", "coroutines", 300, small_pipelines, small_count * asking_system_count);
+    add_case(suite, "small lists of parts", "coroutines", 300, small_lists_of_parts, small_list_count);
+    add_case(suite, "larger pipelines", "coroutines exhaustive", 3600, larger_pipelines,
+             larger_count * asking_system_count);
+    add_case(suite, "larger lists of parts", "coroutines exhaustive", 3600, larger_lists_of_parts, larger_list_count);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);

@@ -7,35 +7,45 @@
 
 #include "stages/internal.h"
 
-enum { STAGES_MAX = 3, STACK_BYTES = 8 << 10, HEAP_BYTES = 2 << 10, SLOTS_MAX = 16 };
+enum { STAGES_MAX = 3, STAGE_PARTS_MAX = 3, STACK_BYTES = 8 << 10, HEAP_BYTES = 2 << 10, SLOTS_MAX = 16 };
 
 /* Where a stage has been held up. */
 enum place { BEGUN, IN_FORWARD, IN_BACKWARD, RINGING, SILENCING, WAITING, DONE };
 
-/* All that changes while a stage runs, but for the links. */
-extern struct actor {
-    enum place place;
-    int op;       /* the kind of pass that it is in or has just done */
-    int first;    /* and its first micro-batch */
-    int rung;     /* doorbells since then */
-    int doorbell; /* how often it has been rung and not been heard */
-    bool silent;  /* it was silenced before the look that comes */
-    int late;     /* of `doorbell`, since then */
-    ucontext_t context;
-    size_t heap_used;
-    _Alignas(16) unsigned char heap[HEAP_BYTES]; /* what the stage allocates */
-    _Alignas(16) unsigned char stack[STACK_BYTES];
+/* A part in its stage: what a kernel is given to know it by. */
+struct compute {
+    struct stage stage;
     float sets[SLOTS_MAX], images[SLOTS_MAX];
     float state, statistics; /* the newest mini-batch whose forward has run in training; and a checkpoint's copy */
     uint64_t copied[SLOTS_MAX];
     struct loss_result loss[LOSSES];
-    struct stage stage;
-    struct hosted hosted; /* it alone */
+};
+
+/* All that changes while a stage runs, but for the links. */
+extern struct actor {
+    enum place place;
+    int part;     /* whose pass it is in or has just done */
+    int op;       /* the kind of that pass */
+    int first;    /* and its first micro-batch */
+    int rung;     /* doorbells since then */
+    int doorbell; /* how often it has been rung and not been heard */
+    bool silent;  /* it was silenced before the look that comes, or that led to the pass */
+    int late;     /* of `doorbell`, since then */
+    int asked;    /* parts, since then */
+    ucontext_t context;
+    size_t heap_used;
+    _Alignas(16) unsigned char heap[HEAP_BYTES]; /* what the stage allocates */
+    _Alignas(16) unsigned char stack[STACK_BYTES];
+    struct hosted hosted;
+    struct compute parts[STAGE_PARTS_MAX];
 } actors[STAGES_MAX];
 
 /* The plan that is explored, and the stage that runs; 0: none. */
 extern struct plan explored;
 extern int running;
+
+/* Part k, 1..C, at whichever stage it is. */
+struct compute *part_at(int k);
 
 /* The running stage is held up; the scheduler goes on. */
 void hold(enum place place);

@@ -37,7 +37,7 @@ static struct rows rows_at(const struct slot_tensors *tensors, int minibatch, in
 static void expect(const struct stage *stage, const float *row, enum stamp_kind kind, int owner, const struct rows *at)
 {
     require(!row || *row == stamp(stage, kind, owner, at->minibatch, at->j),
-            "stage %d reads stage %d's %s of %d.%d and finds %g", stage->index, owner,
+            "part %d reads part %d's %s of %d.%d and finds %g", stage->index, owner,
             kind == STAMP_GRADIENT ? "gradient"
             : kind == STAMP_SET    ? "saved tensors"
                                    : "activation",
@@ -59,33 +59,36 @@ static void write_row(const struct stage *stage, float *row, enum stamp_kind kin
         *row = whole ? stamp(stage, kind, stage->index, at->minibatch, at->j) : WRITING;
 }
 
-static struct actor *in_pass(int op, int first)
+/* The part's stage runs it. */
+static const struct stage *in_pass(const struct compute *compute, int op, int first)
 {
     struct actor *actor = &actors[running - 1];
 
+    require(compute == part_at(compute->stage.index) && plan_stage_of(&explored, compute->stage.index) == running,
+            "stage %d runs part %d", running, compute->stage.index);
+    actor->part = compute->stage.index;
     actor->op = op;
     actor->first = first;
     actor->rung = 0;
-    return actor;
+    actor->silent = false;
+    return &compute->stage;
 }
 
 static void expect_weights(const struct stage *stage, const float *weights, int version)
 {
-    require((int)*weights == version, "stage %d reads version %d and finds %g", stage->index, version,
-            (double)*weights);
+    require((int)*weights == version, "part %d reads version %d and finds %g", stage->index, version, (double)*weights);
 }
 
 /* In place of stages/compute.c. */
 int compute_forward(struct compute *compute, const struct slot_tensors *tensors, int j, bool training,
                     const float *weights, float *state, struct error *error)
 {
-    const struct stage *stage = &in_pass(OP_FORWARD, j)->stage;
+    const struct stage *stage = in_pass(compute, OP_FORWARD, j);
     const struct phase_run *phase = &stage->phase;
     const int n = phase->schedule.microbatches, minibatch = phase->progress.forwards / n + 1;
     const struct rows at = rows_at(tensors, minibatch, j);
     const int version = training ? versions_of_backward(phase->tracker, minibatch, j).forward : phase->first_version;
 
-    (void)compute;
     (void)error;
     expect(stage, at.input, STAMP_ACTIVATION, stage->index - 1, &at);
     expect_weights(stage, weights, version);
@@ -104,14 +107,13 @@ int compute_forward(struct compute *compute, const struct slot_tensors *tensors,
 int compute_backward(struct compute *compute, const struct slot_tensors *tensors, int first, int count, int halves,
                      const float *weights, float *gradient, bool add, struct error *error)
 {
-    const struct stage *stage = &in_pass(OP_BACKWARD + halves, first)->stage;
+    const struct stage *stage = in_pass(compute, OP_BACKWARD + halves, first);
     const struct phase_run *phase = &stage->phase;
     const int done = halves == HALF_WEIGHTS ? phase->progress.weight_backwards : phase->progress.backwards;
     const int minibatch = done / phase->schedule.microbatches + 1;
     const struct backward_versions versions = versions_of_backward(phase->tracker, minibatch, first);
     const int version = versions.read;
 
-    (void)compute;
     (void)gradient;
     (void)add;
     (void)error;
@@ -273,7 +275,7 @@ int batches_rows(const struct batches *batches, int minibatch)
 void batches_images(struct batches *batches, int minibatch, int first, int j, float *input)
 {
     (void)batches;
-    input[j - first] = stamp(&actors[0].stage, STAMP_ACTIVATION, 0, minibatch, j);
+    input[j - first] = stamp(&part_at(1)->stage, STAMP_ACTIVATION, 0, minibatch, j);
 }
 
 void batches_labels(struct batches *batches, int minibatch, uint8_t *labels)
