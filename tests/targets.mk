@@ -108,8 +108,9 @@ $(BUILD)/tests/test_double_%.o $(BUILD)/tests/gpu/%.o: ALL_CPPFLAGS += -Itests/g
 $(filter $(BUILD)/double/tests/test_double_%,$(TESTS)): $(BUILD)/double/tests/gpu/test_kernels.cu.o $(BUILD)/tests/gpu/test_support.o
 
 # Stages that are coroutines: what they allocate is the test's, and so is what they do next.
-$(BUILD)/tests/test_executor: $(BUILD)/tests/executor/kernels.o
-$(BUILD)/tests/test_executor: WRAPPED = -Wl,--wrap=calloc,--wrap=free,--wrap=schedule_next,--wrap=schedule_can_run,--wrap=checkpoint_write
+$(BUILD)/tests/test_executor: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/executor/*.c))
+$(BUILD)/tests/test_executor: WRAPPED = -Wl,--wrap=calloc,--wrap=free,--wrap=checkpoint_write \
+                                -Wl,--wrap=schedule_next,--wrap=schedule_can_run
 
 # A GPU's clock that drifts.
 $(BUILD)/tests/test_gpu_device $(BUILD)/double/tests/test_gpu_device: WRAPPED = -Wl,--wrap=cudaEventElapsedTime

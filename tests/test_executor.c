@@ -22,17 +22,17 @@
 
 #include "base/memory.h"
 #include "base/numbers.h"
-#include "checkpoint/checkpoint.h"
 #include "plan/replay.h"
 #include "tests/executor/explorer.h"
 #include "tests/support/planned.h"
 #include "tests/support/settings.h"
 #include "transport/rings.h"
 
-enum { DEPTH_MAX = 2000, PARTS_MAX = STAGES_MAX * STAGE_PARTS_MAX };
+enum { PARTS_MAX = STAGES_MAX * STAGE_PARTS_MAX };
 
 struct actor actors[STAGES_MAX];
 struct plan explored;
+struct explorer explorer;
 int running;
 
 /* A state to come back to: the stages, and of the segment the header's flags, the versions applied and the links. */
@@ -44,29 +44,6 @@ struct moment {
     uint64_t passed[PARTS_MAX];
     unsigned char links[];
 };
-
-struct fingerprint {
-    uint64_t a, b;
-};
-
-static struct explorer {
-    struct segment segment;
-    struct simulation *simulation; /* static order, and orders that are lists */
-    int stages, parts, epochs;
-    bool stops; /* explore stop requests */
-    bool saves; /* and requests of a checkpoint */
-    ucontext_t context;
-    int choice, choices; /* of the ops that it could take, which it takes */
-    bool no_choice;      /* there was no such op */
-    struct moment *moments[DEPTH_MAX];
-    struct {
-        int stage; /* 0: a request to stop; -1: of a checkpoint */
-        enum place place;
-    } path[DEPTH_MAX];
-    int depth;
-    struct fingerprint *seen; /* [capacity], a hash table */
-    size_t capacity, count;
-} explorer;
 
 void report(const char *format, ...)
 {
@@ -102,191 +79,6 @@ void hold(enum place place)
 
     actor->place = place;
     swapcontext(&actor->context, &explorer.context);
-}
-
-/* In place of the board's: doorbells at which nobody runs out of time. */
-void doorbell_ring(struct doorbell *doorbell)
-{
-    for (int s = 1; s <= explorer.stages; s++)
-        if (doorbell == &segment_stage(&explorer.segment, s)->doorbell)
-            actors[s - 1].doorbell++, actors[s - 1].late++;
-    if (running) {
-        actors[running - 1].rung++;
-        hold(RINGING);
-    }
-}
-
-void doorbell_wait(struct doorbell *doorbell, uint32_t *heard, uint64_t until_ns)
-{
-    (void)doorbell;
-    (void)heard;
-    (void)until_ns;
-    actors[running - 1].rung = 0;
-    actors[running - 1].silent = false;
-    hold(WAITING);
-    actors[running - 1].doorbell = 0;
-}
-
-/* Others go on before a doorbell is silenced: what they ring now must not be lost. */
-void doorbell_silence(struct doorbell *doorbell, uint32_t *heard)
-{
-    struct actor *actor = &actors[running - 1];
-
-    (void)doorbell;
-    (void)heard;
-    if (actor->doorbell > 0)
-        hold(SILENCING);
-    actor->doorbell = 0;
-    actor->silent = true;
-    actor->late = 0;
-    actor->asked = 0;
-}
-
-/* What a stage allocates while it runs lies in its heap. What goes takes with it what came later, which goes as well
- * before anything comes. */
-void *__real_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void __real_free(void *memory);
-void __wrap_free(void *memory);
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    if (!running)
-        return __real_calloc(count, size);
-
-    struct actor *actor = &actors[running - 1];
-    void *memory = actor->heap + actor->heap_used;
-    actor->heap_used += (count * size + 15) / 16 * 16;
-    require(actor->heap_used <= HEAP_BYTES, "the test's heap is too small");
-    return memset(memory, 0, count * size);
-}
-
-void __wrap_free(void *memory)
-{
-    if (!running)
-        __real_free(memory);
-    else if (memory && (unsigned char *)memory < actors[running - 1].heap + actors[running - 1].heap_used)
-        actors[running - 1].heap_used = (size_t)((unsigned char *)memory - actors[running - 1].heap);
-}
-
-int memory_floats(float **out, size_t count, const char *what, struct error *error)
-{
-    (void)count;
-    (void)what;
-    (void)error;
-    *out = calloc(1, sizeof(float));
-    return 0;
-}
-
-static const struct stage *part_with(const struct tensors *tensors)
-{
-    for (int k = 1; k <= explorer.parts; k++)
-        if (tensors == &part_at(k)->stage.tensors)
-            return &part_at(k)->stage;
-    report("stage %d saves no part's tensors", running);
-}
-
-/* What a part saves, which is as many updates and mini-batches old as the file says. */
-int __wrap_checkpoint_write(int run_folder, const char *set, const char *file, const struct tensors *tensors,
-                            const struct tensor_group *groups, int group_count, struct written_file *written);
-
-int __wrap_checkpoint_write(int run_folder, const char *set, const char *file, const struct tensors *tensors,
-                            const struct tensor_group *groups, int group_count, struct written_file *written)
-{
-    const struct stage *stage = part_with(tensors);
-    const struct phase_run *phase = &stage->phase;
-    int epoch, minibatch, version;
-
-    (void)run_folder;
-    *written = (struct written_file){0};
-    require(sscanf(set, "epoch-%d-minibatch-%d", &epoch, &minibatch) == 2 && epoch == phase->epoch, "a set %s", set);
-    if (sscanf(groups[0].prefix, "version.%d.", &version) == 1) {
-        require((int)groups[0].floats[0] == version, "part %d saves version %g as %s", stage->index,
-                (double)groups[0].floats[0], file);
-        return 0;
-    }
-    require((int)groups[0].floats[0] == phase->first_version + minibatch, "part %d saves version %g in %s",
-            stage->index, (double)groups[0].floats[0], set);
-    require(group_count == 2 && (int)groups[1].floats[0] == minibatch,
-            "part %d saves statistics of mini-batch %g in %s", stage->index, (double)groups[1].floats[0], set);
-    require(phase->versions_saved == __builtin_popcountll(phase->kept.bits), "part %d saves too few versions",
-            stage->index);
-    return 0;
-}
-
-/* Before a look: what comes later will be heard. */
-static void check_silence(void)
-{
-    const struct actor *actor = &actors[running - 1];
-
-    require(actor->silent && actor->doorbell == actor->late, "stage %d will wake for what it sees now", running);
-}
-
-struct next __real_schedule_can_run(const struct schedule *schedule, int part, const struct progress *progress,
-                                    const struct op *op);
-struct next __wrap_schedule_can_run(const struct schedule *schedule, int part, const struct progress *progress,
-                                    const struct op *op);
-
-struct next __wrap_schedule_can_run(const struct schedule *schedule, int part, const struct progress *progress,
-                                    const struct op *op)
-{
-    if (running) /* else the plan asks */
-        check_silence();
-    return __real_schedule_can_run(schedule, part, progress, op);
-}
-
-struct next __real_schedule_next(const struct schedule *schedule, int part, const struct progress *progress);
-struct next __wrap_schedule_next(const struct schedule *schedule, int part, const struct progress *progress);
-
-/* All ops of a part that can run. */
-static int find_ops(const struct schedule *schedule, int part, const struct progress *progress,
-                    struct next can_run[OP_KINDS])
-{
-    const struct next chosen = can_run[0] = __real_schedule_next(schedule, part, progress);
-    const int numbers[OP_KINDS] = {progress->forwards, progress->backwards, progress->backwards,
-                                   progress->weight_backwards};
-    int count = chosen.kind == NEXT_RUN;
-
-    for (int kind = OP_FORWARD; kind < OP_KINDS && count > 0; kind++) {
-        const bool split = schedule->order.split_backward, whole = schedule->order.whole_backward;
-        const int n = schedule->microbatches, number = numbers[kind];
-        struct op op = {(enum op_kind)kind, number / n + 1, number % n + 1, 1, part};
-
-        if ((kind != OP_FORWARD && (schedule->forward_only || split != (kind != OP_BACKWARD))) ||
-            kind == (int)chosen.op.kind || op.minibatch > schedule->minibatches)
-            continue;
-        if (kind != OP_FORWARD && whole)
-            op = (struct op){op.kind, op.minibatch, 1, n, part};
-        can_run[count] = __real_schedule_can_run(schedule, part, progress, &op);
-        count += can_run[count].kind == NEXT_RUN;
-    }
-    return count;
-}
-
-/* Any op that can run, of any part: the stage has not seen yet what the others wait for. Parts are asked one after the
- * other until one has something to run: whether those that come have is known when they are asked. */
-struct next __wrap_schedule_next(const struct schedule *schedule, int part, const struct progress *progress)
-{
-    struct next can_run[OP_KINDS];
-    int count, before;
-    bool last;
-
-    if (!running)
-        return __real_schedule_next(schedule, part, progress);
-    check_silence();
-    last = ++actors[running - 1].asked == actors[running - 1].hosted.count;
-    count = find_ops(schedule, part, progress, can_run);
-    before = explorer.choices;
-    explorer.choices += count;
-    if (explorer.choice < explorer.choices) {
-        explorer.choices += !last;
-        explorer.no_choice = false;
-        return can_run[explorer.choice - before];
-    }
-    explorer.no_choice = last && explorer.choice > 0;
-    if (count > 0)
-        can_run[0].kind = NEXT_WAIT;
-    return can_run[0];
 }
 
 static bool stopped_in(const struct stage *stage, enum phase kind, int epoch)
@@ -369,115 +161,6 @@ static unsigned char *links(size_t *size)
 {
     *size = rings_bytes(&explored);
     return segment_channels(&explorer.segment);
-}
-
-static void add_number(struct fingerprint *print, uint64_t number)
-{
-    print->a = (print->a ^ number) * 1099511628211u; /* FNV-1a, on words */
-    print->a ^= print->a >> 32;
-    print->b = (print->b + number + 1) * 6364136223846793005u;
-    print->b ^= print->b >> 29;
-}
-
-/* `size`: of whole words. */
-static void add(struct fingerprint *print, const void *bytes, size_t size)
-{
-    uint64_t word;
-
-    for (size_t i = 0; i < size; i += sizeof(word)) {
-        memcpy(&word, (const unsigned char *)bytes + i, sizeof(word));
-        add_number(print, word);
-    }
-}
-
-static void add_ring(struct fingerprint *print, const struct ring_end *end)
-{
-    add_number(print, ring_published(end));
-    add_number(print, ring_room(end));
-    add_number(print, end->messages);
-    for (uint64_t k = end->messages; k < ring_published(end); k++)
-        add_number(print, (uint64_t)ring_message(end, k)->version);
-}
-
-static void add_part(struct fingerprint *print, const struct compute *part)
-{
-    const struct stage *stage = &part->stage;
-    const struct phase_run *phase = &stage->phase;
-    const int numbers[] = {phase->kind,
-                           phase->epoch,
-                           phase->schedule.minibatches,
-                           phase->progress.forwards,
-                           phase->progress.backwards,
-                           phase->progress.weight_backwards,
-                           (int)stage->slots_before,
-                           stage->block->applied,
-                           phase->save_after,
-                           phase->statistics_kept,
-                           stage->block->passing.at == explorer.segment.board->save_at,
-                           (int)part->state};
-
-    add(print, numbers, sizeof(numbers));
-    if (!stage_is_first(stage))
-        add_ring(print, &stage->links.down_in.ring);
-    if (!stage_is_last(stage))
-        add_ring(print, &stage->links.up_in.ring);
-}
-
-/* All that what is to come depends on. What slots hold follows from what the stages have done. */
-static struct fingerprint fingerprint(void)
-{
-    struct fingerprint print = {14695981039346656037u, 1};
-
-    add_number(&print, (uint64_t)explorer.segment.board->stop);
-    add_number(&print, explorer.segment.board->stopped_at);
-    add_number(&print, (uint64_t)explorer.segment.board->save);
-    add_number(&print, explorer.segment.board->save_at);
-    add_number(&print, explorer.segment.board->saved_at);
-    for (int s = 1; s <= explorer.stages; s++) {
-        const struct actor *actor = &actors[s - 1];
-        const int numbers[] = {actor->place, actor->part,         actor->op,           actor->first,
-                               actor->rung,  actor->doorbell > 0, actor->hosted.count, actor->hosted.next_op};
-
-        add(&print, numbers, sizeof(numbers));
-        add(&print, actor->heap, actor->heap_used);
-        for (int i = 0; i < actor->hosted.count; i++)
-            add_part(&print, &actor->parts[i]);
-    }
-    return print;
-}
-
-/* False if it was there. */
-static bool remember(struct fingerprint print);
-
-static void grow(void)
-{
-    struct fingerprint *old = explorer.seen;
-    size_t capacity = explorer.capacity;
-
-    explorer.capacity = capacity ? 4 * capacity : 1 << 16;
-    explorer.seen = calloc(explorer.capacity, sizeof(*explorer.seen));
-    explorer.count = 0;
-    for (size_t k = 0; k < capacity; k++)
-        if (old[k].a | old[k].b)
-            remember(old[k]);
-    free(old);
-}
-
-static bool remember(struct fingerprint print)
-{
-    size_t k;
-
-    if (2 * explorer.count >= explorer.capacity)
-        grow();
-    k = print.b % explorer.capacity;
-    while (explorer.seen[k].a | explorer.seen[k].b) {
-        if (memcmp(&explorer.seen[k], &print, sizeof(print)) == 0)
-            return false;
-        k = (k + 1) % explorer.capacity;
-    }
-    explorer.seen[k] = print;
-    explorer.count++;
-    return true;
 }
 
 static void copy_actors(struct actor *to, const struct actor *from)
@@ -620,7 +303,7 @@ static void explore(void)
     const int depth = explorer.depth;
     bool moved = false, done = true;
 
-    if (!remember(fingerprint()))
+    if (!seen_add())
         return;
     save(depth);
     for (int s = 1; s <= explorer.stages; s++) {
@@ -683,7 +366,7 @@ static void explore_all(const char *const *overrides, int epochs, bool stops, bo
     explore();
     for (int depth = 0; depth < DEPTH_MAX; depth++)
         free(explorer.moments[depth]);
-    free(explorer.seen);
+    seen_clear();
     simulation_destroy(explorer.simulation);
     segment_close(&explorer.segment);
 }

@@ -1,4 +1,4 @@
-/* What test_executor.c and its kernels share: the stages as coroutines. */
+/* What test_executor.c shares with what it puts in the place of other modules: the stages as coroutines. */
 #ifndef TP_TESTS_EXPLORER_H
 #define TP_TESTS_EXPLORER_H
 
@@ -8,6 +8,7 @@
 #include "stages/internal.h"
 
 enum { STAGES_MAX = 3, STAGE_PARTS_MAX = 3, STACK_BYTES = 8 << 10, HEAP_BYTES = 2 << 10, SLOTS_MAX = 16 };
+enum { DEPTH_MAX = 2000 };
 
 /* Where a stage has been held up. */
 enum place { BEGUN, IN_FORWARD, IN_BACKWARD, RINGING, SILENCING, WAITING, DONE };
@@ -40,6 +41,23 @@ extern struct actor {
     struct compute parts[STAGE_PARTS_MAX];
 } actors[STAGES_MAX];
 
+extern struct explorer {
+    struct segment segment;
+    struct simulation *simulation; /* static order, and orders that are lists */
+    int stages, parts, epochs;
+    bool stops; /* explore stop requests */
+    bool saves; /* and requests of a checkpoint */
+    ucontext_t context;
+    int choice, choices; /* of the ops that it could take, which it takes */
+    bool no_choice;      /* there was no such op */
+    struct moment *moments[DEPTH_MAX];
+    struct {
+        int stage; /* 0: a request to stop; -1: of a checkpoint */
+        enum place place;
+    } path[DEPTH_MAX];
+    int depth;
+} explorer;
+
 /* The plan that is explored, and the stage that runs; 0: none. */
 extern struct plan explored;
 extern int running;
@@ -49,6 +67,10 @@ struct compute *part_at(int k);
 
 /* The running stage is held up; the scheduler goes on. */
 void hold(enum place place);
+
+/* tests/executor/seen.c: takes note of the present state; false if it was seen before. And forgets all. */
+bool seen_add(void);
+void seen_clear(void);
 
 /* Fails the test, with the path that led here. */
 __attribute__((format(printf, 1, 2), noreturn)) void report(const char *format, ...);
