@@ -225,9 +225,12 @@ static int run_op(struct stage *stage, const struct op *op, struct error *error)
         phase->start_ns = clock_now_ns();
     telemetry_activity(stage, ACTIVITY_RUN, WAIT_NONE, op);
     pending.record.held_ns = hold_stretch(stage, op);
-    if (pending_make_room(stage, error) || passes_run(stage, &pending, error) ||
-        stage->device->type->mark(stage->device, &pending.end, error))
+    if (pending_make_room(stage, error) || passes_run(stage, &pending, error))
         return name_failure(stage, op, error);
+    if (stage->device->type->mark(stage->device, &pending.end, error)) {
+        error_prefix(error, "%s", op_kind_name(op->kind));
+        return name_failure(stage, op, error);
+    }
     pending_add(stage, &pending);
     /* The controls count ops that are done. */
     if (stage->header->interactive && pending_await_all(stage, error))

@@ -444,7 +444,7 @@ static int barks(struct watchdog *dog, const struct segment *segment, uint64_t *
 
 static void set_activity(const struct segment *segment, int stage, enum activity_kind kind)
 {
-    const struct activity activity = {.kind = kind, .op = {OP_FORWARD, 1, 1, 1}};
+    const struct activity activity = {.kind = kind, .op = {OP_FORWARD, 1, 1, 1, 0}};
 
     atomic_store(&segment_stage(segment, stage)->activity, activity_pack(&activity));
 }
