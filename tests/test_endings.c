@@ -28,16 +28,6 @@ static void tear_down(void)
     program_tear_down(&program);
 }
 
-/* Waits until `condition` holds; fails the test after half a minute. */
-#define WAIT_FOR(condition)                                                                                            \
-    do {                                                                                                               \
-        const uint64_t deadline_ = clock_now_ns() + 30 * 1000000000ull;                                                \
-        while (!(condition)) {                                                                                         \
-            ck_assert_msg(clock_now_ns() < deadline_, "never: %s\n%s", #condition, program_text(&program, "err"));     \
-            usleep(1000);                                                                                              \
-        }                                                                                                              \
-    } while (0)
-
 static uint64_t ops_of(const struct segment *segment, int stage)
 {
     return atomic_load(&segment_stage(segment, stage)->counters.ops);
@@ -46,11 +36,6 @@ static uint64_t ops_of(const struct segment *segment, int stage)
 static int state_of(const struct segment *segment, int stage)
 {
     return atomic_load(&segment_stage(segment, stage)->state);
-}
-
-static pid_t pid_of(const struct segment *segment, int stage)
-{
-    return atomic_load(&segment_stage(segment, stage)->pid);
 }
 
 static bool all_are(const struct segment *segment, int state)
@@ -68,7 +53,7 @@ static pid_t start_run(struct segment *segment, const char *more)
 
     snprintf(words, sizeof(words), "@ --quiet --set run.name=run %s", more);
     pid_t child = program_start(&program, words);
-    WAIT_FOR(program_segment(child, "/run", segment));
+    WAIT_FOR(&program, program_segment(child, "/run", segment));
     return child;
 }
 
@@ -78,7 +63,7 @@ static pid_t start_long_run(struct segment *segment)
 {
     pid_t child = start_run(segment, long_run);
 
-    WAIT_FOR(ops_of(segment, 3) > 100);
+    WAIT_FOR(&program, ops_of(segment, 3) > 100);
     return child;
 }
 
@@ -96,7 +81,7 @@ static bool is_stopped(const struct segment *segment, pid_t pid, int stage)
 static void halt(const struct segment *segment, pid_t pid, int stage)
 {
     ck_assert_int_eq(kill(pid, SIGSTOP), 0);
-    WAIT_FOR(is_stopped(segment, pid, stage));
+    WAIT_FOR(&program, is_stopped(segment, pid, stage));
 }
 
 /* Those whose parent died have become this process's children. */
@@ -111,7 +96,7 @@ static void check_all_gone(pid_t coordinator)
 {
     const uint64_t begin = clock_now_ns();
 
-    WAIT_FOR(nobody_lives());
+    WAIT_FOR(&program, nobody_lives());
     ck_assert_uint_lt(clock_now_ns() - begin, 10 * 1000000000ull);
     ck_assert_msg(!program_has_segment(coordinator), "shared memory is left");
 }
@@ -141,10 +126,10 @@ START_TEST(a_long_op_leaves_no_name)
         start_run(&segment, "--set pipeline.stages=1 --set pipeline.microbatches=1 --set pipeline.partition=3 "
                             "--set device.backend=reference --set data.limit=40000 --set data.batch=40000");
 
-    WAIT_FOR(activity_unpack(atomic_load(&segment_stage(&segment, 1)->activity)).kind == ACTIVITY_RUN);
+    WAIT_FOR(&program, activity_unpack(atomic_load(&segment_stage(&segment, 1)->activity)).kind == ACTIVITY_RUN);
     kill(child, SIGKILL);
     const uint64_t begin = clock_now_ns();
-    WAIT_FOR(!program_has_segment(child));
+    WAIT_FOR(&program, !program_has_segment(child));
     ck_assert_uint_lt(clock_now_ns() - begin, 2000000000u);
     check_all_gone(child);
     segment_close(&segment);
@@ -157,12 +142,12 @@ START_TEST(stages_that_are_done_outlive_the_name)
     struct segment segment;
     pid_t child = start_run(&segment, "--epochs 3 --set data.limit=4000");
 
-    WAIT_FOR(ops_of(&segment, 1) > 0);
+    WAIT_FOR(&program, ops_of(&segment, 1) > 0);
     halt(&segment, child, 0);
-    WAIT_FOR(all_are(&segment, STAGE_DONE));
+    WAIT_FOR(&program, all_are(&segment, STAGE_DONE));
     ck_assert(program_has_segment(child));
     for (int s = 1; s <= 3; s++)
-        ck_assert_int_eq(kill(pid_of(&segment, s), 0), 0);
+        ck_assert_int_eq(kill(stage_pid(&segment, s), 0), 0);
     kill(child, SIGKILL);
     check_all_gone(child);
     segment_close(&segment);
@@ -175,10 +160,10 @@ START_TEST(a_stage_that_hangs_at_the_end_costs_nothing)
     struct segment segment;
     pid_t child = start_run(&segment, "--epochs 3 --set data.limit=4000");
 
-    WAIT_FOR(ops_of(&segment, 1) > 0);
+    WAIT_FOR(&program, ops_of(&segment, 1) > 0);
     halt(&segment, child, 0);
-    WAIT_FOR(all_are(&segment, STAGE_DONE));
-    halt(&segment, pid_of(&segment, 2), 2);
+    WAIT_FOR(&program, all_are(&segment, STAGE_DONE));
+    halt(&segment, stage_pid(&segment, 2), 2);
     kill(child, SIGCONT);
     ck_assert_int_eq(program_finish(child), 0);
     check_all_gone(child);
@@ -194,11 +179,11 @@ START_TEST(a_stage_that_stands_still_while_it_starts_is_a_stall)
 
     for (;;) {
         child = start_run(&segment, "--set run.stall_seconds=1 --epochs 1000");
-        halt(&segment, pid_of(&segment, 2), 2);
+        halt(&segment, stage_pid(&segment, 2), 2);
         if (state_of(&segment, 2) < STAGE_READY)
             break;
         kill(child, SIGKILL);
-        kill(pid_of(&segment, 2), SIGKILL);
+        kill(stage_pid(&segment, 2), SIGKILL);
         check_all_gone(child);
         segment_close(&segment);
         program_tear_down(&program);
@@ -236,7 +221,7 @@ START_TEST(a_stage_that_is_asked_to_end_has_the_run_stop)
     struct segment segment;
     pid_t child = start_long_run(&segment);
 
-    kill(pid_of(&segment, 2), SIGTERM);
+    kill(stage_pid(&segment, 2), SIGTERM);
     ck_assert_int_eq(program_finish(child), 3);
     segment_close(&segment);
     ck_assert_str_eq(program_text(&program, "err"),
@@ -253,7 +238,7 @@ START_TEST(a_signal_to_the_whole_group_is_one_request)
 
     for (int s = 0; s <= 3; s++) {
         if (s > 0)
-            kill(pid_of(&segment, s), SIGTERM);
+            kill(stage_pid(&segment, s), SIGTERM);
         if (s == _i)
             kill(child, SIGTERM);
     }

@@ -31,16 +31,6 @@ static void tear_down(void)
     program_tear_down(&program);
 }
 
-/* Waits until `condition` holds; fails the test after half a minute. */
-#define WAIT_FOR(condition)                                                                                            \
-    do {                                                                                                               \
-        const uint64_t deadline_ = clock_now_ns() + 30 * 1000000000ull;                                                \
-        while (!(condition)) {                                                                                         \
-            ck_assert_msg(clock_now_ns() < deadline_, "never: %s\n%s", #condition, program_text(&program, "err"));     \
-            usleep(2000);                                                                                              \
-        }                                                                                                              \
-    } while (0)
-
 static const char long_run[] = "@ --epochs 1000 --quiet --set data.limit=20000 --set run.name=long";
 
 /* The run that the coordinator has going, if its last stage has done so many ops. */
@@ -60,13 +50,8 @@ static pid_t start_long_run(struct segment *segment, const char *more)
 
     snprintf(words, sizeof(words), "%s %s", long_run, more);
     pid_t child = program_start(&program, words);
-    WAIT_FOR(trains(child, segment));
+    WAIT_FOR(&program, trains(child, segment));
     return child;
-}
-
-static pid_t pid_of(const struct segment *segment, int stage)
-{
-    return atomic_load(&segment_stage(segment, stage)->pid);
 }
 
 static bool is_stopped(const struct segment *segment, int stage)
@@ -79,8 +64,8 @@ static bool is_stopped(const struct segment *segment, int stage)
 
 static void stop_stage(const struct segment *segment, int stage)
 {
-    ck_assert_int_eq(kill(pid_of(segment, stage), SIGSTOP), 0);
-    WAIT_FOR(is_stopped(segment, stage));
+    ck_assert_int_eq(kill(stage_pid(segment, stage), SIGSTOP), 0);
+    WAIT_FOR(&program, is_stopped(segment, stage));
 }
 
 static int occurrences(const char *text, const char *words)
@@ -118,8 +103,8 @@ START_TEST(a_death_says_what_the_stage_was_doing)
     explain_activity(&activity, &schedule, doing, sizeof(doing));
     snprintf(expected, sizeof(expected),
              "tpcoord: stage 2 (pid %d) was killed by signal 9 (Killed) while %s of epoch %d\n",
-             (int)pid_of(&segment, 2), doing, atomic_load(&block->counters.epoch));
-    kill(pid_of(&segment, 2), SIGKILL);
+             (int)stage_pid(&segment, 2), doing, atomic_load(&block->counters.epoch));
+    kill(stage_pid(&segment, 2), SIGKILL);
     ck_assert_int_eq(program_finish(child), 1);
     segment_close(&segment);
     ck_assert_str_eq(program_text(&program, "err"), expected);
@@ -173,8 +158,8 @@ START_TEST(a_stall_may_be_no_more_than_a_warning)
     pid_t child = start_long_run(&segment, "--set run.stall_seconds=1 --set run.on_stall=warn");
 
     stop_stage(&segment, 2);
-    WAIT_FOR(strstr(program_text(&program, "err"), "link 2-3"));
-    kill(pid_of(&segment, 2), SIGCONT);
+    WAIT_FOR(&program, strstr(program_text(&program, "err"), "link 2-3"));
+    kill(stage_pid(&segment, 2), SIGCONT);
     kill(child, SIGINT);
     ck_assert_int_eq(program_finish(child), 3);
     segment_close(&segment);
@@ -190,15 +175,15 @@ START_TEST(a_run_starts_again_by_itself)
     pid_t child = start_long_run(&segment, "--set run.restarts=1");
 
     strcpy(first, segment.header->name);
-    kill(pid_of(&segment, 3), SIGKILL);
+    kill(stage_pid(&segment, 3), SIGKILL);
     segment_close(&segment);
-    WAIT_FOR(trains(child, &segment) && strcmp(segment.header->name, first) != 0);
+    WAIT_FOR(&program, trains(child, &segment) && strcmp(segment.header->name, first) != 0);
     ck_assert_ptr_nonnull(strstr(program_text(&program, "err"), "was killed by signal 9 (Killed)"));
     ck_assert_ptr_nonnull(strstr(program_text(&program, "err"),
                                  "\ntpcoord: starting again from the beginning (restart 1 "
                                  "of 1)\n"));
     /* The second death is the run's end. */
-    kill(pid_of(&segment, 1), SIGKILL);
+    kill(stage_pid(&segment, 1), SIGKILL);
     segment_close(&segment);
     ck_assert_int_eq(program_finish(child), 1);
     ck_assert_int_eq(occurrences(program_text(&program, "err"), "starting again"), 1);
@@ -399,7 +384,7 @@ static void poison(struct pipeline *pipeline, const char *const *overrides, int 
     pipeline_create(pipeline, overrides);
     ((float *)(uintptr_t)stage_weights(pipeline->stages[stage - 1]))[0] = INFINITY;
     pipeline_start(pipeline);
-    WAIT_FOR(atomic_load(&pipeline->segment.board->diverged));
+    WAIT_FOR(&program, atomic_load(&pipeline->segment.board->diverged));
     segment_abort(&pipeline->segment);
     pipeline_wait(pipeline, -1);
     ck_assert_ptr_nonnull(strstr(pipeline->threads[2].error.text, "mini-batch 1 of epoch 1: the loss is "));

@@ -31,16 +31,6 @@ static void tear_down(void)
     program_tear_down(&program);
 }
 
-/* Waits until `condition` holds; fails the test after half a minute. */
-#define WAIT_FOR(condition)                                                                                            \
-    do {                                                                                                               \
-        const uint64_t deadline_ = clock_now_ns() + 30 * 1000000000ull;                                                \
-        while (!(condition)) {                                                                                         \
-            ck_assert_msg(clock_now_ns() < deadline_, "never: %s", #condition);                                        \
-            usleep(1000);                                                                                              \
-        }                                                                                                              \
-    } while (0)
-
 /* Reads until `count` bytes have come, or the end. */
 static size_t read_all(int from, char *bytes, size_t count)
 {
@@ -163,11 +153,11 @@ START_TEST(a_terminal_that_stands_still_does_not_blind_the_run)
 
     pid_t child = start_on_terminal(&terminal, "1000", false);
     ck_assert_int_eq(write(terminal, &stop, 1), 1);
-    WAIT_FOR(program_segment(child, "/run", &segment) && atomic_load(&segment.board->epochs_done) > 2);
+    WAIT_FOR(&program, program_segment(child, "/run", &segment) && atomic_load(&segment.board->epochs_done) > 2);
     /* Its redrawn line and the lines of its epochs have nowhere to go, and its checkpoints are completed. */
-    WAIT_FOR(program_has(&program, "runs/run/checkpoints/epoch-0003/manifest.json"));
+    WAIT_FOR(&program, program_has(&program, "runs/run/checkpoints/epoch-0003/manifest.json"));
     kill(atomic_load(&segment_stage(&segment, 2)->pid), SIGKILL);
-    WAIT_FOR(has_result() && !program_has_segment(child));
+    WAIT_FOR(&program, has_result() && !program_has_segment(child));
     ck_assert_int_eq(write(terminal, &go_on, 1), 1);
     const char *text = read_terminal(terminal);
     ck_assert_int_eq(program_finish(child), 1);
@@ -187,9 +177,9 @@ START_TEST(a_run_on_a_terminal_that_stands_still_obeys)
 
     pid_t child = start_on_terminal(&terminal, "1000", false);
     ck_assert_int_eq(write(terminal, &stop, 1), 1);
-    WAIT_FOR(program_segment(child, "/run", &segment) && atomic_load(&segment.board->epochs_done) > 0);
+    WAIT_FOR(&program, program_segment(child, "/run", &segment) && atomic_load(&segment.board->epochs_done) > 0);
     kill(child, SIGTERM);
-    WAIT_FOR(has_result() && !program_has_segment(child));
+    WAIT_FOR(&program, has_result() && !program_has_segment(child));
     kill(child, SIGTERM);
     ck_assert_int_eq(program_finish(child), 3);
     segment_close(&segment);
@@ -222,8 +212,8 @@ START_TEST(a_recording_into_a_pipe_does_not_hold_up_the_run)
     const int end = open(path, O_RDONLY | O_NONBLOCK);
     pid_t child =
         program_start(&program, "@ --quiet --epochs 8 --set run.name=run --set data.limit=4000 --record ~/pipe");
-    WAIT_FOR(program_segment(child, "/run", &segment));
-    WAIT_FOR(atomic_load(&segment.board->dismissed));
+    WAIT_FOR(&program, program_segment(child, "/run", &segment));
+    WAIT_FOR(&program, atomic_load(&segment.board->dismissed));
     fcntl(end, F_SETFL, 0);
     const size_t size = read_all(end, bytes, sizeof(bytes));
     ck_assert_int_eq(program_finish(child), 0);

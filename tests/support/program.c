@@ -236,3 +236,8 @@ bool program_segment(pid_t coordinator, const char *name, struct segment *segmen
     segment_close(segment);
     return false;
 }
+
+pid_t stage_pid(const struct segment *segment, int stage)
+{
+    return atomic_load(&segment_stage(segment, stage)->pid);
+}

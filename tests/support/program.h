@@ -2,9 +2,12 @@
 #ifndef TP_TESTS_PROGRAM_H
 #define TP_TESTS_PROGRAM_H
 
+#include <check.h>
 #include <jansson.h>
 #include <sys/types.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "board/segment.h"
 
 struct program {
@@ -38,5 +41,18 @@ bool program_has_segment(pid_t coordinator);
 
 /* Opens the segment of the run that the coordinator has going, if its run folder ends with `name`. */
 bool program_segment(pid_t coordinator, const char *name, struct segment *segment);
+
+/* The process of a run's stage. */
+pid_t stage_pid(const struct segment *segment, int stage);
+
+/* Waits until `condition` holds; fails the test after half a minute. */
+#define WAIT_FOR(program, condition)                                                                                   \
+    do {                                                                                                               \
+        const uint64_t deadline_ = clock_now_ns() + 30 * 1000000000ull;                                                \
+        while (!(condition)) {                                                                                         \
+            ck_assert_msg(clock_now_ns() < deadline_, "never: %s\n%s", #condition, program_text((program), "err"));    \
+            usleep(1000);                                                                                              \
+        }                                                                                                              \
+    } while (0)
 
 #endif
