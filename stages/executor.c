@@ -192,18 +192,6 @@ static int wait_while_held(struct stage *stage, const struct op *op, struct erro
     return executor_check_abort(stage, error);
 }
 
-/* A GPU's failure shows at whatever is asked of it next: it may be an earlier op's. */
-static int name_failure(struct stage *stage, const struct op *op, struct error *error)
-{
-    struct error earlier;
-
-    if (pending_look(stage, &earlier) == 0)
-        return error_prefix(error, "mini-batch %d of epoch %d", stage->phase.skipped + op->minibatch,
-                            stage->phase.epoch);
-    *error = earlier;
-    return -1;
-}
-
 static int run_op(struct stage *stage, const struct op *op, struct error *error)
 {
     struct phase_run *phase = &stage->phase;
@@ -225,12 +213,9 @@ static int run_op(struct stage *stage, const struct op *op, struct error *error)
         phase->start_ns = clock_now_ns();
     telemetry_activity(stage, ACTIVITY_RUN, WAIT_NONE, op);
     pending.record.held_ns = hold_stretch(stage, op);
-    if (pending_make_room(stage, error) || passes_run(stage, &pending, error))
-        return name_failure(stage, op, error);
-    if (stage->device->type->mark(stage->device, &pending.end, error)) {
-        error_prefix(error, "%s", op_kind_name(op->kind));
-        return name_failure(stage, op, error);
-    }
+    if (pending_make_room(stage, error) || passes_run(stage, &pending, error) ||
+        stage->device->type->mark(stage->device, &pending.end, error))
+        return pending_name_failure(stage, &pending, error);
     pending_add(stage, &pending);
     /* The controls count ops that are done. */
     if (stage->header->interactive && pending_await_all(stage, error))

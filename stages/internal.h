@@ -217,6 +217,9 @@ void pending_add(struct stage *stage, const struct pending_op *op);
 int pending_make_room(struct stage *stage, struct error *error);
 int pending_look(struct stage *stage, struct error *error);
 
+/* Names the op that failed in the message: one that waits to be done, or `op`, which is not added yet. Returns -1. */
+int pending_name_failure(struct stage *stage, const struct pending_op *op, struct error *error);
+
 /* stages/warm_up.c: runs everything once, on arrays that are not filled yet. */
 int warm_up(struct stage *stage, struct error *error);
 

@@ -124,7 +124,7 @@ static int add_loss(struct stage *stage, const struct op *op, const struct slot_
     batches_labels(stage->batches, op->minibatch, stage->labels);
     if (compute_loss(stage->compute, tensors, first, count, stage->labels, differentiate, sum, error) ||
         pending_await_queue(stage, error))
-        return error_prefix(error, "loss of the %s", op_kind_name(op->kind));
+        return error_prefix(error, "loss");
     return divergence_check(stage, op, sum->loss_sum, error);
 }
 

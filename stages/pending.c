@@ -58,11 +58,15 @@ static void finish(struct stage *stage, struct pending_op *op)
     telemetry_op(stage, &op->record);
 }
 
-/* An error shows when the device comes to what caused it, and that is in the oldest op that is not done. */
-static int name_op(const struct pending_op *op, struct error *error)
+static int name_op(const struct stage *stage, const struct pending_op *op, struct error *error)
 {
+    const struct op_record *record = &op->record;
+
+    if (op->op.count == stage->phase.schedule.microbatches)
+        return error_prefix(error, "%s of mini-batch %d of epoch %d", op_kind_name(op->op.kind), record->minibatch,
+                            record->epoch);
     return error_prefix(error, "%s of micro-batch %d of mini-batch %d of epoch %d", op_kind_name(op->op.kind),
-                        op->op.first, op->record.minibatch, op->record.epoch);
+                        op->op.first, record->minibatch, record->epoch);
 }
 
 int pending_look(struct stage *stage, struct error *error)
@@ -74,7 +78,18 @@ int pending_look(struct stage *stage, struct error *error)
         finish(stage, &stage->pending[done++]);
     stage->pending_count -= done;
     memmove(stage->pending, stage->pending + done, (size_t)stage->pending_count * sizeof(stage->pending[0]));
-    return reached < 0 ? name_op(&stage->pending[0], error) : 0;
+    return reached < 0 ? name_op(stage, &stage->pending[0], error) : 0;
+}
+
+/* A GPU's error shows at whatever is asked of it next: what caused it is in the oldest op that is not done. */
+int pending_name_failure(struct stage *stage, const struct pending_op *op, struct error *error)
+{
+    struct error earlier;
+
+    if (pending_look(stage, &earlier) == 0)
+        return name_op(stage, op, error);
+    *error = earlier;
+    return -1;
 }
 
 int pending_make_room(struct stage *stage, struct error *error)
