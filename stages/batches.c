@@ -6,7 +6,7 @@
 
 struct batches {
     const struct plan *plan;
-    struct dataset *dataset; /* NULL in between the first and the last stage */
+    struct dataset *dataset; /* NULL in between the first and the last part */
     enum phase phase;
     int epoch, skipped;
     int *order;      /* [train count] */
@@ -21,9 +21,9 @@ static int open_data(struct batches *batches, int data, int parts, struct error 
                     : dataset_open(&batches->dataset, &options, parts, error);
 }
 
-int batches_create(struct batches **out, const struct plan *plan, int data, int stage, struct error *error)
+int batches_create(struct batches **out, const struct plan *plan, int data, int part, struct error *error)
 {
-    int parts = (stage == 1 ? DATA_IMAGES : 0) | (stage == plan->part_count ? DATA_LABELS : 0);
+    int parts = (part == 1 ? DATA_IMAGES : 0) | (part == plan->part_count ? DATA_LABELS : 0);
     struct batches *batches = calloc(1, sizeof(*batches));
 
     *out = NULL;

@@ -1,4 +1,4 @@
-/* What a stage reads of the data set: stage 1 the images, stage W the labels, both in the order that the seed gives. */
+/* What a part reads of the data set: part 1 the images, part C the labels, both in the order that the seed gives. */
 #ifndef TP_STAGES_BATCHES_H
 #define TP_STAGES_BATCHES_H
 
@@ -10,8 +10,8 @@
 
 struct batches; /* opaque */
 
-/* `data` is the descriptor of what dataset_share left and stays open; 0: the stage opens the data set by itself. */
-int batches_create(struct batches **out, const struct plan *plan, int data, int stage, struct error *error);
+/* `data` is the descriptor of what dataset_share left and stays open; 0: the part opens the data set by itself. */
+int batches_create(struct batches **out, const struct plan *plan, int data, int part, struct error *error);
 void batches_destroy(struct batches *batches);
 
 /* Training visits the samples in the epoch's order, evaluation in the file's. The first `skipped` mini-batches are left

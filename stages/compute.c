@@ -41,7 +41,7 @@ static int prepare(struct compute *compute, const struct layer *layer, struct la
     return 0;
 }
 
-/* `saved_floats` [network->layer_count]: only the stage's own are looked at. */
+/* `saved_floats` [network->layer_count]: only the part's own are looked at. */
 static int create_kernels(struct compute *compute, size_t *saved_floats, struct error *error)
 {
     struct plan_rows rows;
@@ -74,7 +74,7 @@ static int open_backend(struct compute *compute, struct error *error)
 }
 
 int compute_create(struct compute **out, const struct backend *backend, struct device *device, const struct plan *plan,
-                   int stage, struct error *error)
+                   int part, struct error *error)
 {
     const struct config *config = &plan->config;
     struct compute *compute = calloc(1, sizeof(*compute));
@@ -86,8 +86,8 @@ int compute_create(struct compute **out, const struct backend *backend, struct d
     compute->device = device;
     compute->backend = backend;
     compute->plan = plan;
-    compute->slice = plan->parts[stage - 1].slice;
-    compute->options = plan_layout_options(plan, stage);
+    compute->slice = plan->parts[part - 1].slice;
+    compute->options = plan_layout_options(plan, part);
     if (open_backend(compute, error) || network_create(&compute->network, config->model.arch, config->model.depth,
                                                        plan->data.shape, config->model.classes, error))
         goto fail;
@@ -167,7 +167,7 @@ static const struct layer *layer_at(const struct compute *compute, int l)
     return &compute->network->layers[compute->slice.first_layer + l];
 }
 
-/* Output of global layer `global` (or the stage's input) at row `row`, as the pass in question sees it. */
+/* Output of global layer `global` (or the part's input) at row `row`, as the pass in question sees it. */
 static float *tensor_at(const struct compute *compute, const struct slot_tensors *tensors, int global, int row,
                         bool recomputed)
 {
@@ -185,7 +185,7 @@ static float *tensor_at(const struct compute *compute, const struct slot_tensors
     return tensors->set + offset + (size_t)row * shape_size(layer_at(compute, l)->out);
 }
 
-/* A pass of the stage's layers is over all that these say. */
+/* A pass of the part's layers is over all that these say. */
 static struct pass_key pass_key(const struct slot_tensors *tensors, int first, int count, int what,
                                 const float *weights, const float *more)
 {
@@ -273,7 +273,7 @@ int compute_recompute(struct compute *compute, const struct slot_tensors *tensor
     return 0;
 }
 
-/* Gradient of global layer `global`'s output (or of the stage's input, NULL at stage 1) at row `row`. */
+/* Gradient of global layer `global`'s output (or of the part's input, NULL at part 1) at row `row`. */
 static float *gradient_at(const struct compute *compute, const struct slot_tensors *tensors, int global, int row)
 {
     int l = global - compute->slice.first_layer;

@@ -1,4 +1,4 @@
-/* A stage's layers on its backend: forward of one micro-batch, backward of one or several, in memory that the layout
+/* A part's layers on its backend: forward of one micro-batch, backward of one or several, in memory that the layout
  * describes. Knows weights and tensors by address; nothing of versions, links or order. */
 #ifndef TP_STAGES_COMPUTE_H
 #define TP_STAGES_COMPUTE_H
@@ -10,10 +10,10 @@
 
 struct compute; /* opaque */
 
-/* Builds the stage's network, prepares its kernels for every row count of the plan, allocates the scratch. The backend
+/* Builds the part's network, prepares its kernels for every row count of the plan, allocates the scratch. The backend
  * is the plan's, and its device outlives it. */
 int compute_create(struct compute **out, const struct backend *backend, struct device *device, const struct plan *plan,
-                   int stage, struct error *error);
+                   int part, struct error *error);
 void compute_destroy(struct compute *compute);
 
 const struct network *compute_network(const struct compute *compute);
@@ -28,10 +28,10 @@ struct slot_tensors {
     int rows;               /* of the whole mini-batch */
     int first_microbatch;   /* of the slot, 1..N */
     const float *input;     /* images or the link's slot */
-    float *output;          /* the next stage's slot; unused at stage W */
+    float *output;          /* the next part's slot; unused at part C */
     float *set;             /* activation set */
-    float *output_gradient; /* the slot it arrived in; unused at stage W */
-    float *input_gradient;  /* the slot of the stage before; NULL at stage 1 */
+    float *output_gradient; /* the slot it arrived in; unused at part C */
+    float *input_gradient;  /* the slot of the part before; NULL at part 1 */
 };
 
 /* Forward of micro-batch j (1..N). `state` may be NULL in training (recomputation leaves the running statistics). */
@@ -47,7 +47,7 @@ int compute_recompute(struct compute *compute, const struct slot_tensors *tensor
 int compute_loss(struct compute *compute, const struct slot_tensors *tensors, int first, int count,
                  const uint8_t *labels, bool differentiate, struct loss_result *result, struct error *error);
 
-/* The first of the stage's layers whose output, in the forward of these micro-batches or its repetition, holds a number
+/* The first of the part's layers whose output, in the forward of these micro-batches or its repetition, holds a number
  * that is not finite; whose weights do; whose running statistics do. NULL: none. And whether
  * the first layer's input in that forward is finite. */
 const struct layer *compute_output_not_finite(const struct compute *compute, const struct slot_tensors *tensors,

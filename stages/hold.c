@@ -6,11 +6,11 @@
 enum { STRETCH_BOUND_US = 10000 };
 
 /* Somebody wants the run to end: nothing is held or stretched any more. */
-static bool ending(const struct stage *stage)
+static bool ending(const struct part *part)
 {
     struct error unused;
 
-    return atomic_load(&stage->board->stop) || segment_check_run(stage->segment, &unused);
+    return atomic_load(&part->board->stop) || segment_check_run(part->segment, &unused);
 }
 
 static uint64_t load(const _Atomic uint64_t *counter)
@@ -18,18 +18,18 @@ static uint64_t load(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-bool hold_wanted(const struct stage *stage)
+bool hold_wanted(const struct part *part)
 {
-    const struct controls *controls = segment_controls(stage->segment);
+    const struct controls *controls = segment_controls(part->segment);
 
-    return stage->header->interactive && !ending(stage) &&
-           load(&stage->block->counters.ops) >= load(&controls->ops_allowed[stage->index - 1]);
+    return part->header->interactive && !ending(part) &&
+           load(&part->block->counters.ops) >= load(&controls->ops_allowed[part->index - 1]);
 }
 
-/* Mean of the stage's training ops of this kind; a test's forward is like training's. */
-static uint64_t usual_ns(const struct stage *stage, enum op_kind kind)
+/* Mean of the part's training ops of this kind; a test's forward is like training's. */
+static uint64_t usual_ns(const struct part *part, enum op_kind kind)
 {
-    const struct counters *counters = &stage->block->counters;
+    const struct counters *counters = &part->block->counters;
     uint64_t count = load(&counters->op_count[kind]);
 
     return count > 0 ? load(&counters->op_ns[kind]) / count : 0;
@@ -42,20 +42,20 @@ static uint64_t slow_motion(const struct controls *controls)
     return factor < 1 ? 1 : factor > SLOW_MOTION_MAX ? SLOW_MOTION_MAX : factor;
 }
 
-uint64_t hold_stretch(struct stage *stage, const struct op *op)
+uint64_t hold_stretch(struct part *part, const struct op *op)
 {
-    const struct controls *controls = segment_controls(stage->segment);
-    uint64_t start = clock_now_ns(), usual = usual_ns(stage, op->kind), held = 0;
+    const struct controls *controls = segment_controls(part->segment);
+    uint64_t start = clock_now_ns(), usual = usual_ns(part, op->kind), held = 0;
     uint64_t wanted;
 
-    if (!stage->header->interactive)
+    if (!part->header->interactive)
         return 0;
-    while (held < (wanted = usual * (slow_motion(controls) - 1)) && !ending(stage)) {
-        executor_sleep(stage,
+    while (held < (wanted = usual * (slow_motion(controls) - 1)) && !ending(part)) {
+        executor_sleep(part,
                        wanted - held > STRETCH_BOUND_US * 1000u ? STRETCH_BOUND_US : (int)((wanted - held) / 1000u));
         held = clock_now_ns() - start;
     }
     if (held > 0)
-        telemetry_held(stage, held);
+        telemetry_held(part, held);
     return held;
 }

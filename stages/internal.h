@@ -1,4 +1,4 @@
-/* What the files of stages/ share: the stage and the phase that it is in. */
+/* What the files of stages/ share: the stage, its parts, and the phase that each of them is in. */
 #ifndef TP_STAGES_INTERNAL_H
 #define TP_STAGES_INTERNAL_H
 
@@ -35,8 +35,8 @@ struct phase_run {
     struct saved_file *kept_files;   /* where it is told which are */
     int versions_saved;
     uint64_t activations_before, gradients_before; /* messages taken from the links in earlier phases */
-    double loss_sum;                               /* stage W, over the phase */
-    int samples, top1, top5;                       /* stage W, over the phase */
+    double loss_sum;                               /* part C, over the phase */
+    int samples, top1, top5;                       /* part C, over the phase */
     uint64_t start_ns;
 };
 
@@ -44,7 +44,7 @@ struct phase_run {
 struct pending_op {
     struct op op;
     struct op_record record;
-    enum wait_cause cause;       /* for which the stage had nothing to queue before it */
+    enum wait_cause cause;       /* for which the part had nothing to queue before it */
     uint64_t begin, update, end; /* marks in the device's queue; update: 0 if none followed */
 };
 
@@ -55,18 +55,15 @@ enum { PENDING_OPS = 8 };
  * weights: that is what is differentiated, and its sum only shows whether it is finite. */
 enum { LOSS_REPORTED, LOSS_RECOMPUTED, LOSSES };
 
-enum { HOSTED_MAX = 16 };
-
-/* A part, in the stage that hosts it; with one part each, the stage. `index` is the part's number. */
-struct stage {
+/* A piece of the network, in the stage that hosts it: its layers, its weight versions, its ends of the links. */
+struct part {
+    struct stage *stage;
     const struct segment *segment;
     const struct segment_header *header;
     struct board *board;
     struct stage_block *block;
     const struct plan *plan;
-    int index;                 /* 1..C */
-    struct doorbell *doorbell; /* of the stage that hosts it, with what has been heard of it */
-    uint32_t *heard, heard_alone;
+    int index; /* 1..C */
     struct device *device;
     struct compute *compute;
     struct batches *batches;
@@ -79,20 +76,20 @@ struct stage {
     float *blended; /* the intermediate weight; NULL unless a rule asks for it */
     int set_count;
     float *sets;   /* activation sets [set_count] */
-    float *images; /* stage 1, [slots in flight] */
+    float *images; /* part 1, [slots in flight] */
     /* On the host, where the device reaches it: */
     float *gathered;          /* the images before they are copied; `images` itself if that is on the host */
     uint64_t *copied;         /* [slots in flight] mark behind the copying of the slot's images */
     float *copies;            /* for checkpoints: [parameters], [state], [parameters]; NULL if the device is the host */
     float *statistics;        /* likewise: [state] as it was before later mini-batches' forwards */
-    uint8_t *labels;          /* stage W, [batch] */
-    struct loss_result *loss; /* stage W, [LOSSES], of the mini-batch that is running */
+    uint8_t *labels;          /* part C, [batch] */
+    struct loss_result *loss; /* part C, [LOSSES], of the mini-batch that is running */
     struct links links;
     struct pending_op pending[PENDING_OPS]; /* oldest first */
     int pending_count;
     uint64_t last_end_ns;  /* of the last op that the device did */
     uint64_t slots_before; /* of earlier phases, since the run began */
-    int intervals;         /* stage 1: of checkpoints.every, that lie behind */
+    int intervals;         /* part 1: of checkpoints.every, that lie behind */
     uint64_t passed_at;    /* the newest save_at whose checkpoint has its part */
     int applied;           /* updates, since the run first began: the live version */
     struct phase_run phase;
@@ -100,157 +97,170 @@ struct stage {
     enum wait_cause wait_cause;
 };
 
-static inline void stage_set_applied(struct stage *stage, int applied)
+enum { STAGE_PARTS_MAX = 16 };
+
+/* A process: it runs one op of one of its parts at a time. */
+struct stage {
+    int index; /* 1..W */
+    int count;
+    struct part *parts[STAGE_PARTS_MAX]; /* in the network's order */
+    int next_op;                         /* where there is a list: index of the next one */
+    struct doorbell *doorbell;
+    uint32_t heard; /* of the doorbell */
+};
+
+static inline void part_set_applied(struct part *part, int applied)
 {
-    stage->applied = applied;
-    /* Pairs with committed_version() at stage W. */
-    atomic_store_explicit(&stage->block->applied, applied, memory_order_release);
+    part->applied = applied;
+    /* Pairs with committed_version() at part C. */
+    atomic_store_explicit(&part->block->applied, applied, memory_order_release);
 }
 
-static inline bool stage_is_first(const struct stage *stage)
+static inline bool part_is_first(const struct part *part)
 {
-    return stage->index == 1;
+    return part->index == 1;
 }
 
-static inline bool stage_is_last(const struct stage *stage)
+static inline bool part_is_last(const struct part *part)
 {
-    return stage->index == stage->plan->part_count;
+    return part->index == part->plan->part_count;
 }
 
-static inline bool on_host(const struct stage *stage)
+static inline bool on_host(const struct part *part)
 {
-    return stage->device->type == &device_host;
+    return part->device->type == &device_host;
 }
 
 /* How many slots came before the op's since the run began: its place in every ring and set. */
-static inline uint64_t stage_sequence(const struct stage *stage, const struct op *op)
+static inline uint64_t part_sequence(const struct part *part, const struct op *op)
 {
-    int microbatches = stage->phase.schedule.microbatches;
+    int microbatches = part->phase.schedule.microbatches;
 
-    return stage->slots_before + (uint64_t)(((op->minibatch - 1) * microbatches + op->first - 1) /
-                                            schedule_slot_size(&stage->phase.schedule));
+    return part->slots_before +
+           (uint64_t)(((op->minibatch - 1) * microbatches + op->first - 1) / schedule_slot_size(&part->phase.schedule));
 }
 
-/* The parts that a stage hosts, in the network's order: a process runs one op of one of them at a time. */
-struct hosted {
-    int stage; /* 1..W */
-    int count;
-    struct stage *parts[HOSTED_MAX];
-    int next_op;    /* where there is a list: index of the next one */
-    uint32_t heard; /* of the stage's doorbell */
-};
+/* stages/part.c: allocates and prepares everything that training needs. The stage and the segment outlive the part. */
+int part_create(struct part **out, struct stage *stage, const struct segment *segment, int index, struct error *error);
+
+/* Waits until the neighbours are created as well, opens what they share, and fills in the weights. Then the part is
+ * ready. */
+int part_connect(struct part *part, struct error *error);
+
+/* After a failure, only for a part on the host: a GPU's work may wait for a dead neighbour's. */
+void part_destroy(struct part *part);
 
 /* stages/executor.c: runs the phase to its end, or to where the run is stopped. */
-int executor_run_phase(struct hosted *hosted, enum phase kind, int epoch, struct error *error);
+int executor_run_phase(struct stage *stage, enum phase kind, int epoch, struct error *error);
 
-/* stages/hold.c: what the controls of an interactive run ask for. Whether the stage's next op must wait; and the wait
+/* stages/hold.c: what the controls of an interactive run ask for. Whether the part's next op must wait; and the wait
  * that stretches an op to slow motion, which ends early if the controls or the run do; returns its nanoseconds. */
-bool hold_wanted(const struct stage *stage);
-uint64_t hold_stretch(struct stage *stage, const struct op *op);
+bool hold_wanted(const struct part *part);
+uint64_t hold_stretch(struct part *part, const struct op *op);
 
 /* stages/save.c: what a checkpoint is of, on the device, and its copies on the host: the arrays themselves if the device is
  * the host. Copied from one to the other, all that is not NULL on either side, and done when this returns. */
-struct stage_arrays {
+struct part_arrays {
     float *weights, *state, *momentum; /* [parameters], [state], [parameters] or NULL */
 };
-struct stage_arrays save_arrays(const struct stage *stage);
-struct stage_arrays save_copies(const struct stage *stage);
-int save_copy(struct stage *stage, const struct stage_arrays *to, const struct stage_arrays *from, struct error *error);
+struct part_arrays save_arrays(const struct part *part);
+struct part_arrays save_copies(const struct part *part);
+int save_copy(struct part *part, const struct part_arrays *to, const struct part_arrays *from, struct error *error);
 
 /* Fills in weights, momentum and running statistics from the checkpoint with which the run begins, if
  * there is one. */
-int save_restore(struct stage *stage, struct error *error);
+int save_restore(struct part *part, struct error *error);
 
 /* Whether the run goes on within this epoch, or with its test. */
-bool save_continues(const struct stage *stage, int epoch);
+bool save_continues(const struct part *part, int epoch);
 
 /* Fills in a version that a replayed update has made, or that was live when a replayed phase began, if anyone reads
  * it. */
-int save_restore_version(struct stage *stage, int version, float *floats, struct error *error);
+int save_restore_version(struct part *part, int version, float *floats, struct error *error);
 
 /* Static order: what mini-batches after `minibatch` of the phase read, when all up to it are trained. -1 if out of
  * memory. */
-int save_find_versions(const struct stage *stage, int minibatch, struct old_versions *versions);
+int save_find_versions(const struct part *part, int minibatch, struct old_versions *versions);
 
 /* The phase is about to be stopped after `minibatch`: what later ones read is saved, now or before it goes. */
-void save_stopped(struct stage *stage, int minibatch);
+void save_stopped(struct part *part, int minibatch);
 
 /* The live version is about to go. */
-void save_version_before_update(struct stage *stage);
+void save_version_before_update(struct part *part);
 
 /* A phase begins: what was due before it has been, or is, the epoch's own. */
-void save_begin(struct stage *stage);
+void save_begin(struct part *part);
 
-/* A checkpoint in the middle of an epoch, which the run passes without a halt. Each stage writes it between two ops: its
+/* A checkpoint in the middle of an epoch, which the run passes without a halt. Each part writes it between two ops: its
  * older versions while they are there, its weights and momentum behind the mini-batch's update, its running statistics
  * as they were before a later mini-batch's forward.
  *
- * save_decide: stage 1 has admitted so many mini-batches of the phase; whether that is where a checkpoint is wanted.
+ * save_decide: part 1 has admitted so many mini-batches of the phase; whether that is where a checkpoint is wanted.
  * save_look: before every op. save_before_forward: again, as the message may have brought the news. */
-void save_decide(struct stage *stage, int admitted);
-void save_look(struct stage *stage);
-int save_before_forward(struct stage *stage, const struct op *op, struct error *error);
+void save_decide(struct part *part, int admitted);
+void save_look(struct part *part);
+int save_before_forward(struct part *part, const struct op *op, struct error *error);
 
 /* Of the epoch's mini-batches that are trained. */
-struct epoch_sums save_sums(const struct stage *stage);
+struct epoch_sums save_sums(const struct part *part);
 
-/* All that the stage has learned after this mini-batch of the epoch. */
-void save_epoch(struct stage *stage, int epoch, int minibatch, const struct epoch_sums *sums);
+/* All that the part has learned after this mini-batch of the epoch. */
+void save_epoch(struct part *part, int epoch, int minibatch, const struct epoch_sums *sums);
 
 /* stages/executor.c: waits on the doorbell, but no longer than the bound. */
-void executor_sleep(struct stage *stage, int microseconds);
+void executor_sleep(struct part *part, int microseconds);
 
 /* -1 if the run is aborted, or has lost its coordinator. */
-int executor_check_abort(const struct stage *stage, struct error *error);
+int executor_check_abort(const struct part *part, struct error *error);
 
 /* stages/pending.c: waits until the device has reached the mark, or has done all; and the records of all that was pending
  * are written. -1 also if the run is aborted. */
-int pending_await(struct stage *stage, uint64_t mark, struct error *error);
-int pending_await_queue(struct stage *stage, struct error *error);
-int pending_await_all(struct stage *stage, struct error *error);
+int pending_await(struct part *part, uint64_t mark, struct error *error);
+int pending_await_queue(struct part *part, struct error *error);
+int pending_await_all(struct part *part, struct error *error);
 
-/* A moment's sleep for whatever it may be; -1 if the run is aborted. `stage` is a struct stage. */
-int pending_moment(void *stage, struct error *error);
+/* A moment's sleep for whatever it may be; -1 if the run is aborted. `part` is a struct part. */
+int pending_moment(void *part, struct error *error);
 
 /* Adds an op, for which there is room; makes room; and writes the records of those that are done. */
-void pending_add(struct stage *stage, const struct pending_op *op);
-int pending_make_room(struct stage *stage, struct error *error);
-int pending_look(struct stage *stage, struct error *error);
+void pending_add(struct part *part, const struct pending_op *op);
+int pending_make_room(struct part *part, struct error *error);
+int pending_look(struct part *part, struct error *error);
 
 /* Names the op that failed in the message: one that waits to be done, or `op`, which is not added yet. Returns -1. */
-int pending_name_failure(struct stage *stage, const struct pending_op *op, struct error *error);
+int pending_name_failure(struct part *part, const struct pending_op *op, struct error *error);
 
 /* stages/warm_up.c: runs everything once, on arrays that are not filled yet. */
-int warm_up(struct stage *stage, struct error *error);
+int warm_up(struct part *part, struct error *error);
 
 /* stages/passes.c: counts an op that was run before the checkpoint from which the run goes on. */
-int passes_replay(struct stage *stage, const struct op *op, struct error *error);
+int passes_replay(struct part *part, const struct op *op, struct error *error);
 
 /* stages/passes.c: executes one op that can run, and fills in its marks and the versions, loss and bytes of its record. */
-int passes_run(struct stage *stage, struct pending_op *pending, struct error *error);
+int passes_run(struct part *part, struct pending_op *pending, struct error *error);
 
 /* stages/passes.c: where the tensors of the op's slot are. */
-struct slot_tensors passes_tensors(struct stage *stage, const struct op *op);
+struct slot_tensors passes_tensors(struct part *part, const struct op *op);
 
-/* stages/divergence.c: -1 if the loss of stage W's op is not finite. When the run has ended for that: names the first
- * layer of this stage that was not finite in the op's forward, if there is one. And before a stage ends whose last test is
- * over: names one whose weights are not finite, for the case that stage W's test is not over yet and fails. */
-int divergence_check(struct stage *stage, const struct op *op, double loss, struct error *error);
-void divergence_locate(struct stage *stage);
-void divergence_leave(struct stage *stage);
+/* stages/divergence.c: -1 if the loss of part C's op is not finite. When the run has ended for that: names the first
+ * layer of this part that was not finite in the op's forward, if there is one. And before a part ends whose last test is
+ * over: names one whose weights are not finite, for the case that part C's test is not over yet and fails. */
+int divergence_check(struct part *part, const struct op *op, double loss, struct error *error);
+void divergence_locate(struct part *part);
+void divergence_leave(struct part *part);
 
 /* stages/telemetry.c */
-void telemetry_start(struct stage *stage);
-void telemetry_phase(struct stage *stage); /* a phase begins */
-void telemetry_activity(struct stage *stage, enum activity_kind kind, enum wait_cause cause, const struct op *op);
-void telemetry_versions(struct stage *stage); /* the table of weight versions */
-void telemetry_held(struct stage *stage, uint64_t nanoseconds);
-void telemetry_account(struct stage *stage); /* versions, mini-batches in flight, bytes by category, and their peaks */
-void telemetry_waited(struct stage *stage, enum wait_cause cause, uint64_t nanoseconds);
-void telemetry_sent(struct stage *stage, uint64_t bytes);
-void telemetry_backward(struct stage *stage, const struct backward_versions *versions);
-void telemetry_version_difference(struct stage *stage, int difference);
-void telemetry_op(struct stage *stage, struct op_record *record);
-void telemetry_epoch(struct stage *stage, int epoch, const struct epoch_sums *trained);
+void telemetry_start(struct part *part);
+void telemetry_phase(struct part *part); /* a phase begins */
+void telemetry_activity(struct part *part, enum activity_kind kind, enum wait_cause cause, const struct op *op);
+void telemetry_versions(struct part *part); /* the table of weight versions */
+void telemetry_held(struct part *part, uint64_t nanoseconds);
+void telemetry_account(struct part *part); /* versions, mini-batches in flight, bytes by category, and their peaks */
+void telemetry_waited(struct part *part, enum wait_cause cause, uint64_t nanoseconds);
+void telemetry_sent(struct part *part, uint64_t bytes);
+void telemetry_backward(struct part *part, const struct backward_versions *versions);
+void telemetry_version_difference(struct part *part, int difference);
+void telemetry_op(struct part *part, struct op_record *record);
+void telemetry_epoch(struct part *part, int epoch, const struct epoch_sums *trained);
 
 #endif

@@ -132,23 +132,23 @@ static int run_stage(int index, struct error *error)
 {
     /* The first of its parts has the stage's number. */
     struct stage_block *block = segment_stage(&run, index);
-    struct hosted *hosted = NULL;
+    struct stage *stage = NULL;
     bool abandoned;
     int failed;
 
-    failed = hosted_create(&hosted, &run, index, error) || hosted_connect(hosted, error);
+    failed = stage_create(&stage, &run, index, error) || stage_connect(stage, error);
     if (!failed) {
-        hosted_set_state(hosted, STAGE_READY);
+        stage_set_state(stage, STAGE_READY);
         failed = wait_for_go(block, error);
     }
     if (!failed) {
-        hosted_set_state(hosted, STAGE_RUNNING);
-        failed = hosted_run(hosted, error);
+        stage_set_state(stage, STAGE_RUNNING);
+        failed = stage_run(stage, error);
     }
     /* After a failure a GPU's queue may wait for a neighbour that is dead: nothing of it can be released. */
-    abandoned = failed && hosted && hosted_is_on_gpu(hosted);
+    abandoned = failed && stage && stage_is_on_gpu(stage);
     if (!abandoned)
-        hosted_destroy(hosted);
+        stage_destroy(stage);
     if (failed)
         snprintf(block->error, sizeof(block->error), "%s", error->text);
     /* Pairs with the coordinator's acquire load: the error's text is there. */

@@ -1,4 +1,4 @@
-/* What a stage tells about itself: a ring of op records and running sums, both in its block of the shared segment.
+/* What a part tells about itself: a ring of op records and running sums, both in its block of the shared segment.
  * Readers never make it wait: a record is simply overwritten when the ring comes round. */
 #include <math.h>
 
@@ -7,7 +7,7 @@
 #include "plan/staleness.h"
 #include "stages/internal.h"
 
-/* The stage is the only writer of its counters, so a relaxed load and store is an increment. */
+/* The part is the only writer of its counters, so a relaxed load and store is an increment. */
 static void add(_Atomic uint64_t *counter, uint64_t value)
 {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + value, memory_order_relaxed);
@@ -27,32 +27,32 @@ static void set_memory(struct counters *counters, enum memory_category category,
         atomic_store_explicit(&counters->memory_peak[category], bytes, memory_order_relaxed);
 }
 
-void telemetry_start(struct stage *stage)
+void telemetry_start(struct part *part)
 {
     static const enum memory_category constant[] = {MEMORY_WEIGHTS, MEMORY_GRADIENTS, MEMORY_OPTIMIZER, MEMORY_LINKS,
                                                     MEMORY_WORKSPACE};
-    const struct plan_part *plan = &stage->plan->parts[stage->index - 1];
+    const struct plan_part *plan = &part->plan->parts[part->index - 1];
 
     for (size_t i = 0; i < sizeof(constant) / sizeof(constant[0]); i++)
-        set_memory(&stage->block->counters, constant[i], plan->memory[constant[i]]);
-    telemetry_account(stage);
+        set_memory(&part->block->counters, constant[i], plan->memory[constant[i]]);
+    telemetry_account(part);
 }
 
-void telemetry_activity(struct stage *stage, enum activity_kind kind, enum wait_cause cause, const struct op *op)
+void telemetry_activity(struct part *part, enum activity_kind kind, enum wait_cause cause, const struct op *op)
 {
-    struct activity activity = {.kind = kind, .cause = cause, .phase = stage->phase.kind};
+    struct activity activity = {.kind = kind, .cause = cause, .phase = part->phase.kind};
     uint64_t word;
 
     if (op) {
         activity.op = *op;
-        activity.op.minibatch += stage->phase.skipped;
+        activity.op.minibatch += part->phase.skipped;
     }
     word = activity_pack(&activity);
 
-    if (word == atomic_load_explicit(&stage->block->activity, memory_order_relaxed))
+    if (word == atomic_load_explicit(&part->block->activity, memory_order_relaxed))
         return;
-    atomic_store_explicit(&stage->block->activity_since_ns, clock_now_ns(), memory_order_relaxed);
-    atomic_store_explicit(&stage->block->activity, word, memory_order_relaxed);
+    atomic_store_explicit(&part->block->activity_since_ns, clock_now_ns(), memory_order_relaxed);
+    atomic_store_explicit(&part->block->activity, word, memory_order_relaxed);
 }
 
 static void set(_Atomic int32_t *field, int value)
@@ -60,11 +60,11 @@ static void set(_Atomic int32_t *field, int value)
     atomic_store_explicit(field, value, memory_order_relaxed);
 }
 
-void telemetry_phase(struct stage *stage)
+void telemetry_phase(struct part *part)
 {
-    set(&stage->block->counters.epoch, stage->phase.epoch);
-    set(&stage->block->counters.phase, (int)stage->phase.kind);
-    set(&stage->block->counters.minibatch, 0);
+    set(&part->block->counters.epoch, part->phase.epoch);
+    set(&part->block->counters.phase, (int)part->phase.kind);
+    set(&part->block->counters.minibatch, 0);
 }
 
 /* Pairs with a reader's acquire load: who has seen a number of this rewriting sees the sequence change. */
@@ -73,12 +73,12 @@ static void rewrite(_Atomic int32_t *field, int value)
     atomic_store_explicit(field, value, memory_order_release);
 }
 
-void telemetry_versions(struct stage *stage)
+void telemetry_versions(struct part *part)
 {
-    struct version_table *table = &stage->block->versions;
+    struct version_table *table = &part->block->versions;
     uint32_t sequence = atomic_load_explicit(&table->sequence, memory_order_relaxed);
-    struct version_use uses[VERSION_USES_MAX] = {{.version = stage->applied, .uses = USE_LIVE}};
-    int count = stage->phase.tracker ? versions_uses(stage->phase.tracker, uses) : 1;
+    struct version_use uses[VERSION_USES_MAX] = {{.version = part->applied, .uses = USE_LIVE}};
+    int count = part->phase.tracker ? versions_uses(part->phase.tracker, uses) : 1;
 
     atomic_store_explicit(&table->sequence, sequence + 1, memory_order_relaxed);
     for (int k = 0; k < count; k++) {
@@ -101,41 +101,40 @@ static int in_flight(const struct phase_run *phase, int size)
     return (phase->progress.forwards + size - 1) / size - phase->progress.weight_backwards / size;
 }
 
-void telemetry_account(struct stage *stage)
+void telemetry_account(struct part *part)
 {
-    struct counters *counters = &stage->block->counters;
-    const struct stage_layout *layout = compute_layout(stage->compute);
-    const struct layout_options *options = compute_layout_options(stage->compute);
-    size_t parameters = stage->plan->parts[stage->index - 1].slice.parameters;
-    int versions = weights_count(stage->weights), slot_size = schedule_slot_size(&stage->plan->schedule);
-    int slots = in_flight(&stage->phase, slot_size);
+    struct counters *counters = &part->block->counters;
+    const struct stage_layout *layout = compute_layout(part->compute);
+    const struct layout_options *options = compute_layout_options(part->compute);
+    size_t parameters = part->plan->parts[part->index - 1].slice.parameters;
+    int versions = weights_count(part->weights), slot_size = schedule_slot_size(&part->plan->schedule);
+    int slots = in_flight(&part->phase, slot_size);
 
     set_with_peak(&counters->versions, &counters->versions_peak, versions);
     set_with_peak(&counters->in_flight, &counters->in_flight_peak,
-                  in_flight(&stage->phase, stage->plan->schedule.microbatches));
+                  in_flight(&part->phase, part->plan->schedule.microbatches));
     set_with_peak(&counters->slots, &counters->slots_peak, slots);
-    set_memory(counters, MEMORY_STASH,
-               ((size_t)(versions - 1) + (stage->blended ? 1 : 0)) * parameters * sizeof(float));
+    set_memory(counters, MEMORY_STASH, ((size_t)(versions - 1) + (part->blended ? 1 : 0)) * parameters * sizeof(float));
     set_memory(counters, MEMORY_ACTIVATIONS, layout_activation_floats(layout, options, slots) * sizeof(float));
-    telemetry_versions(stage);
+    telemetry_versions(part);
 }
 
-void telemetry_waited(struct stage *stage, enum wait_cause cause, uint64_t nanoseconds)
+void telemetry_waited(struct part *part, enum wait_cause cause, uint64_t nanoseconds)
 {
-    add(&stage->block->counters.wait_ns[cause], nanoseconds);
-    stage->wait_ns += nanoseconds;
-    stage->wait_cause = cause;
+    add(&part->block->counters.wait_ns[cause], nanoseconds);
+    part->wait_ns += nanoseconds;
+    part->wait_cause = cause;
 }
 
-void telemetry_held(struct stage *stage, uint64_t nanoseconds)
+void telemetry_held(struct part *part, uint64_t nanoseconds)
 {
-    add(&stage->block->counters.held_ns, nanoseconds);
+    add(&part->block->counters.held_ns, nanoseconds);
 }
 
-void telemetry_sent(struct stage *stage, uint64_t bytes)
+void telemetry_sent(struct part *part, uint64_t bytes)
 {
-    add(&stage->block->counters.messages_sent[stage->phase.kind], 1);
-    add(&stage->block->counters.bytes_sent[stage->phase.kind], bytes);
+    add(&part->block->counters.messages_sent[part->phase.kind], 1);
+    add(&part->block->counters.bytes_sent[part->phase.kind], bytes);
 }
 
 static int bucket(int value, int buckets)
@@ -143,30 +142,30 @@ static int bucket(int value, int buckets)
     return value < 0 ? 0 : value >= buckets ? buckets - 1 : value;
 }
 
-void telemetry_backward(struct stage *stage, const struct backward_versions *versions)
+void telemetry_backward(struct part *part, const struct backward_versions *versions)
 {
-    struct counters *counters = &stage->block->counters;
-    const double staleness = staleness_of(&stage->plan->config, versions);
+    struct counters *counters = &part->block->counters;
+    const double staleness = staleness_of(&part->plan->config, versions);
 
     add(&counters->staleness_forward[bucket(versions->live - versions->forward, STALENESS_BUCKETS)], 1);
     add(&counters->staleness_backward[bucket((int)ceil(staleness), STALENESS_BUCKETS)], 1);
     add(&counters->staleness_millionths, (uint64_t)llround(1e6 * staleness));
 }
 
-void telemetry_version_difference(struct stage *stage, int difference)
+void telemetry_version_difference(struct part *part, int difference)
 {
-    add(&stage->block->counters.version_difference[bucket(difference, DIFFERENCE_BUCKETS)], 1);
+    add(&part->block->counters.version_difference[bucket(difference, DIFFERENCE_BUCKETS)], 1);
 }
 
-void telemetry_op(struct stage *stage, struct op_record *record)
+void telemetry_op(struct part *part, struct op_record *record)
 {
-    struct counters *counters = &stage->block->counters;
+    struct counters *counters = &part->block->counters;
 
-    record->wait_ns = stage->wait_ns;
-    record->wait_cause = (uint8_t)stage->wait_cause;
-    stage->wait_ns = 0;
-    stage->wait_cause = WAIT_NONE;
-    record_write(&stage->block->telemetry, record);
+    record->wait_ns = part->wait_ns;
+    record->wait_cause = (uint8_t)part->wait_cause;
+    part->wait_ns = 0;
+    part->wait_cause = WAIT_NONE;
+    record_write(&part->block->telemetry, record);
 
     add(&counters->ops, 1);
     add(&counters->busy_ns, record->end_ns - record->start_ns - record->held_ns);
@@ -178,10 +177,10 @@ void telemetry_op(struct stage *stage, struct op_record *record)
     set(&counters->minibatch, record->minibatch);
 }
 
-void telemetry_epoch(struct stage *stage, int epoch, const struct epoch_sums *trained)
+void telemetry_epoch(struct part *part, int epoch, const struct epoch_sums *trained)
 {
-    const struct phase_run *tested = &stage->phase;
-    struct epoch_result *result = &stage->board->epochs[epoch - 1];
+    const struct phase_run *tested = &part->phase;
+    struct epoch_result *result = &part->board->epochs[epoch - 1];
 
     result->end_ns = clock_now_ns();
     result->trained_samples = trained->samples;
@@ -191,5 +190,5 @@ void telemetry_epoch(struct stage *stage, int epoch, const struct epoch_sums *tr
     result->test_top1 = (double)tested->top1 / tested->samples;
     result->test_top5 = (double)tested->top5 / tested->samples;
     /* Pairs with the coordinator's acquire load. */
-    atomic_store_explicit(&stage->board->epochs_done, epoch, memory_order_release);
+    atomic_store_explicit(&part->board->epochs_done, epoch, memory_order_release);
 }

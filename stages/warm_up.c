@@ -1,89 +1,89 @@
-/* A GPU loads a kernel when it is first asked for, and may stop everything to do so. Before a stage is ready, it has
+/* A GPU loads a kernel when it is first asked for, and may stop everything to do so. Before a part is ready, it has
  * therefore run everything once, for every number of rows, on what happens to lie in its arrays; it does so before they are
  * filled. The host has nothing to load. */
 #include "data/data.h"
 #include "stages/internal.h"
 
-static struct slot_tensors tensors_of(const struct stage *stage, int rows, int first_microbatch)
+static struct slot_tensors tensors_of(const struct part *part, int rows, int first_microbatch)
 {
     struct slot_tensors tensors = {
         .rows = rows,
         .first_microbatch = first_microbatch,
-        .input = stage->images,
-        .set = stage->sets,
+        .input = part->images,
+        .set = part->sets,
     };
 
-    if (!stage_is_first(stage)) {
-        tensors.input = link_slot(&stage->links.down_in, 0);
-        tensors.input_gradient = link_slot(&stage->links.up_out, 0);
+    if (!part_is_first(part)) {
+        tensors.input = link_slot(&part->links.down_in, 0);
+        tensors.input_gradient = link_slot(&part->links.up_out, 0);
     }
-    if (!stage_is_last(stage)) {
-        tensors.output = link_slot(&stage->links.down_out, 0);
-        tensors.output_gradient = link_slot(&stage->links.up_in, 0);
+    if (!part_is_last(part)) {
+        tensors.output = link_slot(&part->links.down_out, 0);
+        tensors.output_gradient = link_slot(&part->links.up_in, 0);
     }
     return tensors;
 }
 
-static int train(struct stage *stage, int rows, int first, int count, const float *weights, struct error *error)
+static int train(struct part *part, int rows, int first, int count, const float *weights, struct error *error)
 {
-    const struct slot_tensors tensors = tensors_of(stage, rows, first);
+    const struct slot_tensors tensors = tensors_of(part, rows, first);
 
     for (int j = first; j < first + count; j++)
-        if (compute_forward(stage->compute, &tensors, j, true, weights, stage->state, error))
+        if (compute_forward(part->compute, &tensors, j, true, weights, part->state, error))
             return -1;
-    if (compute_layout_options(stage->compute)->recompute &&
-        compute_recompute(stage->compute, &tensors, first, count, weights, error))
+    if (compute_layout_options(part->compute)->recompute &&
+        compute_recompute(part->compute, &tensors, first, count, weights, error))
         return -1;
-    if (stage_is_last(stage) &&
-        compute_loss(stage->compute, &tensors, first, count, stage->labels, true, stage->loss, error))
+    if (part_is_last(part) &&
+        compute_loss(part->compute, &tensors, first, count, part->labels, true, part->loss, error))
         return -1;
-    return compute_backward(stage->compute, &tensors, first, count, HALF_INPUT | HALF_WEIGHTS, weights, stage->gradient,
+    return compute_backward(part->compute, &tensors, first, count, HALF_INPUT | HALF_WEIGHTS, weights, part->gradient,
                             false, error);
 }
 
-static int test(struct stage *stage, int rows, int j, const float *weights, struct error *error)
+static int test(struct part *part, int rows, int j, const float *weights, struct error *error)
 {
-    const int size = schedule_slot_size(&stage->plan->schedule);
-    const struct slot_tensors tensors = tensors_of(stage, rows, (j - 1) / size * size + 1);
+    const int size = schedule_slot_size(&part->plan->schedule);
+    const struct slot_tensors tensors = tensors_of(part, rows, (j - 1) / size * size + 1);
 
-    return compute_forward(stage->compute, &tensors, j, false, weights, stage->state, error);
+    return compute_forward(part->compute, &tensors, j, false, weights, part->state, error);
 }
 
-static int update(struct stage *stage, const float *weights, struct error *error)
+static int update(struct part *part, const float *weights, struct error *error)
 {
-    const struct backend *backend = compute_backend(stage->compute);
-    const size_t parameters = stage->plan->parts[stage->index - 1].slice.parameters;
-    const struct sgd sgd = {.momentum = stage->momentum ? 0.5f : 0.0f};
+    const struct backend *backend = compute_backend(part->compute);
+    const size_t parameters = part->plan->parts[part->index - 1].slice.parameters;
+    const struct sgd sgd = {.momentum = part->momentum ? 0.5f : 0.0f};
 
-    if (backend->sgd_update(compute_engine(stage->compute), &sgd, parameters, weights, stage->gradient, stage->momentum,
-                            stage->gradient, error))
+    if (backend->sgd_update(compute_engine(part->compute), &sgd, parameters, weights, part->gradient, part->momentum,
+                            part->gradient, error))
         return -1;
-    return stage->blended ? backend->blend(compute_engine(stage->compute), parameters, weights, weights, 0.5f,
-                                           stage->blended, error)
-                          : 0;
+    return part->blended
+               ? backend->blend(compute_engine(part->compute), parameters, weights, weights, 0.5f, part->blended, error)
+               : 0;
 }
 
-int warm_up(struct stage *stage, struct error *error)
+int warm_up(struct part *part, struct error *error)
 {
-    const struct plan *plan = stage->plan;
+    const struct plan *plan = part->plan;
     const int training[] = {plan_minibatch_rows(plan, 1), plan->last_minibatch_rows};
     const int tests[] = {plan_test_minibatch_rows(plan, 1), plan->last_test_minibatch_rows};
     const int microbatches = plan->schedule.microbatches, size = schedule_slot_size(&plan->schedule);
-    const float *weights = weights_live(stage->weights);
+    const float *weights = weights_live(part->weights);
 
-    if (on_host(stage))
+    if (on_host(part))
         return 0;
     for (int i = 0; i < 2; i++) {
         for (int first = 1; first <= microbatches; first += size)
-            if (train(stage, training[i], first, size, weights, error))
+            if (train(part, training[i], first, size, weights, error))
                 return -1;
         for (int j = 1; j <= microbatches; j++)
-            if (test(stage, tests[i], j, weights, error))
+            if (test(part, tests[i], j, weights, error))
                 return -1;
     }
-    if (update(stage, weights, error) || device_finish(stage->device, error))
+    if (update(part, weights, error) || device_finish(part->device, error))
         return -1;
-    if (stage->loss)
-        *stage->loss = (struct loss_result){0};
+    if (part->loss)
+        *part->loss = (struct loss_result){0};
     return 0;
 }

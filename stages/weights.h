@@ -1,4 +1,4 @@
-/* A stage's weight versions: flat buffers, one per version that the version tracker still needs. */
+/* A part's weight versions: flat buffers, one per version that the version tracker still needs. */
 #ifndef TP_STAGES_WEIGHTS_H
 #define TP_STAGES_WEIGHTS_H
 

@@ -44,7 +44,7 @@ static struct result result_of(const struct pipeline *pipeline)
     for (int s = 0; s < pipeline->plan.part_count; s++) {
         const struct slice *slice = &pipeline->plan.parts[s].slice;
 
-        memcpy(result.statistics + slice->state_offset, stage_state(pipeline->stages[s]), slice->state * sizeof(float));
+        memcpy(result.statistics + slice->state_offset, part_state(pipeline->parts[s]), slice->state * sizeof(float));
     }
     memcpy(result.epochs, pipeline->segment.board->epochs, sizeof(result.epochs));
     return result;
@@ -434,7 +434,7 @@ START_TEST(another_partition_begins_with_the_weights_that_were_saved)
     weights = pipeline_weights(&pipeline);
     ck_assert_same("weights", weights, before.weights, before.parameters);
     for (int s = 0; s < pipeline.plan.stage_count; s++)
-        ck_assert_same("running statistics", stage_state(pipeline.stages[s]),
+        ck_assert_same("running statistics", part_state(pipeline.parts[s]),
                        before.statistics + pipeline.plan.parts[s].slice.state_offset,
                        pipeline.plan.parts[s].slice.state);
     ck_assert_int_eq(pipeline.segment.header->start.filled_after, 3);
@@ -519,7 +519,7 @@ START_TEST(a_linear_layer_on_coloured_images_reads_pytorchs_flattening)
     ck_assert_msg(!file_read(path, &bytes, &size, &error), "%s", error.text);
     ck_assert_msg(!safetensors_read(&file, bytes, size, &error), "%s", error.text);
     const struct layer *layer = &pipeline.network->layers[0];
-    const float *ours = stage_weights(pipeline.stages[0]) + layer->parameter_offset;
+    const float *ours = part_weights(pipeline.parts[0]) + layer->parameter_offset;
     snprintf(path, sizeof(path), "%s.weight", layer->name);
     ck_assert_ptr_nonnull(weight = safetensors_find(&file, path));
     snprintf(path, sizeof(path), "optimizer.momentum.%s.weight", layer->name);
@@ -558,7 +558,7 @@ START_TEST(files_have_names_and_layouts_of_pytorch)
     ck_assert_msg(!safetensors_read(&file, bytes, size, &error), "%s", error.text);
     for (int l = 0; l < pipeline.network->layer_count; l++) {
         const struct layer *layer = &pipeline.network->layers[l];
-        const float *weights = stage_weights(pipeline.stages[0]) + layer->parameter_offset;
+        const float *weights = part_weights(pipeline.parts[0]) + layer->parameter_offset;
         const size_t out = (size_t)layer->out.channels, in = (size_t)layer->in.channels, k = (size_t)layer->kernel;
         const struct safetensors_entry *entry;
 
@@ -584,7 +584,7 @@ START_TEST(files_have_names_and_layouts_of_pytorch)
             continue;
         snprintf(name, sizeof(name), "%s.running_var", layer->name);
         ck_assert_mem_eq(safetensors_find(&file, name)->values,
-                         stage_state(pipeline.stages[0]) + layer->state_offset + out, out * sizeof(float));
+                         part_state(pipeline.parts[0]) + layer->state_offset + out, out * sizeof(float));
     }
     safetensors_release(&file);
     free(bytes);

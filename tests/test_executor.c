@@ -28,7 +28,7 @@
 #include "tests/support/settings.h"
 #include "transport/rings.h"
 
-enum { PARTS_MAX = STAGES_MAX * STAGE_PARTS_MAX };
+enum { PARTS_MAX = STAGES_MAX * EXPLORED_PARTS_MAX };
 
 struct actor actors[STAGES_MAX];
 struct plan explored;
@@ -81,64 +81,63 @@ void hold(enum place place)
     swapcontext(&actor->context, &explorer.context);
 }
 
-static bool stopped_in(const struct stage *stage, enum phase kind, int epoch)
+static bool stopped_in(const struct part *part, enum phase kind, int epoch)
 {
-    return stage->board->stopped_at >> 32 == stop_point(epoch, kind, 0) >> 32;
+    return part->board->stopped_at >> 32 == stop_point(epoch, kind, 0) >> 32;
 }
 
-/* A stage's epochs, as hosted_run has them. */
+/* A stage's epochs, as stage_run has them. */
 static void run_stage(void)
 {
-    struct hosted *hosted = &actors[running - 1].hosted;
-    const struct stage *stage = hosted->parts[0];
+    struct stage *stage = &actors[running - 1].stage;
+    const struct part *first = stage->parts[0];
     bool stopped = false;
     struct error error;
 
     for (int epoch = 1; epoch <= explorer.epochs && !stopped; epoch++)
         for (int kind = PHASE_TRAIN; kind < PHASES && !stopped; kind++) {
-            if (executor_run_phase(hosted, (enum phase)kind, epoch, &error))
+            if (executor_run_phase(stage, (enum phase)kind, epoch, &error))
                 report("stage %d: %s", stage->index, error.text);
-            stopped = stopped_in(stage, (enum phase)kind, epoch);
+            stopped = stopped_in(first, (enum phase)kind, epoch);
         }
     hold(DONE);
 }
 
-static void create_part(struct compute *part, int k)
+static void create_part(struct compute *compute, int k)
 {
     const int s = plan_stage_of(&explored, k);
     const struct segment *segment = &explorer.segment;
     const struct plan_part *plan = &segment->header->plan.parts[k - 1];
-    struct stage *stage = &part->stage;
-    const struct device_waiter waiter = {.moment = pending_moment, .context = stage};
+    struct part *part = &compute->part;
+    const struct device_waiter waiter = {.moment = pending_moment, .context = part};
     struct error error;
 
-    *stage = (struct stage){
+    *part = (struct part){
+        .stage = &actors[s - 1].stage,
         .segment = segment,
         .header = segment->header,
         .board = segment->board,
         .block = segment_stage(segment, k),
         .plan = &segment->header->plan,
         .index = k,
-        .doorbell = &segment_stage(segment, s)->doorbell,
-        .heard = &actors[s - 1].hosted.heard,
-        .compute = part,
+        .compute = compute,
         .simulation = explorer.simulation,
         .set_count = plan->activation_sets,
-        .sets = part->sets,
-        .images = part->images,
-        .gathered = part->images,
-        .copied = part->copied,
-        .loss = part->loss,
-        .state = &part->state,
-        .statistics = &part->statistics,
+        .sets = compute->sets,
+        .images = compute->images,
+        .gathered = compute->images,
+        .copied = compute->copied,
+        .loss = compute->loss,
+        .state = &compute->state,
+        .statistics = &compute->statistics,
     };
     require(plan->activation_sets * schedule_slot_size(&explored.schedule) <= SLOTS_MAX, "too many slots");
-    require(device_host.open(&stage->device, 0, &error) == 0 &&
-                links_open(&stage->links, segment, k, stage->device, &waiter, &error) == 0,
+    require(device_host.open(&part->device, 0, &error) == 0 &&
+                links_open(&part->links, segment, k, part->device, &waiter, &error) == 0,
             "%s", error.text);
     running = s;
-    weights_create(&stage->weights, stage->device, 1, plan->weight_version_buffers, &error);
-    memory_floats(&stage->blended, 1, "", &error);
+    weights_create(&part->weights, part->device, 1, plan->weight_version_buffers, &error);
+    memory_floats(&part->blended, 1, "", &error);
     running = 0;
 }
 
@@ -146,10 +145,14 @@ static void create_stage(int s)
 {
     struct actor *actor = &actors[s - 1];
 
-    actor->hosted = (struct hosted){.stage = s, .count = explored.schedule.parts};
-    for (int i = 0; i < actor->hosted.count; i++) {
+    actor->stage = (struct stage){
+        .index = s,
+        .count = explored.schedule.parts,
+        .doorbell = &segment_stage(&explorer.segment, s)->doorbell,
+    };
+    for (int i = 0; i < actor->stage.count; i++) {
         create_part(&actor->parts[i], plan_part_of(&explored, s, i));
-        actor->hosted.parts[i] = &actor->parts[i].stage;
+        actor->stage.parts[i] = &actor->parts[i].part;
     }
     getcontext(&actor->context);
     actor->context.uc_stack.ss_sp = actor->stack;
@@ -223,7 +226,7 @@ static void check_room(const struct ring_end *producer, const struct ring_end *c
 static void check_links(void)
 {
     for (int k = 1; k < explorer.parts; k++) {
-        const struct links *before = &part_at(k)->stage.links, *after = &part_at(k + 1)->stage.links;
+        const struct links *before = &part_at(k)->part.links, *after = &part_at(k + 1)->part.links;
 
         check_room(&before->down_out.ring, &after->down_in.ring);
         check_room(&after->up_out.ring, &before->up_in.ring);
@@ -233,23 +236,23 @@ static void check_links(void)
 /* Everybody has stopped at the same place, and the links are empty. */
 static void check_end(void)
 {
-    const struct stage *first = &part_at(1)->stage;
+    const struct part *first = &part_at(1)->part;
     const struct board *board = explorer.segment.board;
 
     require(board->save_at == board->saved_at || board->stop, "a checkpoint was begun and is not complete");
     for (int k = 1; k <= explorer.parts; k++) {
-        const struct stage *stage = &part_at(k)->stage;
+        const struct part *part = &part_at(k)->part;
 
-        require(stage->slots_before == first->slots_before && stage->phase.kind == first->phase.kind &&
-                    stage->phase.epoch == first->phase.epoch && stage->block->applied == first->block->applied,
+        require(part->slots_before == first->slots_before && part->phase.kind == first->phase.kind &&
+                    part->phase.epoch == first->phase.epoch && part->block->applied == first->block->applied,
                 "part %d ends elsewhere than part 1", k);
         if (k == 1)
             continue;
-        require(ring_published(&stage->links.down_in.ring) == stage->links.down_in.ring.messages &&
-                    ring_room(&stage->links.down_in.ring) - stage->links.down_in.ring.layout.slots ==
-                        stage->slots_before &&
-                    ring_published(&stage->links.up_out.ring) == stage->links.up_out.ring.messages &&
-                    ring_room(&stage->links.up_out.ring) - stage->links.up_out.ring.layout.slots == stage->slots_before,
+        require(ring_published(&part->links.down_in.ring) == part->links.down_in.ring.messages &&
+                    ring_room(&part->links.down_in.ring) - part->links.down_in.ring.layout.slots ==
+                        part->slots_before &&
+                    ring_published(&part->links.up_out.ring) == part->links.up_out.ring.messages &&
+                    ring_room(&part->links.up_out.ring) - part->links.up_out.ring.layout.slots == part->slots_before,
                 "something is left on the link to part %d", k);
     }
 }

@@ -382,7 +382,7 @@ END_TEST
 static void poison(struct pipeline *pipeline, const char *const *overrides, int stage)
 {
     pipeline_create(pipeline, overrides);
-    ((float *)(uintptr_t)stage_weights(pipeline->stages[stage - 1]))[0] = INFINITY;
+    ((float *)(uintptr_t)part_weights(pipeline->parts[stage - 1]))[0] = INFINITY;
     pipeline_start(pipeline);
     WAIT_FOR(&program, atomic_load(&pipeline->segment.board->diverged));
     segment_abort(&pipeline->segment);

@@ -167,7 +167,7 @@ START_TEST(a_stage_loads_only_what_it_looks_for)
     const int failed = checkpoint_read(saved.folder.descriptor, "epoch-0002", 2, &tensors, &group, 1, &error);
     ck_assert_int_eq(setrlimit(RLIMIT_DATA, &before), 0);
     ck_assert_msg(!failed, "%s", error.text);
-    ck_assert_int_ne(memcmp(group.floats, stage_weights(pipeline.stages[0]), slice->parameters * sizeof(float)), 0);
+    ck_assert_int_ne(memcmp(group.floats, part_weights(pipeline.parts[0]), slice->parameters * sizeof(float)), 0);
     free(group.floats);
     tensors_release(&tensors);
     pipeline_destroy(&pipeline);
@@ -257,8 +257,8 @@ START_TEST(a_test_that_fails_is_located_and_passed_over)
     set = saved_newest(&saved);
     ck_assert_str_eq(set.name, "epoch-0002");
     pipeline_create_in(&pipeline, settings_list(&settings), &saved.folder, &set);
-    const struct stage *stage = pipeline.stages[faults[_i].stage - 1];
-    const float *floats = faults[_i].state ? stage_state(stage) : stage_weights(stage);
+    const struct part *stage = pipeline.parts[faults[_i].stage - 1];
+    const float *floats = faults[_i].state ? part_state(stage) : part_weights(stage);
     ((float *)(uintptr_t)floats)[0] = faults[_i].value;
     pipeline_start(&pipeline);
     while (!atomic_load(&pipeline.segment.board->diverged))

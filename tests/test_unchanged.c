@@ -215,8 +215,8 @@ static unsigned long trained_crc(const struct pipeline *pipeline)
     for (int s = 0; s < pipeline->plan.stage_count; s++) {
         const struct slice *slice = &pipeline->plan.parts[s].slice;
 
-        crc = crc32(crc, (const Bytef *)stage_weights(pipeline->stages[s]), (uInt)(slice->parameters * sizeof(float)));
-        crc = crc32(crc, (const Bytef *)stage_state(pipeline->stages[s]), (uInt)(slice->state * sizeof(float)));
+        crc = crc32(crc, (const Bytef *)part_weights(pipeline->parts[s]), (uInt)(slice->parameters * sizeof(float)));
+        crc = crc32(crc, (const Bytef *)part_state(pipeline->parts[s]), (uInt)(slice->state * sizeof(float)));
     }
     return crc;
 }

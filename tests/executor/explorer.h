@@ -7,7 +7,7 @@
 
 #include "stages/internal.h"
 
-enum { STAGES_MAX = 3, STAGE_PARTS_MAX = 3, STACK_BYTES = 8 << 10, HEAP_BYTES = 2 << 10, SLOTS_MAX = 16 };
+enum { STAGES_MAX = 3, EXPLORED_PARTS_MAX = 3, STACK_BYTES = 8 << 10, HEAP_BYTES = 2 << 10, SLOTS_MAX = 16 };
 enum { DEPTH_MAX = 2000 };
 
 /* Where a stage has been held up. */
@@ -15,7 +15,7 @@ enum place { BEGUN, IN_FORWARD, IN_BACKWARD, RINGING, SILENCING, WAITING, DONE }
 
 /* A part in its stage: what a kernel is given to know it by. */
 struct compute {
-    struct stage stage;
+    struct part part;
     float sets[SLOTS_MAX], images[SLOTS_MAX];
     float state, statistics; /* the newest mini-batch whose forward has run in training; and a checkpoint's copy */
     uint64_t copied[SLOTS_MAX];
@@ -37,8 +37,8 @@ extern struct actor {
     size_t heap_used;
     _Alignas(16) unsigned char heap[HEAP_BYTES]; /* what the stage allocates */
     _Alignas(16) unsigned char stack[STACK_BYTES];
-    struct hosted hosted;
-    struct compute parts[STAGE_PARTS_MAX];
+    struct stage stage;
+    struct compute parts[EXPLORED_PARTS_MAX];
 } actors[STAGES_MAX];
 
 extern struct explorer {

@@ -5,9 +5,9 @@
 enum stamp_kind { STAMP_ACTIVATION, STAMP_GRADIENT, STAMP_SET, STAMP_KINDS };
 enum { WRITING = -1 };
 
-static float stamp(const struct stage *stage, enum stamp_kind kind, int owner, int minibatch, int j)
+static float stamp(const struct part *part, enum stamp_kind kind, int owner, int minibatch, int j)
 {
-    int phase = stage->phase.epoch * PHASES + (int)stage->phase.kind;
+    int phase = part->phase.epoch * PHASES + (int)part->phase.kind;
 
     return (float)((((phase * 16 + minibatch) * 8 + j) * 8 + owner) * STAMP_KINDS + (int)kind);
 }
@@ -34,10 +34,10 @@ static struct rows rows_at(const struct slot_tensors *tensors, int minibatch, in
     };
 }
 
-static void expect(const struct stage *stage, const float *row, enum stamp_kind kind, int owner, const struct rows *at)
+static void expect(const struct part *part, const float *row, enum stamp_kind kind, int owner, const struct rows *at)
 {
-    require(!row || *row == stamp(stage, kind, owner, at->minibatch, at->j),
-            "part %d reads part %d's %s of %d.%d and finds %g", stage->index, owner,
+    require(!row || *row == stamp(part, kind, owner, at->minibatch, at->j),
+            "part %d reads part %d's %s of %d.%d and finds %g", part->index, owner,
             kind == STAMP_GRADIENT ? "gradient"
             : kind == STAMP_SET    ? "saved tensors"
                                    : "activation",
@@ -45,60 +45,60 @@ static void expect(const struct stage *stage, const float *row, enum stamp_kind 
 }
 
 /* What a backward reads: its input, its own output (a ReLU at the cut), what its forward saved, and the gradient. */
-static void expect_kept(const struct stage *stage, const struct rows *at)
+static void expect_kept(const struct part *part, const struct rows *at)
 {
-    expect(stage, at->input, STAMP_ACTIVATION, stage->index - 1, at);
-    expect(stage, at->output, STAMP_ACTIVATION, stage->index, at);
-    expect(stage, at->set, STAMP_SET, stage->index, at);
-    expect(stage, at->output_gradient, STAMP_GRADIENT, stage->index + 1, at);
+    expect(part, at->input, STAMP_ACTIVATION, part->index - 1, at);
+    expect(part, at->output, STAMP_ACTIVATION, part->index, at);
+    expect(part, at->set, STAMP_SET, part->index, at);
+    expect(part, at->output_gradient, STAMP_GRADIENT, part->index + 1, at);
 }
 
-static void write_row(const struct stage *stage, float *row, enum stamp_kind kind, const struct rows *at, bool whole)
+static void write_row(const struct part *part, float *row, enum stamp_kind kind, const struct rows *at, bool whole)
 {
     if (row)
-        *row = whole ? stamp(stage, kind, stage->index, at->minibatch, at->j) : WRITING;
+        *row = whole ? stamp(part, kind, part->index, at->minibatch, at->j) : WRITING;
 }
 
 /* The part's stage runs it. */
-static const struct stage *in_pass(const struct compute *compute, int op, int first)
+static const struct part *in_pass(const struct compute *compute, int op, int first)
 {
     struct actor *actor = &actors[running - 1];
 
-    require(compute == part_at(compute->stage.index) && plan_stage_of(&explored, compute->stage.index) == running,
-            "stage %d runs part %d", running, compute->stage.index);
-    actor->part = compute->stage.index;
+    require(compute == part_at(compute->part.index) && plan_stage_of(&explored, compute->part.index) == running,
+            "stage %d runs part %d", running, compute->part.index);
+    actor->part = compute->part.index;
     actor->op = op;
     actor->first = first;
     actor->rung = 0;
     actor->silent = false;
-    return &compute->stage;
+    return &compute->part;
 }
 
-static void expect_weights(const struct stage *stage, const float *weights, int version)
+static void expect_weights(const struct part *part, const float *weights, int version)
 {
-    require((int)*weights == version, "part %d reads version %d and finds %g", stage->index, version, (double)*weights);
+    require((int)*weights == version, "part %d reads version %d and finds %g", part->index, version, (double)*weights);
 }
 
 /* In place of stages/compute.c. */
 int compute_forward(struct compute *compute, const struct slot_tensors *tensors, int j, bool training,
                     const float *weights, float *state, struct error *error)
 {
-    const struct stage *stage = in_pass(compute, OP_FORWARD, j);
-    const struct phase_run *phase = &stage->phase;
+    const struct part *part = in_pass(compute, OP_FORWARD, j);
+    const struct phase_run *phase = &part->phase;
     const int n = phase->schedule.microbatches, minibatch = phase->progress.forwards / n + 1;
     const struct rows at = rows_at(tensors, minibatch, j);
     const int version = training ? versions_of_backward(phase->tracker, minibatch, j).forward : phase->first_version;
 
     (void)error;
-    expect(stage, at.input, STAMP_ACTIVATION, stage->index - 1, &at);
-    expect_weights(stage, weights, version);
-    write_row(stage, at.output, STAMP_ACTIVATION, &at, false);
-    write_row(stage, at.set, STAMP_SET, &at, false);
+    expect(part, at.input, STAMP_ACTIVATION, part->index - 1, &at);
+    expect_weights(part, weights, version);
+    write_row(part, at.output, STAMP_ACTIVATION, &at, false);
+    write_row(part, at.set, STAMP_SET, &at, false);
     hold(IN_FORWARD);
-    expect(stage, at.input, STAMP_ACTIVATION, stage->index - 1, &at);
-    expect_weights(stage, weights, version);
-    write_row(stage, at.output, STAMP_ACTIVATION, &at, true);
-    write_row(stage, at.set, STAMP_SET, &at, true);
+    expect(part, at.input, STAMP_ACTIVATION, part->index - 1, &at);
+    expect_weights(part, weights, version);
+    write_row(part, at.output, STAMP_ACTIVATION, &at, true);
+    write_row(part, at.set, STAMP_SET, &at, true);
     if (training)
         *state = (float)minibatch;
     return 0;
@@ -107,8 +107,8 @@ int compute_forward(struct compute *compute, const struct slot_tensors *tensors,
 int compute_backward(struct compute *compute, const struct slot_tensors *tensors, int first, int count, int halves,
                      const float *weights, float *gradient, bool add, struct error *error)
 {
-    const struct stage *stage = in_pass(compute, OP_BACKWARD + halves, first);
-    const struct phase_run *phase = &stage->phase;
+    const struct part *part = in_pass(compute, OP_BACKWARD + halves, first);
+    const struct phase_run *phase = &part->phase;
     const int done = halves == HALF_WEIGHTS ? phase->progress.weight_backwards : phase->progress.backwards;
     const int minibatch = done / phase->schedule.microbatches + 1;
     const struct backward_versions versions = versions_of_backward(phase->tracker, minibatch, first);
@@ -121,12 +121,12 @@ int compute_backward(struct compute *compute, const struct slot_tensors *tensors
         for (int j = first; j < first + count; j++) {
             const struct rows at = rows_at(tensors, minibatch, j);
 
-            expect_kept(stage, &at);
+            expect_kept(part, &at);
             if (halves & HALF_INPUT)
-                write_row(stage, at.input_gradient, STAMP_GRADIENT, &at, held);
+                write_row(part, at.input_gradient, STAMP_GRADIENT, &at, held);
         }
         if (version >= 0 && halves & HALF_INPUT)
-            expect_weights(stage, weights, version);
+            expect_weights(part, weights, version);
         if (!held)
             hold(IN_BACKWARD);
     }
@@ -275,7 +275,7 @@ int batches_rows(const struct batches *batches, int minibatch)
 void batches_images(struct batches *batches, int minibatch, int first, int j, float *input)
 {
     (void)batches;
-    input[j - first] = stamp(&part_at(1)->stage, STAMP_ACTIVATION, 0, minibatch, j);
+    input[j - first] = stamp(&part_at(1)->part, STAMP_ACTIVATION, 0, minibatch, j);
 }
 
 void batches_labels(struct batches *batches, int minibatch, uint8_t *labels)

@@ -42,28 +42,28 @@ static void add_ring(struct fingerprint *print, const struct ring_end *end)
         add_number(print, (uint64_t)ring_message(end, k)->version);
 }
 
-static void add_part(struct fingerprint *print, const struct compute *part)
+static void add_part(struct fingerprint *print, const struct compute *compute)
 {
-    const struct stage *stage = &part->stage;
-    const struct phase_run *phase = &stage->phase;
+    const struct part *part = &compute->part;
+    const struct phase_run *phase = &part->phase;
     const int numbers[] = {phase->kind,
                            phase->epoch,
                            phase->schedule.minibatches,
                            phase->progress.forwards,
                            phase->progress.backwards,
                            phase->progress.weight_backwards,
-                           (int)stage->slots_before,
-                           stage->block->applied,
+                           (int)part->slots_before,
+                           part->block->applied,
                            phase->save_after,
                            phase->statistics_kept,
-                           stage->block->passing.at == explorer.segment.board->save_at,
-                           (int)part->state};
+                           part->block->passing.at == explorer.segment.board->save_at,
+                           (int)compute->state};
 
     add(print, numbers, sizeof(numbers));
-    if (!stage_is_first(stage))
-        add_ring(print, &stage->links.down_in.ring);
-    if (!stage_is_last(stage))
-        add_ring(print, &stage->links.up_in.ring);
+    if (!part_is_first(part))
+        add_ring(print, &part->links.down_in.ring);
+    if (!part_is_last(part))
+        add_ring(print, &part->links.up_in.ring);
 }
 
 /* All that what is to come depends on. What slots hold follows from what the stages have done. */
@@ -78,12 +78,12 @@ static struct fingerprint fingerprint(void)
     add_number(&print, explorer.segment.board->saved_at);
     for (int s = 1; s <= explorer.stages; s++) {
         const struct actor *actor = &actors[s - 1];
-        const int numbers[] = {actor->place, actor->part,         actor->op,           actor->first,
-                               actor->rung,  actor->doorbell > 0, actor->hosted.count, actor->hosted.next_op};
+        const int numbers[] = {actor->place, actor->part,         actor->op,          actor->first,
+                               actor->rung,  actor->doorbell > 0, actor->stage.count, actor->stage.next_op};
 
         add(&print, numbers, sizeof(numbers));
         add(&print, actor->heap, actor->heap_used);
-        for (int i = 0; i < actor->hosted.count; i++)
+        for (int i = 0; i < actor->stage.count; i++)
             add_part(&print, &actor->parts[i]);
     }
     return print;

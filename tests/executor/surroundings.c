@@ -81,11 +81,11 @@ int memory_floats(float **out, size_t count, const char *what, struct error *err
     return 0;
 }
 
-static const struct stage *part_with(const struct tensors *tensors)
+static const struct part *part_with(const struct tensors *tensors)
 {
     for (int k = 1; k <= explorer.parts; k++)
-        if (tensors == &part_at(k)->stage.tensors)
-            return &part_at(k)->stage;
+        if (tensors == &part_at(k)->part.tensors)
+            return &part_at(k)->part;
     report("stage %d saves no part's tensors", running);
 }
 
@@ -96,24 +96,24 @@ int __wrap_checkpoint_write(int run_folder, const char *set, const char *file, c
 int __wrap_checkpoint_write(int run_folder, const char *set, const char *file, const struct tensors *tensors,
                             const struct tensor_group *groups, int group_count, struct written_file *written)
 {
-    const struct stage *stage = part_with(tensors);
-    const struct phase_run *phase = &stage->phase;
+    const struct part *part = part_with(tensors);
+    const struct phase_run *phase = &part->phase;
     int epoch, minibatch, version;
 
     (void)run_folder;
     *written = (struct written_file){0};
     require(sscanf(set, "epoch-%d-minibatch-%d", &epoch, &minibatch) == 2 && epoch == phase->epoch, "a set %s", set);
     if (sscanf(groups[0].prefix, "version.%d.", &version) == 1) {
-        require((int)groups[0].floats[0] == version, "part %d saves version %g as %s", stage->index,
+        require((int)groups[0].floats[0] == version, "part %d saves version %g as %s", part->index,
                 (double)groups[0].floats[0], file);
         return 0;
     }
-    require((int)groups[0].floats[0] == phase->first_version + minibatch, "part %d saves version %g in %s",
-            stage->index, (double)groups[0].floats[0], set);
+    require((int)groups[0].floats[0] == phase->first_version + minibatch, "part %d saves version %g in %s", part->index,
+            (double)groups[0].floats[0], set);
     require(group_count == 2 && (int)groups[1].floats[0] == minibatch,
-            "part %d saves statistics of mini-batch %g in %s", stage->index, (double)groups[1].floats[0], set);
+            "part %d saves statistics of mini-batch %g in %s", part->index, (double)groups[1].floats[0], set);
     require(phase->versions_saved == __builtin_popcountll(phase->kept.bits), "part %d saves too few versions",
-            stage->index);
+            part->index);
     return 0;
 }
 
@@ -177,7 +177,7 @@ struct next __wrap_schedule_next(const struct schedule *schedule, int part, cons
     if (!running)
         return __real_schedule_next(schedule, part, progress);
     check_silence();
-    last = ++actors[running - 1].asked == actors[running - 1].hosted.count;
+    last = ++actors[running - 1].asked == actors[running - 1].stage.count;
     count = find_ops(schedule, part, progress, can_run);
     before = explorer.choices;
     explorer.choices += count;

@@ -26,12 +26,12 @@ void pipeline_create_in(struct pipeline *pipeline, const char *const *overrides,
     snprintf(pipeline->segment.header->run_folder, CONFIG_PATH_MAX, "%s", folder->path);
     checkpoints_begin(&pipeline->checkpoints, &pipeline->segment, folder, from);
     for (int s = 1; s <= pipeline->plan.stage_count; s++)
-        ck_assert_msg(!hosted_create(&pipeline->hosted[s - 1], &pipeline->segment, s, &error), "%s", error.text);
+        ck_assert_msg(!stage_create(&pipeline->stages[s - 1], &pipeline->segment, s, &error), "%s", error.text);
     for (int s = 1; s <= pipeline->plan.stage_count; s++)
-        ck_assert_msg(!hosted_connect(pipeline->hosted[s - 1], &error), "%s", error.text);
+        ck_assert_msg(!stage_connect(pipeline->stages[s - 1], &error), "%s", error.text);
     for (int s = 1; s <= pipeline->plan.stage_count; s++)
         for (int i = 0; i < pipeline->plan.schedule.parts; i++)
-            pipeline->stages[plan_part_of(&pipeline->plan, s, i) - 1] = hosted_part(pipeline->hosted[s - 1], i);
+            pipeline->parts[plan_part_of(&pipeline->plan, s, i) - 1] = stage_part(pipeline->stages[s - 1], i);
     checkpoints_started(&pipeline->checkpoints);
 }
 
@@ -39,7 +39,7 @@ static void *run_stage(void *context)
 {
     struct pipeline_thread *thread = context;
 
-    thread->result = hosted_run(thread->hosted, &thread->error);
+    thread->result = stage_run(thread->stage, &thread->error);
     atomic_store(&thread->ended, true);
     return NULL;
 }
@@ -47,7 +47,7 @@ static void *run_stage(void *context)
 void pipeline_start(struct pipeline *pipeline)
 {
     for (int s = 0; s < pipeline->plan.stage_count; s++) {
-        pipeline->threads[s].hosted = pipeline->hosted[s];
+        pipeline->threads[s].stage = pipeline->stages[s];
         ck_assert_int_eq(pthread_create(&pipeline->threads[s].thread, NULL, run_stage, &pipeline->threads[s]), 0);
     }
 }
@@ -80,7 +80,7 @@ void pipeline_wait(struct pipeline *pipeline, int result)
 void pipeline_destroy(struct pipeline *pipeline)
 {
     for (int s = 0; s < pipeline->plan.stage_count; s++)
-        hosted_destroy(pipeline->hosted[s]);
+        stage_destroy(pipeline->stages[s]);
     checkpoints_end(&pipeline->checkpoints);
     segment_close(&pipeline->segment);
     network_destroy(pipeline->network);
@@ -101,7 +101,7 @@ float *pipeline_weights(const struct pipeline *pipeline)
     for (int s = 0; s < pipeline->plan.part_count; s++) {
         const struct slice *slice = &pipeline->plan.parts[s].slice;
 
-        memcpy(weights + slice->parameter_offset, stage_weights(pipeline->stages[s]),
+        memcpy(weights + slice->parameter_offset, part_weights(pipeline->parts[s]),
                slice->parameters * sizeof(*weights));
     }
     return weights;

@@ -13,11 +13,11 @@ struct pipeline {
     struct network *network;
     struct segment segment;
     struct checkpoints checkpoints;
-    struct hosted *hosted[MAX_STAGES]; /* per stage, */
-    struct stage *stages[MAX_STAGES];  /* and its parts, by their numbers: with one each, the stages */
+    struct stage *stages[MAX_STAGES];
+    struct part *parts[MAX_PARTS];
     struct pipeline_thread {
         pthread_t thread;
-        struct hosted *hosted;
+        struct stage *stage;
         atomic_bool ended;
         int result;
         struct error error;

@@ -1,0 +1,209 @@
+/* One part of the network in the stage that hosts it: its layers, its weight versions, its ends of the links. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan/replay.h"
+#include "stages/internal.h"
+
+static const struct plan_part *own_plan(const struct part *part)
+{
+    return &part->plan->parts[part->index - 1];
+}
+
+static int open_device(struct part *part, const struct backend **backend, struct error *error)
+{
+    const struct plan_stage *own = &part->plan->stages[part->stage->index - 1];
+
+    *backend = backend_find(own->backend);
+    if (!*backend)
+        return error_set(error, "backend %s is not built in", own->backend);
+    return (*backend)->device->open(&part->device, own->device, error);
+}
+
+static int open_links(struct part *part, struct error *error)
+{
+    const struct device_waiter waiter = {.moment = pending_moment, .context = part};
+
+    return links_open(&part->links, part->segment, part->index, part->device, &waiter, error);
+}
+
+/* The initial values, which are drawn on the host, or those of a checkpoint. */
+static int fill_weights(struct part *part, struct error *error)
+{
+    const struct slice *slice = &own_plan(part)->slice;
+    const struct part_arrays arrays = save_arrays(part), copies = save_copies(part);
+
+    network_initialise(compute_network(part->compute), slice, (uint64_t)part->plan->config.run.seed, copies.weights,
+                       copies.state);
+    if (copies.momentum)
+        memset(copies.momentum, 0, slice->parameters * sizeof(float));
+    return save_copy(part, &arrays, &copies, error) || save_restore(part, error);
+}
+
+static int create_weights(struct part *part, struct error *error)
+{
+    const struct config *config = &part->plan->config;
+    const struct slice *slice = &own_plan(part)->slice;
+
+    if (weights_create(&part->weights, part->device, slice->parameters, own_plan(part)->weight_version_buffers,
+                       error) ||
+        device_floats(part->device, &part->state, slice->state, "running statistics", error) ||
+        device_floats(part->device, &part->gradient, slice->parameters, "weight gradients", error))
+        return -1;
+    if (part->plan->schedule.backward == BACKWARD_INTERMEDIATE &&
+        device_floats(part->device, &part->blended, slice->parameters, "the intermediate weight", error))
+        return -1;
+    return config->train.momentum > 0
+               ? device_floats(part->device, &part->momentum, slice->parameters, "momentum", error)
+               : 0;
+}
+
+static int allocate_host(struct part *part, void *out, size_t bytes, const char *what, struct error *error)
+{
+    void *memory;
+
+    if (part->device->type->allocate_host(part->device, &memory, bytes, what, error))
+        return -1;
+    memcpy(out, &memory, sizeof(memory));
+    return 0;
+}
+
+/* What the host hands to the device, and takes from it. */
+static int create_host_side(struct part *part, struct error *error)
+{
+    const struct slice *slice = &own_plan(part)->slice;
+    const size_t slots = (size_t)own_plan(part)->activation_sets;
+    const size_t label_count = (size_t)plan_largest_minibatch_rows(part->plan);
+    const size_t image_bytes = slots * compute_layout(part->compute)->input_floats * sizeof(float);
+
+    part->gathered = part->images;
+    if (!on_host(part)) {
+        if (allocate_host(part, &part->copies, (2 * slice->parameters + slice->state) * sizeof(float),
+                          "copies of the weights", error) ||
+            (part_is_first(part) && allocate_host(part, &part->gathered, image_bytes, "images", error)))
+            return -1;
+    }
+    if (allocate_host(part, &part->statistics, slice->state * sizeof(float), "copies of running statistics", error))
+        return -1;
+    part->copied = calloc(slots, sizeof(*part->copied));
+    if (!part->copied)
+        return error_set(error, "out of memory");
+    if (!part_is_last(part))
+        return 0;
+    if (allocate_host(part, &part->labels, label_count, "labels", error) ||
+        allocate_host(part, &part->loss, LOSSES * sizeof(*part->loss), "the loss", error))
+        return -1;
+    memset(part->loss, 0, LOSSES * sizeof(*part->loss));
+    memset(part->labels, 0, label_count);
+    return 0;
+}
+
+static int create_activations(struct part *part, struct error *error)
+{
+    const struct stage_layout *layout = compute_layout(part->compute);
+    size_t slots = (size_t)own_plan(part)->activation_sets;
+
+    part->set_count = layout_set_count(compute_layout_options(part->compute), own_plan(part)->activation_sets);
+    if (device_floats(part->device, &part->sets, (size_t)part->set_count * layout->set_floats, "activations", error))
+        return -1;
+    return part_is_first(part)
+               ? device_floats(part->device, &part->images, slots * layout->input_floats, "images", error)
+               : 0;
+}
+
+static int simulate(struct part *part, struct error *error)
+{
+    struct schedule schedule = plan_training(part->plan);
+    const int left_out = part->header->start.filled_after;
+
+    if (!plan_replays(part->plan))
+        return 0;
+    if (plan_simulate(part->plan, &schedule, true, &part->simulation, error))
+        return -1;
+    schedule.minibatches -= left_out;
+    return left_out > 0 && schedule.minibatches > 0
+               ? plan_simulate(part->plan, &schedule, true, &part->remainder, error)
+               : 0;
+}
+
+int part_create(struct part **out, struct stage *stage, const struct segment *segment, int index, struct error *error)
+{
+    struct part *part = calloc(1, sizeof(*part));
+    const struct backend *backend;
+
+    *out = NULL;
+    if (!part)
+        return error_set(error, "out of memory");
+    part->stage = stage;
+    part->segment = segment;
+    part->header = segment->header;
+    part->board = segment->board;
+    part->block = segment_stage(segment, index);
+    part->plan = &segment->header->plan;
+    part->index = index;
+    if (open_device(part, &backend, error) || open_links(part, error) ||
+        compute_create(&part->compute, backend, part->device, part->plan, index, error) ||
+        batches_create(&part->batches, part->plan, segment->header->data, index, error) ||
+        create_weights(part, error) || create_activations(part, error) || create_host_side(part, error) ||
+        simulate(part, error)) {
+        part_destroy(part);
+        return -1;
+    }
+    *out = part;
+    return 0;
+}
+
+int part_connect(struct part *part, struct error *error)
+{
+    atomic_store(&part->block->state, STAGE_MEETING);
+    if (links_connect(&part->links, error))
+        return -1;
+    atomic_store(&part->block->state, STAGE_STARTING);
+    if (warm_up(part, error) || fill_weights(part, error))
+        return -1;
+    telemetry_start(part);
+    return 0;
+}
+
+/* All that the device's memory holds. */
+static void release_arrays(struct part *part)
+{
+    const struct device_type *type = part->device->type;
+    float *const arrays[] = {part->sets, part->images, part->blended, part->momentum, part->gradient, part->state};
+
+    for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
+        type->release(part->device, arrays[i]);
+    if (part->gathered != part->images)
+        type->release_host(part->device, part->gathered);
+    type->release_host(part->device, part->copies);
+    type->release_host(part->device, part->statistics);
+    type->release_host(part->device, part->labels);
+    type->release_host(part->device, part->loss);
+    weights_destroy(part->weights);
+    compute_destroy(part->compute);
+    type->close(part->device);
+}
+
+void part_destroy(struct part *part)
+{
+    if (!part)
+        return;
+    simulation_destroy(part->simulation);
+    simulation_destroy(part->remainder);
+    tensors_release(&part->tensors);
+    free(part->copied);
+    batches_destroy(part->batches);
+    if (part->device)
+        release_arrays(part);
+    free(part);
+}
+
+const float *part_weights(const struct part *part)
+{
+    return weights_live(part->weights);
+}
+
+const float *part_state(const struct part *part)
+{
+    return part->state;
+}
