@@ -434,11 +434,13 @@ int checkpoints_follow(struct checkpoints *checkpoints, struct error *error)
 
     while (stepped > 0) {
         stepped = pass(checkpoints, error);
+        if (stepped > 0)
+            return 1;
         if (stepped == 0 && checkpoints->epoch <= epochs)
             stepped = step(checkpoints, error);
     }
     checkpoints->failed += stepped < 0;
-    return stepped < 0 ? -1 : 0;
+    return stepped;
 }
 
 void checkpoints_ask(struct checkpoints *checkpoints, uint64_t now_ns)

@@ -28,8 +28,8 @@ void checkpoints_started(const struct checkpoints *checkpoints);
 
 void checkpoints_end(struct checkpoints *checkpoints);
 
-/* Completes what can be completed. Call often, and once when the stages have ended. -1 and the reason if a checkpoint
- * could not be written; then call again. */
+/* Completes what can be completed. Call often, and once when the stages have ended. 1 if a set that was asked for within an
+ * epoch is complete (`passed`), -1 and the reason if a checkpoint could not be written: then call again. 0: no more. */
 int checkpoints_follow(struct checkpoints *checkpoints, struct error *error);
 
 /* Asks for one where checkpoints.every counts minutes and it is time. */

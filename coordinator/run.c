@@ -132,12 +132,11 @@ static void ask_checkpoint(struct run *run)
 
 static void say_checkpoint(struct run *run)
 {
-    if (!run->asked || segment_saves(&run->segment))
+    if (!run->asked)
         return;
     run->asked = false;
     progress_clear(&run->progress);
-    if (run->checkpoints.passed[0])
-        fprintf(stderr, "tpcoord: checkpoint %s is complete\n", run->checkpoints.passed);
+    fprintf(stderr, "tpcoord: checkpoint %s is complete\n", run->checkpoints.passed);
 }
 
 /* A stage may have been asked to end, which only the run can: somebody's kill, or one that went to all of its group,
@@ -266,8 +265,14 @@ static void record(struct run *run)
 static void follow_checkpoints(struct run *run)
 {
     struct error error;
+    int judged;
 
-    while (checkpoints_follow(&run->checkpoints, &error)) {
+    while ((judged = checkpoints_follow(&run->checkpoints, &error)) != 0) {
+        if (judged > 0) {
+            say_checkpoint(run);
+            continue;
+        }
+        run->asked = run->asked && segment_saves(&run->segment);
         progress_clear(&run->progress);
         fprintf(stderr, "tpcoord: %s without a checkpoint: %s\n", run->stopping ? "stopping" : "training goes on",
                 error.text);
@@ -319,7 +324,6 @@ static void supervise(struct run *run)
             follow(run);
             follow_checkpoints(run);
             checkpoints_ask(&run->checkpoints, clock_now_ns());
-            say_checkpoint(run);
             follow_controls(run);
             run->progress.saving = segment_saves(&run->segment);
             progress_draw(&run->progress, clock_now_ns());
@@ -333,7 +337,6 @@ static void supervise(struct run *run)
     if (run->going) {
         follow(run);
         follow_checkpoints(run);
-        say_checkpoint(run);
     }
     run->outcome.checkpoints_written = run->checkpoints.written;
     run->outcome.checkpoints_failed = run->checkpoints.failed;

@@ -369,7 +369,7 @@ START_TEST(a_learning_rate_too_high_ends_the_run)
         names[_i]);
     ck_assert_int_eq(program_run(&program, words), 1);
     const char *err = program_text(&program, "err");
-    ck_assert_msg(strncmp(err, "tpcoord: stage 3 (pid ", 22) == 0 && strstr(err, "): mini-batch ") &&
+    ck_assert_msg(strncmp(err, "tpcoord: stage 3 (pid ", 22) == 0 && strstr(err, " of mini-batch ") &&
                       strstr(err, " of epoch 1: the loss is ") &&
                       strstr(err, "; the first numbers out of range are in the output of ") &&
                       strstr(err, "; a lower train.lr may help\n"),
