@@ -33,7 +33,7 @@ ifeq ($(origin CXX),default)
 CXX := $(if $(findstring clang,$(CC)),$(subst clang,clang++,$(CC)),$(if $(findstring gcc,$(CC)),$(subst gcc,g++,$(CC)),c++))
 endif
 
-DIRS      := base device model kernels kernels/reference kernels/onednn data schedule schedule/orders plan board transport telemetry checkpoint stages coordinator monitor
+DIRS      := base device model kernels kernels/reference kernels/onednn data optimizers rules schedule schedule/orders plan board transport telemetry checkpoint stages coordinator monitor
 PROGRAMS  := tpcoord tpstage tpmon
 MAINS     := coordinator/main.c stages/main.c monitor/main.c
 LIBRARIES := jansson zlib
@@ -54,12 +54,13 @@ SANITIZE ?=
 SANITIZE_FLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 
 # CFLAGS, CXXFLAGS, CPPFLAGS, LDFLAGS and LDLIBS are the user's; what the sources need stands beside them.
-# Contraction is off so that the same source gives the same bits wherever a kernel is inlined.
+# Contraction is off so that the same source gives the same bits wherever a kernel is inlined. Nobody reads errno behind a
+# square root, and loops with one vectorise if it is not set.
 CFLAGS      ?= $(OPT) -g -march=$(ARCH)
 CXXFLAGS    ?= $(CFLAGS)
 ALL_CPPFLAGS = -D_GNU_SOURCE -I. $(LIBRARY_FLAGS) $(CPPFLAGS)
-ALL_CFLAGS   = -std=c11 -ffp-contract=off -pthread $(WARNINGS) $(ERRORS) $(CFLAGS) $(SANITIZE_FLAGS)
-ALL_CXXFLAGS = -std=c++17 -ffp-contract=off -pthread -I. $(CXX_WARNINGS) $(ERRORS) $(CXXFLAGS) $(SANITIZE_FLAGS)
+ALL_CFLAGS   = -std=c11 -ffp-contract=off -fno-math-errno -pthread $(WARNINGS) $(ERRORS) $(CFLAGS) $(SANITIZE_FLAGS)
+ALL_CXXFLAGS = -std=c++17 -ffp-contract=off -fno-math-errno -pthread -I. $(CXX_WARNINGS) $(ERRORS) $(CXXFLAGS) $(SANITIZE_FLAGS)
 ALL_LDLIBS   = $(LINKED) $(LDLIBS)
 LIBRARY_FLAGS := $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
 LINKED   := $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -ldnnl -lm -lrt -pthread

@@ -354,7 +354,13 @@ static void step(struct training *training)
 {
     const struct network *network = training->network;
     const struct backend *backend = training->settings->backend;
-    const struct sgd sgd = {.rate = 1e-3f, .momentum = 0.9f};
+    const struct update update = {
+        .kind = UPDATE_MOMENTUM, .gradient_scale = 1.0f, .rate = 1e-3f, .keep = 0.9f, .along = 1.0f};
+    const struct update_call call = {.count = network->parameters,
+                                     .weights = training->weights,
+                                     .gradient = training->weight_gradient,
+                                     .slots = {training->momentum},
+                                     .new_weights = training->weights};
     const int rows = training->settings->minibatch;
     struct node *last = &training->nodes[network->layer_count - 1];
     struct loss_result result = {0};
@@ -378,9 +384,7 @@ static void step(struct training *training)
         backward(training, i);
 
     start = clock_now_ns();
-    check(backend->sgd_update(training->engine, &sgd, network->parameters, training->weights, training->weight_gradient,
-                              training->momentum, training->weights, &error),
-          &error);
+    check(backend->update(training->engine, &update, &call, &error), &error);
     training->best_update = smaller(training->best_update, clock_now_ns() - start);
     for (int i = 0; i < network->layer_count; i++)
         for (int phase = 0; phase < PHASE_COUNT; phase++)

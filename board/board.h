@@ -102,7 +102,7 @@ struct epoch_sums {
 struct start {
     char set[CONFIG_PATH_MAX]; /* its name, in the run folder; "": there is none, and all else is 0 but the epoch, 1 */
     int32_t files;             /* stages that have written one into it */
-    bool momentum;             /* they had one */
+    uint32_t slots;            /* of plan_slots(), bit k for the one with number k: those that are in them */
     int32_t epoch;             /* in which the run goes on; it may be trained, and only its test be missing */
     int32_t filled_after;      /* mini-batch of the epoch after which its pipeline was filled: 0, but after a checkpoint
                                   that does not continue bit for bit */

@@ -64,10 +64,10 @@ static bool start_is_sound(const struct start *start, const struct plan *plan)
     const int left = plan->minibatches_per_epoch - start->filled_after;
 
     /* The epoch after the last: all was done before. */
-    return is_text(start->set, sizeof(start->set)) && is_bool(&start->momentum) && start->files >= 0 &&
-           start->files <= MAX_STAGES && start->epoch >= 1 && start->epoch <= plan->config.run.epochs + 1 &&
-           start->filled_after >= 0 && left >= 0 && start->replayed >= 0 && start->replayed <= left &&
-           start->updates >= 0 && start->updates <= plan->config.run.epochs * plan->minibatches_per_epoch;
+    return is_text(start->set, sizeof(start->set)) && start->files >= 0 && start->files <= MAX_STAGES &&
+           start->epoch >= 1 && start->epoch <= plan->config.run.epochs + 1 && start->filled_after >= 0 && left >= 0 &&
+           start->replayed >= 0 && start->replayed <= left && start->updates >= 0 &&
+           start->updates <= plan->config.run.epochs * plan->minibatches_per_epoch;
 }
 
 /* What a segment claims of itself must agree with what its plan implies. */

@@ -4,7 +4,8 @@
  *   RUN/checkpoints/epoch-0003/                     after epoch 3
  *   RUN/checkpoints/epoch-0003-minibatch-000412/    stopped after mini-batch 412 of epoch 3
  *     stage-2.safetensors              parameters and running statistics by their names, and the optimizer's
- *                                      "optimizer.momentum.<name>"
+ *                                      "optimizer.<slot>.<name>", with the names of PyTorch's state_dict: momentum_buffer; exp_avg,
+ *                                      exp_avg_sq. The count of updates, its "step", is in the manifest
  *     stage-2-version-2287.safetensors "version.2287.<name>": parameters as 2287 updates had made them, which later
  *                                      mini-batches still read (simulation_versions_read_after) */
 #ifndef TP_CHECKPOINT_CHECKPOINT_H
@@ -27,8 +28,9 @@ void checkpoint_file_name(int stage, int version, char name[CHECKPOINT_NAME_MAX]
 bool checkpoint_parse_file_name(const char *name, int *stage, int *version);
 
 /* Tensors of a file that share a prefix, and the slice's array in which they lie. */
+enum { TENSOR_PREFIX_MAX = 64 };
 struct tensor_group {
-    char prefix[32];
+    char prefix[TENSOR_PREFIX_MAX];
     bool state;
     float *floats;
 };

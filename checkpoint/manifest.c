@@ -11,8 +11,9 @@
 #include "plan/config_keys.h"
 
 static const char format_name[] = "tp checkpoint";
-/* In version 1 the columns of a linear layer that reads an image were channels-last, and nothing had a checksum. */
-enum { FORMAT_VERSION = 2 };
+/* In version 1 the columns of a linear layer that reads an image were channels-last, and nothing had a checksum; version 2
+ * knew one slot, the momentum. */
+enum { FORMAT_VERSION = 3 };
 
 static json_t *epochs_json(const struct manifest *manifest)
 {
@@ -65,13 +66,23 @@ static json_t *backends_json(const struct manifest *manifest)
     return array;
 }
 
+static json_t *slots_json(const struct manifest *manifest)
+{
+    json_t *array = json_array();
+
+    for (int k = 0; k < manifest->slot_count; k++)
+        json_array_append_new(array, json_string(manifest->slots[k]));
+    return array;
+}
+
 static json_t *manifest_json(const struct manifest *manifest)
 {
     const struct epoch_sums *sums = &manifest->sums;
     const int shape[] = {manifest->shape.height, manifest->shape.width, manifest->shape.channels};
 
     /* clang-format off */
-    return json_pack("{s:s, s:i, s:s, s:{s:i, s:i, s:i, s:i, s:i}, s:{s:o, s:i, s:i, s:i, s:I}, s:o, s:o, s:o, s:i, s:I, "
+    return json_pack("{s:s, s:i, s:s, s:{s:i, s:i, s:i, s:i, s:i}, s:{s:o, s:i, s:i, s:i, s:I}, s:o, s:o, s:o, s:o, s:i, "
+                     "s:I, "
                      "s:I, s:b, s:o, s:o, s:o}",
                      "format", format_name,
                      "version", FORMAT_VERSION,
@@ -90,6 +101,7 @@ static json_t *manifest_json(const struct manifest *manifest)
                      "training_ns", (json_int_t)sums->training_ns,
                      "partition", integers_json(manifest->partition, manifest->stage_count),
                      "backends", backends_json(manifest),
+                     "slots", slots_json(manifest),
                      "image", integers_json(shape, 3),
                      "train_images", manifest->train_count,
                      "data_crc32", (json_int_t)manifest->data_crc32,
@@ -118,6 +130,14 @@ bool manifest_is_whole(const struct manifest *manifest)
 bool manifest_is_tested(const struct manifest *manifest)
 {
     return manifest->epoch_count == manifest->epoch;
+}
+
+bool manifest_has_slot(const struct manifest *manifest, const char *name)
+{
+    for (int k = 0; k < manifest->slot_count; k++)
+        if (strcmp(manifest->slots[k], name) == 0)
+            return true;
+    return false;
 }
 
 /* From 0 on. Null stands for what JSON does not know. */
@@ -221,6 +241,21 @@ static bool read_backends(struct manifest *manifest, const json_t *array)
     return true;
 }
 
+/* Names of slots, none of them twice. */
+static bool read_slots(struct manifest *manifest, const json_t *array)
+{
+    if (!json_is_array(array) || json_array_size(array) > PLAN_SLOTS_MAX)
+        return false;
+    for (size_t k = 0; k < json_array_size(array); k++) {
+        const char *name = json_string_value(json_array_get(array, k));
+
+        if (!name || strlen(name) >= sizeof(manifest->slots[k]) || manifest_has_slot(manifest, name))
+            return false;
+        strcpy(manifest->slots[manifest->slot_count++], name);
+    }
+    return true;
+}
+
 static int read_facts(struct manifest *manifest, const json_t *root, struct error *error)
 {
     int shape[3];
@@ -230,6 +265,8 @@ static int read_facts(struct manifest *manifest, const json_t *root, struct erro
         return error_set(error, "its partition makes no sense");
     if (!read_backends(manifest, json_object_get(root, "backends")))
         return error_set(error, "its backends make no sense");
+    if (!read_slots(manifest, json_object_get(root, "slots")))
+        return error_set(error, "what it says of the optimizer's slots makes no sense");
     if (read_integers(shape, 3, json_object_get(root, "image")) != 3 ||
         !read_int(&manifest->train_count, root, "train_images", 1, INT32_MAX) ||
         !read_crc32(&manifest->data_crc32, json_object_get(root, "data_crc32")))

@@ -27,7 +27,9 @@ struct manifest {
     int stage_count;                            /* 0 in a struct that holds none */
     int partition[MAX_STAGES];                  /* blocks per stage */
     char backends[MAX_STAGES][CONFIG_NAME_MAX]; /* per stage; all "" in a manifest that does not say */
-    struct shape shape;                         /* of the data */
+    int slot_count;
+    char slots[PLAN_SLOTS_MAX][CONFIG_NAME_MAX]; /* names of what is kept with the weights (plan_slots) */
+    struct shape shape;                     /* of the data */
     int train_count;
     uint32_t data_crc32;         /* struct data_facts */
     uint32_t schedule_crc32;     /* of the schedule file's text; 0: the system is none */
@@ -44,6 +46,9 @@ char *manifest_text(const struct manifest *manifest, size_t *size);
 /* Whether the epoch is trained to its end; whether it is tested, too. */
 bool manifest_is_whole(const struct manifest *manifest);
 bool manifest_is_tested(const struct manifest *manifest);
+
+/* Whether the set has the slot of that name. */
+bool manifest_has_slot(const struct manifest *manifest, const char *name);
 
 /* Reads a manifest's text. Nothing in it is trusted: it is as it was sealed, numbers are in range and agree with each
  * other, names are those of stages' files, each is there once. -1 and what is wrong. The caller releases. */

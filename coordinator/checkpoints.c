@@ -66,6 +66,18 @@ bool checkpoints_same_backends(const struct manifest *manifest, const struct pla
     return true;
 }
 
+/* Of the plan's slots those that the set has. */
+static uint32_t slots_in(const struct manifest *manifest, const struct plan *plan)
+{
+    struct slot slots[PLAN_SLOTS_MAX];
+    const int count = plan_slots(plan, slots);
+    uint32_t bits = 0;
+
+    for (int k = 0; k < count; k++)
+        bits |= (uint32_t)manifest_has_slot(manifest, slots[k].name) << k;
+    return bits;
+}
+
 static void begin_with(const struct segment *segment, const struct checkpoint_set *set)
 {
     struct segment_header *header = segment->header;
@@ -74,7 +86,7 @@ static void begin_with(const struct segment *segment, const struct checkpoint_se
 
     *start = (struct start){
         .files = manifest->stage_count,
-        .momentum = manifest->config.train.momentum > 0.0,
+        .slots = slots_in(manifest, &header->plan),
         .epoch = manifest->epoch,
         .filled_after = manifest->minibatch,
         .updates = manifest->updates,
@@ -226,6 +238,7 @@ static int describe(struct manifest *manifest, const struct checkpoints *checkpo
     const struct segment_header *header = checkpoints->segment->header;
     const struct plan *plan = &header->plan;
     const int epoch = checkpoints->epoch;
+    struct slot slots[PLAN_SLOTS_MAX];
 
     *manifest = (struct manifest){
         .config = plan->config,
@@ -247,6 +260,9 @@ static int describe(struct manifest *manifest, const struct checkpoints *checkpo
         return -1;
     }
     memcpy(manifest->run, checkpoints->folder->facts.run, sizeof(manifest->run));
+    manifest->slot_count = plan_slots(plan, slots);
+    for (int k = 0; k < manifest->slot_count; k++)
+        snprintf(manifest->slots[k], sizeof(manifest->slots[k]), "%s", slots[k].name);
     manifest->sums.training_ns = part_of(checkpoints, 1, passing).sums->training_ns;
     manifest->updates = (epoch - 1) * plan->minibatches_per_epoch + manifest->minibatch;
     add_files(manifest, checkpoints, passing);

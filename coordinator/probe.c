@@ -26,7 +26,7 @@ struct bench {
     struct layer_kernel *kernel;
     size_t saved_floats, workspace_bytes;
     float *input, *residual, *output, *output_gradient, *input_gradient, *residual_gradient;
-    float *weights, *weight_gradient, *momentum, *saved, *workspace;
+    float *weights, *weight_gradient, *slots[UPDATE_SLOTS], *saved, *workspace;
 };
 
 /* Nanoseconds, in one mini-batch. */
@@ -68,7 +68,7 @@ static int allocate(const struct bench *bench, float **out, size_t count, struct
     return failed ? -1 : 0;
 }
 
-enum { ARRAYS = 11 };
+enum { ARRAYS = 12 };
 
 struct array {
     float **floats;
@@ -89,7 +89,8 @@ static void list_arrays(struct bench *bench, const struct plan *plan, struct arr
         {&bench->residual_gradient, out},
         {&bench->weights, layer->parameters},
         {&bench->weight_gradient, layer->parameters},
-        {&bench->momentum, layer->parameters},
+        {&bench->slots[0], layer->parameters},
+        {&bench->slots[1], layer->parameters},
         {&bench->saved, bench->saved_floats * (size_t)plan->schedule.microbatches},
         {&bench->workspace, bench->workspace_bytes / sizeof(float) + 1},
     };
@@ -204,13 +205,20 @@ static int run_backward(struct bench *bench, int groups, const int *starts, int 
 /* A rate of 0: the weights stay what they are, however often this is run. */
 static int run_update(struct bench *bench, const struct plan *plan, struct stopwatch *stopwatch, struct error *error)
 {
-    const struct sgd sgd = {.momentum = (float)plan->config.train.momentum,
-                            .weight_decay = (float)plan->config.train.weight_decay,
-                            .nesterov = plan->config.train.nesterov};
+    struct optimizer_settings settings = plan_optimizer_settings(plan);
+    const struct optimizer_course course = {1, 1.0};
+    const struct update update = optimizer_update(plan_optimizer(plan), &settings, &course);
+    struct update_call call = {
+        .count = bench->layer->parameters,
+        .weights = bench->weights,
+        .gradient = bench->weight_gradient,
+        .new_weights = bench->weights,
+    };
     uint64_t start = clock_now_ns();
 
-    return bench->backend->sgd_update(bench->engine, &sgd, bench->layer->parameters, bench->weights,
-                                      bench->weight_gradient, bench->momentum, bench->weights, error) ||
+    for (int k = 0; k < update_slot_count(update.kind); k++)
+        call.slots[k] = bench->slots[k];
+    return bench->backend->update(bench->engine, &update, &call, error) ||
            lap(bench, &stopwatch->update, &start, error);
 }
 

@@ -2,13 +2,11 @@
 
 #include <math.h>
 
-#include "plan/staleness.h"
 #include "telemetry/timeline.h"
 
 void trace_begin(struct trace *trace, FILE *file, const struct plan *plan, uint64_t start_ns)
 {
-    *trace =
-        (struct trace){.file = file, .config = &plan->config, .schedule = plan_training(plan), .start_ns = start_ns};
+    *trace = (struct trace){.file = file, .plan = plan, .schedule = plan_training(plan), .start_ns = start_ns};
     fprintf(file, "[\n{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":1,\"args\":{\"name\":\"%s on %s\"}}",
             plan->config.model.arch, plan->config.pipeline.system);
     for (int s = 1; s <= plan->stage_count; s++)
@@ -50,7 +48,7 @@ void trace_op(struct trace *trace, int part, const struct op_record *record)
             (unsigned long long)record->bytes_sent);
     if (record->phase == PHASE_TRAIN && record->kind != OP_FORWARD)
         fprintf(trace->file, ",\"version_forward\":%d,\"staleness\":%.6g", record->version_forward,
-                staleness_of(trace->config, &versions));
+                plan_staleness_of(trace->plan, &versions));
     if (record->updated && part == schedule_part_count(&trace->schedule) && isfinite(record->loss))
         fprintf(trace->file, ",\"loss\":%g", (double)record->loss);
     fputs("}}", trace->file);

@@ -10,7 +10,7 @@
 
 struct trace {
     FILE *file;
-    const struct config *config; /* the plan's, which outlives the trace */
+    const struct plan *plan; /* which outlives the trace */
     struct schedule schedule;
     uint64_t start_ns;
 };

@@ -13,6 +13,21 @@ const struct backend *backend_at(int n)
     return NULL;
 }
 
+int update_slot_count(enum update_kind kind)
+{
+    static const int counts[UPDATE_KINDS] = {[UPDATE_MOMENTUM] = 1, [UPDATE_MOMENTS] = 2};
+
+    return counts[kind];
+}
+
+int update_check(const struct update *update, const struct update_call *call, struct error *error)
+{
+    for (int k = 0; k < update_slot_count(update->kind); k++)
+        if (!call->slots[k])
+            return error_set(error, "an update with %d vectors of its own has %d", update_slot_count(update->kind), k);
+    return 0;
+}
+
 const struct backend *backend_find(const char *name)
 {
     const struct backend *backend;

@@ -1,4 +1,5 @@
-/* The interface that every compute backend fills: one layer's forward and backward, the loss, the update.
+/* The interface that every compute backend fills: one layer's forward and backward, the loss, what
+ * becomes of weights.
  *
  * A backend is a table of functions; an engine is a backend opened on a device, and a layer kernel one layer prepared on
  * an engine. What a call computes is queued on the device (device/device.h). Pointers are plain addresses in memory of
@@ -15,6 +16,7 @@
 
 #include "base/error.h"
 #include "device/device.h"
+#include "kernels/elements.h"
 #include "model/model.h"
 
 /* As PyTorch's defaults. */
@@ -72,11 +74,31 @@ struct backward_call {
     void *workspace;
 };
 
-/* Plain SGD as PyTorch's: d = g + weight_decay * w; m = momentum * m + d; d = nesterov ? d + momentum * m : m;
- * w_new = w - rate * d. With momentum 0, `momentum_buffer` may be NULL. */
-struct sgd {
-    float rate, momentum, weight_decay;
-    bool nesterov;
+/* One optimizer step over `count` parameters. Vectors are [count]. */
+struct update_call {
+    size_t count;
+    const float *weights, *gradient;
+    float *slots[UPDATE_SLOTS]; /* as enum update_kind says; else NULL */
+    float *differences;         /* moved towards what the step makes of the weights, or NULL: */
+    float keep_differences;     /* d = keep d + (1 - keep) (new - old) */
+    float *new_weights;         /* may be `weights` (in place) */
+};
+
+/* One change of a gradient, in place, before the optimizer sees it. Vectors are [count]. */
+struct correction_call {
+    size_t count;
+    const float *live, *forward; /* the newest weights, and those at which the gradient was taken */
+    const float *momentum;       /* CORRECTION_GAP, as is */
+    float *average;              /* its own */
+    float *gradient;
+};
+
+/* A term of a sum: coefficient (plus - minus) / (sqrt(square) / root + epsilon), without `minus`, or without the divisor,
+ * where these are NULL; no term has both. */
+struct combine_term {
+    float coefficient;
+    const float *plus, *minus, *square;
+    float root, epsilon;
 };
 
 struct loss_result {
@@ -136,13 +158,22 @@ struct backend {
                                  const uint8_t *labels, float scale, float *gradient, struct loss_result *result,
                                  struct error *error);
 
-    /* new_weights may be weights (in place). */
-    int (*sgd_update)(struct engine *engine, const struct sgd *sgd, size_t count, const float *weights,
-                      const float *gradient, float *momentum_buffer, float *new_weights, struct error *error);
+    /* One step of an optimizer (kernels/elements.h). */
+    int (*update)(struct engine *engine, const struct update *update, const struct update_call *call,
+                  struct error *error);
 
-    /* blended = live + significance * (stale - live): I-TiMePReSt's intermediate weight. */
-    int (*blend)(struct engine *engine, size_t count, const float *live, const float *stale, float significance,
-                 float *blended, struct error *error);
+    /* A gradient, corrected (kernels/elements.h). */
+    int (*correct)(struct engine *engine, const struct correction *correction, const struct correction_call *call,
+                   struct error *error);
+
+    /* combined = base + the terms, of which there is one at least: what a pass reads in place of a weight version. All
+     * [count]; `combined` is none of the others. */
+    int (*combine)(struct engine *engine, size_t count, const float *base, const struct combine_term *terms,
+                   int term_count, float *combined, struct error *error);
+
+    /* Adds the sum of vector[count]'s squares to *sum, in host memory that the device reaches, when the device comes to
+     * it. The order of the additions depends on `count` alone. */
+    int (*sum_of_squares)(struct engine *engine, size_t count, const float *vector, double *sum, struct error *error);
 
     /* Around the layers' calls of a pass: a backend may keep what it did for a key, and do it again. Then *repeated, and
      * the pass is over; else the calls are made, and pass_end ends it, also if one of them failed. NULL: it never does. */
@@ -161,5 +192,9 @@ const struct backend *backend_at(int n);
 
 /* The backend of that name; NULL if it is not built in. */
 const struct backend *backend_find(const char *name);
+
+/* Slots that an update of this kind has; and -1 if the call lacks one, for the backends. */
+int update_slot_count(enum update_kind kind);
+int update_check(const struct update *update, const struct update_call *call, struct error *error);
 
 #endif

@@ -8,7 +8,6 @@
 #include "monitor/format.h"
 #include "monitor/lane.h"
 #include "monitor/planned.h"
-#include "plan/staleness.h"
 #include "telemetry/explain.h"
 
 /* Columns left and right of the lanes, and how many the screen must have for the longer texts. */
@@ -209,15 +208,17 @@ static void draw_reasons(const struct canvas *canvas, const struct schedule_layo
     }
 }
 
-static void version_text(char *text, size_t size, const struct op_record *op, const struct config *config)
+static void version_text(char *text, size_t size, const struct op_record *op, const struct plan *plan)
 {
     const struct backward_versions versions = {op->version_forward, op->version_live, op->version_read};
     bool forward = op->kind == OP_FORWARD;
     char read[96];
 
     if (op->version_read < 0)
-        snprintf(read, sizeof(read), "reads a blend of weights v%d and v%d: staleness %.2f", op->version_forward,
-                 op->version_live, staleness_of(config, &versions));
+        snprintf(read, sizeof(read), "reads %s, w = v%d: staleness %.2f",
+                 forward ? forward_reading(plan->schedule.forward)->formula
+                         : backward_reading(plan->schedule.backward)->formula,
+                 op->version_live, forward ? 0.0 : plan_staleness_of(plan, &versions));
     else
         snprintf(read, sizeof(read), "reads weights v%d, live v%d: staleness %d", op->version_read, op->version_live,
                  op->version_live - op->version_read);
@@ -250,7 +251,7 @@ static void draw_details(const struct canvas *canvas, int row, const struct mome
                               format_duration(record->wait_ns, time), lane_wait(record->wait_cause).name);
     if (record->held_ns > 0)
         canvas_print(canvas, row, column, ink(COLOUR_HELD), ", slowed by %s", format_duration(record->held_ns, time));
-    version_text(versions, sizeof(versions), record, &moment->snapshot->plan->config);
+    version_text(versions, sizeof(versions), record, moment->snapshot->plan);
     column = canvas_write(canvas, row + 1, 1, ink(COLOUR_DEFAULT), versions);
     column = canvas_print(canvas, row + 1, column, ink(COLOUR_DEFAULT), "; %u images, sent %s", (unsigned)record->rows,
                           format_bytes(record->bytes_sent, other));

@@ -29,8 +29,8 @@ static bool same_row(const struct order *one, const struct order *other)
 
 static bool same_rules(const struct schedule *claimed, const struct schedule *training)
 {
-    return same_row(&claimed->order, &training->order) && within((int)claimed->forward, 0, FORWARD_DOUBLE_BUFFERED) &&
-           within((int)claimed->backward, 0, BACKWARD_INTERMEDIATE);
+    return same_row(&claimed->order, &training->order) && within((int)claimed->forward, 0, FORWARD_RULES - 1) &&
+           within((int)claimed->backward, 0, BACKWARD_RULES - 1) && within((int)claimed->update, 0, UPDATE_RULES - 1);
 }
 
 /* A schedule file's text is read again: what is claimed of it follows from it. */

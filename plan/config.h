@@ -24,9 +24,10 @@ enum {
 enum order_mode { RUN_DYNAMIC, RUN_STATIC };
 enum static_times { STATIC_UNIT, STATIC_NOMINAL, STATIC_MEASURED };
 enum backward_activations { ACTIVATIONS_STORED, ACTIVATIONS_RECOMPUTE };
-enum rule_override { RULE_OF_SYSTEM = -1 }; /* else an enum forward_rule / backward_rule */
+enum rule_override { RULE_OF_SYSTEM = -1 }; /* else an enum forward_rule / backward_rule / update_rule_name */
 enum learning_rate_schedule { RATE_CONSTANT, RATE_STEP, RATE_COSINE };
-enum significance { SIGNIFICANCE_EXPONENTIAL, SIGNIFICANCE_HYPERBOLIC, SIGNIFICANCE_CONSTANT };
+enum staleness_measure { STALENESS_NOMINAL, STALENESS_MEASURED };
+enum decay_norms { DECAY_AS_OPTIMIZER, DECAY_NO, DECAY_YES };
 enum on_stall { STALL_END, STALL_WARN };
 enum last_batch { LAST_BATCH_KEEP, LAST_BATCH_DROP };
 enum device_sync { SYNC_EVENT, SYNC_HOST };
@@ -77,8 +78,15 @@ struct config {
         int backward_activations;
     } pipeline;
     struct {
-        int significance; /* enum significance */
-        double decay;
+        int update;         /* RULE_OF_SYSTEM or enum update_rule_name */
+        int measure;        /* enum staleness_measure */
+        int significance;   /* enum significance */
+        double decay;       /* of that */
+        int further;        /* updates that pipeoptim looks beyond the staleness */
+        double momentum;    /* nesterov-async */
+        double anneal;      /* pipemare: epochs */
+        double discrepancy; /* pipemare */
+        double strength;    /* dc-asgd */
     } staleness;
     struct {
         char arch[CONFIG_NAME_MAX];
@@ -99,10 +107,15 @@ struct config {
         int lr_schedule;
         int lr_step_epochs; /* step: multiply by lr_step_factor every so many epochs */
         double lr_step_factor;
-        double warmup_epochs; /* linear from 0 */
-        double momentum;
+        double warmup_epochs;            /* linear from 0 */
+        char optimizer[CONFIG_NAME_MAX]; /* a row's name, or "auto": the system's */
+        double momentum;                 /* sgd */
+        bool nesterov;                   /* sgd */
+        double beta1, beta2, epsilon;    /* adamw, nadamw */
+        double momentum_decay;           /* nadamw */
         double weight_decay;
-        bool nesterov;
+        int decay_norms;  /* enum decay_norms: whether it is of norms and biases as well */
+        double clip_norm; /* 0: gradients are not clipped */
     } train;
     struct {
         int keep;
@@ -123,7 +136,7 @@ struct config {
     } simulation;
 };
 
-enum { CONFIG_KEYS_MAX = 64, CONFIG_MISTAKES_MAX = 32, CONFIG_MISTAKE_LENGTH = 1536 };
+enum { CONFIG_KEYS_MAX = 128, CONFIG_MISTAKES_MAX = 32, CONFIG_MISTAKE_LENGTH = 1536 };
 
 /* Every mistake found, one line each: "file:line: section.key: what is wrong and what would be right", or
  * "--set section.key: ...". */

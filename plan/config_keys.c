@@ -5,6 +5,7 @@
 
 #include "base/parse.h"
 #include "model/model.h"
+#include "optimizers/optimizer.h"
 #include "schedule/parts.h"
 #include "schedule/system.h"
 
@@ -19,7 +20,7 @@ static const char *choice_forward_rule(int index)
 {
     if (index == 0)
         return "system";
-    return index - 1 <= FORWARD_DOUBLE_BUFFERED ? forward_rule_name((enum forward_rule)(index - 1)) : NULL;
+    return index - 1 < FORWARD_RULES ? forward_rule_name((enum forward_rule)(index - 1)) : NULL;
 }
 
 static const char *choice_placement(int index)
@@ -31,7 +32,22 @@ static const char *choice_backward_rule(int index)
 {
     if (index == 0)
         return "system";
-    return index - 1 <= BACKWARD_INTERMEDIATE ? backward_rule_name((enum backward_rule)(index - 1)) : NULL;
+    return index - 1 < BACKWARD_RULES ? backward_rule_name((enum backward_rule)(index - 1)) : NULL;
+}
+
+static const char *choice_update_rule(int index)
+{
+    if (index == 0)
+        return "system";
+    return index - 1 < UPDATE_RULES ? update_rule((enum update_rule_name)(index - 1))->name : NULL;
+}
+
+static const char *choice_optimizer(int index)
+{
+    if (index == 0)
+        return "auto";
+    const struct optimizer *optimizer = optimizer_at(index - 1);
+    return optimizer ? optimizer->name : NULL;
 }
 
 #define MEMBER(section, key)                                                                                           \
@@ -89,11 +105,25 @@ const struct config_key config_keys[] = {
     {MEMBER(pipeline, backward_activations), KEY_CHOICE, "stored", .choices = CHOICES("stored", "recompute"),
      .help = "stored: the forward's; recompute: run the forward again at the backward's weights (less memory)"},
 
+    {MEMBER(staleness, update), KEY_CHOICE, "system", .choice = choice_update_rule, .first_choice = RULE_OF_SYSTEM,
+     .help = "what staleness changes in an update, in place of the system's rule; plain: nothing"},
+    {MEMBER(staleness, measure), KEY_CHOICE, "nominal", .choices = CHOICES("nominal", "measured"),
+     .help = "tau in the rules: what the unit-time schedule has in the full pipeline; or each mini-batch's own"},
     {MEMBER(staleness, significance), KEY_CHOICE, "exponential",
      .choices = CHOICES("exponential", "hyperbolic", "constant"),
      .help = "i-timeprest: what a weight d versions old still counts; exp(-decay d), 1 / (1 + decay d), or decay"},
     {MEMBER(staleness, decay), KEY_REAL, "1.0", 0.0, 1000.0,
      .help = "i-timeprest: how fast that falls; for constant, the value itself: 1 all stale, 0 all newest"},
+    {MEMBER(staleness, further), KEY_INTEGER, "1", 0, 64, .unit = "updates",
+     .help = "pipeoptim: predicted beyond the staleness; 1 as its code has it, 0 as its description"},
+    {MEMBER(staleness, anneal), KEY_REAL, "1.0", 0.0, 1000.0, .unit = "epochs",
+     .help = "pipemare: K, until the rate is no longer divided by the staleness"},
+    {MEMBER(staleness, discrepancy), KEY_REAL, "0.135", 0.0, 0.9999,
+     .help = "pipemare: D, what an update that is tau old counts in the average of updates"},
+    {MEMBER(staleness, momentum), KEY_REAL, "0.99", 0.0, 0.9999,
+     .help = "nesterov-async: beta1 in place of train.beta1; nesterov-by-stage: towards which it goes"},
+    {MEMBER(staleness, strength), KEY_REAL, "0.04", 0.0, 1000.0,
+     .help = "dc-asgd: lambda, how much of the gradient's square stands for the Hessian"},
 
     {MEMBER(model, arch), KEY_NAME, "resnet20",
      .help = "network: resnet8, resnet20, resnet32, resnet56, resnet110, mlp"},
@@ -129,12 +159,26 @@ const struct config_key config_keys[] = {
      .help = "step: the factor"},
     {MEMBER(train, warmup_epochs), KEY_REAL, "0.5", 0.0, 1000.0, .unit = "epochs",
      .help = "the learning rate grows from 0 for so long"},
+    {MEMBER(train, optimizer), KEY_CHOICE_NAME, "auto", .choice = choice_optimizer,
+     .help = "how an update moves the weights; auto: the system's, sgd for most"},
     {MEMBER(train, momentum), KEY_REAL, "0.9", 0.0, 0.9999,
-     .help = "of SGD; 0 needs no memory for it"},
-    {MEMBER(train, weight_decay), KEY_REAL, "0.0005", 0.0, 1.0,
-     .help = "L2 penalty on all parameters"},
+     .help = "sgd: momentum; 0 needs no memory for it"},
     {MEMBER(train, nesterov), KEY_BOOLEAN, "no",
-     .help = "Nesterov's form of momentum"},
+     .help = "sgd: Nesterov's form of momentum"},
+    {MEMBER(train, beta1), KEY_REAL, "0.9", 0.0, 0.9999,
+     .help = "adamw, nadamw: what the average of gradients keeps of itself"},
+    {MEMBER(train, beta2), KEY_REAL, "0.999", 0.0, 0.999999,
+     .help = "adamw, nadamw: what the average of their squares keeps of itself"},
+    {MEMBER(train, epsilon), KEY_REAL, "1e-8", 1e-30, 1.0,
+     .help = "adamw, nadamw: added to the root that a step is divided by"},
+    {MEMBER(train, momentum_decay), KEY_REAL, "0.004", 0.0, 1.0,
+     .help = "nadamw: how soon the momentum is the whole of beta1"},
+    {MEMBER(train, weight_decay), KEY_REAL, "0.0005", 0.0, 1.0,
+     .help = "penalty on the weights; sgd: added to the gradient; adamw, nadamw: taken off the weights, times the rate"},
+    {MEMBER(train, decay_norms), KEY_CHOICE, "auto", .choices = CHOICES("auto", "no", "yes"),
+     .help = "weight decay of norms and biases as well; auto: with sgd, as it is used, but not with the others"},
+    {MEMBER(train, clip_norm), KEY_REAL, "0", 0.0, 1e6,
+     .help = "gradients longer than this are shortened to it: all stages' at a flush, else each stage's; 0: never"},
 
     {MEMBER(checkpoints, keep), KEY_INTEGER, "2", 1, 1000,
      .help = "newest checkpoints that are kept; the one with the best test top-1 always is"},

@@ -107,7 +107,7 @@ static int add_up_memory(struct plan *plan, const struct network *network, const
     struct plan_part *part = plan_fill_part(plan, k);
     const struct slice *slice = &part->slice;
     const size_t version = slice->parameters * sizeof(float);
-    const int blends = plan->schedule.backward == BACKWARD_INTERMEDIATE;
+    struct slot slots[PLAN_SLOTS_MAX];
     struct stage_layout *layout;
     size_t workspace = 0;
 
@@ -119,9 +119,9 @@ static int add_up_memory(struct plan *plan, const struct network *network, const
         if (costs[l].workspace_bytes > workspace)
             workspace = costs[l].workspace_bytes;
     part->memory[MEMORY_WEIGHTS] = version + slice->state * sizeof(float);
-    part->memory[MEMORY_STASH] = (size_t)(part->weight_version_buffers - 1 + blends) * version;
+    part->memory[MEMORY_STASH] = (size_t)(part->weight_version_buffers - 1 + (plan_combines(plan) ? 1 : 0)) * version;
     part->memory[MEMORY_GRADIENTS] = version;
-    part->memory[MEMORY_OPTIMIZER] = plan->config.train.momentum > 0.0 ? version : 0;
+    part->memory[MEMORY_OPTIMIZER] = (size_t)plan_slots(plan, slots) * version;
     part->memory[MEMORY_ACTIVATIONS] =
         layout_activation_floats(layout, &options, part->activation_sets) * sizeof(float);
     part->memory[MEMORY_LINKS] = link_bytes(plan, k);

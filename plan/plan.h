@@ -1,8 +1,8 @@
 /* What follows from a config: the network's layers, their partition into stages, the schedule, the sizes of all that a
  * stage holds. Plain data: the coordinator builds it, writes it into the run's shared segment, and every stage and
  * monitor reads it there. */
-#ifndef TP_PLAN_PLAN_H
-#define TP_PLAN_PLAN_H
+#ifndef TP_PLAN_H
+#define TP_PLAN_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,12 +16,13 @@
 #include "plan/place.h"
 #include "schedule/schedule.h"
 #include "schedule/simulate.h"
+#include "schedule/versions.h"
 
 enum memory_category {
     MEMORY_WEIGHTS,     /* the live version */
-    MEMORY_STASH,       /* older versions, and a blend's buffer */
+    MEMORY_STASH,       /* older versions, and what a pass reads in place of one */
     MEMORY_GRADIENTS,   /* parameter gradients */
-    MEMORY_OPTIMIZER,   /* momentum */
+    MEMORY_OPTIMIZER,   /* the slots of the optimizer and of the rules */
     MEMORY_ACTIVATIONS, /* kept from forward to backward in the stage's own memory */
     MEMORY_LINKS,       /* this stage's input slots (activations from s - 1, gradients from s + 1), in shared memory or
                            its GPU's; and a GPU's copies of all slots of staged links */
@@ -146,6 +147,29 @@ const char *plan_parts_word(const struct plan *plan);
 /* The stage that hosts a part; the part that is number `index` (0..) of a stage's. */
 int plan_stage_of(const struct plan *plan, int part);
 int plan_part_of(const struct plan *plan, int stage, int index);
+
+/* The optimizer, and what is set for it at a rate of 0; what is set for the rules. */
+const struct optimizer *plan_optimizer(const struct plan *plan);
+struct optimizer_settings plan_optimizer_settings(const struct plan *plan);
+struct rule_settings plan_rule_settings(const struct plan *plan);
+
+/* The vectors that each part keeps from update to update: the optimizer's, then the rules'. Returns their number. */
+enum { PLAN_SLOTS_MAX = UPDATE_SLOTS + 3 };
+int plan_slots(const struct plan *plan, struct slot slots[PLAN_SLOTS_MAX]);
+
+/* Whether passes read sums of vectors, which lie in a buffer of their own. */
+bool plan_combines(const struct plan *plan);
+
+/* Whether weight decay is of norms and biases as well. */
+bool plan_decays_norms(const struct plan *plan);
+
+/* How stale what a backward reads is, in updates: the age of the version, or what the rule says of its sum. The one meaning
+ * of staleness in counters, reports and on screens. */
+double plan_staleness_of(const struct plan *plan, const struct backward_versions *versions);
+
+/* The staleness of a part in the full pipeline, in updates: as many as mini-batches are in flight there beside the newest,
+ * on the unit-time schedule. */
+int plan_staleness(const struct plan *plan, int part);
 
 /* How a part's tensors are laid out (plan/layout.h). */
 struct layout_options plan_layout_options(const struct plan *plan, int part);

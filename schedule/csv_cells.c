@@ -284,7 +284,7 @@ static int read_row(struct scan *scan, const char *at, const char *end)
 /* A value of "#tp ... key=value ..."; -1 and what there is if it is none of the names. */
 static int choose(const char *const *names, int count, const char *value, struct error *error)
 {
-    char known[128] = "";
+    char known[256] = "";
 
     for (int k = 0; k < count; k++) {
         if (strcmp(names[k], value) == 0)
@@ -296,7 +296,7 @@ static int choose(const char *const *names, int count, const char *value, struct
 
 static int read_key(struct sheet *sheet, const char *key, const char *value, struct error *error)
 {
-    const char *names[4];
+    const char *names[(int)FORWARD_RULES + (int)BACKWARD_RULES];
     int chosen;
 
     if (strcmp(key, "microbatches") == 0) {
@@ -309,16 +309,16 @@ static int read_key(struct sheet *sheet, const char *key, const char *value, str
         return 0;
     }
     if (strcmp(key, "forward") == 0) {
-        for (int k = 0; k <= FORWARD_DOUBLE_BUFFERED; k++)
+        for (int k = 0; k < FORWARD_RULES; k++)
             names[k] = forward_rule_name((enum forward_rule)k);
-        chosen = choose(names, FORWARD_DOUBLE_BUFFERED + 1, value, error);
+        chosen = choose(names, FORWARD_RULES, value, error);
         sheet->forward = (enum forward_rule)max_int(chosen, 0);
         return min_int(chosen, 0);
     }
     if (strcmp(key, "backward") == 0) {
-        for (int k = 0; k <= BACKWARD_INTERMEDIATE; k++)
+        for (int k = 0; k < BACKWARD_RULES; k++)
             names[k] = backward_rule_name((enum backward_rule)k);
-        chosen = choose(names, BACKWARD_INTERMEDIATE + 1, value, error);
+        chosen = choose(names, BACKWARD_RULES, value, error);
         sheet->backward = (enum backward_rule)max_int(chosen, 0);
         return min_int(chosen, 0);
     }

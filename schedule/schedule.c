@@ -49,10 +49,10 @@ bool schedule_is_list(const struct schedule *schedule)
     return schedule->text != NULL || schedule->order.generate != NULL;
 }
 
-/* Whether a backward reads the version that its forward read. */
-static bool has_stash(const struct schedule *schedule)
+bool schedule_keeps_forward(const struct schedule *schedule)
 {
-    return schedule->backward == BACKWARD_FORWARD || schedule->backward == BACKWARD_INTERMEDIATE;
+    return !schedule->forward_only &&
+           (backward_reading(schedule->backward)->keeps_forward || update_rule(schedule->update)->keeps_forward);
 }
 
 static int check_double_buffered(const struct schedule *schedule, struct error *error)
@@ -73,7 +73,7 @@ static int check_double_buffered(const struct schedule *schedule, struct error *
                          "double-buffered forwards need as many micro-batches as stages, not %d for %d: use "
                          "pipeline.microbatches = %d or more",
                          schedule->microbatches, schedule->stages, schedule->stages);
-    if (!has_stash(schedule))
+    if (!backward_reading(schedule->backward)->keeps_forward)
         return error_set(error,
                          "double-buffered forwards keep the older version for the backward, which would read the %s "
                          "one: use pipeline.backward_weights = %s",
@@ -93,6 +93,21 @@ int schedule_check(const struct schedule *schedule, struct error *error)
                          "version to read, not %s forwards and %s backwards: use pipeline.forward_weights = live and "
                          "pipeline.backward_weights = live",
                          order->name, forward_rule_name(schedule->forward), backward_rule_name(schedule->backward));
+    if (order->flush && schedule->update != UPDATE_PLAIN)
+        return error_set(error,
+                         "order %s finishes a mini-batch before the next one starts, so that nothing is stale for the "
+                         "update rule %s: use staleness.update = plain",
+                         order->name, update_rule(schedule->update)->name);
+    if (schedule_keeps_forward(schedule) && forward_reading(schedule->forward)->terms)
+        return error_set(error,
+                         "forwards read weights that are predicted (%s), which are not kept for %s %s to come back to: "
+                         "use %s",
+                         forward_rule_name(schedule->forward),
+                         backward_reading(schedule->backward)->keeps_forward ? "backwards" : "the update rule",
+                         backward_reading(schedule->backward)->keeps_forward ? backward_rule_name(schedule->backward)
+                                                                             : update_rule(schedule->update)->name,
+                         backward_reading(schedule->backward)->keeps_forward ? "pipeline.backward_weights = live"
+                                                                             : "staleness.update = plain");
     if (schedule->forward == FORWARD_DOUBLE_BUFFERED)
         return check_double_buffered(schedule, error);
     if (schedule->forward == FORWARD_PINNED && order->split_backward)
@@ -420,7 +435,7 @@ int schedule_versions_limit(const struct schedule *schedule, int part)
         return min_int(2, schedule->minibatches);
     if (old_forwards || schedule->backward == BACKWARD_COMMITTED)
         return minibatches_within(schedule, depth_of(schedule, 1));
-    return has_stash(schedule) ? schedule_in_flight_limit(schedule, part) : 1;
+    return schedule_keeps_forward(schedule) ? schedule_in_flight_limit(schedule, part) : 1;
 }
 
 /* 26^7 is more than any int. */

@@ -16,6 +16,7 @@ struct schedule {
     struct order order;
     enum forward_rule forward;
     enum backward_rule backward;
+    enum update_rule_name update;
     int stages; /* W */
     int parts;  /* c, per stage */
     enum placement placement;
@@ -113,6 +114,9 @@ int schedule_activation_slots(const struct schedule *schedule, int stage);
 /* Slots for the gradients on a link: one to be read while the next is written; with a split backward a gradient may wait
  * in its slot for the weight half. */
 int schedule_gradient_slots(const struct schedule *schedule);
+
+/* Whether the version that a micro-batch's forward read at a part is kept there up to its backward and the update. */
+bool schedule_keeps_forward(const struct schedule *schedule);
 
 /* Weight versions that stage `stage` may have to hold at once under any timing. */
 int schedule_versions_limit(const struct schedule *schedule, int stage);

@@ -1,11 +1,13 @@
-/* The published systems, each a row of rules: an order of work, which weight version a forward reads, which one a
- * backward reads. docs/systems.md explains them; nothing else in the project knows their names. */
+/* The published systems, each a row of rules: an order of work, what a forward reads, what a backward reads, how an update
+ * minds that it is stale (rules/). docs/systems.md explains them; nothing else in the project knows their names. */
 #ifndef TP_SCHEDULE_SYSTEM_H
 #define TP_SCHEDULE_SYSTEM_H
 
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "rules/reading.h"
+#include "rules/update_rule.h"
 
 /* How far forwards may run ahead of backwards at a stage. With a split backward W - s + 1 counts up to the input half,
  * and a second limit, W at every stage, up to the weight half: see schedule_next. */
@@ -55,19 +57,6 @@ enum order_name {
 };
 extern const struct order orders[ORDERS];
 
-enum forward_rule {
-    FORWARD_LIVE,           /* the stage's newest version */
-    FORWARD_PINNED,         /* the version stage 1 had when the micro-batch entered (vertical synchronisation) */
-    FORWARD_DOUBLE_BUFFERED /* mini-batch i reads the phase's version max(0, i - 2) on every stage (PipeDream-2BW) */
-};
-
-enum backward_rule {
-    BACKWARD_LIVE,        /* the stage's newest version */
-    BACKWARD_FORWARD,     /* the version this micro-batch's forward used here (horizontal stash) */
-    BACKWARD_COMMITTED,   /* the newest version already applied on every stage when the backward starts at stage W */
-    BACKWARD_INTERMEDIATE /* a blend of BACKWARD_FORWARD's and BACKWARD_LIVE's */
-};
-
 struct system {
     const char *name;
     enum order_name order;
@@ -75,6 +64,8 @@ struct system {
     enum backward_rule backward;
     const char *update; /* for the reader: an update always follows a mini-batch's last backward at a stage */
     const char *source; /* the paper */
+    enum update_rule_name rule;
+    const char *optimizer; /* NULL: sgd */
 };
 
 /* Those whose order is a list come last. */
@@ -83,8 +74,5 @@ extern const int system_count, asking_system_count; /* of all; of those that ask
 
 /* NULL if there is no such system. */
 const struct system *system_find(const char *name);
-
-const char *forward_rule_name(enum forward_rule rule);
-const char *backward_rule_name(enum backward_rule rule);
 
 #endif

@@ -82,12 +82,18 @@ static int *holders_of(const struct version_tracker *tracker, int version)
     return &tracker->holders[version % tracker->holder_count];
 }
 
-/* Whether a micro-batch's backward reads the version of its own forward, which is held for it in between. */
+/* Whether a micro-batch's version is held from its forward's begin to its backward's end; what else the backward reads is
+ * held while it runs. */
 static bool is_stashed(const struct version_tracker *tracker)
 {
-    const enum backward_rule rule = tracker->schedule.backward;
+    return schedule_keeps_forward(&tracker->schedule);
+}
 
-    return !tracker->schedule.forward_only && (rule == BACKWARD_FORWARD || rule == BACKWARD_INTERMEDIATE);
+static bool holds_read(const struct version_tracker *tracker)
+{
+    const struct reading *reading = backward_reading(tracker->schedule.backward);
+
+    return !reading->terms && (!is_stashed(tracker) || reading->source == SOURCE_COMMITTED);
 }
 
 /* With double buffering mini-batch i reads what the updates up to i - 2 have made: by then they are done everywhere. */
@@ -100,13 +106,14 @@ int versions_begin_forward(struct version_tracker *tracker, const struct op *op,
 {
     struct record *record = record_of(tracker, op->minibatch, op->first);
     const enum forward_rule rule = tracker->schedule.forward_only ? FORWARD_LIVE : tracker->schedule.forward;
+    const enum version_source source = forward_reading(rule)->source;
     int read = tracker->live;
 
     if (tracker->part == 1)
         pinned = tracker->live;
-    if (rule == FORWARD_PINNED)
+    if (source == SOURCE_PINNED)
         read = pinned;
-    if (rule == FORWARD_DOUBLE_BUFFERED)
+    if (source == SOURCE_DOUBLE_BUFFERED)
         read = double_buffered(tracker, op->minibatch);
 
     tracker->forwards_begun++;
@@ -121,21 +128,27 @@ void versions_begin_backward(struct version_tracker *tracker, const struct op *o
 {
     if (op->kind == OP_BACKWARD_WEIGHTS)
         return;
+    const struct reading *reading = backward_reading(tracker->schedule.backward);
+
     for (int j = op->first; j < op->first + op->count; j++) {
         struct backward_versions *versions = &record_of(tracker, op->minibatch, j)->versions;
         const int reads[] = {
-            [BACKWARD_LIVE] = tracker->live,
-            [BACKWARD_FORWARD] = versions->forward,
-            [BACKWARD_COMMITTED] = committed,
-            [BACKWARD_INTERMEDIATE] = -1,
+            [SOURCE_LIVE] = tracker->live,
+            [SOURCE_FORWARD] = versions->forward,
+            [SOURCE_COMMITTED] = committed,
         };
         versions->live = tracker->live;
-        versions->read = reads[tracker->schedule.backward];
-        if (!is_stashed(tracker))
+        versions->read = reading->terms ? -1 : reads[reading->source];
+        if (holds_read(tracker))
             ++*holders_of(tracker, versions->read);
     }
     tracker->backwards_begun += op->count;
     tracker->newest_committed = committed;
+}
+
+int versions_staleness_ahead(const struct version_tracker *tracker, const struct op *op)
+{
+    return op->minibatch - 1 - (tracker->live - tracker->start);
 }
 
 struct backward_versions versions_of_backward(const struct version_tracker *tracker, int minibatch, int microbatch)
@@ -149,8 +162,10 @@ void versions_end(struct version_tracker *tracker, const struct op *op)
         return;
     for (int j = op->first; j < op->first + op->count; j++) {
         const struct backward_versions *versions = &record_of(tracker, op->minibatch, j)->versions;
-        const bool held_forward = op->kind == OP_FORWARD || is_stashed(tracker);
-        --*holders_of(tracker, held_forward ? versions->forward : versions->read);
+        if (op->kind == OP_FORWARD || is_stashed(tracker))
+            --*holders_of(tracker, versions->forward);
+        if (op->kind != OP_FORWARD && holds_read(tracker))
+            --*holders_of(tracker, versions->read);
     }
 }
 
@@ -193,7 +208,7 @@ static int floor_of_versions(const struct version_tracker *tracker)
 
     if (schedule->forward_only)
         return oldest;
-    if (schedule->forward == FORWARD_PINNED && tracker->forwards_begun < total)
+    if (forward_reading(schedule->forward)->source == SOURCE_PINNED && tracker->forwards_begun < total)
         oldest = future_pin(tracker);
     if (schedule->forward == FORWARD_DOUBLE_BUFFERED && tracker->forwards_begun < total)
         oldest = double_buffered(tracker, tracker->forwards_begun / schedule->microbatches + 1);

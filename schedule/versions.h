@@ -31,8 +31,12 @@ int versions_begin_forward(struct version_tracker *tracker, const struct op *op,
 struct backward_versions {
     int forward; /* the version the micro-batch's forward read at this stage */
     int live;    /* at the time the backward (input half) began */
-    int read;    /* what the backward reads; for BACKWARD_INTERMEDIATE -1: blend `forward` and `live` */
+    int read;    /* what the backward reads; -1 if its rule has terms: a sum of vectors, from `live` on */
 };
+
+/* Updates that the part will make between the begin of a forward, now, and that of its micro-batch's backward: those of the
+ * mini-batches before, as backwards go by mini-batch and each update follows the last of its own. */
+int versions_staleness_ahead(const struct version_tracker *tracker, const struct op *op);
 
 /* A backward begins. `committed` came with the gradient (at stage W: the newest version that stage 1 has applied). */
 void versions_begin_backward(struct version_tracker *tracker, const struct op *op, int committed);

@@ -72,18 +72,25 @@ struct part {
     struct simulation *simulation; /* static order: of an epoch; NULL if dynamic */
     struct simulation *remainder;  /* likewise of the rest of the first one, if its pipeline is filled anew */
     /* On the device: */
-    float *state, *gradient, *momentum;
-    float *blended; /* the intermediate weight; NULL unless a rule asks for it */
+    float *state, *gradient;
+    int slot_count;
+    struct slot slots[PLAN_SLOTS_MAX]; /* of the optimizer and the rules; their vectors, [parameters] each: */
+    float *slot_floats[PLAN_SLOTS_MAX];
+    float *combined; /* what a pass reads in place of a version; NULL unless a rule asks for it */
     int set_count;
     float *sets;   /* activation sets [set_count] */
     float *images; /* part 1, [slots in flight] */
     /* On the host, where the device reaches it: */
     float *gathered;          /* the images before they are copied; `images` itself if that is on the host */
     uint64_t *copied;         /* [slots in flight] mark behind the copying of the slot's images */
-    float *copies;            /* for checkpoints: [parameters], [state], [parameters]; NULL if the device is the host */
+    float *copies;            /* for checkpoints: [parameters], [state], [slot_count][parameters]; NULL if the device is
+                                 the host */
     float *statistics;        /* likewise: [state] as it was before later mini-batches' forwards */
     uint8_t *labels;          /* part C, [batch] */
     struct loss_result *loss; /* part C, [LOSSES], of the mini-batch that is running */
+    double *norm;             /* of the gradient, squared */
+    bool decays_norms;        /* plan_decays_norms() */
+    struct optimizer_course course;
     struct links links;
     struct pending_op pending[PENDING_OPS]; /* oldest first */
     int pending_count;
@@ -158,16 +165,33 @@ int executor_run_phase(struct stage *stage, enum phase kind, int epoch, struct e
 bool hold_wanted(const struct part *part);
 uint64_t hold_stretch(struct part *part, const struct op *op);
 
+/* stages/rules.c. The weights that a forward reads for which the tracker names `version`, and those of a backward's
+ * micro-batch: a version, or part->combined, until the next of these calls. NULL on failure. And whether two micro-batches
+ * of a backward read the same ones. */
+const float *rules_forward_weights(struct part *part, const struct op *op, int version, struct error *error);
+const float *rules_backward_weights(struct part *part, struct backward_versions versions, struct error *error);
+bool rules_same_weights(const struct part *part, struct backward_versions a, struct backward_versions b);
+
+/* Makes the next version from the gradient, which was taken for micro-batches of which the first read `versions`. */
+int rules_update(struct part *part, struct backward_versions versions, struct error *error);
+
+/* The part's vector of that kind; NULL if it keeps none. */
+float *rules_slot(const struct part *part, enum vector vector);
+
+/* Runs the kernels of all this once, on whatever lies in the arrays, gradients excepted. */
+int rules_warm_up(struct part *part, struct error *error);
+
 /* stages/save.c: what a checkpoint is of, on the device, and its copies on the host: the arrays themselves if the device is
  * the host. Copied from one to the other, all that is not NULL on either side, and done when this returns. */
 struct part_arrays {
-    float *weights, *state, *momentum; /* [parameters], [state], [parameters] or NULL */
+    float *weights, *state;  /* [parameters], [state] */
+    float *slots[PLAN_SLOTS_MAX]; /* [parameters] each */
 };
 struct part_arrays save_arrays(const struct part *part);
 struct part_arrays save_copies(const struct part *part);
 int save_copy(struct part *part, const struct part_arrays *to, const struct part_arrays *from, struct error *error);
 
-/* Fills in weights, momentum and running statistics from the checkpoint with which the run begins, if
+/* Fills in weights, slots and running statistics from the checkpoint with which the run begins, if
  * there is one. */
 int save_restore(struct part *part, struct error *error);
 
@@ -192,7 +216,7 @@ void save_version_before_update(struct part *part);
 void save_begin(struct part *part);
 
 /* A checkpoint in the middle of an epoch, which the run passes without a halt. Each part writes it between two ops: its
- * older versions while they are there, its weights and momentum behind the mini-batch's update, its running statistics
+ * older versions while they are there, its weights and slots behind the mini-batch's update, its running statistics
  * as they were before a later mini-batch's forward.
  *
  * save_decide: part 1 has admitted so many mini-batches of the phase; whether that is where a checkpoint is wanted.

@@ -35,14 +35,13 @@ static int fill_weights(struct part *part, struct error *error)
 
     network_initialise(compute_network(part->compute), slice, (uint64_t)part->plan->config.run.seed, copies.weights,
                        copies.state);
-    if (copies.momentum)
-        memset(copies.momentum, 0, slice->parameters * sizeof(float));
+    for (int k = 0; k < part->slot_count; k++)
+        memset(copies.slots[k], 0, slice->parameters * sizeof(float));
     return save_copy(part, &arrays, &copies, error) || save_restore(part, error);
 }
 
 static int create_weights(struct part *part, struct error *error)
 {
-    const struct config *config = &part->plan->config;
     const struct slice *slice = &own_plan(part)->slice;
 
     if (weights_create(&part->weights, part->device, slice->parameters, own_plan(part)->weight_version_buffers,
@@ -50,12 +49,15 @@ static int create_weights(struct part *part, struct error *error)
         device_floats(part->device, &part->state, slice->state, "running statistics", error) ||
         device_floats(part->device, &part->gradient, slice->parameters, "weight gradients", error))
         return -1;
-    if (part->plan->schedule.backward == BACKWARD_INTERMEDIATE &&
-        device_floats(part->device, &part->blended, slice->parameters, "the intermediate weight", error))
+    if (plan_combines(part->plan) &&
+        device_floats(part->device, &part->combined, slice->parameters, "the weights that passes read", error))
         return -1;
-    return config->train.momentum > 0
-               ? device_floats(part->device, &part->momentum, slice->parameters, "momentum", error)
-               : 0;
+    part->decays_norms = plan_decays_norms(part->plan);
+    part->slot_count = plan_slots(part->plan, part->slots);
+    for (int k = 0; k < part->slot_count; k++)
+        if (device_floats(part->device, &part->slot_floats[k], slice->parameters, part->slots[k].name, error))
+            return -1;
+    return 0;
 }
 
 static int allocate_host(struct part *part, void *out, size_t bytes, const char *what, struct error *error)
@@ -74,16 +76,17 @@ static int create_host_side(struct part *part, struct error *error)
     const struct slice *slice = &own_plan(part)->slice;
     const size_t slots = (size_t)own_plan(part)->activation_sets;
     const size_t label_count = (size_t)plan_largest_minibatch_rows(part->plan);
+    const size_t copied = (1 + (size_t)part->slot_count) * slice->parameters + slice->state;
     const size_t image_bytes = slots * compute_layout(part->compute)->input_floats * sizeof(float);
 
     part->gathered = part->images;
     if (!on_host(part)) {
-        if (allocate_host(part, &part->copies, (2 * slice->parameters + slice->state) * sizeof(float),
-                          "copies of the weights", error) ||
+        if (allocate_host(part, &part->copies, copied * sizeof(float), "copies of the weights", error) ||
             (part_is_first(part) && allocate_host(part, &part->gathered, image_bytes, "images", error)))
             return -1;
     }
-    if (allocate_host(part, &part->statistics, slice->state * sizeof(float), "copies of running statistics", error))
+    if (allocate_host(part, &part->statistics, slice->state * sizeof(float), "copies of running statistics", error) ||
+        allocate_host(part, &part->norm, sizeof(*part->norm), "a gradient's norm", error))
         return -1;
     part->copied = calloc(slots, sizeof(*part->copied));
     if (!part->copied)
@@ -169,16 +172,19 @@ int part_connect(struct part *part, struct error *error)
 static void release_arrays(struct part *part)
 {
     const struct device_type *type = part->device->type;
-    float *const arrays[] = {part->sets, part->images, part->blended, part->momentum, part->gradient, part->state};
+    float *const arrays[] = {part->sets, part->images, part->combined, part->gradient, part->state};
 
     for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
         type->release(part->device, arrays[i]);
+    for (int k = 0; k < part->slot_count; k++)
+        type->release(part->device, part->slot_floats[k]);
     if (part->gathered != part->images)
         type->release_host(part->device, part->gathered);
     type->release_host(part->device, part->copies);
     type->release_host(part->device, part->statistics);
     type->release_host(part->device, part->labels);
     type->release_host(part->device, part->loss);
+    type->release_host(part->device, part->norm);
     weights_destroy(part->weights);
     compute_destroy(part->compute);
     type->close(part->device);

@@ -3,8 +3,6 @@
 
 #include "base/numbers.h"
 #include "data/data.h"
-#include "plan/learning_rate.h"
-#include "plan/staleness.h"
 #include "stages/internal.h"
 
 struct slot_tensors passes_tensors(struct part *part, const struct op *op)
@@ -202,15 +200,14 @@ static int run_forward(struct part *part, const struct op *op, struct pending_op
         record->version_read = record->version_live = phase->first_version;
     } else {
         record->version_live = versions_live(phase->tracker);
-        record->version_read = versions_begin_forward(phase->tracker, op, pinned);
+        record->version_forward = versions_begin_forward(phase->tracker, op, pinned);
+        record->version_read = forward_reading(phase->schedule.forward)->terms ? -1 : record->version_forward;
         if (part_is_first(part))
             pinned = record->version_live;
         weights_retire(part->weights, phase->tracker);
         telemetry_versions(part);
-        weights = weights_version(part->weights, record->version_read);
-        if (!weights)
-            return error_set(error, "weight version %d is not kept here", record->version_read);
-        if (compute_forward(part->compute, &tensors, op->first, true, weights, part->state, error))
+        weights = rules_forward_weights(part, op, record->version_forward, error);
+        if (!weights || compute_forward(part->compute, &tensors, op->first, true, weights, part->state, error))
             return -1;
         /* The prediction's loss; the backward will differentiate another one. */
         if (part_is_last(part) && recomputes(part) &&
@@ -237,35 +234,6 @@ static int committed_version(const struct part *part, int minibatch)
     const int applied = atomic_load_explicit(&segment_stage(part->segment, 1)->applied, memory_order_acquire);
 
     return max_int(part->phase.first_version, min_int(applied, versions_live(part->phase.tracker)));
-}
-
-static bool same_weights(struct backward_versions a, struct backward_versions b)
-{
-    return a.read == b.read && (a.read >= 0 || (a.forward == b.forward && a.live == b.live));
-}
-
-/* The weights a backward reads: a version, or the blend of two. */
-static const float *backward_weights(struct part *part, struct backward_versions versions, struct error *error)
-{
-    const float *weights, *stale;
-    float significance;
-
-    if (versions.read >= 0) {
-        weights = weights_version(part->weights, versions.read);
-        if (!weights)
-            error_set(error, "weight version %d is not kept here", versions.read);
-        return weights;
-    }
-    weights = weights_version(part->weights, versions.live);
-    stale = weights_version(part->weights, versions.forward);
-    if (versions.live == versions.forward)
-        return weights;
-    significance = (float)staleness_significance(&part->plan->config, versions.live - versions.forward);
-    if (compute_backend(part->compute)
-            ->blend(compute_engine(part->compute), part->plan->parts[part->index - 1].slice.parameters, weights, stale,
-                    significance, part->blended, error))
-        return NULL;
-    return part->blended;
 }
 
 /* One batched backward over the micro-batches of the op that read the same weights. */
@@ -297,14 +265,16 @@ static int backward_groups(struct part *part, const struct op *op, const struct 
 
     for (int first = op->first, next; first < end; first = next) {
         struct backward_versions versions = versions_of_backward(part->phase.tracker, op->minibatch, first);
-        const float *weights = backward_weights(part, versions, error);
+        /* A weight half reads none. */
+        const float *weights = op->kind == OP_BACKWARD_WEIGHTS ? weights_live(part->weights)
+                                                               : rules_backward_weights(part, versions, error);
 
         if (!weights)
             return -1;
         for (next = first; next < end; next++) {
             struct backward_versions other = versions_of_backward(part->phase.tracker, op->minibatch, next);
 
-            if (!same_weights(versions, other))
+            if (!rules_same_weights(part, versions, other))
                 break;
             if (op->kind != OP_BACKWARD_WEIGHTS)
                 telemetry_backward(part, &other);
@@ -315,25 +285,15 @@ static int backward_groups(struct part *part, const struct op *op, const struct 
     return 0;
 }
 
-static int update(struct part *part, struct pending_op *pending, struct error *error)
+/* `versions`: of the op that ends the mini-batch. */
+static int update(struct part *part, struct pending_op *pending, struct backward_versions versions, struct error *error)
 {
-    const struct config *config = &part->plan->config;
-    struct version_tracker *tracker = part->phase.tracker;
-    struct sgd sgd = {
-        .rate = (float)learning_rate(config, part->plan->minibatches_per_epoch, versions_live(tracker)),
-        .momentum = (float)config->train.momentum,
-        .weight_decay = (float)config->train.weight_decay,
-        .nesterov = config->train.nesterov,
-    };
-
     if (part->device->type->mark(part->device, &pending->update, error))
         return -1;
     save_version_before_update(part);
-    versions_update(tracker);
-    if (weights_update(part->weights, tracker, compute_backend(part->compute), compute_engine(part->compute), &sgd,
-                       part->gradient, part->momentum, error))
+    if (rules_update(part, versions, error))
         return -1;
-    part_set_applied(part, versions_live(tracker));
+    part_set_applied(part, versions_live(part->phase.tracker));
     pending->record.updated = 1;
     return 0;
 }
@@ -379,7 +339,7 @@ static int run_backward(struct part *part, const struct op *op, struct pending_o
         count_loss(part, tensors.rows);
     }
     telemetry_activity(part, ACTIVITY_UPDATE, WAIT_NONE, op);
-    return update(part, pending, error);
+    return update(part, pending, versions, error);
 }
 
 int passes_replay(struct part *part, const struct op *op, struct error *error)

@@ -8,8 +8,6 @@
 #include "checkpoint/checkpoint.h"
 #include "stages/internal.h"
 
-static const char momentum_prefix[] = "optimizer.momentum.";
-
 static const struct slice *own_slice(const struct part *part)
 {
     return &part->plan->parts[part->index - 1].slice;
@@ -17,18 +15,22 @@ static const struct slice *own_slice(const struct part *part)
 
 struct part_arrays save_arrays(const struct part *part)
 {
-    return (struct part_arrays){weights_live(part->weights), part->state, part->momentum};
+    struct part_arrays arrays = {weights_live(part->weights), part->state, {NULL}};
+
+    memcpy(arrays.slots, part->slot_floats, sizeof(arrays.slots));
+    return arrays;
 }
 
 struct part_arrays save_copies(const struct part *part)
 {
     const struct slice *slice = own_slice(part);
-    float *copies = part->copies;
+    struct part_arrays arrays = {part->copies, part->copies + slice->parameters, {NULL}};
 
-    if (!copies)
+    if (!part->copies)
         return save_arrays(part);
-    return (struct part_arrays){copies, copies + slice->parameters,
-                                part->momentum ? copies + slice->parameters + slice->state : NULL};
+    for (int k = 0; k < part->slot_count; k++)
+        arrays.slots[k] = part->copies + (1 + (size_t)k) * slice->parameters + slice->state;
+    return arrays;
 }
 
 static int copy(struct part *part, float *to, const float *from, size_t count, struct error *error)
@@ -40,15 +42,38 @@ int save_copy(struct part *part, const struct part_arrays *to, const struct part
 {
     const struct slice *slice = own_slice(part);
 
+    for (int k = 0; k < part->slot_count; k++)
+        if (copy(part, to->slots[k], from->slots[k], slice->parameters, error))
+            return -1;
     return copy(part, to->weights, from->weights, slice->parameters, error) ||
-           copy(part, to->state, from->state, slice->state, error) ||
-           copy(part, to->momentum, from->momentum, slice->parameters, error) || pending_await_queue(part, error);
+           copy(part, to->state, from->state, slice->state, error) || pending_await_queue(part, error);
 }
 
-/* Where a weight version that lies there is written from, or read into. */
-static struct part_arrays version_at(float *floats)
+enum { GROUPS_MAX = 2 + PLAN_SLOTS_MAX };
+
+/* Before the names of a weight version's tensors; -1: of the main file's. */
+static void version_prefix(int version, char prefix[TENSOR_PREFIX_MAX])
 {
-    return (struct part_arrays){.weights = floats};
+    prefix[0] = '\0';
+    if (version >= 0)
+        snprintf(prefix, TENSOR_PREFIX_MAX, "version.%d.", version);
+}
+
+/* The slots of `which` (bit k: slot k) in `arrays`, as they were at that version, added to the groups. Returns how many
+ * these are now. */
+static int add_slots(const struct part *part, int version, const struct part_arrays *arrays, uint32_t which,
+                     struct tensor_group *groups, int count)
+{
+    for (int k = 0; k < part->slot_count; k++)
+        if (which >> k & 1) {
+            struct tensor_group *group = &groups[count++];
+
+            *group = (struct tensor_group){.floats = arrays->slots[k]};
+            version_prefix(version, group->prefix);
+            snprintf(group->prefix + strlen(group->prefix), TENSOR_PREFIX_MAX - strlen(group->prefix), "optimizer.%s.",
+                     part->slots[k].name);
+        }
+    return count;
 }
 
 static bool restores(const struct part *part)
@@ -60,18 +85,16 @@ int save_restore(struct part *part, struct error *error)
 {
     const struct start *start = &part->header->start;
     const struct part_arrays arrays = save_arrays(part), copies = save_copies(part);
-    struct tensor_group groups[] = {
-        {"", false, copies.weights}, {"", true, copies.state}, {"", false, copies.momentum}};
+    struct tensor_group groups[GROUPS_MAX] = {{"", false, copies.weights}, {"", true, copies.state}};
 
     if (tensors_create(&part->tensors, compute_network(part->compute), own_slice(part), error))
         return -1;
     if (!restores(part))
         return 0;
-    strcpy(groups[2].prefix, momentum_prefix);
     weights_renumber(part->weights, start->updates);
     part_set_applied(part, start->updates);
     return checkpoint_read(part->header->folder, start->set, start->files, &part->tensors, groups,
-                           copies.momentum && start->momentum ? 3 : 2, error) ||
+                           add_slots(part, -1, &copies, start->slots, groups, 2), error) ||
            save_copy(part, &arrays, &copies, error);
 }
 
@@ -95,26 +118,53 @@ static bool is_among(const struct old_versions *versions, int version)
     return older > 0 && older < 64 && versions->bits >> older & 1;
 }
 
+/* A version by itself is what a forward reads; one that predicts starts from the slots as they were then, too. */
+static uint32_t slots_of_versions(const struct part *part)
+{
+    return forward_reading(part->plan->schedule.forward)->terms ? UINT32_MAX : 0;
+}
+
+/* The arrays of a weight version that lies there, and of the slots, if these go with it; and where they are written from,
+ * or read into. */
+static struct part_arrays version_arrays(const struct part *part, float *floats)
+{
+    struct part_arrays arrays = {.weights = floats};
+
+    if (slots_of_versions(part))
+        memcpy(arrays.slots, part->slot_floats, sizeof(arrays.slots));
+    return arrays;
+}
+
+static struct part_arrays version_copies(const struct part *part, float *floats)
+{
+    struct part_arrays arrays = part->copies ? save_copies(part) : version_arrays(part, floats);
+
+    arrays.state = NULL;
+    if (!slots_of_versions(part))
+        memset(arrays.slots, 0, sizeof(arrays.slots));
+    return arrays;
+}
+
 int save_restore_version(struct part *part, int version, float *floats, struct error *error)
 {
     const struct start *start = &part->header->start;
-    struct tensor_group group = {.floats = part->copies ? part->copies : floats};
+    const struct part_arrays to = version_arrays(part, floats), from = version_copies(part, floats);
+    struct tensor_group groups[GROUPS_MAX] = {{.floats = from.weights}};
     char file[CHECKPOINT_NAME_MAX];
-    int failed;
+    int count, failed;
 
     if (version != start->updates && !is_among(&part->phase.restored, version))
         return 0;
+    version_prefix(version == start->updates ? -1 : version, groups[0].prefix);
+    count = add_slots(part, version == start->updates ? -1 : version, &from, slots_of_versions(part) & start->slots,
+                      groups, 1);
     if (version == start->updates) {
-        failed = checkpoint_read(part->header->folder, start->set, start->files, &part->tensors, &group, 1, error);
+        failed = checkpoint_read(part->header->folder, start->set, start->files, &part->tensors, groups, count, error);
     } else {
-        snprintf(group.prefix, sizeof(group.prefix), "version.%d.", version);
         checkpoint_file_name(part->index, version, file);
-        failed = checkpoint_read_file(part->header->folder, start->set, file, &part->tensors, &group, 1, error);
+        failed = checkpoint_read_file(part->header->folder, start->set, file, &part->tensors, groups, count, error);
     }
-    if (failed)
-        return -1;
-    const struct part_arrays to = version_at(floats), from = version_at(group.floats);
-    return save_copy(part, &to, &from, error);
+    return failed ? -1 : save_copy(part, &to, &from, error);
 }
 
 /* `minibatch`: in the epoch. `copied`: 0, or -1 if the groups' arrays could not be copied from the device. */
@@ -144,13 +194,15 @@ static void write_version(struct part *part, int version)
 {
     struct phase_run *phase = &part->phase;
     float *weights = (float *)(uintptr_t)weights_version(part->weights, version);
-    struct tensor_group group = {.floats = part->copies ? part->copies : weights};
-    const struct part_arrays from = version_at(weights), to = version_at(group.floats);
+    const struct part_arrays from = version_arrays(part, weights), to = version_copies(part, weights);
+    struct tensor_group groups[GROUPS_MAX] = {{.floats = to.weights}};
     struct error ignored;
+    int count;
 
-    snprintf(group.prefix, sizeof(group.prefix), "version.%d.", version);
+    version_prefix(version, groups[0].prefix);
+    count = add_slots(part, version, &to, slots_of_versions(part), groups, 1);
     write_file(part, &phase->kept_files[phase->versions_saved++], phase->epoch,
-               phase->skipped + phase->kept.live - phase->first_version, version, &group, 1,
+               phase->skipped + phase->kept.live - phase->first_version, version, groups, count,
                save_copy(part, &to, &from, &ignored));
 }
 
@@ -209,12 +261,11 @@ static void write_main(struct part *part, struct saved_file *saved, int epoch, i
                        int copied)
 {
     const struct part_arrays arrays = save_arrays(part), copies = save_copies(part);
-    struct tensor_group groups[] = {{"", false, copies.weights}, {"", true, statistics}, {"", false, copies.momentum}};
+    struct tensor_group groups[GROUPS_MAX] = {{"", false, copies.weights}, {"", true, statistics}};
+    const int count = add_slots(part, -1, &copies, UINT32_MAX, groups, 2);
     struct error ignored;
 
-    strcpy(groups[2].prefix, momentum_prefix);
-    write_file(part, saved, epoch, minibatch, -1, groups, copies.momentum ? 3 : 2,
-               copied || save_copy(part, &copies, &arrays, &ignored));
+    write_file(part, saved, epoch, minibatch, -1, groups, count, copied || save_copy(part, &copies, &arrays, &ignored));
 }
 
 void save_epoch(struct part *part, int epoch, int minibatch, const struct epoch_sums *sums)

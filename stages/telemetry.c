@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "board/records.h"
-#include "plan/staleness.h"
 #include "stages/internal.h"
 
 /* The part is the only writer of its counters, so a relaxed load and store is an increment. */
@@ -114,7 +113,8 @@ void telemetry_account(struct part *part)
     set_with_peak(&counters->in_flight, &counters->in_flight_peak,
                   in_flight(&part->phase, part->plan->schedule.microbatches));
     set_with_peak(&counters->slots, &counters->slots_peak, slots);
-    set_memory(counters, MEMORY_STASH, ((size_t)(versions - 1) + (part->blended ? 1 : 0)) * parameters * sizeof(float));
+    set_memory(counters, MEMORY_STASH,
+               ((size_t)(versions - 1) + (part->combined ? 1 : 0)) * parameters * sizeof(float));
     set_memory(counters, MEMORY_ACTIVATIONS, layout_activation_floats(layout, options, slots) * sizeof(float));
     telemetry_versions(part);
 }
@@ -145,7 +145,7 @@ static int bucket(int value, int buckets)
 void telemetry_backward(struct part *part, const struct backward_versions *versions)
 {
     struct counters *counters = &part->block->counters;
-    const double staleness = staleness_of(&part->plan->config, versions);
+    const double staleness = plan_staleness_of(part->plan, versions);
 
     add(&counters->staleness_forward[bucket(versions->live - versions->forward, STALENESS_BUCKETS)], 1);
     add(&counters->staleness_backward[bucket((int)ceil(staleness), STALENESS_BUCKETS)], 1);

@@ -49,20 +49,6 @@ static int test(struct part *part, int rows, int j, const float *weights, struct
     return compute_forward(part->compute, &tensors, j, false, weights, part->state, error);
 }
 
-static int update(struct part *part, const float *weights, struct error *error)
-{
-    const struct backend *backend = compute_backend(part->compute);
-    const size_t parameters = part->plan->parts[part->index - 1].slice.parameters;
-    const struct sgd sgd = {.momentum = part->momentum ? 0.5f : 0.0f};
-
-    if (backend->sgd_update(compute_engine(part->compute), &sgd, parameters, weights, part->gradient, part->momentum,
-                            part->gradient, error))
-        return -1;
-    return part->blended
-               ? backend->blend(compute_engine(part->compute), parameters, weights, weights, 0.5f, part->blended, error)
-               : 0;
-}
-
 int warm_up(struct part *part, struct error *error)
 {
     const struct plan *plan = part->plan;
@@ -81,7 +67,7 @@ int warm_up(struct part *part, struct error *error)
             if (test(part, tests[i], j, weights, error))
                 return -1;
     }
-    if (update(part, weights, error) || device_finish(part->device, error))
+    if (rules_warm_up(part, error) || device_finish(part->device, error))
         return -1;
     if (part->loss)
         *part->loss = (struct loss_result){0};

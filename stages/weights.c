@@ -115,18 +115,3 @@ float *weights_make_room(struct weights *weights, const struct version_tracker *
     weights->buffers[to].version = weights->live = versions_live(tracker);
     return weights->buffers[to].floats;
 }
-
-int weights_update(struct weights *weights, const struct version_tracker *tracker, const struct backend *backend,
-                   struct engine *engine, const struct sgd *sgd, const float *gradient, float *momentum,
-                   struct error *error)
-{
-    int from = find(weights, weights->live), to = choose_buffer(weights, tracker, error);
-
-    if (to < 0)
-        return -1;
-    if (backend->sgd_update(engine, sgd, weights->parameters, weights->buffers[from].floats, gradient, momentum,
-                            weights->buffers[to].floats, error))
-        return -1;
-    weights->buffers[to].version = weights->live = versions_live(tracker);
-    return 0;
-}

@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
-#include "kernels/backend.h"
+#include "device/device.h"
 #include "schedule/versions.h"
 
 struct weights; /* opaque */
@@ -29,13 +29,9 @@ int weights_count(const struct weights *weights);
 /* Forgets the versions that the tracker no longer needs. */
 void weights_retire(struct weights *weights, const struct version_tracker *tracker);
 
-/* Makes the tracker's live version (one above the store's) from the old one: in place if nobody needs the old one,
- * else into a free buffer. Call after versions_update(). Fails if there are more versions than buffers. */
-int weights_update(struct weights *weights, const struct version_tracker *tracker, const struct backend *backend,
-                   struct engine *engine, const struct sgd *sgd, const float *gradient, float *momentum,
-                   struct error *error);
-
-/* Likewise, but nothing is computed: returns the version's buffer, in which the old one may be. NULL on failure. */
+/* Makes the tracker's live version, one above the store's, the live one: call after versions_update(). Returns its buffer,
+ * to be filled: the old one's, which is still in it, if nobody needs that, else a free one. NULL if there are more versions
+ * than buffers. */
 float *weights_make_room(struct weights *weights, const struct version_tracker *tracker, struct error *error);
 
 #endif

@@ -7,7 +7,7 @@
 #include "telemetry/recording_internal.h"
 
 /* A payload as it is read. */
-struct reading {
+struct input {
     struct recording *recording;
     const unsigned char *payload;
     size_t bytes;
@@ -30,7 +30,7 @@ static int append(struct list *list, const void *items, size_t count, size_t ite
 }
 
 /* Copies the payload's next bytes. False if it has not so many. */
-static bool take(struct reading *reading, void *to, size_t bytes)
+static bool take(struct input *reading, void *to, size_t bytes)
 {
     if (reading->bytes < bytes)
         return false;
@@ -45,7 +45,7 @@ static int wrong(const char *what, struct error *error)
     return error_set(error, "the recording is damaged: %s", what);
 }
 
-static int take_run(struct reading *reading, struct error *error)
+static int take_run(struct input *reading, struct error *error)
 {
     struct recorded_run *run = &reading->recording->run;
     struct error reason;
@@ -62,7 +62,7 @@ static int take_run(struct reading *reading, struct error *error)
     return 0;
 }
 
-static int take_ops(struct reading *reading, struct error *error)
+static int take_ops(struct input *reading, struct error *error)
 {
     struct recording *recording = reading->recording;
     struct op_record op;
@@ -93,7 +93,7 @@ static int in_range(int number, int count)
     return number >= 0 && number < count ? number : 0;
 }
 
-static bool take_stage(struct reading *reading, const struct plan *plan, struct stage_snapshot *stage)
+static bool take_stage(struct input *reading, const struct plan *plan, struct stage_snapshot *stage)
 {
     struct recorded_stage recorded;
 
@@ -122,7 +122,7 @@ static bool take_stage(struct reading *reading, const struct plan *plan, struct 
 bool recording_take_state(const struct recording *recording, const unsigned char *payload, size_t bytes,
                           struct snapshot *snapshot)
 {
-    struct reading reading = {.payload = payload, .bytes = bytes};
+    struct input reading = {.payload = payload, .bytes = bytes};
     int stage_count = recording->run.plan.part_count;
     struct recorded_state state;
     bool whole = take(&reading, &state, sizeof(state));
@@ -140,7 +140,7 @@ bool recording_take_state(const struct recording *recording, const unsigned char
     return true;
 }
 
-static int take_state(struct reading *reading, struct error *error)
+static int take_state(struct input *reading, struct error *error)
 {
     struct recording *recording = reading->recording;
     struct state_place place = {.offset = (size_t)(reading->payload - recording->bytes), .bytes = reading->bytes};
@@ -157,7 +157,7 @@ static int take_state(struct reading *reading, struct error *error)
     return append(&recording->states, &place, 1, sizeof(place), error);
 }
 
-static int take_epoch(struct reading *reading, struct error *error)
+static int take_epoch(struct input *reading, struct error *error)
 {
     struct recording *recording = reading->recording;
     struct epoch_result result;
@@ -168,7 +168,7 @@ static int take_epoch(struct reading *reading, struct error *error)
     return append(&recording->epochs, &result, 1, sizeof(result), error);
 }
 
-static int take_end(struct reading *reading, struct error *error)
+static int take_end(struct input *reading, struct error *error)
 {
     struct recording *recording = reading->recording;
 
@@ -182,11 +182,11 @@ static int take_end(struct reading *reading, struct error *error)
 
 static int take_chunk(struct recording *recording, const struct chunk_head *head, size_t offset, struct error *error)
 {
-    static int (*const takers[CHUNK_KINDS])(struct reading *, struct error *) = {
+    static int (*const takers[CHUNK_KINDS])(struct input *, struct error *) = {
         [CHUNK_RUN] = take_run,     [CHUNK_OPS] = take_ops, [CHUNK_STATE] = take_state,
         [CHUNK_EPOCH] = take_epoch, [CHUNK_END] = take_end,
     };
-    struct reading reading = {recording, recording->bytes + offset + sizeof(*head), head->bytes};
+    struct input reading = {recording, recording->bytes + offset + sizeof(*head), head->bytes};
 
     if (head->payload_crc != recording_crc(reading.payload, head->bytes))
         return wrong("a checksum does not fit", error);

@@ -137,7 +137,8 @@ static void create_part(struct compute *compute, int k)
             "%s", error.text);
     running = s;
     weights_create(&part->weights, part->device, 1, plan->weight_version_buffers, &error);
-    memory_floats(&part->blended, 1, "", &error);
+    memory_floats(&part->combined, 1, "", &error);
+    part->decays_norms = true;
     running = 0;
 }
 

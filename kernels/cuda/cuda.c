@@ -220,24 +220,36 @@ static int loss(struct engine *engine, int rows, int classes, const float *logit
         error);
 }
 
-static int update(struct engine *engine, const struct sgd *sgd, size_t count, const float *weights,
-                  const float *gradient, float *momentum_buffer, float *new_weights, struct error *error)
+static int update(struct engine *engine, const struct update *numbers, const struct update_call *call,
+                  struct error *error)
 {
-    if (sgd->momentum != 0.0f && !momentum_buffer)
-        return error_set(error, "momentum %g needs a momentum buffer", (double)sgd->momentum);
-    if (count == 0)
-        return 0;
-    return cuda_check(launch_sgd_update(sgd, count, weights, gradient, momentum_buffer, new_weights, engine->stream),
-                      "update of the weights", error);
+    if (update_check(numbers, call, error))
+        return -1;
+    return call->count == 0 ? 0
+                            : cuda_check(launch_update(numbers, call, engine->stream), "update of the weights", error);
 }
 
-static int blend_versions(struct engine *engine, size_t count, const float *live, const float *stale,
-                          float significance, float *blended, struct error *error)
+static int correct(struct engine *engine, const struct correction *correction, const struct correction_call *call,
+                   struct error *error)
 {
-    if (count == 0)
-        return 0;
-    return cuda_check(launch_blend(count, live, stale, significance, blended, engine->stream),
-                      "blend of weight versions", error);
+    return call->count == 0
+               ? 0
+               : cuda_check(launch_correct(correction, call, engine->stream), "correction of a gradient", error);
+}
+
+static int combine(struct engine *engine, size_t count, const float *base, const struct combine_term *terms,
+                   int term_count, float *combined, struct error *error)
+{
+    for (int k = 0; k < term_count && count > 0; k++)
+        if (cuda_check(launch_add_term(count, k == 0 ? base : combined, &terms[k], combined, engine->stream),
+                       "sum of weight vectors", error))
+            return -1;
+    return 0;
+}
+
+static int sum_of_squares(struct engine *engine, size_t count, const float *vector, double *sum, struct error *error)
+{
+    return cuda_check(launch_sum_of_squares(count, vector, sum, engine->stream), "sum of squares", error);
 }
 
 static int pass_begin(struct engine *engine, const struct pass_key *key, bool *repeated, struct error *error)
@@ -268,8 +280,10 @@ const struct backend backend_cuda = {
     .backward_input = backward_input,
     .backward_weights = backward_weights,
     .softmax_cross_entropy = loss,
-    .sgd_update = update,
-    .blend = blend_versions,
+    .update = update,
+    .correct = correct,
+    .combine = combine,
+    .sum_of_squares = sum_of_squares,
     .pass_begin = pass_begin,
     .pass_end = pass_end,
 };

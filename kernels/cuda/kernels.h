@@ -61,10 +61,16 @@ cudaError_t launch_column_sums(int rows, int columns, const float *matrix, bool 
 cudaError_t launch_softmax_cross_entropy(int rows, int classes, const float *logits, const uint8_t *labels, float scale,
                                          float *gradient, struct loss_result *result, cudaStream_t stream);
 
-cudaError_t launch_sgd_update(const struct sgd *sgd, size_t count, const float *weights, const float *gradient,
-                              float *momentum_buffer, float *new_weights, cudaStream_t stream);
-cudaError_t launch_blend(size_t count, const float *live, const float *stale, float significance, float *blended,
-                         cudaStream_t stream);
+cudaError_t launch_update(const struct update *update, const struct update_call *call, cudaStream_t stream);
+cudaError_t launch_correct(const struct correction *correction, const struct correction_call *call,
+                           cudaStream_t stream);
+
+/* sum = base + the term; `sum` may be `base`. */
+cudaError_t launch_add_term(size_t count, const float *base, const struct combine_term *term, float *sum,
+                            cudaStream_t stream);
+
+/* One block adds up; the sum is added to *sum. */
+cudaError_t launch_sum_of_squares(size_t count, const float *vector, double *sum, cudaStream_t stream);
 
 #ifdef __cplusplus
 }

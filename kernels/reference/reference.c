@@ -123,6 +123,8 @@ const struct backend backend_reference = {
     .backward_input = backward_input,
     .backward_weights = backward_weights,
     .softmax_cross_entropy = reference_softmax_cross_entropy,
-    .sgd_update = reference_sgd_update,
-    .blend = reference_blend,
+    .update = reference_update,
+    .correct = reference_correct,
+    .combine = reference_combine,
+    .sum_of_squares = reference_sum_of_squares,
 };

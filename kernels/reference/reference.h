@@ -30,9 +30,13 @@ void reference_relu_backward(size_t count, const float *output, float *gradient)
 int reference_softmax_cross_entropy(struct engine *engine, int rows, int classes, const float *logits,
                                     const uint8_t *labels, float scale, float *gradient, struct loss_result *result,
                                     struct error *error);
-int reference_sgd_update(struct engine *engine, const struct sgd *sgd, size_t count, const float *weights,
-                         const float *gradient, float *momentum_buffer, float *new_weights, struct error *error);
-int reference_blend(struct engine *engine, size_t count, const float *live, const float *stale, float significance,
-                    float *blended, struct error *error);
+int reference_update(struct engine *engine, const struct update *update, const struct update_call *call,
+                     struct error *error);
+int reference_correct(struct engine *engine, const struct correction *correction, const struct correction_call *call,
+                      struct error *error);
+int reference_combine(struct engine *engine, size_t count, const float *base, const struct combine_term *terms,
+                      int term_count, float *combined, struct error *error);
+int reference_sum_of_squares(struct engine *engine, size_t count, const float *vector, double *sum,
+                             struct error *error);
 
 #endif

@@ -159,27 +159,26 @@ int compute_loss(struct compute *compute, const struct slot_tensors *tensors, in
     return 0;
 }
 
-static int count_update(struct engine *engine, const struct sgd *sgd, size_t count, const float *weights,
-                        const float *gradient, float *momentum, float *updated, struct error *error)
+static int count_update(struct engine *engine, const struct update *update, const struct update_call *call,
+                        struct error *error)
 {
     (void)engine;
-    (void)sgd;
-    (void)count;
-    (void)gradient;
-    (void)momentum;
+    (void)update;
     (void)error;
-    *updated = *weights + 1;
+    *call->new_weights = *call->weights + 1;
     return 0;
 }
 
-static int no_blend(struct engine *engine, size_t count, const float *live, const float *stale, float significance,
-                    float *blended, struct error *error)
+/* The sum of what a rule reads of the weights. */
+static int add_up(struct engine *engine, size_t count, const float *base, const struct combine_term *terms,
+                  int term_count, float *combined, struct error *error)
 {
     (void)engine;
     (void)count;
-    (void)significance;
     (void)error;
-    *blended = *live + *stale;
+    *combined = *base;
+    for (int k = 0; k < term_count; k++)
+        *combined += terms[k].plus ? *terms[k].plus : 0.0f;
     return 0;
 }
 
@@ -192,7 +191,7 @@ const struct network *compute_network(const struct compute *compute)
 
 const struct backend *compute_backend(const struct compute *compute)
 {
-    static const struct backend backend = {.name = "none", .sgd_update = count_update, .blend = no_blend};
+    static const struct backend backend = {.name = "none", .update = count_update, .combine = add_up};
 
     (void)compute;
     return &backend;

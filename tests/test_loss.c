@@ -1,5 +1,4 @@
-/* Conformance of the compute backends, continued: loss and ranks, the optimiser's step, the blend of weight versions,
- * each against its definition in doubles. */
+/* Conformance of the compute backends, continued: loss and ranks against their definitions in doubles. */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -9,7 +8,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/machine.h"
 
-enum { RANDOM_LOSSES = 50, RANDOM_UPDATES = 60, ROWS_MAX = 600 };
+enum { RANDOM_LOSSES = 50, ROWS_MAX = 600 };
 
 static const struct engine_options options = {.threads = 1};
 
@@ -193,118 +192,10 @@ START_TEST(loss_of_equal_and_broken_logits)
 }
 END_TEST
 
-/* Three steps of the formula in kernels/backend.h. */
-START_TEST(sgd_matches_its_formula)
-{
-    const struct backend *backend;
-
-    for (int i = 0; (backend = usable_backend(i)); i++) {
-        struct dice dice = {.seed = 10000 + (uint64_t)_i};
-        const size_t count = (size_t)dice_between(&dice, 0, 5000);
-        const bool in_place = dice_between(&dice, 0, 1);
-        const struct sgd sgd = {.rate = 0.1f,
-                                .momentum = dice_between(&dice, 0, 2) ? 0.9f : 0.0f,
-                                .weight_decay = dice_between(&dice, 0, 1) ? 0.01f : 0.0f,
-                                .nesterov = dice_between(&dice, 0, 1)};
-        const double momentum = (double)sgd.momentum, rate = (double)sgd.rate, decay = (double)sgd.weight_decay;
-        struct guarded weights = guarded_normal(&dice, count, 1.0f), buffer = guarded_normal(&dice, count, 1.0f);
-        double *expected = guarded_doubles(&weights), *expected_buffer = guarded_doubles(&buffer);
-        struct machine machine;
-        struct error error;
-
-        machine_open(&machine, backend, &options);
-        for (int step = 0; step < 3; step++) {
-            struct guarded gradient = guarded_normal(&dice, count, 1.0f), next = guarded_create(&dice, count);
-
-            for (size_t j = 0; j < count; j++) {
-                const double d = (double)gradient.values[j] + decay * expected[j];
-
-                expected_buffer[j] = momentum * expected_buffer[j] + d;
-                expected[j] -= rate * (sgd.nesterov ? d + momentum * expected_buffer[j] : expected_buffer[j]);
-                if (momentum == 0.0)
-                    expected_buffer[j] = (double)buffer.values[j];
-            }
-            ck_assert_int_eq(backend->sgd_update(machine.engine, &sgd, count, machine_lend(&machine, &weights),
-                                                 machine_lend(&machine, &gradient),
-                                                 momentum != 0.0 ? machine_lend(&machine, &buffer) : NULL,
-                                                 machine_lend(&machine, in_place ? &weights : &next), &error),
-                             0);
-            machine_return(&machine);
-            if (!in_place)
-                memcpy(weights.values, next.values, count * sizeof(float));
-            guarded_destroy(&gradient);
-            guarded_destroy(&next);
-        }
-        ck_assert_close(backend->name, weights.values, expected, count, 1e-6, 1.0);
-        ck_assert_close(backend->name, buffer.values, expected_buffer, count, 1e-6, 1.0);
-        machine_close(&machine);
-        free(expected);
-        free(expected_buffer);
-        guarded_destroy(&weights);
-        guarded_destroy(&buffer);
-    }
-}
-END_TEST
-
-START_TEST(sgd_demands_its_buffer)
-{
-    const struct backend *backend;
-
-    for (int i = 0; (backend = usable_backend(i)); i++) {
-        const struct sgd sgd = {.rate = 0.1f, .momentum = 0.9f};
-        struct dice dice = {.seed = 12000};
-        struct guarded weight = guarded_normal(&dice, 1, 1.0f), gradient = guarded_normal(&dice, 1, 1.0f);
-        struct machine machine;
-        struct error error;
-
-        machine_open(&machine, backend, &options);
-        ck_assert_int_eq(backend->sgd_update(machine.engine, &sgd, 1, machine_lend(&machine, &weight),
-                                             machine_lend(&machine, &gradient), NULL, machine_lend(&machine, &weight),
-                                             &error),
-                         -1);
-        ck_assert_ptr_nonnull(strstr(error.text, "buffer"));
-        machine_close(&machine);
-        guarded_destroy(&weight);
-        guarded_destroy(&gradient);
-    }
-}
-END_TEST
-
-START_TEST(blend_lies_between_its_ends)
-{
-    static const float significances[] = {0.0f, 0.25f, 0.36787945f, 1.0f};
-
-    const struct backend *backend;
-
-    for (int i = 0; (backend = usable_backend(i)); i++) {
-        struct dice dice = {.seed = 11000 + (uint64_t)_i};
-        struct guarded live = guarded_normal(&dice, 1000, 1.0f), stale = guarded_normal(&dice, 1000, 1.0f);
-        struct guarded blended = guarded_create(&dice, 1000);
-        double *expected = guarded_doubles(&live);
-        struct machine machine;
-        struct error error;
-
-        machine_open(&machine, backend, &options);
-        for (size_t j = 0; j < 1000; j++)
-            expected[j] += (double)significances[_i] * ((double)stale.values[j] - expected[j]);
-        ck_assert_int_eq(backend->blend(machine.engine, 1000, machine_lend(&machine, &live),
-                                        machine_lend(&machine, &stale), significances[_i],
-                                        machine_lend(&machine, &blended), &error),
-                         0);
-        machine_close(&machine);
-        ck_assert_close(backend->name, blended.values, expected, 1000, 1e-6, 1.0);
-        free(expected);
-        guarded_destroy(&live);
-        guarded_destroy(&stale);
-        guarded_destroy(&blended);
-    }
-}
-END_TEST
-
 int main(void)
 {
-    Suite *suite = suite_create("loss and update");
-    TCase *cases = tcase_create("loss and update");
+    Suite *suite = suite_create("loss");
+    TCase *cases = tcase_create("loss");
     SRunner *runner = srunner_create(suite);
     int failures;
 
@@ -312,9 +203,6 @@ int main(void)
     tcase_add_loop_test(cases, loss_and_ranks_match_their_definitions, 0, RANDOM_LOSSES);
     tcase_add_test(cases, loss_of_many_rows);
     tcase_add_test(cases, loss_of_equal_and_broken_logits);
-    tcase_add_loop_test(cases, sgd_matches_its_formula, 0, RANDOM_UPDATES);
-    tcase_add_test(cases, sgd_demands_its_buffer);
-    tcase_add_loop_test(cases, blend_lies_between_its_ends, 0, 4);
     suite_add_tcase(suite, cases);
     srunner_run_all(runner, CK_ENV);
     failures = srunner_ntests_failed(runner);

@@ -1,0 +1,108 @@
+/* What a plan says of optimizer and rules, in their own words (optimizers/, rules/). */
+#include <math.h>
+#include <string.h>
+
+#include "base/numbers.h"
+#include "plan/learning_rate.h"
+#include "plan/plan.h"
+
+const struct optimizer *plan_optimizer(const struct plan *plan)
+{
+    const struct system *system = system_find(plan->config.pipeline.system);
+    const struct optimizer *own = optimizer_find(plan->config.train.optimizer);
+
+    if (own)
+        return own;
+    return system && system->optimizer ? optimizer_find(system->optimizer) : &optimizer_sgd;
+}
+
+struct optimizer_settings plan_optimizer_settings(const struct plan *plan)
+{
+    const struct config *config = &plan->config;
+
+    return (struct optimizer_settings){
+        .momentum = config->train.momentum,
+        .nesterov = config->train.nesterov,
+        .beta1 = config->train.beta1,
+        .beta2 = config->train.beta2,
+        .epsilon = config->train.epsilon,
+        .momentum_decay = config->train.momentum_decay,
+        .weight_decay = config->train.weight_decay,
+        .gradient_scale = 1.0,
+    };
+}
+
+struct rule_settings plan_rule_settings(const struct plan *plan)
+{
+    const struct config *config = &plan->config;
+
+    return (struct rule_settings){
+        .significance = (enum significance)config->staleness.significance,
+        .decay = config->staleness.decay,
+        .further = config->staleness.further,
+        .discrepancy = config->staleness.discrepancy,
+        .anneal = max_int(1, (int)lround(config->staleness.anneal * plan->minibatches_per_epoch)),
+        .momentum = config->staleness.momentum,
+        .strength = config->staleness.strength,
+    };
+}
+
+static const char *slot_name(enum vector vector)
+{
+    static const char *const names[VECTORS] = {
+        [VECTOR_GRADIENT] = "last_gradient",
+        [VECTOR_DIFFERENCES] = "average_difference",
+        [VECTOR_SQUARED_MOMENTUM] = "average_squared_momentum",
+    };
+    return names[vector];
+}
+
+/* Unless it is NONE, or there already. */
+static int add_slot(struct slot *slots, int count, enum vector vector)
+{
+    for (int k = 0; k < count; k++)
+        if (slots[k].vector == vector)
+            return count;
+    if (vector != VECTOR_NONE)
+        slots[count++] = (struct slot){vector, slot_name(vector)};
+    return count;
+}
+
+int plan_slots(const struct plan *plan, struct slot slots[PLAN_SLOTS_MAX])
+{
+    const struct optimizer *optimizer = plan_optimizer(plan);
+    const struct optimizer_settings settings = plan_optimizer_settings(plan);
+    int count = optimizer_slot_count(optimizer, &settings);
+
+    memcpy(slots, optimizer->slots, (size_t)count * sizeof(slots[0]));
+    count = add_slot(slots, count, reading_keeps(forward_reading(plan->schedule.forward), optimizer));
+    count = add_slot(slots, count, reading_keeps(backward_reading(plan->schedule.backward), optimizer));
+    return add_slot(slots, count, update_rule(plan->schedule.update)->keeps);
+}
+
+bool plan_combines(const struct plan *plan)
+{
+    return forward_reading(plan->schedule.forward)->terms || backward_reading(plan->schedule.backward)->terms;
+}
+
+bool plan_decays_norms(const struct plan *plan)
+{
+    return plan->config.train.decay_norms == DECAY_AS_OPTIMIZER ? plan_optimizer(plan)->decays_all
+                                                                : plan->config.train.decay_norms == DECAY_YES;
+}
+
+int plan_staleness(const struct plan *plan, int part)
+{
+    return max_int(0, plan_part(plan, part)->minibatches_in_flight - 1);
+}
+
+double plan_staleness_of(const struct plan *plan, const struct backward_versions *versions)
+{
+    const struct reading *reading = backward_reading(plan->schedule.backward);
+    const struct rule_settings settings = plan_rule_settings(plan);
+    const int age = versions->live - versions->forward;
+
+    if (versions->read >= 0)
+        return versions->live - versions->read;
+    return reading->staleness ? reading->staleness(&settings, age) : 0.0;
+}

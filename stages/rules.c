@@ -1,0 +1,285 @@
+/* What passes read in place of a weight version, and how an update is made: the part's rules and optimizer (rules/,
+ * optimizers/), on the vectors that it holds. */
+#include <math.h>
+
+#include "plan/learning_rate.h"
+#include "stages/internal.h"
+
+static size_t parameters_of(const struct part *part)
+{
+    return part->plan->parts[part->index - 1].slice.parameters;
+}
+
+float *rules_slot(const struct part *part, enum vector vector)
+{
+    for (int k = 0; k < part->slot_count; k++)
+        if (part->slots[k].vector == vector)
+            return part->slot_floats[k];
+    return NULL;
+}
+
+static struct update_facts update_facts(const struct part *part, const struct rule_settings *settings, int staleness)
+{
+    return (struct update_facts){
+        .settings = settings,
+        .stages = part->plan->stage_count,
+        .staleness = part->plan->config.staleness.measure == STALENESS_MEASURED
+                         ? staleness
+                         : plan_staleness(part->plan, part->index),
+        .nominal = plan_staleness(part->plan, part->index),
+        .updates = part->phase.tracker ? versions_live(part->phase.tracker) : 0,
+        .peak_rate = part->plan->config.train.lr,
+    };
+}
+
+/* What is set for the update that comes next, before it is clipped. */
+static struct optimizer_settings next_step(struct part *part, const struct update_facts *facts)
+{
+    const struct plan *plan = part->plan;
+    const struct update_rule *rule = update_rule(plan->schedule.update);
+    struct optimizer_settings step = plan_optimizer_settings(plan);
+
+    step.rate = learning_rate(&plan->config, plan->minibatches_per_epoch, facts->updates);
+    if (rule->settle)
+        rule->settle(facts, &step);
+    optimizer_catch_up(plan_optimizer(plan), &step, facts->updates, &part->course);
+    return step;
+}
+
+static struct combine_term locate(const struct part *part, const struct term *term, const float *live,
+                                  const float *forward)
+{
+    const enum vector vectors[] = {term->plus, term->minus, term->square};
+    const float *floats[3] = {NULL};
+
+    for (int k = 0; k < 3; k++)
+        floats[k] = vectors[k] == VECTOR_LIVE      ? live
+                    : vectors[k] == VECTOR_FORWARD ? forward
+                                                   : rules_slot(part, vectors[k]);
+    return (struct combine_term){
+        .coefficient = (float)term->coefficient,
+        .plus = floats[0],
+        .minus = floats[1],
+        .square = floats[2],
+        .root = (float)term->root,
+        .epsilon = (float)term->epsilon,
+    };
+}
+
+/* The sum that a rule reads; `live` itself where it has no terms now. `staleness` is the micro-batch's own. */
+static const float *combine(struct part *part, const struct reading *reading, const float *live, const float *forward,
+                            int staleness, struct error *error)
+{
+    const struct rule_settings settings = plan_rule_settings(part->plan);
+    const struct update_facts facts = update_facts(part, &settings, staleness);
+    const struct optimizer_settings step = next_step(part, &facts);
+    const struct reading_facts read = {
+        .settings = &settings,
+        .part = part->index,
+        .parts = part->plan->part_count,
+        .staleness = reading->measures ? staleness : facts.staleness,
+        .optimizer = plan_optimizer(part->plan),
+        .step = &step,
+        .course = &part->course,
+    };
+    struct term terms[READING_TERMS_MAX];
+    struct combine_term located[READING_TERMS_MAX];
+    const int count = reading->terms(&read, terms);
+
+    for (int k = 0; k < count; k++)
+        located[k] = locate(part, &terms[k], live, forward);
+    if (count == 0)
+        return live;
+    if (compute_backend(part->compute)
+            ->combine(compute_engine(part->compute), parameters_of(part), live, located, count, part->combined, error))
+        return NULL;
+    return part->combined;
+}
+
+static const float *kept_version(const struct part *part, int version, struct error *error)
+{
+    const float *weights = weights_version(part->weights, version);
+
+    if (!weights)
+        error_set(error, "weight version %d is not kept here", version);
+    return weights;
+}
+
+const float *rules_forward_weights(struct part *part, const struct op *op, int version, struct error *error)
+{
+    const struct reading *reading = forward_reading(part->phase.schedule.forward);
+    const float *weights = kept_version(part, version, error);
+
+    if (!weights || !reading->terms)
+        return weights;
+    return combine(part, reading, weights, NULL, versions_staleness_ahead(part->phase.tracker, op), error);
+}
+
+const float *rules_backward_weights(struct part *part, struct backward_versions versions, struct error *error)
+{
+    const struct reading *reading = backward_reading(part->phase.schedule.backward);
+
+    if (!reading->terms)
+        return kept_version(part, versions.read, error);
+    return combine(part, reading, weights_version(part->weights, versions.live),
+                   reading->keeps_forward ? weights_version(part->weights, versions.forward) : NULL,
+                   versions.live - versions.forward, error);
+}
+
+bool rules_same_weights(const struct part *part, struct backward_versions a, struct backward_versions b)
+{
+    const struct reading *reading = backward_reading(part->phase.schedule.backward);
+
+    return a.read == b.read && (!reading->terms || (a.forward == b.forward && a.live == b.live));
+}
+
+/* Shortens the gradient to train.clip_norm, by the factor that the optimizer is given. */
+static int clip(struct part *part, struct optimizer_settings *step, struct error *error)
+{
+    const double most = part->plan->config.train.clip_norm;
+    double norm;
+
+    if (!(most > 0.0))
+        return 0;
+    *part->norm = 0.0;
+    if (compute_backend(part->compute)
+            ->sum_of_squares(compute_engine(part->compute), parameters_of(part), part->gradient, part->norm, error) ||
+        pending_await_queue(part, error))
+        return -1;
+    norm = sqrt(*part->norm);
+    if (norm > most)
+        step->gradient_scale = most / norm;
+    return 0;
+}
+
+/* Then the optimizer has nothing left to scale. */
+static int correct(struct part *part, const struct update_facts *facts, struct optimizer_settings *step,
+                   struct backward_versions versions, struct error *error)
+{
+    const struct update_rule *rule = update_rule(part->plan->schedule.update);
+    struct correction correction;
+
+    if (!rule->correction)
+        return 0;
+    correction = rule->correction(facts, step);
+    step->gradient_scale = 1.0;
+    const struct correction_call call = {
+        .count = parameters_of(part),
+        .live = weights_version(part->weights, versions_live(part->phase.tracker)),
+        .forward = kept_version(part, versions.forward, error),
+        .momentum = rules_slot(part, VECTOR_MOMENTUM),
+        .average = rules_slot(part, VECTOR_SQUARED_MOMENTUM),
+        .gradient = part->gradient,
+    };
+    return call.forward
+               ? compute_backend(part->compute)->correct(compute_engine(part->compute), &correction, &call, error)
+               : -1;
+}
+
+/* The parameters from `first` on that are alike in whether they decay; of the tensors, those with one dimension are norms
+ * and biases. Returns their number; *tensor is the next one. */
+static size_t alike(const struct part *part, size_t first, int *tensor, bool *decays)
+{
+    const struct tensors *tensors = &part->tensors;
+    size_t count = 0;
+
+    *decays = true;
+    if (part->decays_norms)
+        return parameters_of(part) - first;
+    for (; *tensor < tensors->count; ++*tensor) {
+        const struct tensor *next = &tensors->list[*tensor];
+
+        if (next->state)
+            continue;
+        if (count > 0 && (next->dimensions > 1) != *decays)
+            break;
+        *decays = next->dimensions > 1;
+        count += next->count;
+    }
+    return count;
+}
+
+static int step_all(struct part *part, const struct update *update, const float *from, float *to, struct error *error)
+{
+    float *differences = rules_slot(part, VECTOR_DIFFERENCES);
+    const struct rule_settings settings = plan_rule_settings(part->plan);
+    const double kept = differences_kept(&settings, plan_staleness(part->plan, part->index));
+    int tensor = 0;
+
+    for (size_t first = 0, count; first < parameters_of(part); first += count) {
+        struct update own = *update;
+        struct update_call call = {
+            .weights = from + first,
+            .gradient = part->gradient + first,
+            .differences = differences ? differences + first : NULL,
+            .keep_differences = (float)kept,
+            .new_weights = to + first,
+        };
+        bool decays;
+
+        count = call.count = alike(part, first, &tensor, &decays);
+        own.decay = decays ? update->decay : 0.0f;
+        for (int k = 0; k < update_slot_count(update->kind); k++)
+            call.slots[k] = part->slot_floats[k] + first;
+        if (compute_backend(part->compute)->update(compute_engine(part->compute), &own, &call, error))
+            return -1;
+    }
+    return 0;
+}
+
+/* The gradient becomes the newest update's, and its buffer the next one's. */
+static void keep_gradient(struct part *part)
+{
+    float *gradient = part->gradient;
+
+    for (int k = 0; k < part->slot_count; k++)
+        if (part->slots[k].vector == VECTOR_GRADIENT) {
+            part->gradient = part->slot_floats[k];
+            part->slot_floats[k] = gradient;
+        }
+}
+
+int rules_update(struct part *part, struct backward_versions versions, struct error *error)
+{
+    struct version_tracker *tracker = part->phase.tracker;
+    const struct update_rule *rule = update_rule(part->plan->schedule.update);
+    const struct rule_settings settings = plan_rule_settings(part->plan);
+    const struct update_facts facts = update_facts(part, &settings, versions.live - versions.forward);
+    struct optimizer_settings step = next_step(part, &facts);
+    struct update update;
+    const float *from;
+    float *to;
+
+    if (clip(part, &step, error) || correct(part, &facts, &step, versions, error))
+        return -1;
+    update = optimizer_update(plan_optimizer(part->plan), &step, &part->course);
+    if (rule->adjust)
+        rule->adjust(&facts, &step, &update);
+    from = weights_live(part->weights);
+    versions_update(tracker);
+    to = weights_make_room(part->weights, tracker, error);
+    if (!to || step_all(part, &update, from, to, error))
+        return -1;
+    keep_gradient(part);
+    return 0;
+}
+
+int rules_warm_up(struct part *part, struct error *error)
+{
+    const struct backend *backend = compute_backend(part->compute);
+    struct engine *engine = compute_engine(part->compute);
+    const size_t parameters = parameters_of(part);
+    const float *weights = weights_live(part->weights);
+    struct optimizer_settings settings = plan_optimizer_settings(part->plan);
+    const struct update update = {
+        .kind = optimizer_kind(plan_optimizer(part->plan), &settings), .root = 1.0f, .epsilon = 1.0f};
+    struct update_call call = {
+        .count = parameters, .weights = weights, .gradient = part->gradient, .new_weights = part->gradient};
+    const struct combine_term term = {.plus = weights, .minus = weights};
+
+    for (int k = 0; k < update_slot_count(update.kind); k++)
+        call.slots[k] = part->slot_floats[k];
+    if (backend->update(engine, &update, &call, error))
+        return -1;
+    return part->combined ? backend->combine(engine, parameters, weights, &term, 1, part->combined, error) : 0;
+}
