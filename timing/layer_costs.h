@@ -8,9 +8,9 @@
 #include "base/error.h"
 #include "plan/plan.h"
 
-/* Fills costs[network->layer_count] for the plan's row counts, on the backend and the device of `stage`; the seconds only
- * if `measured`, else they stay as they are. -1, and which layer failed. It opens the device: a process that has called
- * it with a GPU's must not fork. */
+/* Fills costs[network->layer_count] for the plan's row counts, on the backend and the device of `stage`; the seconds
+ * only if `measured`, else they stay as they are. -1, and which layer failed. It opens the device: a process that has
+ * called it with a GPU's must not fork. */
 int layer_costs_find(struct layer_cost *costs, const struct plan *plan, const struct network *network,
                      const struct plan_stage *stage, bool measured, struct error *error);
 
