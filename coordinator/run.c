@@ -453,7 +453,9 @@ static void say_how_to_continue(const struct run *run)
 
     if (run->outcome.state == RUN_FINISHED || !request->config || !run->checkpoints.newest[0])
         return;
-    fputs("continue with: tpcoord ", request->out);
+    fputs("continue with: ", request->out);
+    shell_word(request->out, request->program);
+    fputc(' ', request->out);
     shell_word(request->out, request->config);
     for (int i = 0; i < request->override_count; i++) {
         fputs(" --set ", request->out);
