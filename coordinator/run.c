@@ -178,7 +178,7 @@ static void judge_death(struct run *run, int stage, int status)
     process_describe_death(&run->segment, stage, status, death);
     run->may_restart = true;
     fail(run, "stage %d (pid %d) %s", stage, (int)run->processes.stage[stage - 1].pid, death);
-    process_add_cause(status, &run->outcome.error);
+    process_add_cause(status, run->processes.kills, &run->outcome.error);
     abort_stages(run);
 }
 
