@@ -18,7 +18,7 @@ enum {
     PLANNED_MAX = 1024,                      /* stages, and parts in all, of what is only planned, drawn or simulated */
     CONFIG_LIST_TEXT_MAX = 24 * PLANNED_MAX, /* bytes of a list with a number for each */
     MAX_MICROBATCHES = 64,
-    PARTS_PER_STAGE_MAX = 16, /* that one stage hosts */
+    PARTS_PER_STAGE_MAX = 16,
     GPUS_MAX = 64
 };
 
