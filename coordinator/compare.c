@@ -41,6 +41,8 @@ static int add_system(struct comparison *comparison, const char *name, struct er
 
     if (config_key_set(config_key_find("pipeline.system"), &scratch, name, error))
         return -1;
+    if (!system_find(name))
+        return error_set(error, "%s is a schedule file; only systems are compared (tpcoord systems)", name);
     for (int c = 0; c < comparison->count; c++)
         if (strcmp(comparison->contenders[c].system->name, name) == 0)
             return error_set(error, "%s is there twice", name);

@@ -493,6 +493,7 @@ START_TEST(wrong_input_is_one_line_and_nothing_starts)
         {"@ --systems gpip", "--systems: \"gpip\" is none of the choices: timeprest, "},
         {"@ --systems gpipe,naive,gpipe", "--systems: gpipe is there twice"},
         {"@ --systems gpipe,", "--systems: \"\" is none of the choices"},
+        {"@ --systems gpipe,x.csv", "--systems: x.csv is a schedule file; only systems are compared"},
         {"@ --seeds 1,two", "--seeds: \"two\" is not a whole number"},
         {"@ --seeds 7,7", "--seeds: 7 is there twice"},
         {"@ --target 85", "--target: \"85\" is no top-1; use one such as 0.85 or 85%"},
@@ -516,7 +517,7 @@ START_TEST(wrong_input_is_one_line_and_nothing_starts)
     ck_assert(rmdir(words) == 0 || !program_has(&program, "runs"));
 }
 END_TEST
-enum { WRONG_INPUTS = 13 };
+enum { WRONG_INPUTS = 14 };
 
 START_TEST(a_name_that_is_taken_is_refused)
 {
