@@ -33,7 +33,7 @@ ifeq ($(origin CXX),default)
 CXX := $(if $(findstring clang,$(CC)),$(subst clang,clang++,$(CC)),$(if $(findstring gcc,$(CC)),$(subst gcc,g++,$(CC)),c++))
 endif
 
-DIRS      := base device model kernels kernels/reference kernels/onednn data optimizers rules schedule schedule/orders plan board transport telemetry checkpoint stages coordinator monitor
+DIRS      := base device model kernels kernels/reference kernels/onednn data optimizers rules schedule schedule/orders plan board transport telemetry checkpoint timing stages coordinator monitor
 PROGRAMS  := tpcoord tpstage tpmon
 MAINS     := coordinator/main.c stages/main.c monitor/main.c
 LIBRARIES := jansson zlib

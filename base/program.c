@@ -1,6 +1,8 @@
 #include "base/program.h"
 
 #include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 void program_begin(void)
@@ -9,4 +11,11 @@ void program_begin(void)
         /* The lowest number that is free is what open() gives. */
         if (fcntl(descriptor, F_GETFD) < 0 && open("/dev/null", O_RDWR) != descriptor)
             _exit(1);
+}
+
+void program_beside(char call[PROGRAM_CALL_MAX], const char *called, const char *name)
+{
+    const char *slash = called ? strrchr(called, '/') : NULL;
+
+    snprintf(call, PROGRAM_CALL_MAX, "%.*s%s", slash ? (int)(slash + 1 - called) : 0, slash ? called : "", name);
 }

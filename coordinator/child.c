@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "coordinator/limits.h"
 #include "coordinator/process.h"
 
 /* What the child leaves behind, in memory shared with the parent. */
@@ -54,7 +55,8 @@ static int await_end(const struct child_task *task, int end, struct error *error
     }
 }
 
-static int judge_end(const struct child_task *task, pid_t child, const struct legacy *legacy, struct error *error)
+static int judge_end(const struct child_task *task, pid_t child, uint64_t kills, const struct legacy *legacy,
+                     struct error *error)
 {
     char death[PROCESS_TEXT_MAX];
     int status;
@@ -75,13 +77,14 @@ static int judge_end(const struct child_task *task, pid_t child, const struct le
     }
     process_describe_status(status, death);
     error_set(error, "%s (pid %d) %s", task->name, (int)child, death);
-    process_add_cause(status, error);
+    process_add_cause(status, kills, error);
     return -1;
 }
 
 static int start(const struct child_task *task, struct legacy *legacy, struct error *error)
 {
     const pid_t parent = getpid();
+    const uint64_t kills = memory_kills();
     int ends[2], result;
 
     if (pipe2(ends, O_CLOEXEC))
@@ -100,7 +103,7 @@ static int start(const struct child_task *task, struct legacy *legacy, struct er
         kill(child, SIGKILL);
         result = -1;
     } else {
-        result = judge_end(task, child, legacy, error);
+        result = judge_end(task, child, kills, legacy, error);
     }
     close(ends[0]);
     return result;

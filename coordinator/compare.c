@@ -16,17 +16,17 @@
 
 struct contender {
     const struct system *system;
+    struct config_integers partition; /* once it is decided */
     bool planned;
     struct prepared prepared; /* if planned; with the config's seed */
     json_t *runs;             /* reports, of the seeds that were begun */
 };
 
 struct comparison {
-    struct config config;                /* what all share: the partition too, once it is decided */
-    const struct system *partition_from; /* the system whose plan decided it; NULL: the user */
-    struct run_folder folder;            /* above those of the runs */
-    struct shared_data data;             /* of all runs */
-    bool warned;                         /* of too many threads */
+    struct config config;     /* what all share */
+    struct run_folder folder; /* above those of the runs */
+    struct shared_data data;  /* of all runs */
+    bool warned;              /* of too many threads */
     int64_t seeds[SUMMARY_RUNS_MAX];
     int seed_count;
     double target; /* NaN: none */
@@ -41,6 +41,8 @@ static int add_system(struct comparison *comparison, const char *name, struct er
 
     if (config_key_set(config_key_find("pipeline.system"), &scratch, name, error))
         return -1;
+    if (!system_find(name))
+        return error_set(error, "%s is a schedule file; only systems are compared (tpcoord systems)", name);
     for (int c = 0; c < comparison->count; c++)
         if (strcmp(comparison->contenders[c].system->name, name) == 0)
             return error_set(error, "%s is there twice", name);
@@ -121,52 +123,96 @@ static enum exit_status out_of_memory(void)
     return EXIT_FAILED;
 }
 
-static enum exit_status plan_system(struct prepared *prepared, struct comparison *comparison,
-                                    const struct comparison_request *request, const struct system *system)
-{
-    enum { OWN = 3 };
-    const struct config *config = &comparison->config;
-    const int given = request->override_count;
-    const char **overrides = calloc((size_t)(given + OWN), sizeof(*overrides));
-    char own[OWN][512], partition[400];
+/* The request's overrides, and behind them those of one contender. */
+struct overrides {
+    const char **list;
+    int count;
+    char own[3][512];
+};
 
-    if (!overrides)
+static int make_overrides(struct overrides *overrides, const struct comparison *comparison,
+                          const struct comparison_request *request, const struct contender *contender)
+{
+    enum { OWN = sizeof(overrides->own) / sizeof(overrides->own[0]) };
+    const int given = request->override_count;
+    struct config shared = comparison->config;
+    char partition[400];
+
+    overrides->count = given + OWN;
+    overrides->list = calloc((size_t)overrides->count, sizeof(*overrides->list));
+    if (!overrides->list)
+        return -1;
+    shared.pipeline.partition = contender->partition;
+    config_format_integers(&shared, "pipeline.partition", partition, sizeof(partition));
+    snprintf(overrides->own[0], sizeof(overrides->own[0]), "pipeline.system=%s", contender->system->name);
+    snprintf(overrides->own[1], sizeof(overrides->own[1]), "pipeline.microbatches=%d",
+             microbatches_of(contender->system, &comparison->config));
+    snprintf(overrides->own[2], sizeof(overrides->own[2]), "pipeline.partition=%s", partition);
+    for (int i = 0; i < overrides->count; i++)
+        overrides->list[i] = i < given ? request->overrides[i] : overrides->own[i - given];
+    return 0;
+}
+
+/* With the contender's partition, if it has one. */
+static enum exit_status plan_contender(struct prepared *prepared, struct comparison *comparison,
+                                       const struct comparison_request *request, const struct contender *contender)
+{
+    struct overrides overrides;
+
+    if (make_overrides(&overrides, comparison, request, contender))
         return out_of_memory();
-    config_format_integers(config, "pipeline.partition", partition, sizeof(partition));
-    snprintf(own[0], sizeof(own[0]), "pipeline.system=%s", system->name);
-    snprintf(own[1], sizeof(own[1]), "pipeline.microbatches=%d", microbatches_of(system, config));
-    snprintf(own[2], sizeof(own[2]), "pipeline.partition=%s", partition);
-    for (int i = 0; i < given + OWN; i++)
-        overrides[i] = i < given ? request->overrides[i] : own[i - given];
     enum exit_status status = prepare(prepared, &(struct preparation){.path = request->config,
-                                                                      .overrides = overrides,
-                                                                      .override_count = given + OWN,
+                                                                      .overrides = overrides.list,
+                                                                      .override_count = overrides.count,
                                                                       .depth = PREPARE_PLAN,
                                                                       .data = &comparison->data,
                                                                       .warned = comparison->warned,
                                                                       .signals = request->signals});
     comparison->warned = true;
-    free(overrides);
+    free(overrides.list);
     return status;
 }
 
-/* The first system's plan decides it for all: each with its own, they would be partitions that are compared. */
-static enum exit_status decide_partition(struct comparison *comparison, const struct comparison_request *request)
+/* 0 if there is something wrong with its config, which its plan will say. */
+static int count_parts(const struct comparison *comparison, const struct comparison_request *request,
+                       const struct contender *contender)
 {
-    const struct system *system = comparison->contenders[0].system;
-    struct config *config = &comparison->config;
+    struct config_mistakes mistakes;
+    struct overrides overrides;
+    struct config config;
+
+    if (make_overrides(&overrides, comparison, request, contender))
+        return 0;
+    const int failed = config_load(&config, request->config, overrides.list, overrides.count, &mistakes);
+    free(overrides.list);
+    return failed ? 0 : config.pipeline.stages * config.pipeline.parts;
+}
+
+/* The first contender's plan decides it for all that have as many parts: each with its own, they would be partitions that
+ * are compared. */
+static enum exit_status decide_partition(struct comparison *comparison, const struct comparison_request *request,
+                                         struct contender *contender)
+{
+    const struct contender *first = comparison->contenders;
     struct prepared prepared;
 
-    if (config->pipeline.partition.count > 0)
+    contender->partition = comparison->config.pipeline.partition;
+    if (contender->partition.count > 0)
         return EXIT_DONE;
-    enum exit_status status = plan_system(&prepared, comparison, request, system);
-    if (status != EXIT_DONE)
-        return status;
-    for (int k = 0; k < prepared.plan.part_count; k++)
-        config->pipeline.partition.values[k] = prepared.plan.parts[k].slice.block_count;
-    config->pipeline.partition.count = prepared.plan.part_count;
-    comparison->partition_from = system;
-    prepared_release(&prepared);
+    const int parts = count_parts(comparison, request, contender);
+    while (first != contender && first->partition.count != parts)
+        first++;
+    if (first == contender) {
+        enum exit_status status = plan_contender(&prepared, comparison, request, contender);
+
+        if (status != EXIT_DONE)
+            return status;
+        for (int k = 0; k < prepared.plan.part_count; k++)
+            contender->partition.values[k] = prepared.plan.parts[k].slice.block_count;
+        contender->partition.count = prepared.plan.part_count;
+        prepared_release(&prepared);
+    }
+    contender->partition = first->partition;
     return EXIT_DONE;
 }
 
@@ -180,10 +226,11 @@ static enum exit_status plan_contenders(struct comparison *comparison, const str
 {
     for (int c = 0; c < comparison->count; c++) {
         struct contender *contender = &comparison->contenders[c];
-        enum exit_status status = interrupted(request->signals)
-                                      ? EXIT_INTERRUPTED
-                                      : plan_system(&contender->prepared, comparison, request, contender->system);
+        enum exit_status status =
+            interrupted(request->signals) ? EXIT_INTERRUPTED : decide_partition(comparison, request, contender);
 
+        if (status == EXIT_DONE)
+            status = plan_contender(&contender->prepared, comparison, request, contender);
         if (status != EXIT_DONE)
             return status;
         contender->planned = true;
@@ -204,9 +251,7 @@ static enum exit_status prepare_all(struct comparison *comparison, const struct 
     }
     if (comparison->seed_count == 0)
         comparison->seeds[comparison->seed_count++] = comparison->config.run.seed;
-    enum exit_status status = decide_partition(comparison, request);
-    if (status == EXIT_DONE)
-        status = plan_contenders(comparison, request);
+    enum exit_status status = plan_contenders(comparison, request);
     if (status == EXIT_DONE && new_run_create(&comparison->folder, &comparison->config, &mistakes)) {
         config_mistakes_print(&mistakes, stderr);
         status = EXIT_USAGE;
@@ -251,22 +296,55 @@ void comparison_destroy(struct comparison *comparison)
     free(comparison);
 }
 
+/* Whether no contender before it has as many parts. */
+static bool is_first_of_its_parts(const struct comparison *comparison, int c)
+{
+    int before = 0;
+
+    while (comparison->contenders[before].partition.count != comparison->contenders[c].partition.count)
+        before++;
+    return before == c;
+}
+
+/* "3,2,2,4 for all (auto, decided once by 1f1b's plan)", or one for all that have as many parts, and then the next. */
+static void print_partitions(FILE *out, const struct comparison *comparison)
+{
+    const bool decided = comparison->config.pipeline.partition.count == 0;
+    bool single = true;
+
+    for (int c = 0; c < comparison->count; c++)
+        single = single && (c == 0 || !is_first_of_its_parts(comparison, c));
+    for (int c = 0; c < comparison->count; c++) {
+        const struct contender *contender = &comparison->contenders[c];
+        char partition[400];
+
+        if (!is_first_of_its_parts(comparison, c))
+            continue;
+        config_format_integers(&contender->prepared.plan.config, "pipeline.partition", partition, sizeof(partition));
+        fprintf(out, "%spartition %s for ", c > 0 ? "; " : "", partition);
+        if (single)
+            fputs("all", out);
+        for (int k = c; k < comparison->count && !single; k++)
+            if (comparison->contenders[k].partition.count == contender->partition.count)
+                fprintf(out, "%s%s", k > c ? ", " : "", comparison->contenders[k].system->name);
+        if (decided)
+            fprintf(out, " (auto, decided once by %s's plan)", contender->system->name);
+    }
+}
+
 static void print_head(FILE *out, const struct comparison *comparison)
 {
     const struct config *config = &comparison->config;
     const struct plan *plan = &comparison->contenders[0].prepared.plan;
-    char partition[400];
 
-    config_format_integers(config, "pipeline.partition", partition, sizeof(partition));
     fprintf(out, "%d system%s: %s on %d + %d images of %s, M = %d, W = %d, %d epoch%s, %s order, seed",
             comparison->count, comparison->count == 1 ? "" : "s", config->model.arch, plan->data.train_count,
             plan->data.test_count, config->data.set, config->data.batch, config->pipeline.stages, config->run.epochs,
             config->run.epochs == 1 ? "" : "s", config->pipeline.order == RUN_STATIC ? "static" : "dynamic");
     for (int i = 0; i < comparison->seed_count; i++)
         fprintf(out, "%s %lld", i > 0 ? "," : "", (long long)comparison->seeds[i]);
-    fprintf(out, "\npartition %s for all", partition);
-    if (comparison->partition_from)
-        fprintf(out, " (auto, decided once by %s's plan)", comparison->partition_from->name);
+    fputc('\n', out);
+    print_partitions(out, comparison);
     fprintf(out, "; N = %d", config->pipeline.microbatches);
     for (int c = 0; c < comparison->count; c++) {
         const struct plan *other = &comparison->contenders[c].prepared.plan;

@@ -21,7 +21,7 @@ struct comparison_request {
 
 struct comparison;
 
-/* Plans every run, with the partition decided once, and makes their folders. Says on stderr what is wrong. The caller
+/* Plans every run, with the partition decided once for all that have as many parts, and makes their folders. Says on stderr what is wrong. The caller
  * destroys the comparison. */
 enum exit_status comparison_prepare(struct comparison **comparison, const struct comparison_request *request);
 

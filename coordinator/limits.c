@@ -2,22 +2,25 @@
 
 #include <inttypes.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 /* The two kinds of groups: where they are mounted, and what their files are called. */
 static const struct hierarchy {
     const char *controllers; /* in /proc/self/cgroup: "0::/a/b", "4:memory:/a/b" */
-    const char *mount, *limit, *usage;
+    const char *mount, *limit, *usage, *kills;
     const char *cached[2]; /* lines of memory.stat */
 } hierarchies[] = {
-    {"", "/sys/fs/cgroup", "memory.max", "memory.current", {"inactive_file ", "active_file "}},
+    {"", "/sys/fs/cgroup", "memory.max", "memory.current", "memory.events", {"inactive_file ", "active_file "}},
     {"memory",
      "/sys/fs/cgroup/memory",
      "memory.limit_in_bytes",
      "memory.usage_in_bytes",
+     "memory.oom_control",
      {"total_inactive_file ", "total_active_file "}},
 };
+enum { HIERARCHIES = sizeof(hierarchies) / sizeof(hierarchies[0]) };
 
 static FILE *open_in(const char *folder, const char *name)
 {
@@ -84,11 +87,18 @@ static uint64_t left_along(const char *root, const struct hierarchy *hierarchy, 
     }
 }
 
-uint64_t memory_limit_in(const char *root)
+/* Of this process: the kind of its group, and the group's path, which begins with "/" or is empty. */
+struct group {
+    const struct hierarchy *hierarchy;
+    char path[PATH_MAX];
+};
+
+/* Fills groups[HIERARCHIES]; returns how many there are. */
+static int find_groups(const char *root, struct group *groups)
 {
-    uint64_t least = UINT64_MAX;
     char line[PATH_MAX];
     FILE *file = open_in(root, "proc/self/cgroup");
+    int count = 0;
 
     while (file && fgets(line, sizeof(line), file)) {
         char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
@@ -97,19 +107,81 @@ uint64_t memory_limit_in(const char *root)
             continue;
         *path++ = '\0';
         path[strcspn(path, "\n")] = '\0';
-        for (size_t i = 0; i < sizeof(hierarchies) / sizeof(hierarchies[0]); i++) {
+        for (int i = 0; i < HIERARCHIES && count < HIERARCHIES; i++) {
             if (strcmp(controllers + 1, hierarchies[i].controllers) != 0)
                 continue;
-            const uint64_t left = left_along(root, &hierarchies[i], path);
-            least = left < least ? left : least;
+            groups[count].hierarchy = &hierarchies[i];
+            strcpy(groups[count++].path, path);
         }
     }
     if (file)
         fclose(file);
+    return count;
+}
+
+uint64_t memory_limit_in(const char *root)
+{
+    struct group groups[HIERARCHIES];
+    const int count = find_groups(root, groups);
+    uint64_t least = UINT64_MAX;
+
+    for (int i = 0; i < count; i++) {
+        const uint64_t left = left_along(root, groups[i].hierarchy, groups[i].path);
+
+        least = left < least ? left : least;
+    }
     return least;
 }
 
 uint64_t memory_limit(void)
 {
     return memory_limit_in("");
+}
+
+/* False if there is no such file, or no such line in it. */
+static bool read_kills(const char *folder, const char *name, uint64_t *kills)
+{
+    FILE *file = open_in(folder, name);
+    char line[128];
+    bool found = false;
+
+    while (file && !found && fgets(line, sizeof(line), file))
+        found = sscanf(line, "oom_kill %" SCNu64, kills) == 1;
+    if (file)
+        fclose(file);
+    return found;
+}
+
+/* Of the group, or else of the nearest above it that counts. */
+static bool read_kills_along(const char *root, const struct hierarchy *hierarchy, char *path, uint64_t *kills)
+{
+    char folder[PATH_MAX];
+
+    for (;;) {
+        snprintf(folder, sizeof(folder), "%s%s%s", root, hierarchy->mount, path);
+        if (read_kills(folder, hierarchy->kills, kills))
+            return true;
+        if (path[0] == '\0')
+            return false;
+        *strrchr(path, '/') = '\0';
+    }
+}
+
+uint64_t memory_kills_in(const char *root)
+{
+    struct group groups[HIERARCHIES];
+    const int count = find_groups(root, groups);
+    uint64_t kills = 0;
+    bool found = false;
+
+    for (int i = 0; i < count && !found; i++)
+        found = read_kills_along(root, groups[i].hierarchy, groups[i].path, &kills);
+    if (!found)
+        read_kills(root, "proc/vmstat", &kills);
+    return kills;
+}
+
+uint64_t memory_kills(void)
+{
+    return memory_kills_in("");
 }

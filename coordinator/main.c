@@ -233,6 +233,7 @@ static enum exit_status run_prepared(const struct options *options, struct prepa
         .folder = &prepared->folder,
         .data = data->descriptor,
         .from = prepared->from.manifest.stage_count > 0 ? &prepared->from : NULL,
+        .program = options->program,
         .config = options->config,
         .overrides = options->overrides,
         .override_count = options->override_count,

@@ -170,7 +170,8 @@ int options_read(struct options *options, int argc, char **argv, struct error *e
 {
     unsigned given = 0;
 
-    *options = (struct options){.overrides = calloc((size_t)argc, sizeof(*options->overrides))};
+    *options = (struct options){.program = argv[0] && argv[0][0] ? argv[0] : line.program,
+                                .overrides = calloc((size_t)argc, sizeof(*options->overrides))};
     if (!options->overrides)
         return error_set(error, "out of memory");
     if (command_line_read(&line, options, argc, argv, &given, error))

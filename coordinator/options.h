@@ -10,6 +10,7 @@
 enum verb { VERB_RUN, VERB_PLAN, VERB_COMPARE, VERB_SYSTEMS, VERB_DEVICES, VERB_HELP, VERBS };
 
 struct options {
+    const char *program; /* as it was called */
     enum verb verb;
     const char *config;     /* path of the config file */
     const char **overrides; /* "section.key=value" */

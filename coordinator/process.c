@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "coordinator/limits.h"
 #include "telemetry/explain.h"
 
 void process_describe_status(int status, char text[PROCESS_TEXT_MAX])
@@ -54,16 +55,21 @@ void process_describe_death(const struct segment *segment, int stage, int status
         snprintf(text, DEATH_TEXT_MAX, "%s while %s of epoch %d", death, doing, atomic_load(&block->counters.epoch));
 }
 
-void process_add_cause(int status, struct error *error)
+void process_add_cause(int status, uint64_t kills, struct error *error)
 {
-    const size_t length = strlen(error->text);
+    const size_t length = strlen(error->text), room = sizeof(error->text) - length;
+    char *end = error->text + length;
     struct rlimit limit;
 
-    if (!WIFSIGNALED(status) || WTERMSIG(status) == SIGKILL || getrlimit(RLIMIT_AS, &limit) ||
-        limit.rlim_cur == RLIM_INFINITY)
+    if (!WIFSIGNALED(status))
         return;
-    snprintf(error->text + length, sizeof(error->text) - length,
-             "; its address space is limited to %llu MiB (ulimit -v)", (unsigned long long)limit.rlim_cur >> 20);
+    if (WTERMSIG(status) == SIGKILL && memory_kills() != kills)
+        snprintf(end, room,
+                 "; probably by the kernel, which has killed for lack of memory meanwhile: lower data.batch, or use "
+                 "pipeline.backward_activations = recompute");
+    else if (WTERMSIG(status) != SIGKILL && getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        snprintf(end, room, "; its address space is limited to %llu MiB (ulimit -v)",
+                 (unsigned long long)limit.rlim_cur >> 20);
 }
 
 static int find_program(char path[PATH_MAX], struct error *error)
@@ -108,7 +114,7 @@ int processes_start(struct processes *processes, const struct segment *segment, 
     posix_spawn_file_actions_t actions;
     int result = -1;
 
-    *processes = (struct processes){.count = segment->header->plan.stage_count};
+    *processes = (struct processes){.count = segment->header->plan.stage_count, .kills = memory_kills()};
     if (find_program(program, error) || set_environment(config, error))
         return -1;
     posix_spawn_file_actions_init(&actions);

@@ -3,6 +3,7 @@
 #define TP_COORDINATOR_PROCESS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -19,11 +20,13 @@ enum { DEATH_TEXT_MAX = 320 };
 void process_describe_death(const struct segment *segment, int stage, int status, char text[DEATH_TEXT_MAX]);
 
 /* Adds to what is said of a death what may well be its cause: a limited address space, of which libraries do not say
- * that they have had too little. */
-void process_add_cause(int status, struct error *error);
+ * that they have had too little; or too little memory, for which the kernel kills without a word. `kills` is
+ * memory_kills() before the process began. */
+void process_add_cause(int status, uint64_t kills, struct error *error);
 
 struct processes {
     int count, running;
+    uint64_t kills; /* memory_kills() before they began */
     struct {
         pid_t pid;
         bool running;

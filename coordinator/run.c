@@ -177,7 +177,7 @@ static void judge_death(struct run *run, int stage, int status)
     process_describe_death(&run->segment, stage, status, death);
     run->may_restart = true;
     fail(run, "stage %d (pid %d) %s", stage, (int)run->processes.stage[stage - 1].pid, death);
-    process_add_cause(status, &run->outcome.error);
+    process_add_cause(status, run->processes.kills, &run->outcome.error);
     abort_stages(run);
 }
 
@@ -456,7 +456,9 @@ static void say_how_to_continue(const struct run *run)
 
     if (run->outcome.state == RUN_FINISHED || !request->config || !run->checkpoints.newest[0])
         return;
-    fputs("continue with: tpcoord ", request->out);
+    fputs("continue with: ", request->out);
+    shell_word(request->out, request->program);
+    fputc(' ', request->out);
     shell_word(request->out, request->config);
     for (int i = 0; i < request->override_count; i++) {
         fputs(" --set ", request->out);

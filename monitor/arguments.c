@@ -58,6 +58,7 @@ int arguments_read(struct arguments *arguments, int argc, char **argv, struct er
     unsigned given = 0;
 
     *arguments = (struct arguments){0};
+    program_beside(arguments->coordinator, argv[0], "tpcoord");
     if (command_line_read(&line, arguments, argc, argv, &given, error))
         return -1;
     if (argc - optind > 1)

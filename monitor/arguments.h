@@ -6,11 +6,13 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "base/program.h"
 #include "monitor/view.h"
 
 struct arguments {
-    const char *run;    /* name, folder or segment; NULL: the newest */
-    const char *replay; /* path; NULL: a live run */
+    char coordinator[PROGRAM_CALL_MAX]; /* how to call tpcoord */
+    const char *run;                    /* name, folder or segment; NULL: the newest */
+    const char *replay;                 /* path; NULL: a live run */
     enum view view;
     int width, height; /* of --once; 0: not given */
     bool once, list, ascii, help, version;

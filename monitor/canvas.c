@@ -71,10 +71,8 @@ static uint32_t fallback(uint32_t glyph)
         return '.';
     if (glyph > 0x2584 && glyph < FULL_BLOCK)
         return ':';
-    if (glyph >= FULL_BLOCK && glyph <= 0x258b) /* bars that lie, from five eighths on */
+    if (glyph == FULL_BLOCK)
         return '#';
-    if (glyph > 0x258b && glyph <= 0x258f)
-        return ' ';
     if (glyph >= BRAILLE && glyph <= BRAILLE + 0xff)
         return (uint32_t) " .:*********"[dots(glyph - BRAILLE)];
     return '?';
@@ -219,20 +217,6 @@ void canvas_box(const struct canvas *canvas, struct style style)
     canvas_put(canvas, 0, right, style, 0x2510);
     canvas_put(canvas, bottom, 0, style, 0x2514);
     canvas_put(canvas, bottom, right, style, 0x2518);
-}
-
-void canvas_bar(const struct canvas *canvas, int row, double from, double to, struct style style)
-{
-    int first = (int)lround(from * LEVELS), end = (int)lround(to * LEVELS);
-
-    for (int k = first / LEVELS; k * LEVELS < end; k++) {
-        int left = max_int(first - k * LEVELS, 0), right = min_int(end - k * LEVELS, LEVELS);
-
-        /* There are glyphs of a bar's end, none of its begin: a bar owns its first cell from the middle on. */
-        if (left > LEVELS / 2)
-            continue;
-        canvas_put(canvas, row, k, style, right > 0 ? (uint32_t)(FULL_BLOCK + LEVELS - right) : ' ');
-    }
 }
 
 uint32_t canvas_level(double share)

@@ -84,10 +84,6 @@ int canvas_width(const char *text);
 /* A frame around the canvas. */
 void canvas_box(const struct canvas *canvas, struct style style);
 
-/* A horizontal bar from one place to another, both in columns, its ends drawn to an eighth of a column where glyphs
- * allow. */
-void canvas_bar(const struct canvas *canvas, int row, double from, double to, struct style style);
-
 /* The glyph of a bar that stands in one cell and is `share` (0..1) of it high: ' ' to a full block. */
 uint32_t canvas_level(double share);
 

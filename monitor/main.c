@@ -44,13 +44,14 @@ static int open_source(struct monitor *monitor, struct error *error)
 }
 
 /* Before there is a run. */
-static void draw_waiting(const struct canvas *canvas, const char *run)
+static void draw_waiting(const struct canvas *canvas, const struct arguments *arguments)
 {
-    static const char hint[] = "start one with tpcoord CONFIG; q quits";
-    const char *rest = canvas_width(hint) <= canvas->columns ? hint : "q quits";
     const struct style title = {.colour = COLOUR_TITLE}, dim = {.colour = COLOUR_DIM};
-    char text[256];
+    const char *run = arguments->run;
+    char text[256], hint[PROGRAM_CALL_MAX + 64];
 
+    snprintf(hint, sizeof(hint), "start one with %s CONFIG; q quits", arguments->coordinator);
+    const char *rest = canvas_width(hint) <= canvas->columns ? hint : "q quits";
     snprintf(text, sizeof(text), "waiting for %s%s", run ? "run " : "a run", run ? run : "");
     canvas_write(canvas, canvas->rows / 2 - 1, max_int(canvas->columns - canvas_width(text), 0) / 2, title, text);
     canvas_write(canvas, canvas->rows / 2, max_int(canvas->columns - canvas_width(rest), 0) / 2, dim, rest);
@@ -63,7 +64,7 @@ static int draw(const struct monitor *monitor, struct canvas *canvas, int rows, 
     if (monitor->source)
         view_draw(canvas, &monitor->state, monitor->frozen ? monitor->frozen : &monitor->moment);
     else
-        draw_waiting(canvas, monitor->arguments->run);
+        draw_waiting(canvas, monitor->arguments);
     return 0;
 }
 
@@ -74,8 +75,9 @@ static int print_once(struct monitor *monitor, struct error *error)
     struct canvas canvas;
 
     if (result > 0)
-        return error_set(error, "%s%s; start one with tpcoord CONFIG",
-                         arguments->run ? "there is no run " : "no run is going", arguments->run ? arguments->run : "");
+        return error_set(error, "%s%s; start one with %s CONFIG",
+                         arguments->run ? "there is no run " : "no run is going", arguments->run ? arguments->run : "",
+                         arguments->coordinator);
     if (result)
         return -1;
     if (arguments->replay)
@@ -166,7 +168,7 @@ static int run(const struct arguments *arguments)
 {
     struct monitor monitor = {.arguments = arguments, .state.view = arguments->view};
     struct error error;
-    int result = arguments->list   ? runs_print(stdout, &error)
+    int result = arguments->list   ? runs_print(stdout, arguments->coordinator, &error)
                  : arguments->once ? print_once(&monitor, &error)
                                    : watch(&monitor, &error);
 

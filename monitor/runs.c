@@ -105,7 +105,7 @@ static const char *last_part(const char *path)
     return slash ? slash + 1 : path;
 }
 
-int runs_print(FILE *out, struct error *error)
+int runs_print(FILE *out, const char *coordinator, struct error *error)
 {
     struct run *runs;
     int count;
@@ -114,7 +114,7 @@ int runs_print(FILE *out, struct error *error)
     if (list(&runs, &count, error))
         return -1;
     if (count == 0)
-        fputs("no run is going; start one with tpcoord CONFIG\n", out);
+        fprintf(out, "no run is going; start one with %s CONFIG\n", coordinator);
     else
         fprintf(out, "%-34s %8s %-11s %-16s %6s  %-12s %s\n", "run", "pid", "state", "since", "stages", "system",
                 "model");

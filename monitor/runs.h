@@ -8,8 +8,9 @@
 
 enum { SEGMENT_NAME_MAX = 256 };
 
-/* Prints a table of them, the newest first; those that cannot be read with the reason. */
-int runs_print(FILE *out, struct error *error);
+/* Prints a table of them, the newest first; those that cannot be read with the reason. Where there is none, that
+ * `coordinator` starts one. */
+int runs_print(FILE *out, const char *coordinator, struct error *error);
 
 /* The segment of the newest run that is going, or of the one that `run` names: by its segment, its name or its folder.
  * 0; 1 if there is no such run; -1 and the reason if it cannot be read. */

@@ -152,10 +152,8 @@ void screen_size(const struct screen *screen, int *rows, int *columns)
     getmaxyx(stdscr, *rows, *columns);
 }
 
-static short tint(const struct screen *screen, int colour)
+static short number_of(const struct screen *screen, struct tint tint)
 {
-    const struct tint tint = palette_tint((enum colour)colour);
-
     return (short)(screen->colours == 256 ? tint.of_256 : tint.of_8);
 }
 
@@ -167,7 +165,8 @@ static short pair_of(struct screen *screen, struct style style)
 
     if (screen->colours == 0 || *pair > 0)
         return *pair;
-    const short wanted[] = {tint(screen, style.colour), tint(screen, style.background)};
+    const short wanted[] = {number_of(screen, palette_tint((enum colour)style.colour)),
+                            number_of(screen, palette_background((enum colour)style.background))};
     if (wanted[0] < 0 && wanted[1] < 0)
         return 0;
     /* Terminals of 8 colours have few pairs, and many of ours look alike there. */

@@ -260,5 +260,6 @@ int config_load(struct config *config, const char *path, const char *const *over
     read_file(&load, path);
     for (int i = 0; i < override_count; i++)
         apply_override(&load, overrides[i]);
+    config_ask_system(config);
     return mistakes->count > 0 ? -1 : 0;
 }

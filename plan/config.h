@@ -18,6 +18,7 @@ enum {
     PLANNED_MAX = 1024,                      /* stages, and parts in all, of what is only planned, drawn or simulated */
     CONFIG_LIST_TEXT_MAX = 24 * PLANNED_MAX, /* bytes of a list with a number for each */
     MAX_MICROBATCHES = 64,
+    PARTS_PER_STAGE_MAX = 16,
     GPUS_MAX = 64
 };
 
@@ -67,8 +68,8 @@ struct config {
         char system[CONFIG_PATH_MAX]; /* a row's name, or a schedule file */
         int stages;
         int microbatches;
-        int parts;                        /* per stage */
-        int placement;                    /* enum placement */
+        int parts;                        /* per stage; where none are asked for, the system's */
+        int placement;                    /* enum placement; likewise */
         struct config_integers partition; /* blocks per part */
         int order;                        /* enum order_mode */
         int static_times;                 /* enum static_times */

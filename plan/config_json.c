@@ -68,5 +68,6 @@ int config_read_json(struct config *config, const json_t *sections, struct error
             (value && !json_is_null(value) && read_key(key, config, value, error)))
             return error_prefix(error, "%s", key->name);
     }
+    config_ask_system(config);
     return 0;
 }

@@ -25,7 +25,9 @@ static const char *choice_forward_rule(int index)
 
 static const char *choice_placement(int index)
 {
-    return index < PLACEMENTS ? placement_name((enum placement)index) : NULL;
+    if (index == 0)
+        return "auto";
+    return index - 1 < PLACEMENTS ? placement_name((enum placement)(index - 1)) : NULL;
 }
 
 static const char *choice_backward_rule(int index)
@@ -86,10 +88,10 @@ const struct config_key config_keys[] = {
      .help = "W: stages, each a process of its own; a run takes at most 64"},
     {MEMBER(pipeline, microbatches), KEY_INTEGER, "3", 1, MAX_MICROBATCHES,
      .help = "N: micro-batches per mini-batch"},
-    {MEMBER(pipeline, parts), KEY_INTEGER, "1", 1, 16,
-     .help = "parts of the network that each stage hosts; some systems need two"},
-    {MEMBER(pipeline, placement), KEY_CHOICE, "loop", .choice = choice_placement,
-     .help = "where parts lie: loop: on stages 1 to W, again and again; v: to stage W and back"},
+    {MEMBER(pipeline, parts), KEY_INTEGER, "auto", 1, PARTS_PER_STAGE_MAX, .choices = CHOICES("auto"),
+     .first_choice = PARTS_OF_SYSTEM, .help = "parts of the network that each stage hosts; auto: as the system has it"},
+    {MEMBER(pipeline, placement), KEY_CHOICE, "auto", .choice = choice_placement, .first_choice = PLACEMENT_OF_SYSTEM,
+     .help = "loop: parts on stages 1 to W, again and again; v: to stage W and back; auto: as the system has it"},
     {MEMBER(pipeline, partition), KEY_INTEGERS, "auto", 1, BLOCKS_MAX, .choices = CHOICES("auto"), .example = "5,2,2,2",
      .help = "blocks per part, such as 5,2,2,2; auto balances measured time (order = dynamic) or flops (static)"},
     {MEMBER(pipeline, order), KEY_CHOICE, "static", .choices = CHOICES("dynamic", "static"),
@@ -243,10 +245,14 @@ const char *config_key_word(const struct config_key *key, int value)
 
 static int set_integer(const struct config_key *key, void *member, const char *text, struct error *error)
 {
-    int64_t value;
+    const char *word = key->choices ? key->choices[0] : NULL;
+    int64_t value = key->first_choice;
 
-    if (parse_int(&value, text, (int64_t)key->low, (int64_t)key->high, error))
-        return -1;
+    if (!(word && strcmp(text, word) == 0) && parse_int(&value, text, (int64_t)key->low, (int64_t)key->high, error)) {
+        const struct error number = *error;
+
+        return word ? error_set(error, "%s, or %s", number.text, word) : -1;
+    }
     if (key->size == sizeof(int64_t))
         *(int64_t *)member = value;
     else
@@ -499,5 +505,7 @@ int config_check(const struct config *config, struct error *error)
     for (int i = 0; i < config_key_count; i++)
         if (!config_key_holds(&config_keys[i], config))
             return error_set(error, "a value for %s that no config can give it", config_keys[i].name);
+    if (config->pipeline.placement == PLACEMENT_OF_SYSTEM)
+        return error_set(error, "a pipeline.placement that is left to the system");
     return 0;
 }

@@ -10,7 +10,7 @@
 #include "plan/config.h"
 
 enum key_type {
-    KEY_INTEGER,     /* int or int64_t, by size */
+    KEY_INTEGER,     /* int or int64_t, by size; the only choice, if there is one, stands for first_choice */
     KEY_REAL,        /* double */
     KEY_BOOLEAN,     /* bool */
     KEY_CHOICE,      /* int: first_choice + index among the choices */
@@ -37,6 +37,10 @@ struct config_key {
     const char *unit;        /* NULL if it has none */
     const char *help;
 };
+
+/* "auto", until config_ask_system has put the system's own in its place. */
+enum { PARTS_OF_SYSTEM = 0, PLACEMENT_OF_SYSTEM = -1 };
+void config_ask_system(struct config *config);
 
 extern const struct config_key config_keys[];
 extern const int config_key_count;

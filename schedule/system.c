@@ -12,6 +12,7 @@ const struct order orders[ORDERS] = {
             .summary = "N forwards, then one backward of the whole mini-batch; no flush",
             .whole_backward = true,
             .limit = LIMIT_MINIBATCHES,
+            .parts = 1,
         },
     [ORDER_1F1B] =
         {
@@ -20,12 +21,14 @@ const struct order orders[ORDERS] = {
             .whole_backward = true,
             .limit = LIMIT_MINIBATCHES,
             .microbatches = 1,
+            .parts = 1,
         },
     [ORDER_1F1B_NO_FLUSH] =
         {
             .name = "1F1B-no-flush",
             .summary = "one forward, one backward of micro-batches; no flush",
             .limit = LIMIT_MICROBATCHES,
+            .parts = 1,
         },
     [ORDER_FILL_DRAIN] =
         {
@@ -34,6 +37,7 @@ const struct order orders[ORDERS] = {
             .fill_first = true,
             .flush = true,
             .limit = LIMIT_NONE,
+            .parts = 1,
         },
     [ORDER_1F1B_FLUSH] =
         {
@@ -41,6 +45,7 @@ const struct order orders[ORDERS] = {
             .summary = "one forward, one backward of micro-batches, then a flush",
             .flush = true,
             .limit = LIMIT_MICROBATCHES,
+            .parts = 1,
         },
     [ORDER_ZB_H1] =
         {
@@ -49,6 +54,7 @@ const struct order orders[ORDERS] = {
             .flush = true,
             .split_backward = true,
             .limit = LIMIT_MICROBATCHES,
+            .parts = 1,
         },
     [ORDER_ZB_H2] =
         {
@@ -57,6 +63,7 @@ const struct order orders[ORDERS] = {
             .flush = true,
             .split_backward = true,
             .limit = LIMIT_MICROBATCHES_TWICE,
+            .parts = 1,
         },
     [ORDER_SEQUENTIAL] =
         {
@@ -66,6 +73,7 @@ const struct order orders[ORDERS] = {
             .flush = true,
             .limit = LIMIT_MINIBATCHES,
             .microbatches = 1,
+            .parts = 1,
         },
     [ORDER_INTERLEAVED] =
         {
@@ -73,6 +81,7 @@ const struct order orders[ORDERS] = {
             .summary = "1F1B with a flush, the stage's parts in turns of W micro-batches",
             .flush = true,
             .limit = LIMIT_NONE,
+            .parts = 2,
             .generate = interleaved_generate,
             .check = interleaved_check,
         },
@@ -82,6 +91,7 @@ const struct order orders[ORDERS] = {
             .summary = "all N micro-batches through one part, then through the next; then back, then a flush",
             .flush = true,
             .limit = LIMIT_NONE,
+            .parts = 2,
             .generate = breadth_first_generate,
             .check = breadth_first_check,
         },
@@ -92,6 +102,8 @@ const struct order orders[ORDERS] = {
             .flush = true,
             .split_backward = true,
             .limit = LIMIT_NONE,
+            .parts = 2,
+            .placement = PLACEMENT_V,
             .generate = zb_v_generate,
             .check = zb_v_check,
         },
@@ -102,6 +114,8 @@ const struct order orders[ORDERS] = {
             .flush = true,
             .split_backward = true,
             .limit = LIMIT_NONE,
+            .parts = 2,
+            .placement = PLACEMENT_V,
             .generate = dualpipe_v_generate,
             .check = dualpipe_v_check,
         },

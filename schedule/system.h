@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "rules/reading.h"
 #include "rules/update_rule.h"
+#include "schedule/parts.h"
 
 /* How far forwards may run ahead of backwards at a stage. With a split backward W - s + 1 counts up to the input half,
  * and a second limit, W at every stage, up to the weight half: see schedule_next. */
@@ -32,7 +33,9 @@ struct order {
     bool flush;          /* a mini-batch's forwards start after the update before it at this stage */
     bool split_backward; /* input-gradient half now, weight-gradient half when nothing else can run (Zero Bubble) */
     enum in_flight_limit limit;
-    int microbatches; /* the N it needs; 0 = any */
+    int microbatches;         /* the N it needs; 0 = any */
+    int parts;                /* per stage, where nobody asks for others */
+    enum placement placement; /* of those parts, likewise */
     /* Orders that are lists (schedule/orders/) have more: NULL for those that schedule_next describes, which have one
      * part per stage. The ops of one mini-batch (number 1) at a stage, in the order in which they run; `ops` holds
      * 3 c N. Returns their number. And whether W, N, c and the placement suit the order: -1 and what would be right. */

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/parse.h"
+#include "base/program.h"
 #include "base/random.h"
 #include "base/text.h"
 
@@ -342,6 +343,27 @@ START_TEST(the_clock_does_not_go_back)
 }
 END_TEST
 
+START_TEST(programs_that_lie_together_are_called_alike)
+{
+    static const struct {
+        const char *called, *call;
+    } cases[] = {
+        {"build/tpmon", "build/tpcoord"},
+        {"./tpmon", "./tpcoord"},
+        {"/usr/local/bin/tpmon", "/usr/local/bin/tpcoord"},
+        {"tpmon", "tpcoord"},
+        {"", "tpcoord"},
+        {NULL, "tpcoord"},
+    };
+    char call[PROGRAM_CALL_MAX];
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        program_beside(call, cases[i].called, "tpcoord");
+        ck_assert_str_eq(call, cases[i].call);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("base");
@@ -364,6 +386,7 @@ int main(void)
     tcase_add_test(tcase, errors_are_cut_not_overrun);
     tcase_add_test(tcase, what_others_wrote_commands_no_terminal);
     tcase_add_test(tcase, the_clock_does_not_go_back);
+    tcase_add_test(tcase, programs_that_lie_together_are_called_alike);
     suite_add_tcase(suite, tcase);
 
     SRunner *runner = srunner_create(suite);

@@ -2,6 +2,7 @@
  * go away, hints that can be pasted. */
 #include <check.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,10 +150,10 @@ START_TEST(a_shell_reads_a_word_back)
 END_TEST
 enum { WORDS = 19 };
 
-/* Of a config and an output folder with blanks and quotes. */
+/* Of a program, a config and an output folder with blanks and quotes. */
 START_TEST(the_hint_to_continue_can_be_pasted)
 {
-    char command[2048], hint[1024], expected[1024], config[sizeof(program.config)];
+    char command[PATH_MAX + 512], hint[1024], expected[1024], config[sizeof(program.config)], folder[PATH_MAX];
     const uint64_t deadline = clock_now_ns() + 30 * 1000000000ull;
     struct segment segment;
 
@@ -160,6 +161,12 @@ START_TEST(the_hint_to_continue_can_be_pasted)
     snprintf(command, sizeof(command), "sed \"s:/runs:/it's runs:\" %s >\"%s\"", program.config, config);
     ck_assert_int_eq(run_shell(command), 0);
     strcpy(program.config, config);
+    /* Where the user's shell finds no tpcoord by its name. */
+    ck_assert_ptr_nonnull(realpath(program.path, folder));
+    *strrchr(folder, '/') = '\0';
+    snprintf(program.path, sizeof(program.path), "%s/it's programs/tpcoord", program.folder);
+    snprintf(command, sizeof(command), "ln -s %s \"%s/it's programs\"", folder, program.folder);
+    ck_assert_int_eq(run_shell(command), 0);
     pid_t child = program_start(&program, "@ --quiet --epochs 1000 --set data.limit=20000 --set run.name=here");
     while (!program_segment(child, "/here", &segment))
         ck_assert_msg(clock_now_ns() < deadline, "the run does not begin: %s", program_text(&program, "err"));
@@ -169,15 +176,16 @@ START_TEST(the_hint_to_continue_can_be_pasted)
     ck_assert_int_eq(program_finish(child), 3);
     segment_close(&segment);
 
-    const char *line = strstr(program_text(&program, "out"), "continue with: tpcoord ");
+    const char *line = strstr(program_text(&program, "out"), "continue with: ");
     ck_assert_ptr_nonnull(line);
-    line += strlen("continue with: tpcoord ");
+    line += strlen("continue with: ");
     snprintf(hint, sizeof(hint), "%.*s", (int)strcspn(line, "\n"), line);
     snprintf(command, sizeof(command), "printf '%%s\\n' %s >%s/words", hint, program.folder);
     ck_assert_int_eq(run_shell(command), 0);
-    snprintf(expected, sizeof(expected),
-             "%s\n--set\nrun.epochs=1000\n--set\ndata.limit=20000\n--set\nrun.name=here\n--resume=%s/it's runs/here\n",
-             config, program.folder);
+    snprintf(
+        expected, sizeof(expected),
+        "%s\n%s\n--set\nrun.epochs=1000\n--set\ndata.limit=20000\n--set\nrun.name=here\n--resume=%s/it's runs/here\n",
+        program.path, config, program.folder);
     ck_assert_str_eq(program_text(&program, "words"), expected);
 }
 END_TEST

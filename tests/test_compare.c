@@ -320,6 +320,38 @@ START_TEST(each_system_has_the_micro_batches_that_it_can_have)
 }
 END_TEST
 
+/* Systems whose stages host more parts need a partition of their own, and share it. */
+START_TEST(those_with_as_many_parts_share_a_partition)
+{
+    static const struct {
+        const char *system;
+        int parts;
+    } expected[] = {{"1f1b", 2}, {"zb-v", 4}, {"gpipe", 2}, {"breadth-first", 4}};
+
+    ck_assert_int_eq(program_run(&program, "compare @ --systems 1f1b,zb-v,gpipe,breadth-first --json ~/c.json --set "
+                                           "model.arch=resnet8 --set data.limit=40 --set data.batch=8 --set "
+                                           "pipeline.stages=2"),
+                     0);
+    json_t *summaries = program_json(&program, "c.json");
+    char line[256], partitions[4][32];
+    for (size_t k = 0; k < 4; k++) {
+        const json_t *config = json_object_get(run_of(json_array_get(summaries, k), 0), "config");
+
+        ck_assert_str_eq(text_of(json_array_get(summaries, k), "system"), expected[k].system);
+        snprintf(partitions[k], sizeof(partitions[k]), "%s", text_of(json_object_get(config, "pipeline"), "partition"));
+        ck_assert_uint_eq(strlen(partitions[k]), 2 * (size_t)expected[k].parts - 1);
+    }
+    ck_assert_str_eq(partitions[0], partitions[2]);
+    ck_assert_str_eq(partitions[1], partitions[3]);
+    snprintf(line, sizeof(line),
+             "\npartition %s for 1f1b, gpipe (auto, decided once by 1f1b's plan); "
+             "partition %s for zb-v, breadth-first (auto, decided once by zb-v's plan); N = 3\n",
+             partitions[0], partitions[1]);
+    ck_assert_msg(strstr(program_text(&program, "out"), line) != NULL, "%s", program_text(&program, "out"));
+    json_decref(summaries);
+}
+END_TEST
+
 /* An automatic partition is balanced by measured time, so that each system could come to another. */
 START_TEST(the_partition_is_the_same_for_all)
 {
@@ -461,6 +493,7 @@ START_TEST(wrong_input_is_one_line_and_nothing_starts)
         {"@ --systems gpip", "--systems: \"gpip\" is none of the choices: timeprest, "},
         {"@ --systems gpipe,naive,gpipe", "--systems: gpipe is there twice"},
         {"@ --systems gpipe,", "--systems: \"\" is none of the choices"},
+        {"@ --systems gpipe,x.csv", "--systems: x.csv is a schedule file; only systems are compared"},
         {"@ --seeds 1,two", "--seeds: \"two\" is not a whole number"},
         {"@ --seeds 7,7", "--seeds: 7 is there twice"},
         {"@ --target 85", "--target: \"85\" is no top-1; use one such as 0.85 or 85%"},
@@ -484,7 +517,7 @@ START_TEST(wrong_input_is_one_line_and_nothing_starts)
     ck_assert(rmdir(words) == 0 || !program_has(&program, "runs"));
 }
 END_TEST
-enum { WRONG_INPUTS = 13 };
+enum { WRONG_INPUTS = 14 };
 
 START_TEST(a_name_that_is_taken_is_refused)
 {
@@ -506,6 +539,7 @@ int main(void)
     tcase_add_test(tcase, systems_that_flush_agree);
     tcase_add_test(tcase, each_system_has_the_micro_batches_that_it_can_have);
     tcase_add_test(tcase, the_partition_is_the_same_for_all);
+    tcase_add_test(tcase, those_with_as_many_parts_share_a_partition);
     tcase_add_test(tcase, seeds_give_means_and_deviations);
     tcase_add_test(tcase, epochs_to_the_target_are_counted);
     tcase_add_test(tcase, an_interruption_leaves_a_partial_table);

@@ -8,6 +8,7 @@
 #include "model/model.h"
 #include "plan/config.h"
 #include "plan/config_keys.h"
+#include "schedule/parts.h"
 #include "schedule/system.h"
 
 static struct config config;
@@ -68,6 +69,56 @@ START_TEST(defaults_hold_without_a_file)
     ck_assert_str_eq(config.data.dir, "");
     ck_assert_int_eq(config.run.seed, 1);
     ck_assert(config.train.lr > 0.0199 && config.train.lr < 0.0201);
+}
+END_TEST
+
+START_TEST(parts_are_the_system_s_unless_somebody_asks)
+{
+    static const struct {
+        const char *text;
+        int parts;
+        enum placement placement;
+    } cases[] = {
+        {"", 1, PLACEMENT_LOOP},
+        {"system = zb-v", 2, PLACEMENT_V},
+        {"placement = auto\nsystem = dualpipe-v\nparts = auto", 2, PLACEMENT_V},
+        {"system = interleaved-1f1b", 2, PLACEMENT_LOOP},
+        {"system = breadth-first\nparts = 3", 3, PLACEMENT_LOOP},
+        {"system = zb-v\nplacement = loop", 2, PLACEMENT_LOOP},
+        {"system = zb-v\nparts = 16", 16, PLACEMENT_V},
+        {"system = tests/golden/pytorch/interleaved-1f1b.csv", 3, PLACEMENT_LOOP},
+        {"system = tests/golden/pytorch/dualpipe-v.csv", 2, PLACEMENT_V},
+        {"system = tests/golden/pytorch/dualpipe-v.csv\nplacement = loop", 2, PLACEMENT_LOOP},
+        {"system = /nonexistent/x.csv", 1, PLACEMENT_LOOP},
+    };
+    struct error error;
+    char text[256];
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        snprintf(text, sizeof(text), "[pipeline]\n%s\n", cases[i].text);
+        ck_assert_msg(load(text, NULL) == 0, "%s", mistakes.lines[0]);
+        ck_assert_msg(config.pipeline.parts == cases[i].parts && config.pipeline.placement == (int)cases[i].placement,
+                      "%s: %d, %d", cases[i].text, config.pipeline.parts, config.pipeline.placement);
+        ck_assert_int_eq(config_check(&config, &error), 0);
+    }
+    ck_assert_int_eq(load("", "pipeline.parts=17"), -1);
+    ck_assert_str_eq(mistakes.lines[0],
+                     "--set pipeline.parts: 17 is out of bounds; use a whole number from 1 to 16, or auto");
+}
+END_TEST
+
+/* What others wrote may not leave open what a config's reader has decided. */
+START_TEST(nothing_is_left_to_the_system_in_a_config_that_was_read)
+{
+    struct error error;
+
+    ck_assert_int_eq(load("", NULL), 0);
+    ck_assert_int_eq(config_check(&config, &error), 0);
+    config.pipeline.placement = PLACEMENT_OF_SYSTEM;
+    ck_assert_int_eq(config_check(&config, &error), -1);
+    ck_assert_int_eq(load("", NULL), 0);
+    config.pipeline.parts = PARTS_OF_SYSTEM;
+    ck_assert_int_eq(config_check(&config, &error), -1);
 }
 END_TEST
 
@@ -511,6 +562,8 @@ int main(void)
 
     tcase_add_checked_fixture(tcase, make_file, remove_file);
     tcase_add_test(tcase, defaults_hold_without_a_file);
+    tcase_add_test(tcase, parts_are_the_system_s_unless_somebody_asks);
+    tcase_add_test(tcase, nothing_is_left_to_the_system_in_a_config_that_was_read);
     tcase_add_test(tcase, file_and_overrides_fill_every_type);
     tcase_add_test(tcase, all_mistakes_are_found_each_with_its_line);
     tcase_add_loop_test(tcase, overrides_have_a_place_of_their_own, 0, 17);

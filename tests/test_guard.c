@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "coordinator/limits.h"
+#include "coordinator/process.h"
 #include "coordinator/progress.h"
 #include "coordinator/room.h"
 #include "coordinator/watchdog.h"
@@ -338,6 +339,48 @@ START_TEST(the_memory_limit_of_a_group_counts)
 }
 END_TEST
 
+/* The nearest group that counts, else the machine. */
+START_TEST(who_was_killed_for_lack_of_memory_is_counted)
+{
+    static const char events[] = "low 0\nhigh 1\nmax 22\noom 3\noom_kill %d\noom_group_kill 5\n";
+    char text[128];
+
+    ck_assert_uint_eq(memory_kills_in(program.folder), 0);
+    write_in("proc", "vmstat", "nr_free_pages 77\noom_kill 4\nnuma_hit 9\n");
+    ck_assert_uint_eq(memory_kills_in(program.folder), 4);
+    write_in("proc/self", "cgroup", "0::/jobs/one\n");
+    ck_assert_uint_eq(memory_kills_in(program.folder), 4);
+    snprintf(text, sizeof(text), events, 3);
+    write_in("sys/fs/cgroup/jobs", "memory.events", text);
+    ck_assert_uint_eq(memory_kills_in(program.folder), 3);
+    snprintf(text, sizeof(text), events, 0);
+    write_in("sys/fs/cgroup/jobs/one", "memory.events", text);
+    ck_assert_uint_eq(memory_kills_in(program.folder), 0);
+    /* The groups' first version, beside a second that has no memory. */
+    write_in("proc/self", "cgroup", "4:memory:/docker/4711\n3:cpu,cpuacct:/\n0::/\n");
+    ck_assert_uint_eq(memory_kills_in(program.folder), 4);
+    write_in("sys/fs/cgroup/memory", "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n");
+    ck_assert_uint_eq(memory_kills_in(program.folder), 2);
+}
+END_TEST
+
+/* As waitpid tells a death by a signal, its status is the signal's number. */
+START_TEST(a_kill_for_lack_of_memory_is_said)
+{
+    static const char cause[] = "stage 2 was killed; probably by the kernel, which has killed for lack of memory "
+                                "meanwhile: lower data.batch, or use pipeline.backward_activations = recompute";
+    struct error error;
+
+    error_set(&error, "stage 2 was killed");
+    process_add_cause(SIGKILL, memory_kills(), &error);
+    ck_assert_str_eq(error.text, "stage 2 was killed");
+    process_add_cause(SIGTERM, memory_kills() - 1, &error);
+    ck_assert_str_eq(error.text, "stage 2 was killed");
+    process_add_cause(SIGKILL, memory_kills() - 1, &error);
+    ck_assert_str_eq(error.text, cause);
+}
+END_TEST
+
 /* With ever more of it, until there is enough: whoever notices first, planner, stage or library, says it in a line. */
 START_TEST(a_limited_address_space_is_said)
 {
@@ -530,6 +573,8 @@ int main(void)
     tcase_add_test(tcase, a_full_disk_is_said);
     tcase_add_test(tcase, a_plan_larger_than_memory_is_refused);
     tcase_add_test(tcase, the_memory_limit_of_a_group_counts);
+    tcase_add_test(tcase, who_was_killed_for_lack_of_memory_is_counted);
+    tcase_add_test(tcase, a_kill_for_lack_of_memory_is_said);
     tcase_add_test(tcase, a_limited_address_space_is_said);
     tcase_add_loop_test(tcase, a_learning_rate_too_high_ends_the_run, 0, 3);
     tcase_add_loop_test(tcase, the_layer_where_it_began_is_found, 0, 4);

@@ -74,6 +74,8 @@ static void check_refused(const char *words, int status, const char *expected)
 
 START_TEST(mistakes_are_said_in_one_line)
 {
+    char says[512];
+
     check_refused("tpmon --no-such", 2, "unknown option --no-such; tpmon --help");
     check_refused("tpmon --replay", 2, "--replay needs a value");
     check_refused("tpmon --view sideways", 2, "--view: \"sideways\" is no view: use schedule");
@@ -84,7 +86,8 @@ START_TEST(mistakes_are_said_in_one_line)
     check_refused("tpmon one --replay two", 2, "--replay plays a recording");
     check_refused("tpmon --list --once", 2, "--list goes alone");
     check_refused("tpmon", 1, "must be a terminal; --once prints");
-    check_refused("tpmon --once no-such-run", 1, "there is no run no-such-run");
+    snprintf(says, sizeof(says), "there is no run no-such-run; start one with %s CONFIG\n", program.path);
+    check_refused("tpmon --once no-such-run", 1, says);
     check_refused("tpmon --once --replay ~/none.tprec", 1, "none.tprec cannot be read: No such file");
     check_refused("tpmon --once --replay @", 1, "small.ini: this is not a recording of a tp run");
 }

@@ -120,12 +120,18 @@ START_TEST(pytorchs_files_are_drawn_and_trained)
 
     snprintf(settings, sizeof(settings),
              "--set model.arch=resnet20 --set data.batch=12 --set data.limit=60 --set pipeline.partition=auto --set "
-             "pipeline.stages=%d --set pipeline.parts=%d --set pipeline.microbatches=%d --set pipeline.placement=%s",
-             pytorch[_i].stages, pytorch[_i].parts, pytorch[_i].microbatches, pytorch[_i].placement);
+             "pipeline.stages=%d --set pipeline.microbatches=%d",
+             pytorch[_i].stages, pytorch[_i].microbatches);
     snprintf(words, sizeof(words), "plan @ --grid %s --set pipeline.system=tests/golden/pytorch/%s.csv", settings,
              pytorch[_i].file);
     run(words);
-    ck_assert_ptr_nonnull(strstr(program_text(&program, "out"), "\nstage 2: .  1A"));
+    const char *grid = program_text(&program, "out");
+    ck_assert_ptr_nonnull(strstr(grid, "\nstage 2: .  1A"));
+    /* The config may say what the file says. */
+    snprintf(words + strlen(words), sizeof(words) - strlen(words),
+             " --set pipeline.parts=%d --set pipeline.placement=%s", pytorch[_i].parts, pytorch[_i].placement);
+    run(words);
+    ck_assert_str_eq(program_text(&program, "out"), grid);
     if (!pytorch[_i].row)
         return;
     snprintf(words, sizeof(words), "@ --quiet --set run.name=file %s --set pipeline.system=tests/golden/pytorch/%s.csv",
@@ -164,12 +170,100 @@ START_TEST(measured_times_are_kept)
 END_TEST
 
 static const struct {
+    const char *system;
+    int parts;
+    const char *placement;
+} brought[] = {
+    {"timeprest", 1, "loop"},        {"pipedream-2bw", 1, "loop"}, {"zb-h2", 1, "loop"},
+    {"interleaved-1f1b", 2, "loop"}, {"breadth-first", 2, "loop"}, {"zb-v", 2, "v"},
+    {"dualpipe-v", 2, "v"},
+};
+enum { BROUGHT = sizeof(brought) / sizeof(brought[0]) };
+
+static const char room[] = "--set pipeline.partition=auto --set model.depth=9 --set pipeline.microbatches=6";
+
+static void assert_parts(int parts, const char *placement)
+{
+    json_t *plan = program_json(&program, "plan.json");
+    const json_t *asked = json_object_get(json_object_get(plan, "config"), "pipeline");
+    const json_t *stage = json_array_get(json_object_get(plan, "stage"), 0);
+
+    ck_assert_int_eq(json_integer_value(json_object_get(asked, "parts")), parts);
+    ck_assert_str_eq(json_string_value(json_object_get(asked, "placement")), placement);
+    ck_assert_uint_eq(json_array_size(json_object_get(stage, "parts")), (size_t)parts);
+    json_decref(plan);
+}
+
+/* Whoever names a system, or a file, need not know what it needs; what is shown says it. */
+START_TEST(a_system_brings_its_parts)
+{
+    char words[512];
+
+    snprintf(words, sizeof(words), "plan @ --json ~/plan.json %s --set pipeline.system=%s", room, brought[_i].system);
+    run(words);
+    assert_parts(brought[_i].parts, brought[_i].placement);
+    snprintf(words, sizeof(words), "plan @ --csv ~/own.csv %s --set pipeline.system=%s", room, brought[_i].system);
+    run(words);
+    snprintf(words, sizeof(words), "plan @ --json ~/plan.json %s --set pipeline.system=~/own.csv", room);
+    run(words);
+    assert_parts(brought[_i].parts, brought[_i].placement);
+}
+END_TEST
+
+START_TEST(what_is_asked_for_goes_before_what_a_system_brings)
+{
+    char words[512];
+
+    snprintf(words, sizeof(words), "plan @ --json ~/plan.json %s --set pipeline.system=%s", room,
+             "interleaved-1f1b --set pipeline.parts=3");
+    run(words);
+    assert_parts(3, "loop");
+    snprintf(words, sizeof(words), "plan @ --json ~/plan.json %s --set pipeline.system=%s", room,
+             "gpipe --set pipeline.placement=v --set pipeline.parts=auto");
+    run(words);
+    assert_parts(1, "v");
+}
+END_TEST
+
+/* Nobody says "auto" where it would be compared: a checkpoint has what it was made with. */
+START_TEST(a_run_may_be_resumed_that_said_nothing_of_parts)
+{
+    static const char given[] = "--set pipeline.parts=2 --set pipeline.placement=v";
+    char words[512];
+
+    for (int k = 0; k < 3; k++) {
+        snprintf(words, sizeof(words),
+                 "@ %s --set train.lr_schedule=constant --set pipeline.system=zb-v --set run.name=%s --epochs %d %s %s",
+                 room, k == 0 ? "whole" : "part", k == 1 ? 1 : 2, k == 2 ? "--resume" : "", k == 1 ? given : "");
+        run(words);
+    }
+    const char *out = program_text(&program, "out");
+    ck_assert_msg(strstr(out, "from epoch-0001: 1 of 2 epochs are trained\n"), "%s", out);
+    ck_assert_msg(!strstr(out, "pipeline.p"), "%s", out);
+    program_assert_same(&program, 6, 2, "whole", "part");
+}
+END_TEST
+
+static const struct {
     const char *words, *says;
 } refused[] = {
     {"plan @ --grid --set pipeline.system=~/none.csv",
      "--set pipeline.system: ~/none.csv cannot be read: No such file"},
     {"plan @ --grid --set pipeline.system=nf2b", "nor a file whose name ends with .csv"},
-    {"plan @ --grid --set pipeline.system=zb-v", "use pipeline.parts = 2 and pipeline.placement = v"},
+    {"plan @ --grid --set pipeline.system=zb-v --set pipeline.parts=1",
+     "use pipeline.parts = 2 and pipeline.placement = v"},
+    {"plan @ --grid --set pipeline.system=zb-v --set pipeline.placement=loop --set model.depth=6 "
+     "--set pipeline.partition=auto",
+     "use pipeline.parts = 2 and pipeline.placement = v"},
+    {"plan @ --grid --set pipeline.system=breadth-first --set pipeline.placement=v --set model.depth=6 "
+     "--set pipeline.partition=auto",
+     "use pipeline.placement = loop"},
+    {"plan @ --grid --set pipeline.system=dualpipe-v --set model.depth=6 --set pipeline.partition=auto "
+     "--set pipeline.microbatches=5",
+     "use pipeline.microbatches = 6 or more"},
+    {"plan @ --grid --set pipeline.system=tests/golden/pytorch/zbv-zero-bubble.csv --set pipeline.microbatches=6 "
+     "--set model.depth=6 --set pipeline.parts=1 --set pipeline.partition=auto",
+     "--set pipeline.parts: 1, but the schedule file has 2 parts per rank; use 2"},
     {"plan @ --grid --set model.arch=resnet20 --set pipeline.parts=2",
      "order nF1B has one part per stage, not 2: use pipeline.parts = 1"},
     {"plan @ --csv ~/x.csv --json -", "--csv goes with neither --grid nor --json nor --simulate"},
@@ -204,6 +298,9 @@ int main(void)
     tcase_add_loop_test(tests, a_schedule_that_is_written_trains_to_the_same_bits, 0, WRITTEN);
     tcase_add_loop_test(tests, pytorchs_files_are_drawn_and_trained, 0, PYTORCH);
     tcase_add_test(tests, measured_times_are_kept);
+    tcase_add_loop_test(tests, a_system_brings_its_parts, 0, BROUGHT);
+    tcase_add_test(tests, what_is_asked_for_goes_before_what_a_system_brings);
+    tcase_add_test(tests, a_run_may_be_resumed_that_said_nothing_of_parts);
     tcase_add_loop_test(tests, what_is_no_schedule_is_refused_in_a_line, 0, REFUSED);
     suite_add_tcase(suite, tests);
     srunner_run_all(runner, CK_ENV);

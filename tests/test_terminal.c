@@ -336,6 +336,54 @@ START_TEST(the_users_escape_delay_is_respected)
 }
 END_TEST
 
+/* Follows what selects a colour, "34" or "44", "39" for the terminal's own; `pen` has foreground and background. */
+static void select_colours(const char *numbers, int pen[2])
+{
+    while (true) {
+        char *end;
+        const long number = strtol(numbers, &end, 10);
+
+        if (number == 0)
+            pen[0] = pen[1] = 9;
+        else if (number >= 30 && number < 50)
+            pen[number / 10 - 3] = (int)number % 10;
+        if (*end != ';')
+            return;
+        numbers = end + 1;
+    }
+}
+
+/* With 8 colours what would be the softer backgrounds are none: there is only black text on colours, and colours on
+ * themselves, where there is no text. */
+START_TEST(text_can_be_read_with_eight_colours)
+{
+    int pen[2] = {9, 9}, on_colours = 0, in_colours = 0;
+
+    start_replay(60, 200, "TERM=xterm");
+    read_until("q quit");
+    type("\014");
+    read_until("\033[2J");
+    read_until("q quit");
+    for (const char *at = terminal.text; *at; at++) {
+        if (strncmp(at, "\033[", 2) == 0) {
+            const size_t length = strspn(at + 2, "?;0123456789");
+
+            if (at[2 + length] == 'm')
+                select_colours(at + 2, pen);
+            at += 2 + length;
+        } else if (*at > ' ') {
+            ck_assert_msg(pen[1] == 9 || pen[0] == 0 || pen[0] == pen[1], "colour %d on colour %d: %.40s", pen[0],
+                          pen[1], at);
+            on_colours += pen[1] != 9;
+            in_colours += pen[0] != 9 && pen[0] != 0 && pen[1] == 9;
+        }
+    }
+    ck_assert_int_gt(on_colours, 0);
+    ck_assert_int_gt(in_colours, 0);
+    check_quits();
+}
+END_TEST
+
 START_TEST(a_terminal_that_cannot_be_drawn_on_is_named)
 {
     static const struct {
@@ -372,6 +420,7 @@ int main(void)
     tcase_add_test(tcase, a_monitor_that_stops_leaves_the_terminal_to_the_shell);
     tcase_add_test(tcase, the_screen_has_the_terminals_size_whatever_is_exported);
     tcase_add_test(tcase, the_users_escape_delay_is_respected);
+    tcase_add_test(tcase, text_can_be_read_with_eight_colours);
     tcase_add_test(tcase, a_terminal_that_cannot_be_drawn_on_is_named);
     suite_add_tcase(suite, tcase);
 
