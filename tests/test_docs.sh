@@ -61,9 +61,11 @@ plan_row() {
     awk '
         /^version difference/ { v = idle = $0; sub(/.*simulated /, "", v); sub(/;.*/, "", v)
                                 sub(/.*bubble: /, "", idle); sub(/ .*/, "", idle) }
-        /^stage /             { stages = 1 }
+        /^stage /             { stages = sub(/in flight/, "in-flight")
+                                for (k = 1; k <= NF; k++) column[$k] = k }
         /^versions,/          { stages = 0 }
-        stages && $1 + 0 > 0  { versions = versions " " $(NF - 1); in_flight = in_flight " " $NF }
+        stages && $1 + 0 > 0  { versions = versions " " $column["versions"]
+                                in_flight = in_flight " " $column["in-flight"] }
         END                   { print v "|" substr(versions, 2) "|" substr(in_flight, 2) "|" idle }
     '
 }
