@@ -1,6 +1,7 @@
 #!/bin/sh
 # docs/systems.md must not rot: every fenced block that begins with "$ tpcoord" is what that command prints, runs of
-# spaces aside, and the table under "Side by side" is what `tpcoord plan` says for the keys of each row.
+# spaces aside, the table under "Side by side" is what `tpcoord plan` says for the keys of each row, every system of
+# `tpcoord systems` has a page, and rows that name a system and its two reading rules name those.
 # Usage: TP_BUILD=build tests/test_docs.sh
 set -u
 build=$(cd "${TP_BUILD:-build}" && pwd) && cd "$(dirname "$0")/.." || exit 1
@@ -60,9 +61,11 @@ plan_row() {
     awk '
         /^version difference/ { v = idle = $0; sub(/.*simulated /, "", v); sub(/;.*/, "", v)
                                 sub(/.*bubble: /, "", idle); sub(/ .*/, "", idle) }
-        /^stage /             { stages = 1 }
+        /^stage /             { stages = sub(/in flight/, "in-flight")
+                                for (k = 1; k <= NF; k++) column[$k] = k }
         /^versions,/          { stages = 0 }
-        stages && $1 + 0 > 0  { versions = versions " " $(NF - 1); in_flight = in_flight " " $NF }
+        stages && $1 + 0 > 0  { versions = versions " " $column["versions"]
+                                in_flight = in_flight " " $column["in-flight"] }
         END                   { print v "|" substr(versions, 2) "|" substr(in_flight, 2) "|" idle }
     '
 }
@@ -83,5 +86,28 @@ while IFS='|' read -r _ keys v versions in_flight idle _; do
     fi
 done <"$work/rows"
 
-echo "$document: $grids grids, $others other blocks and $rows rows of numbers agree, $failures do not"
-[ "$failures" -eq 0 ] && [ "$grids" -ge "$grids_least" ] && [ "$rows" -gt 0 ]
+# "name|forward|backward" of each system, as the program has it and as rows of the document do.
+tpcoord systems | awk 'NR > 1 && NF == 0 { exit } NR > 1 { print $1 "|" $3 "|" $4 }' >"$work/systems"
+sed -n 's/^| `\([^`=]*\)` | `\([^`]*\)` | `\([^`]*\)` |.*/\1|\2|\3/p' "$document" >"$work/rules"
+systems=0 rules=0
+while IFS='|' read -r name _; do
+    if grep -qx "## $name" "$document"; then
+        systems=$((systems + 1))
+    else
+        echo "$document has no page on $name"
+        failures=$((failures + 1))
+    fi
+done <"$work/systems"
+while read -r row; do
+    if grep -qxF "$row" "$work/systems"; then
+        rules=$((rules + 1))
+    else
+        echo "$document says $row (system, forward, backward); tpcoord systems does not"
+        failures=$((failures + 1))
+    fi
+done <"$work/rules"
+
+echo "$document: $grids grids, $others other blocks, $rows rows of numbers, $rules of rules and $systems pages agree," \
+    "$failures do not"
+[ "$failures" -eq 0 ] && [ "$grids" -ge "$grids_least" ] && [ "$rows" -gt 0 ] && [ "$rules" -gt 0 ] &&
+    [ "$systems" -gt 0 ]
