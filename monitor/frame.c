@@ -43,6 +43,19 @@ static void format_place(const struct moment *moment, int columns, char text[PLA
              is_long ? what : "", facts.minibatch, facts.minibatches, floor(100 * facts.share), rate);
 }
 
+/* Beside the weights that are read, only what is not the usual. */
+static void format_rules(const struct plan *plan, const struct schedule *schedule, char text[PLACE_MAX])
+{
+    int used = snprintf(text, PLACE_MAX, "  %s order %s, weights: forward %s, backward %s",
+                        plan->config.pipeline.order == RUN_STATIC ? "static" : "dynamic", schedule->order.name,
+                        forward_rule_name(schedule->forward), backward_rule_name(schedule->backward));
+
+    if (schedule->update != UPDATE_PLAIN)
+        used += snprintf(text + used, (size_t)(PLACE_MAX - used), ", update %s", update_rule(schedule->update)->name);
+    if (plan_optimizer(plan) != &optimizer_sgd)
+        snprintf(text + used, (size_t)(PLACE_MAX - used), ", %s", plan_optimizer(plan)->name);
+}
+
 void frame_header(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
     const struct plan *plan = moment->snapshot->plan;
@@ -56,9 +69,7 @@ void frame_header(const struct canvas *canvas, const struct view_state *state, c
     column = canvas_print(canvas, 1, 1, bold(COLOUR_TITLE), "%s", plan->config.pipeline.system);
     column =
         canvas_print(canvas, 1, column, ink(COLOUR_DEFAULT), "  W=%d N=%d", plan->stage_count, schedule.microbatches);
-    snprintf(rules, sizeof(rules), "  %s order %s, weights: forward %s, backward %s",
-             plan->config.pipeline.order == RUN_STATIC ? "static" : "dynamic", schedule.order.name,
-             forward_rule_name(schedule.forward), backward_rule_name(schedule.backward));
+    format_rules(plan, &schedule, rules);
     if (column + canvas_width(rules) <= room)
         canvas_write(canvas, 1, column, ink(COLOUR_DIM), rules);
     canvas_fill(canvas, 1, max_int(room, 0), canvas->columns, ink(COLOUR_DEFAULT), ' ');
