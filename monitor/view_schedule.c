@@ -226,10 +226,10 @@ static void sum_text(char *text, size_t size, const struct op_record *op, const 
     char sum[READ_TEXT_MAX];
 
     describe_read(plan, &read, &course, sum);
-    if (read.reading->staleness)
-        snprintf(text, size, "reads %s: staleness %.2f", sum, plan_staleness_of(plan, &versions));
-    else
+    if (op->kind == OP_FORWARD)
         snprintf(text, size, "reads %s, tau %d", sum, plan_tau(plan, read.reading, part, read.staleness));
+    else
+        snprintf(text, size, "reads %s: staleness %.2f", sum, plan_staleness_of(plan, &versions));
 }
 
 static void version_text(char *text, size_t size, const struct op_record *op, const struct plan *plan, int part)

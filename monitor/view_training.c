@@ -1,5 +1,6 @@
 /* How the network learns, and where each stage's time goes. */
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #include "base/numbers.h"
@@ -16,12 +17,12 @@ static void draw_facts(const struct canvas *canvas, const struct moment *moment)
 {
     const struct facts facts = facts_of(moment);
     const struct plan *plan = moment->snapshot->plan;
-    char text[FORMAT_MAX], rates[RATES_TEXT_MAX];
+    char text[FORMAT_MAX], rates[SETTING_TEXT_MAX];
     int column = 1;
 
     if (facts.loss >= 0)
         column = canvas_print(canvas, 0, column, bold(COLOUR_LOSS), "loss %.4f  ", facts.loss);
-    describe_rates(plan, facts.updates, rates);
+    describe_setting(plan, offsetof(struct optimizer_settings, rate), facts.updates, rates);
     column = canvas_print(canvas, 0, column, ink(COLOUR_DEFAULT), "learning rate %s  ", rates);
     if (facts.images_per_second > 0)
         column = canvas_print(canvas, 0, column, ink(COLOUR_DEFAULT), "%.0f images/s  ", facts.images_per_second);

@@ -57,7 +57,7 @@ void describe_read(const struct plan *plan, const struct summed_read *read, stru
     for (int k = 0; k < count && k < TERMS_SHOWN; k++)
         append_term(plan, read, &terms[k], text);
     if (count > TERMS_SHOWN)
-        append(text, READ_TEXT_MAX, " and %d terms more", count - TERMS_SHOWN);
+        append(text, READ_TEXT_MAX, ", and %d more", count - TERMS_SHOWN);
 }
 
 void describe_kept(const struct plan *plan, char text[KEPT_TEXT_MAX])
@@ -70,20 +70,22 @@ void describe_kept(const struct plan *plan, char text[KEPT_TEXT_MAX])
         append(text, KEPT_TEXT_MAX, "%s%s", k > 0 ? ", " : "", slots[k].name);
 }
 
-void describe_rates(const struct plan *plan, int updates, char text[RATES_TEXT_MAX])
+void describe_setting(const struct plan *plan, size_t offset, int updates, char text[SETTING_TEXT_MAX])
 {
     const struct rule_settings settings = plan_rule_settings(plan);
-    double least = INFINITY, most = 0.0;
+    double least = INFINITY, most = -INFINITY;
 
     for (int k = 1; k <= plan->part_count; k++) {
         const struct update_facts facts = plan_update_facts(plan, &settings, k, plan_staleness(plan, k), updates);
-        struct optimizer_course course = {.updates = updates, .product = 1.0}; /* no rate goes by it */
-        const double rate = plan_next_step(plan, &facts, &course).rate;
+        struct optimizer_course course = {.updates = updates, .product = 1.0}; /* no setting goes by it */
+        const struct optimizer_settings step = plan_next_step(plan, &facts, &course);
+        double value;
 
-        least = fmin(least, rate);
-        most = fmax(most, rate);
+        memcpy(&value, (const char *)&step + offset, sizeof(value));
+        least = fmin(least, value);
+        most = fmax(most, value);
     }
-    snprintf(text, RATES_TEXT_MAX, "%.4g", most);
+    snprintf(text, SETTING_TEXT_MAX, "%.4g", most);
     if (least < most)
-        snprintf(text, RATES_TEXT_MAX, "%.4g to %.4g", least, most);
+        snprintf(text, SETTING_TEXT_MAX, "%.4g to %.4g", least, most);
 }

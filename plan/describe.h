@@ -4,7 +4,7 @@
 
 #include "plan/plan.h"
 
-enum { READ_TEXT_MAX = 192, KEPT_TEXT_MAX = 160, RATES_TEXT_MAX = 80 };
+enum { READ_TEXT_MAX = 192, KEPT_TEXT_MAX = 160, SETTING_TEXT_MAX = 80 };
 
 /* One pass that reads a sum. */
 struct summed_read {
@@ -22,7 +22,8 @@ void describe_read(const struct plan *plan, const struct summed_read *read, stru
 /* What each part keeps from update to update: "momentum_buffer, last_gradient"; "nothing". */
 void describe_kept(const struct plan *plan, char text[KEPT_TEXT_MAX]);
 
-/* The learning rate after so many updates: "0.02"; "0.00667 to 0.02" where the update rule parts the stages. */
-void describe_rates(const struct plan *plan, int updates, char text[RATES_TEXT_MAX]);
+/* A setting of the update that follows `updates` others, which is a double at offsetof(struct optimizer_settings, ...):
+ * "0.02"; "0.00667 to 0.02" where the update rule parts the stages. */
+void describe_setting(const struct plan *plan, size_t offset, int updates, char text[SETTING_TEXT_MAX]);
 
 #endif
