@@ -17,6 +17,7 @@ struct column {
 static const struct column learning[] = {
     {"system", "system", NULL, 0},
     {"order", "order", NULL, 0},
+    {"update rule", "update_rule", NULL, 0},
     {"optimizer", "optimizer", NULL, 0},
     {"N", "microbatches", "%.0f", 1},
     {"M/N", "microbatch_size", "%.4g", 1},
@@ -30,7 +31,6 @@ static const struct column learning[] = {
 
 static const struct column versions[] = {
     {"system", "system", NULL, 0},
-    {"update rule", "update_rule", NULL, 0},
     {"v median", "version_difference_median", "%.3g", 1},
     {"v max", "version_difference_max", "%.0f", 1},
     {"stale forward", "staleness_forward_mean", "%.2f", 1},

@@ -9,7 +9,7 @@
 
 enum { LEFT = 3, RIGHT = 24, BOX_MIN = 5, BOX_MAX = 18, NAMES_FROM = 11, METER_ROWS = 4, HEIGHT_MAX = 4 };
 
-/* Why a version is kept. */
+/* Why a version is kept; without a name: stash_name. */
 static const struct {
     int use;
     const char *glyph, *name;
@@ -17,10 +17,19 @@ static const struct {
 } uses[] = {
     {USE_LIVE, "●", "live", COLOUR_GOOD},
     {USE_RUNNING, "▶", "read now", COLOUR_KEY},
-    {USE_STASHED, "■", "kept for a backward", COLOUR_WAIT_GRADIENT},
+    {USE_STASHED, "■", NULL, COLOUR_WAIT_GRADIENT},
     {USE_EXPECTED, "○", "may be asked for", COLOUR_DIM},
 };
 enum { USES = sizeof(uses) / sizeof(uses[0]) };
+
+/* What a forward's version is kept for. */
+static const char *stash_name(const struct plan *plan)
+{
+    if (!update_rule(plan->schedule.update)->keeps_forward)
+        return "kept for a backward";
+    return backward_reading(plan->schedule.backward)->keeps_forward ? "kept for backward and update"
+                                                                    : "kept for an update";
+}
 
 /* Versions that any of the stages shown holds. */
 struct range {
@@ -123,7 +132,8 @@ static int draw_held(const struct canvas *canvas, const struct view_state *state
     range.first = max_int(range.first, range.last - room / box + 1);
     draw_title(canvas, 0, "weight versions held");
     for (int k = 0; k < USES; k++)
-        column = canvas_print(canvas, 0, column, ink(uses[k].colour), " %s %s ", uses[k].glyph, uses[k].name);
+        column = canvas_print(canvas, 0, column, ink(uses[k].colour), " %s %s ", uses[k].glyph,
+                              uses[k].name ? uses[k].name : stash_name(moment->snapshot->plan));
     draw_stages_shown(canvas, 0, first, shown, stages);
     for (int s = first; s < first + shown; s++) {
         const struct canvas part =
