@@ -6,8 +6,18 @@
 #include "monitor/format.h"
 #include "monitor/lane.h"
 #include "monitor/plot.h"
+#include "plan/describe.h"
 
-enum { LEFT = 3, RIGHT = 24, BOX_MIN = 5, BOX_MAX = 18, NAMES_FROM = 11, METER_ROWS = 4, HEIGHT_MAX = 4 };
+enum {
+    LEFT = 3,
+    RIGHT = 24,
+    BOX_MIN = 5,
+    BOX_MAX = 18,
+    NAMES_FROM = 11,
+    METER_ROWS = 4,
+    RULES_ROWS = 6,
+    HEIGHT_MAX = 4
+};
 
 /* Why a version is kept; without a name: stash_name. */
 static const struct {
@@ -219,6 +229,53 @@ static void draw_meter(const struct canvas *canvas, const struct moment *moment)
                             : "mini-batches read no weights that others made");
 }
 
+static int draw_rule(const struct canvas *canvas, int row, const char *what, const char *name, const char *formula)
+{
+    const int column = canvas_print(canvas, row, 0, ink(COLOUR_DIM), " %-10s", what);
+
+    canvas_print(canvas, row, canvas_print(canvas, row, column, bold(COLOUR_KEY), "%s", name), ink(COLOUR_DEFAULT),
+                 ": %s", formula);
+    return row + 1;
+}
+
+static void draw_tau(const struct canvas *canvas, int row, const struct plan *plan)
+{
+    int column = canvas_print(canvas, row, 0, ink(COLOUR_DIM), " %-10s", "tau");
+
+    if (plan->config.staleness.measure == STALENESS_MEASURED) {
+        canvas_write(canvas, row, column, ink(COLOUR_DEFAULT), "each mini-batch's own");
+        return;
+    }
+    column = canvas_write(canvas, row, column, ink(COLOUR_DEFAULT), "by stage:");
+    for (int k = 1; k <= plan->part_count && column < canvas->columns; k++)
+        column = canvas_print(canvas, row, column, bold(COLOUR_DEFAULT), " %d", plan_staleness(plan, k));
+}
+
+/* The formulas by which passes read sums and updates mind their staleness; nothing where the system has none. */
+static void draw_rules(const struct canvas *canvas, const struct plan *plan)
+{
+    const struct reading *forward = forward_reading(plan->schedule.forward);
+    const struct reading *backward = backward_reading(plan->schedule.backward);
+    const struct update_rule *update = update_rule(plan->schedule.update);
+    char kept[KEPT_TEXT_MAX];
+    int row = 1;
+
+    if (!plan_combines(plan) && plan->schedule.update == UPDATE_PLAIN)
+        return;
+    draw_title(canvas, 0, "rules: w is the newest version");
+    if (forward->terms)
+        row = draw_rule(canvas, row, "forward", forward->name, forward->formula);
+    if (backward->terms)
+        row = draw_rule(canvas, row, "backward", backward->name, backward->formula);
+    if (plan->schedule.update != UPDATE_PLAIN)
+        row = draw_rule(canvas, row, "update", update->name, update->formula);
+    describe_kept(plan, kept);
+    row = draw_rule(canvas, row, "optimizer", plan_optimizer(plan)->name, kept);
+    if ((forward->terms && !forward->measures) || (backward->terms && !backward->measures) ||
+        plan->schedule.update != UPDATE_PLAIN)
+        draw_tau(canvas, row, plan);
+}
+
 void draw_versions(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
     int stages = moment->snapshot->stage_count, rows = canvas->rows - METER_ROWS;
@@ -228,8 +285,12 @@ void draw_versions(const struct canvas *canvas, const struct view_state *state, 
     const struct canvas stale = canvas_part(canvas, end, 0, staleness, canvas->columns);
     const struct canvas meter = canvas_part(canvas, staleness > 0 ? end + stale.rows : canvas->rows - METER_ROWS, 0,
                                             METER_ROWS, canvas->columns);
+    const int used = end + stale.rows + METER_ROWS;
+    const struct canvas rules = canvas_part(canvas, used, 0, canvas->rows - used, canvas->columns);
 
     if (staleness > 0)
         draw_staleness(&stale, state, moment);
     draw_meter(&meter, moment);
+    if (staleness > 0 && rules.rows >= RULES_ROWS)
+        draw_rules(&rules, moment->snapshot->plan);
 }
