@@ -62,7 +62,7 @@ plan_row() {
                                 sub(/.*bubble: /, "", idle); sub(/ .*/, "", idle) }
         /^stage /             { stages = 1 }
         /^versions,/          { stages = 0 }
-        stages && $1 + 0 > 0  { versions = versions " " $(NF - 1); in_flight = in_flight " " $NF }
+        stages && $1 + 0 > 0  { versions = versions " " $(NF - 2); in_flight = in_flight " " $(NF - 1) }
         END                   { print v "|" substr(versions, 2) "|" substr(in_flight, 2) "|" idle }
     '
 }
