@@ -17,6 +17,7 @@
 #include "coordinator/show_comparison.h"
 #include "coordinator/show_plan.h"
 #include "coordinator/show_prediction.h"
+#include "coordinator/show_rules.h"
 #include "coordinator/trace.h"
 
 static enum exit_status fail(enum exit_status status, const struct error *error)
@@ -381,17 +382,7 @@ static enum exit_status do_compare(const struct options *options)
 
 static enum exit_status do_systems(void)
 {
-    printf("%-16s %-16s %-15s %-12s %-22s %s\n", "system", "order", "forward reads", "backward", "update", "source");
-    for (int i = 0; i < system_count; i++) {
-        const struct system *system = &systems[i];
-
-        printf("%-16s %-16s %-15s %-12s %-22s %s\n", system->name, orders[system->order].name,
-               forward_rule_name(system->forward), backward_rule_name(system->backward), system->update,
-               system->source);
-    }
-    putchar('\n');
-    for (int i = 0; i < ORDERS; i++)
-        printf("%-16s %s\n", orders[i].name, orders[i].summary);
+    systems_print(stdout);
     return EXIT_DONE;
 }
 

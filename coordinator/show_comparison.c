@@ -17,6 +17,8 @@ struct column {
 static const struct column learning[] = {
     {"system", "system", NULL, 0},
     {"order", "order", NULL, 0},
+    {"update rule", "update_rule", NULL, 0},
+    {"optimizer", "optimizer", NULL, 0},
     {"N", "microbatches", "%.0f", 1},
     {"M/N", "microbatch_size", "%.4g", 1},
     {"images/s", "images_per_second", "%.0f", 1},

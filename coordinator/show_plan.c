@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/show_rules.h"
 #include "plan/replay.h"
 
 static double mebibytes(size_t bytes)
@@ -50,8 +51,7 @@ static void print_header(FILE *out, const struct plan *plan, const struct networ
     fprintf(out, "          order %s: %s\n", schedule->order.name, schedule->order.summary);
     if (plan->schedule_renumbered)
         fprintf(out, "          its backwards are numbered anew, in ascending order\n");
-    fprintf(out, "          forwards read %s weights, backwards %s ones; update %s\n",
-            forward_rule_name(schedule->forward), backward_rule_name(schedule->backward), plan_update_rule(plan));
+    rules_print(out, plan);
     fprintf(out, "epoch     %d mini-batches (M = %d", plan->minibatches_per_epoch, config->data.batch);
     if (plan->last_minibatch_rows != config->data.batch)
         fprintf(out, ", the last %d", plan->last_minibatch_rows);
@@ -169,10 +169,10 @@ static void print_part(FILE *out, const struct plan *plan, int k)
     else
         snprintf(blocks, sizeof(blocks), "%d-%d", slice->first_block, slice->first_block + slice->block_count - 1);
     snprintf(input, sizeof(input), "%dx%dx%d", part->input.height, part->input.width, part->input.channels);
-    fprintf(out, " %8s %7d %11s %13s %7.1f%% %9s %10s", blocks, slice->layer_count,
+    fprintf(out, " %8s %7d %11s %13s %7.1f%% %9s %10s %4d", blocks, slice->layer_count,
             with_commas(slice->parameters, parameters), input, 100.0 * part->compute_share,
             peak_of_room(part->weight_versions, part->weight_version_buffers, versions),
-            peak_of_room(part->slots_in_flight, part->activation_sets, in_flight));
+            peak_of_room(part->slots_in_flight, part->activation_sets, in_flight), plan_staleness(plan, k));
     place_print(out, plan, k);
 }
 
@@ -181,7 +181,7 @@ static void print_stages(FILE *out, const struct plan *plan)
 {
     const bool several = plan->schedule.parts > 1;
 
-    fprintf(out, "%sstage   blocks  layers  parameters         input  compute  versions  in flight",
+    fprintf(out, "%sstage   blocks  layers  parameters         input  compute  versions  in flight  tau",
             several ? "part  " : "");
     place_print_head(out, plan, 0);
     for (int k = 1; k <= plan->part_count; k++) {
@@ -192,6 +192,7 @@ static void print_stages(FILE *out, const struct plan *plan)
     }
     fprintf(out, "versions, %s in flight: most at once on the unit-time schedule (of the room made)\n",
             plan->schedule.order.whole_backward ? "mini-batches" : "micro-batches");
+    fprintf(out, "tau: updates from a forward to its micro-batch's own, in the full pipeline\n");
     print_paths(out, plan);
     fputc('\n', out);
 }

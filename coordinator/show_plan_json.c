@@ -3,6 +3,7 @@
 #include "base/numbers.h"
 #include "base/version.h"
 #include "coordinator/show_plan.h"
+#include "coordinator/show_rules.h"
 #include "plan/config_json.h"
 #include "plan/replay.h"
 #include "transport/rings.h"
@@ -42,7 +43,7 @@ static json_t *part_json(const struct plan *plan, const struct network *network,
     for (int l = slice->first_layer; l < slice->first_layer + slice->layer_count; l++)
         json_array_append_new(names, json_string(network->layers[l].name));
     /* clang-format off */
-    return json_pack("{s:i, s:o, s:i, s:i, s:i, s:o, s:I, s:I, s:o, s:o, s:f, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:o}",
+    return json_pack("{s:i, s:o, s:i, s:i, s:i, s:o, s:I, s:I, s:o, s:o, s:f, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:o}",
                      "part", k,
                      "link", link_json(plan, k),
                      "first_block", slice->first_block,
@@ -58,6 +59,7 @@ static json_t *part_json(const struct plan *plan, const struct network *network,
                      "weight_version_buffers", part->weight_version_buffers,
                      "minibatches_in_flight", part->minibatches_in_flight,
                      "slots_in_flight", part->slots_in_flight,
+                     "tau", plan_staleness(plan, k),
                      "activation_sets", part->activation_sets,
                      "activation_slots", part->activation_slots,
                      "gradient_slots", part->gradient_slots,
@@ -114,15 +116,6 @@ static json_t *stage_json(const struct plan *plan, const struct network *network
     json_object_del(stage, "part");
     json_object_set_new(stage, "parts", parts);
     return stage;
-}
-
-static json_t *rules_json(const struct plan *plan)
-{
-    const struct schedule *schedule = &plan->schedule;
-
-    return json_pack("{s:s, s:s, s:s, s:s}", "order", schedule->order.name, "forward",
-                     forward_rule_name(schedule->forward), "backward", backward_rule_name(schedule->backward), "update",
-                     plan_update_rule(plan));
 }
 
 static json_t *network_json(const struct plan *plan, const struct network *network)
@@ -211,10 +204,11 @@ json_t *plan_json(const struct plan *plan, const struct network *network)
     for (int s = 1; s <= plan->stage_count; s++)
         json_array_append_new(stages, stage_json(plan, network, s));
     /* clang-format off */
-    return json_pack("{s:s, s:s, s:o, s:i, s:i, s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:f, s:b, s:o, s:o, s:o}",
+    return json_pack("{s:s, s:s, s:o, s:o, s:i, s:i, s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:f, s:b, s:o, s:o, s:o}",
                      "tp_version", version_text(),
                      "system", plan->config.pipeline.system,
                      "rules", rules_json(plan),
+                     "optimizer", optimizer_json(plan),
                      "stages", plan->stage_count,
                      "parts", plan->schedule.parts,
                      "placement", placement_name(plan->schedule.placement),

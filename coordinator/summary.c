@@ -311,9 +311,11 @@ json_t *summary_create(const struct summary_request *request)
     const struct plan *plan = request->plan;
     struct sample finished = sample_of(request->runs, test_top1, 0);
     /* clang-format off */
-    json_t *summary = json_pack("{s:s, s:s, s:i, s:f, s:i, s:s, s:i}",
+    json_t *summary = json_pack("{s:s, s:s, s:s, s:s, s:i, s:f, s:i, s:s, s:i}",
                                 "system", plan->config.pipeline.system,
                                 "order", plan->schedule.order.name,
+                                "update_rule", update_rule(plan->schedule.update)->name,
+                                "optimizer", plan_optimizer(plan)->name,
                                 "microbatches", plan->schedule.microbatches,
                                 "microbatch_size", (double)plan_minibatch_rows(plan, 1) / plan->schedule.microbatches,
                                 "epochs", plan->config.run.epochs,

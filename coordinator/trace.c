@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "plan/describe.h"
 #include "telemetry/timeline.h"
 
 void trace_begin(struct trace *trace, FILE *file, const struct plan *plan, uint64_t start_ns)
@@ -29,11 +30,29 @@ static void begin_event(const struct trace *trace, int stage, const char *name, 
             category, stage, microseconds(start_ns - trace->start_ns), microseconds(duration_ns));
 }
 
+/* What training's op read, and how stale that is or will be. */
+static void print_read(struct trace *trace, int part, const struct op_record *record)
+{
+    const struct backward_versions versions = {record->version_forward, record->version_live, record->version_read};
+    const struct summed_read read = timeline_summed_read(trace->plan, part, record);
+    char text[READ_TEXT_MAX];
+
+    if (record->kind == OP_FORWARD)
+        fprintf(trace->file, ",\"updates_ahead\":%d", read.staleness);
+    else
+        fprintf(trace->file, ",\"version_forward\":%d,\"staleness\":%.6g", record->version_forward,
+                plan_staleness_of(trace->plan, &versions));
+    if (!timeline_reads_sum(trace->plan, record))
+        return;
+    describe_read(trace->plan, &read, &trace->courses[part - 1], text);
+    fprintf(trace->file, ",\"reads\":\"%s\",\"rule\":\"%s: %s\",\"tau\":%d", text, read.reading->name,
+            read.reading->formula, plan_tau(trace->plan, read.reading, part, read.staleness));
+}
+
 void trace_op(struct trace *trace, int part, const struct op_record *record)
 {
     const int stage = schedule_stage_of(&trace->schedule, part);
     struct op op = timeline_op(record);
-    const struct backward_versions versions = {record->version_forward, record->version_live, record->version_read};
     char name[OP_TEXT_SIZE];
 
     op.part = part;
@@ -46,9 +65,8 @@ void trace_op(struct trace *trace, int part, const struct op_record *record)
             record->epoch, record->minibatch, record->rows, record->version_read, record->version_live,
             record->version_sent, 1e-6 * (double)record->wait_ns, wait_cause_name((enum wait_cause)record->wait_cause),
             (unsigned long long)record->bytes_sent);
-    if (record->phase == PHASE_TRAIN && record->kind != OP_FORWARD)
-        fprintf(trace->file, ",\"version_forward\":%d,\"staleness\":%.6g", record->version_forward,
-                plan_staleness_of(trace->plan, &versions));
+    if (record->phase == PHASE_TRAIN)
+        print_read(trace, part, record);
     if (record->updated && part == schedule_part_count(&trace->schedule) && isfinite(record->loss))
         fprintf(trace->file, ",\"loss\":%g", (double)record->loss);
     fputs("}}", trace->file);

@@ -13,6 +13,7 @@ struct trace {
     const struct plan *plan; /* which outlives the trace */
     struct schedule schedule;
     uint64_t start_ns;
+    struct optimizer_course courses[MAX_PARTS]; /* of each part, as far as its ops are written */
 };
 
 /* Begins the array; the file stays the caller's. Times count from start_ns. */

@@ -43,11 +43,38 @@ static void format_place(const struct moment *moment, int columns, char text[PLA
              is_long ? what : "", facts.minibatch, facts.minibatches, floor(100 * facts.share), rate);
 }
 
+/* Beside the weights that are read, only what is not the usual. */
+static void format_rules(const struct plan *plan, const struct schedule *schedule, char text[PLACE_MAX])
+{
+    int used = snprintf(text, PLACE_MAX, "weights: forward %s, backward %s", forward_rule_name(schedule->forward),
+                        backward_rule_name(schedule->backward));
+
+    if (schedule->update != UPDATE_PLAIN)
+        used += snprintf(text + used, (size_t)(PLACE_MAX - used), ", update %s", update_rule(schedule->update)->name);
+    if (plan_optimizer(plan) != &optimizer_sgd)
+        snprintf(text + used, (size_t)(PLACE_MAX - used), ", %s", plan_optimizer(plan)->name);
+}
+
+/* Left out where there is no room; where a system is more than its order and versions, the order goes first. */
+static void draw_rules(const struct canvas *canvas, int column, int room, const struct plan *plan)
+{
+    const struct schedule schedule = plan_training(plan);
+    char rules[PLACE_MAX], all[2 * PLACE_MAX];
+
+    format_rules(plan, &schedule, rules);
+    snprintf(all, sizeof(all), "%s order %s, %s", plan->config.pipeline.order == RUN_STATIC ? "static" : "dynamic",
+             schedule.order.name, rules);
+    if (column + 2 + canvas_width(all) <= room)
+        canvas_write(canvas, 1, column + 2, ink(COLOUR_DIM), all);
+    else if ((plan_combines(plan) || schedule.update != UPDATE_PLAIN) && column + 2 + canvas_width(rules) <= room)
+        canvas_write(canvas, 1, column + 2, ink(COLOUR_DIM), rules);
+}
+
 void frame_header(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
     const struct plan *plan = moment->snapshot->plan;
     const struct schedule schedule = plan_training(plan);
-    char place[PLACE_MAX], rules[PLACE_MAX];
+    char place[PLACE_MAX];
     int column, room;
 
     draw_run(canvas, moment);
@@ -56,11 +83,7 @@ void frame_header(const struct canvas *canvas, const struct view_state *state, c
     column = canvas_print(canvas, 1, 1, bold(COLOUR_TITLE), "%s", plan->config.pipeline.system);
     column =
         canvas_print(canvas, 1, column, ink(COLOUR_DEFAULT), "  W=%d N=%d", plan->stage_count, schedule.microbatches);
-    snprintf(rules, sizeof(rules), "  %s order %s, weights: forward %s, backward %s",
-             plan->config.pipeline.order == RUN_STATIC ? "static" : "dynamic", schedule.order.name,
-             forward_rule_name(schedule.forward), backward_rule_name(schedule.backward));
-    if (column + canvas_width(rules) <= room)
-        canvas_write(canvas, 1, column, ink(COLOUR_DIM), rules);
+    draw_rules(canvas, column, room, plan);
     canvas_fill(canvas, 1, max_int(room, 0), canvas->columns, ink(COLOUR_DEFAULT), ' ');
     canvas_write_right(canvas, 1, canvas->columns - 1, bold(COLOUR_KEY), place);
     if (state->frozen)

@@ -8,10 +8,19 @@
 #include "monitor/format.h"
 #include "monitor/lane.h"
 #include "monitor/planned.h"
+#include "plan/describe.h"
 #include "telemetry/explain.h"
 
 /* Columns left and right of the lanes, and how many the screen must have for the longer texts. */
-enum { LEFT = 3, RIGHT_SHORT = 16, RIGHT_LONG = 26, LONG_FROM = 110, RIGHT_FROM = 50, TICK_COLUMNS = 12 };
+enum {
+    LEFT = 3,
+    RIGHT_SHORT = 16,
+    RIGHT_LONG = 26,
+    LONG_FROM = 110,
+    RIGHT_FROM = 50,
+    TICK_COLUMNS = 12,
+    VERSIONS_MAX = READ_TEXT_MAX + 80
+};
 
 /* How high things are. The first that fits is taken; with the last one lanes scroll. */
 struct heights {
@@ -208,24 +217,36 @@ static void draw_reasons(const struct canvas *canvas, const struct schedule_layo
     }
 }
 
-static void version_text(char *text, size_t size, const struct op_record *op, const struct plan *plan)
+/* "reads v7 - 0.054 momentum_buffer, tau 3". */
+static void sum_text(char *text, size_t size, const struct op_record *op, const struct plan *plan, int part)
 {
     const struct backward_versions versions = {op->version_forward, op->version_live, op->version_read};
-    bool forward = op->kind == OP_FORWARD;
-    char read[96];
+    const struct summed_read read = timeline_summed_read(plan, part, op);
+    struct optimizer_course course = {0};
+    char sum[READ_TEXT_MAX];
 
-    if (op->version_read < 0)
-        snprintf(read, sizeof(read), "reads %s, w = v%d: staleness %.2f",
-                 forward ? forward_reading(plan->schedule.forward)->formula
-                         : backward_reading(plan->schedule.backward)->formula,
-                 op->version_live, forward ? 0.0 : plan_staleness_of(plan, &versions));
+    describe_read(plan, &read, &course, sum);
+    if (op->kind == OP_FORWARD)
+        snprintf(text, size, "reads %s, tau %d", sum, plan_tau(plan, read.reading, part, read.staleness));
+    else
+        snprintf(text, size, "reads %s: staleness %.2f", sum, plan_staleness_of(plan, &versions));
+}
+
+static void version_text(char *text, size_t size, const struct op_record *op, const struct plan *plan, int part)
+{
+    const bool forward = op->kind == OP_FORWARD;
+    char read[READ_TEXT_MAX + 40];
+
+    if (timeline_reads_sum(plan, op))
+        sum_text(read, sizeof(read), op, plan, part);
     else
         snprintf(read, sizeof(read), "reads weights v%d, live v%d: staleness %d", op->version_read, op->version_live,
                  op->version_live - op->version_read);
     if (forward || op->phase != PHASE_TRAIN)
         snprintf(text, size, "%s", read);
     else
-        snprintf(text, size, "%s; its forward read v%d", read, op->version_forward);
+        snprintf(text, size, "%s; its forward %s v%d", read,
+                 forward_reading(plan->schedule.forward)->terms ? "predicted from" : "read", op->version_forward);
 }
 
 /* Two rows about one op. */
@@ -233,7 +254,7 @@ static void draw_details(const struct canvas *canvas, int row, const struct mome
                          const struct op_record *record)
 {
     const struct span span = timeline_span(moment->snapshot->plan, record);
-    char name[OP_LABEL_SIZE], stage[PART_TEXT_SIZE], time[FORMAT_MAX], other[FORMAT_MAX], versions[160];
+    char name[OP_LABEL_SIZE], stage[PART_TEXT_SIZE], time[FORMAT_MAX], other[FORMAT_MAX], versions[VERSIONS_MAX];
     int column;
 
     timeline_label(moment->snapshot->plan, span.phase, &span.op, name);
@@ -251,7 +272,7 @@ static void draw_details(const struct canvas *canvas, int row, const struct mome
                               format_duration(record->wait_ns, time), lane_wait(record->wait_cause).name);
     if (record->held_ns > 0)
         canvas_print(canvas, row, column, ink(COLOUR_HELD), ", slowed by %s", format_duration(record->held_ns, time));
-    version_text(versions, sizeof(versions), record, moment->snapshot->plan);
+    version_text(versions, sizeof(versions), record, moment->snapshot->plan, s);
     column = canvas_write(canvas, row + 1, 1, ink(COLOUR_DEFAULT), versions);
     column = canvas_print(canvas, row + 1, column, ink(COLOUR_DEFAULT), "; %u images, sent %s", (unsigned)record->rows,
                           format_bytes(record->bytes_sent, other));

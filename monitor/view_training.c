@@ -1,5 +1,6 @@
 /* How the network learns, and where each stage's time goes. */
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #include "base/numbers.h"
@@ -8,7 +9,7 @@
 #include "monitor/format.h"
 #include "monitor/lane.h"
 #include "monitor/plot.h"
-#include "plan/learning_rate.h"
+#include "plan/describe.h"
 
 enum { AXIS = 7, BARS_MIN = 26, TABLE_COLUMNS = 58, LEFT = 3, PERCENT = 7, NUMBERS = 27, NUMBERS_FROM = 100 };
 
@@ -16,13 +17,13 @@ static void draw_facts(const struct canvas *canvas, const struct moment *moment)
 {
     const struct facts facts = facts_of(moment);
     const struct plan *plan = moment->snapshot->plan;
-    char text[FORMAT_MAX];
+    char text[FORMAT_MAX], rates[SETTING_TEXT_MAX];
     int column = 1;
 
     if (facts.loss >= 0)
         column = canvas_print(canvas, 0, column, bold(COLOUR_LOSS), "loss %.4f  ", facts.loss);
-    column = canvas_print(canvas, 0, column, ink(COLOUR_DEFAULT), "learning rate %.4g  ",
-                          learning_rate(&plan->config, plan->minibatches_per_epoch, facts.updates));
+    describe_setting(plan, offsetof(struct optimizer_settings, rate), facts.updates, rates);
+    column = canvas_print(canvas, 0, column, ink(COLOUR_DEFAULT), "learning rate %s  ", rates);
     if (facts.images_per_second > 0)
         column = canvas_print(canvas, 0, column, ink(COLOUR_DEFAULT), "%.0f images/s  ", facts.images_per_second);
     column = canvas_print(canvas, 0, column, ink(COLOUR_DEFAULT), "%s", format_clock(facts.elapsed, text));

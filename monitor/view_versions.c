@@ -6,10 +6,20 @@
 #include "monitor/format.h"
 #include "monitor/lane.h"
 #include "monitor/plot.h"
+#include "plan/describe.h"
 
-enum { LEFT = 3, RIGHT = 24, BOX_MIN = 5, BOX_MAX = 18, NAMES_FROM = 11, METER_ROWS = 4, HEIGHT_MAX = 4 };
+enum {
+    LEFT = 3,
+    RIGHT = 24,
+    BOX_MIN = 5,
+    BOX_MAX = 18,
+    NAMES_FROM = 11,
+    METER_ROWS = 4,
+    RULES_ROWS = 6,
+    HEIGHT_MAX = 4
+};
 
-/* Why a version is kept. */
+/* Why a version is kept; without a name: stash_name. */
 static const struct {
     int use;
     const char *glyph, *name;
@@ -17,10 +27,19 @@ static const struct {
 } uses[] = {
     {USE_LIVE, "●", "live", COLOUR_GOOD},
     {USE_RUNNING, "▶", "read now", COLOUR_KEY},
-    {USE_STASHED, "■", "kept for a backward", COLOUR_WAIT_GRADIENT},
+    {USE_STASHED, "■", NULL, COLOUR_WAIT_GRADIENT},
     {USE_EXPECTED, "○", "may be asked for", COLOUR_DIM},
 };
 enum { USES = sizeof(uses) / sizeof(uses[0]) };
+
+/* What a forward's version is kept for. */
+static const char *stash_name(const struct plan *plan)
+{
+    if (!update_rule(plan->schedule.update)->keeps_forward)
+        return "kept for a backward";
+    return backward_reading(plan->schedule.backward)->keeps_forward ? "kept for backward and update"
+                                                                    : "kept for an update";
+}
 
 /* Versions that any of the stages shown holds. */
 struct range {
@@ -123,7 +142,8 @@ static int draw_held(const struct canvas *canvas, const struct view_state *state
     range.first = max_int(range.first, range.last - room / box + 1);
     draw_title(canvas, 0, "weight versions held");
     for (int k = 0; k < USES; k++)
-        column = canvas_print(canvas, 0, column, ink(uses[k].colour), " %s %s ", uses[k].glyph, uses[k].name);
+        column = canvas_print(canvas, 0, column, ink(uses[k].colour), " %s %s ", uses[k].glyph,
+                              uses[k].name ? uses[k].name : stash_name(moment->snapshot->plan));
     draw_stages_shown(canvas, 0, first, shown, stages);
     for (int s = first; s < first + shown; s++) {
         const struct canvas part =
@@ -209,6 +229,53 @@ static void draw_meter(const struct canvas *canvas, const struct moment *moment)
                             : "mini-batches read no weights that others made");
 }
 
+static int draw_rule(const struct canvas *canvas, int row, const char *what, const char *name, const char *formula)
+{
+    const int column = canvas_print(canvas, row, 0, ink(COLOUR_DIM), " %-10s", what);
+
+    canvas_print(canvas, row, canvas_print(canvas, row, column, bold(COLOUR_KEY), "%s", name), ink(COLOUR_DEFAULT),
+                 ": %s", formula);
+    return row + 1;
+}
+
+static void draw_tau(const struct canvas *canvas, int row, const struct plan *plan)
+{
+    int column = canvas_print(canvas, row, 0, ink(COLOUR_DIM), " %-10s", "tau");
+
+    if (plan->config.staleness.measure == STALENESS_MEASURED) {
+        canvas_write(canvas, row, column, ink(COLOUR_DEFAULT), "each mini-batch's own");
+        return;
+    }
+    column = canvas_write(canvas, row, column, ink(COLOUR_DEFAULT), "by stage:");
+    for (int k = 1; k <= plan->part_count && column < canvas->columns; k++)
+        column = canvas_print(canvas, row, column, bold(COLOUR_DEFAULT), " %d", plan_staleness(plan, k));
+}
+
+/* The formulas by which passes read sums and updates mind their staleness; nothing where the system has none. */
+static void draw_rules(const struct canvas *canvas, const struct plan *plan)
+{
+    const struct reading *forward = forward_reading(plan->schedule.forward);
+    const struct reading *backward = backward_reading(plan->schedule.backward);
+    const struct update_rule *update = update_rule(plan->schedule.update);
+    char kept[KEPT_TEXT_MAX];
+    int row = 1;
+
+    if (!plan_combines(plan) && plan->schedule.update == UPDATE_PLAIN)
+        return;
+    draw_title(canvas, 0, "rules: w is the newest version");
+    if (forward->terms)
+        row = draw_rule(canvas, row, "forward", forward->name, forward->formula);
+    if (backward->terms)
+        row = draw_rule(canvas, row, "backward", backward->name, backward->formula);
+    if (plan->schedule.update != UPDATE_PLAIN)
+        row = draw_rule(canvas, row, "update", update->name, update->formula);
+    describe_kept(plan, kept);
+    row = draw_rule(canvas, row, "optimizer", plan_optimizer(plan)->name, kept);
+    if ((forward->terms && !forward->measures) || (backward->terms && !backward->measures) ||
+        plan->schedule.update != UPDATE_PLAIN)
+        draw_tau(canvas, row, plan);
+}
+
 void draw_versions(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
     int stages = moment->snapshot->stage_count, rows = canvas->rows - METER_ROWS;
@@ -218,8 +285,12 @@ void draw_versions(const struct canvas *canvas, const struct view_state *state, 
     const struct canvas stale = canvas_part(canvas, end, 0, staleness, canvas->columns);
     const struct canvas meter = canvas_part(canvas, staleness > 0 ? end + stale.rows : canvas->rows - METER_ROWS, 0,
                                             METER_ROWS, canvas->columns);
+    const int used = end + stale.rows + METER_ROWS;
+    const struct canvas rules = canvas_part(canvas, used, 0, canvas->rows - used, canvas->columns);
 
     if (staleness > 0)
         draw_staleness(&stale, state, moment);
     draw_meter(&meter, moment);
+    if (staleness > 0 && rules.rows >= RULES_ROWS)
+        draw_rules(&rules, moment->snapshot->plan);
 }

@@ -106,16 +106,39 @@ static void choose_rules(struct plan *plan, struct config_mistakes *mistakes)
                        forward_rule_name(schedule->forward));
 }
 
-static void check_schedule(const struct plan *plan, struct config_mistakes *mistakes)
+/* The key that is to blame: the one override without which the schedule would be right; else the system. */
+static const char *blame(const struct plan *plan)
 {
+    const struct config *config = &plan->config;
+    const struct system *system = system_find(config->pipeline.system);
     const int needed = plan->schedule.order.microbatches;
+    struct schedule without = plan->schedule;
     struct error error;
 
-    if (schedule_check(&plan->schedule, &error) == 0)
-        return;
-    config_mistake(mistakes,
-                   needed > 0 && plan->schedule.microbatches != needed ? "pipeline.microbatches" : "pipeline.system",
-                   "%s", error.text);
+    if (needed > 0 && plan->schedule.microbatches != needed)
+        return "pipeline.microbatches";
+    if (!system)
+        return "pipeline.system";
+    without.update = system->rule;
+    if (config->staleness.update != RULE_OF_SYSTEM && schedule_check(&without, &error) == 0)
+        return "staleness.update";
+    without.update = plan->schedule.update;
+    without.backward = system->backward;
+    if (config->pipeline.backward_weights != RULE_OF_SYSTEM && schedule_check(&without, &error) == 0)
+        return "pipeline.backward_weights";
+    without.backward = plan->schedule.backward;
+    without.forward = system->forward;
+    if (config->pipeline.forward_weights != RULE_OF_SYSTEM && schedule_check(&without, &error) == 0)
+        return "pipeline.forward_weights";
+    return "pipeline.system";
+}
+
+static void check_schedule(const struct plan *plan, struct config_mistakes *mistakes)
+{
+    struct error error;
+
+    if (schedule_check(&plan->schedule, &error))
+        config_mistake(mistakes, blame(plan), "%s", error.text);
 }
 
 /* How an epoch and the test set fall into mini-batches. */
@@ -256,23 +279,31 @@ static void check_optimizer(const struct plan *plan, struct config_mistakes *mis
     const bool moments = optimizer->kind == UPDATE_MOMENTS, momentum = !moments && config->train.momentum > 0.0;
 
     if (config->train.nesterov && moments)
-        config_mistake(mistakes, "train.nesterov", "is a form of sgd's momentum, but train.optimizer is %s; use no",
+        config_mistake(mistakes, "train.nesterov", "yes is a form of sgd's momentum, but train.optimizer is %s; use no",
                        optimizer->name);
     else if (config->train.nesterov && !momentum)
-        config_mistake(mistakes, "train.nesterov", "needs train.momentum above 0");
+        config_mistake(mistakes, "train.nesterov",
+                       "yes is a form of momentum, of which there is none; use no, or "
+                       "train.momentum above 0");
+    else if (config->train.nesterov && update->needs_momentum && update->adjust)
+        config_mistake(mistakes, "train.nesterov", "yes, but the update rule %s has a form of its own; use no",
+                       update->name);
     if (update->needs_moments && !moments)
         config_mistake(mistakes, "train.optimizer",
                        "%s has no beta1, which the update rule %s sets; use adamw or nadamw", optimizer->name,
                        update->name);
-    if (update->needs_momentum && !momentum)
-        config_mistake(mistakes, moments ? "train.optimizer" : "train.momentum",
-                       "the update rule %s is made of sgd's momentum; use sgd with train.momentum above 0",
+    if (update->needs_momentum && moments)
+        config_mistake(mistakes, "train.optimizer",
+                       "%s, but the update rule %s is made of sgd's momentum; use sgd, or staleness.update = plain",
+                       optimizer->name, update->name);
+    else if (update->needs_momentum && !momentum)
+        config_mistake(mistakes, "train.momentum",
+                       "0, but the update rule %s is made of the momentum; use more, or staleness.update = plain",
                        update->name);
-    if (update->needs_momentum && config->train.nesterov && update->adjust)
-        config_mistake(mistakes, "train.nesterov", "the update rule %s has a form of its own; use no", update->name);
     if ((forward->needs_momentum || backward->needs_momentum) && !moments && !momentum)
-        config_mistake(mistakes, "train.momentum", "%s predicts by momentum; use more than 0",
-                       forward->needs_momentum ? forward->name : backward->name);
+        config_mistake(mistakes, "train.momentum", "0, but %s %s predict by the momentum; use more than 0",
+                       forward->needs_momentum ? forward->name : backward->name,
+                       forward->needs_momentum ? "forwards" : "backwards");
 }
 
 int plan_begin(struct plan *plan, const struct config *config, const struct data_facts *data, struct network **network,

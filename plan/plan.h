@@ -171,6 +171,27 @@ double plan_staleness_of(const struct plan *plan, const struct backward_versions
  * on the unit-time schedule. */
 int plan_staleness(const struct plan *plan, int part);
 
+/* Updates that a part with the newest version `live` makes before that of a mini-batch (1.. in its epoch). */
+int plan_staleness_ahead(const struct plan *plan, int epoch, int minibatch, int live);
+
+/* For the update of a part that follows `updates` others, with a mini-batch that is stale by `staleness` updates: what the
+ * update rule goes by (`settings` stays the caller's); what the optimizer then has for it, unclipped. `course` is the
+ * part's, {0} at first, and is brought up to date. */
+struct update_facts plan_update_facts(const struct plan *plan, const struct rule_settings *settings, int part,
+                                      int staleness, int updates);
+struct optimizer_settings plan_next_step(const struct plan *plan, const struct update_facts *facts,
+                                         struct optimizer_course *course);
+
+/* The tau that a reading rule goes by, as staleness.measure has it; and the terms of its sum, in a pass before that update.
+ * Returns their number; the rule has terms. */
+int plan_tau(const struct plan *plan, const struct reading *reading, int part, int staleness);
+int plan_terms(const struct plan *plan, const struct reading *reading, int part, int staleness, int updates,
+               struct optimizer_course *course, struct term terms[READING_TERMS_MAX]);
+
+/* Whether train.clip_norm is of the gradient of all stages together, which only a flush has at one time; else of each
+ * stage's. */
+bool plan_clips_globally(const struct plan *plan);
+
 /* How a part's tensors are laid out (plan/layout.h). */
 struct layout_options plan_layout_options(const struct plan *plan, int part);
 

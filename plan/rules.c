@@ -96,6 +96,69 @@ int plan_staleness(const struct plan *plan, int part)
     return max_int(0, plan_part(plan, part)->minibatches_in_flight - 1);
 }
 
+int plan_staleness_ahead(const struct plan *plan, int epoch, int minibatch, int live)
+{
+    return max_int(0, (epoch - 1) * plan->minibatches_per_epoch + minibatch - 1 - live);
+}
+
+struct update_facts plan_update_facts(const struct plan *plan, const struct rule_settings *settings, int part,
+                                      int staleness, int updates)
+{
+    const int nominal = plan_staleness(plan, part);
+
+    return (struct update_facts){
+        .settings = settings,
+        .stages = plan->stage_count,
+        .staleness = plan->config.staleness.measure == STALENESS_MEASURED ? staleness : nominal,
+        .nominal = nominal,
+        .updates = updates,
+        .peak_rate = plan->config.train.lr,
+    };
+}
+
+struct optimizer_settings plan_next_step(const struct plan *plan, const struct update_facts *facts,
+                                         struct optimizer_course *course)
+{
+    const struct update_rule *rule = update_rule(plan->schedule.update);
+    struct optimizer_settings step = plan_optimizer_settings(plan);
+
+    step.rate = learning_rate(&plan->config, plan->minibatches_per_epoch, facts->updates);
+    if (rule->settle)
+        rule->settle(facts, &step);
+    optimizer_catch_up(plan_optimizer(plan), &step, facts->updates, course);
+    return step;
+}
+
+int plan_tau(const struct plan *plan, const struct reading *reading, int part, int staleness)
+{
+    return reading->measures || plan->config.staleness.measure == STALENESS_MEASURED ? staleness
+                                                                                     : plan_staleness(plan, part);
+}
+
+int plan_terms(const struct plan *plan, const struct reading *reading, int part, int staleness, int updates,
+               struct optimizer_course *course, struct term terms[READING_TERMS_MAX])
+{
+    const struct rule_settings settings = plan_rule_settings(plan);
+    const struct update_facts facts = plan_update_facts(plan, &settings, part, staleness, updates);
+    const struct optimizer_settings step = plan_next_step(plan, &facts, course);
+    const struct reading_facts read = {
+        .settings = &settings,
+        .part = part,
+        .parts = plan->part_count,
+        .staleness = plan_tau(plan, reading, part, staleness),
+        .optimizer = plan_optimizer(plan),
+        .step = &step,
+        .course = course,
+    };
+
+    return reading->terms(&read, terms);
+}
+
+bool plan_clips_globally(const struct plan *plan)
+{
+    return plan->schedule.order.flush;
+}
+
 double plan_staleness_of(const struct plan *plan, const struct backward_versions *versions)
 {
     const struct reading *reading = backward_reading(plan->schedule.backward);

@@ -81,6 +81,22 @@ static int check_double_buffered(const struct schedule *schedule, struct error *
     return 0;
 }
 
+/* Nothing keeps what a forward has predicted, for whoever comes back to it. */
+static int check_predicted(const struct schedule *schedule, struct error *error)
+{
+    const struct reading *backward = backward_reading(schedule->backward);
+
+    if (backward->keeps_forward)
+        return error_set(error,
+                         "forwards read predicted weights (%s), which are not kept, but backwards (%s) come back to "
+                         "them: use pipeline.backward_weights = live, or pipeline.forward_weights = live",
+                         forward_rule_name(schedule->forward), backward->name);
+    return error_set(error,
+                     "forwards read predicted weights (%s), which are not kept, but the update rule %s comes back to "
+                     "them: use staleness.update = plain, or pipeline.forward_weights = live",
+                     forward_rule_name(schedule->forward), update_rule(schedule->update)->name);
+}
+
 int schedule_check(const struct schedule *schedule, struct error *error)
 {
     const struct order *order = &schedule->order;
@@ -99,15 +115,7 @@ int schedule_check(const struct schedule *schedule, struct error *error)
                          "update rule %s: use staleness.update = plain",
                          order->name, update_rule(schedule->update)->name);
     if (schedule_keeps_forward(schedule) && forward_reading(schedule->forward)->terms)
-        return error_set(error,
-                         "forwards read weights that are predicted (%s), which are not kept for %s %s to come back to: "
-                         "use %s",
-                         forward_rule_name(schedule->forward),
-                         backward_reading(schedule->backward)->keeps_forward ? "backwards" : "the update rule",
-                         backward_reading(schedule->backward)->keeps_forward ? backward_rule_name(schedule->backward)
-                                                                             : update_rule(schedule->update)->name,
-                         backward_reading(schedule->backward)->keeps_forward ? "pipeline.backward_weights = live"
-                                                                             : "staleness.update = plain");
+        return check_predicted(schedule, error);
     if (schedule->forward == FORWARD_DOUBLE_BUFFERED)
         return check_double_buffered(schedule, error);
     if (schedule->forward == FORWARD_PINNED && order->split_backward)

@@ -2,7 +2,6 @@
  * optimizers/), on the vectors that it holds. */
 #include <math.h>
 
-#include "plan/learning_rate.h"
 #include "stages/internal.h"
 
 static size_t parameters_of(const struct part *part)
@@ -18,32 +17,9 @@ float *rules_slot(const struct part *part, enum vector vector)
     return NULL;
 }
 
-static struct update_facts update_facts(const struct part *part, const struct rule_settings *settings, int staleness)
+static int updates_of(const struct part *part)
 {
-    return (struct update_facts){
-        .settings = settings,
-        .stages = part->plan->stage_count,
-        .staleness = part->plan->config.staleness.measure == STALENESS_MEASURED
-                         ? staleness
-                         : plan_staleness(part->plan, part->index),
-        .nominal = plan_staleness(part->plan, part->index),
-        .updates = part->phase.tracker ? versions_live(part->phase.tracker) : 0,
-        .peak_rate = part->plan->config.train.lr,
-    };
-}
-
-/* What is set for the update that comes next, before it is clipped. */
-static struct optimizer_settings next_step(struct part *part, const struct update_facts *facts)
-{
-    const struct plan *plan = part->plan;
-    const struct update_rule *rule = update_rule(plan->schedule.update);
-    struct optimizer_settings step = plan_optimizer_settings(plan);
-
-    step.rate = learning_rate(&plan->config, plan->minibatches_per_epoch, facts->updates);
-    if (rule->settle)
-        rule->settle(facts, &step);
-    optimizer_catch_up(plan_optimizer(plan), &step, facts->updates, &part->course);
-    return step;
+    return part->phase.tracker ? versions_live(part->phase.tracker) : 0;
 }
 
 static struct combine_term locate(const struct part *part, const struct term *term, const float *live,
@@ -70,21 +46,9 @@ static struct combine_term locate(const struct part *part, const struct term *te
 static const float *combine(struct part *part, const struct reading *reading, const float *live, const float *forward,
                             int staleness, struct error *error)
 {
-    const struct rule_settings settings = plan_rule_settings(part->plan);
-    const struct update_facts facts = update_facts(part, &settings, staleness);
-    const struct optimizer_settings step = next_step(part, &facts);
-    const struct reading_facts read = {
-        .settings = &settings,
-        .part = part->index,
-        .parts = part->plan->part_count,
-        .staleness = reading->measures ? staleness : facts.staleness,
-        .optimizer = plan_optimizer(part->plan),
-        .step = &step,
-        .course = &part->course,
-    };
     struct term terms[READING_TERMS_MAX];
     struct combine_term located[READING_TERMS_MAX];
-    const int count = reading->terms(&read, terms);
+    const int count = plan_terms(part->plan, reading, part->index, staleness, updates_of(part), &part->course, terms);
 
     for (int k = 0; k < count; k++)
         located[k] = locate(part, &terms[k], live, forward);
@@ -244,8 +208,9 @@ int rules_update(struct part *part, struct backward_versions versions, struct er
     struct version_tracker *tracker = part->phase.tracker;
     const struct update_rule *rule = update_rule(part->plan->schedule.update);
     const struct rule_settings settings = plan_rule_settings(part->plan);
-    const struct update_facts facts = update_facts(part, &settings, versions.live - versions.forward);
-    struct optimizer_settings step = next_step(part, &facts);
+    const struct update_facts facts =
+        plan_update_facts(part->plan, &settings, part->index, versions.live - versions.forward, updates_of(part));
+    struct optimizer_settings step = plan_next_step(part->plan, &facts, &part->course);
     struct update update;
     const float *from;
     float *to;

@@ -14,6 +14,30 @@ int timeline_number(const struct plan *plan, int epoch, int minibatch)
     return (epoch - 1) * plan->minibatches_per_epoch + minibatch;
 }
 
+static const struct reading *reading_of(const struct plan *plan, const struct op_record *record)
+{
+    return record->kind == OP_FORWARD ? forward_reading(plan->schedule.forward)
+                                      : backward_reading(plan->schedule.backward);
+}
+
+bool timeline_reads_sum(const struct plan *plan, const struct op_record *record)
+{
+    return record->phase == PHASE_TRAIN && record->version_read < 0 && reading_of(plan, record)->terms;
+}
+
+struct summed_read timeline_summed_read(const struct plan *plan, int part, const struct op_record *record)
+{
+    return (struct summed_read){
+        .reading = reading_of(plan, record),
+        .part = part,
+        .staleness = record->kind == OP_FORWARD
+                         ? plan_staleness_ahead(plan, record->epoch, record->minibatch, record->version_live)
+                         : record->version_live - record->version_forward,
+        .forward = record->version_forward,
+        .live = record->version_live,
+    };
+}
+
 struct span timeline_span(const struct plan *plan, const struct op_record *record)
 {
     return (struct span){

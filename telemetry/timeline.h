@@ -3,6 +3,7 @@
 #ifndef TP_TELEMETRY_TIMELINE_H
 #define TP_TELEMETRY_TIMELINE_H
 
+#include "plan/describe.h"
 #include "telemetry/history.h"
 #include "telemetry/snapshot.h"
 
@@ -37,6 +38,10 @@ uint64_t timeline_newest(const struct snapshot *snapshot, const struct history *
 /* The record's op; and a mini-batch's number, counted through the run. */
 struct op timeline_op(const struct op_record *record);
 int timeline_number(const struct plan *plan, int epoch, int minibatch);
+
+/* Whether the op read a sum (version_read is -1); and that sum, of an op of training's. */
+bool timeline_reads_sum(const struct plan *plan, const struct op_record *record);
+struct summed_read timeline_summed_read(const struct plan *plan, int part, const struct op_record *record);
 
 /* The epoch of what a stage does now; its counters tell that of the last op it has done. */
 int timeline_epoch(const struct stage_snapshot *stage);

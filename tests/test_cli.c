@@ -465,6 +465,67 @@ static void check_stages(const json_t *report, int minibatches)
     }
 }
 
+/* Stage s of three reads 3 - s steps ahead of the version that is named, once there has been an update. */
+static void check_reads(const json_t *trace, const char *category, int *sums)
+{
+    const json_t *event;
+    size_t index;
+
+    json_array_foreach(trace, index, event)
+    {
+        const json_t *args = json_object_get(event, "args");
+        const json_int_t live = json_integer_value(json_object_get(args, "version_live"));
+        char from[32];
+
+        if (strcmp(json_string_value(json_object_get(event, "ph")), "X") != 0 ||
+            strcmp(json_string_value(json_object_get(event, "cat")), category) != 0)
+            continue;
+        ck_assert_int_eq(json_integer_value(json_object_get(args, "version_read")), -1);
+        const char *reads = json_string_value(json_object_get(args, "reads"));
+        snprintf(from, sizeof(from), "v%d", (int)live);
+        ck_assert_msg(reads && strncmp(reads, from, strlen(from)) == 0, "%s reads %s", category, reads);
+        ck_assert_int_eq(json_integer_value(json_object_get(args, "tau")),
+                         3 - json_integer_value(json_object_get(event, "tid")));
+        *sums += strstr(reads, " last_gradient") != NULL;
+    }
+}
+
+START_TEST(plan_and_trace_say_what_sums_are_read)
+{
+    char words[256];
+    int forwards = 0, backwards = 0;
+
+    snprintf(words, sizeof(words),
+             "@ --epochs 1 --set pipeline.system=spectrain --set pipeline.microbatches=1 --set run.name=sums --json "
+             "%s/run.json "
+             "--trace %s/trace.json",
+             folder, folder);
+    ck_assert_msg(run(words) == 0, "%s", read_file("err"));
+    const char *out = read_file("out");
+    ck_assert_ptr_nonnull(strstr(out, "forwards spectrain: w - rate s step, s = r / 2 + tau\n"));
+    ck_assert_ptr_nonnull(strstr(out, "optimizer sgd: momentum 0.9; keeps momentum_buffer, last_gradient\n"));
+    json_t *report = parse(read_file("run.json")), *trace = parse(read_file("trace.json")), *rules, *optimizer;
+    ck_assert_ptr_nonnull(rules = json_object_get(report, "rules"));
+    ck_assert_str_eq(json_string_value(json_object_get(rules, "update_rule")), "plain");
+    ck_assert_str_eq(json_string_value(json_object_get(json_object_get(rules, "formulas"), "backward")),
+                     "w - rate s step, s = r / 2");
+    ck_assert_ptr_nonnull(optimizer = json_object_get(report, "optimizer"));
+    ck_assert_str_eq(json_string_value(json_object_get(optimizer, "name")), "sgd");
+    ck_assert_uint_eq(json_array_size(json_object_get(optimizer, "keeps")), 2);
+    for (size_t s = 0; s < 3; s++)
+        ck_assert_int_eq(
+            json_integer_value(json_object_get(json_array_get(json_object_get(report, "stage"), s), "tau")), 2 - s);
+    check_reads(trace, "forward", &forwards);
+    check_reads(trace, "backward", &backwards);
+    /* Of seven mini-batches stage 1 has begun three before its first update, stage 2 two, stage 3 one; stage 3, with r = 2,
+     * looks one step ahead in backwards, the others none. */
+    ck_assert_int_eq(forwards, 4 + 5 + 6);
+    ck_assert_int_eq(backwards, 6);
+    json_decref(report);
+    json_decref(trace);
+}
+END_TEST
+
 START_TEST(a_run_reports_what_it_did)
 {
     char words[256];
@@ -680,6 +741,14 @@ START_TEST(help_is_printed)
     const char *list = read_file("out");
     for (int i = 0; i < system_count; i++)
         ck_assert_ptr_nonnull(strstr(list, systems[i].name));
+    for (int i = 0; i < FORWARD_RULES; i++)
+        ck_assert_ptr_nonnull(strstr(list, forward_reading((enum forward_rule)i)->formula));
+    for (int i = 0; i < BACKWARD_RULES; i++)
+        ck_assert_ptr_nonnull(strstr(list, backward_reading((enum backward_rule)i)->formula));
+    for (int i = 0; i < UPDATE_RULES; i++)
+        ck_assert_ptr_nonnull(strstr(list, update_rule((enum update_rule_name)i)->formula));
+    for (int i = 0; optimizer_at(i); i++)
+        ck_assert_ptr_nonnull(strstr(list, optimizer_at(i)->summary));
 }
 END_TEST
 
@@ -716,6 +785,7 @@ int main(void)
     tcase_add_test(tcase, too_little_shared_memory_is_said_before_anything_starts);
     tcase_add_test(tcase, the_plan_is_table_and_json);
     tcase_add_test(tcase, a_simulation_is_table_json_and_trace);
+    tcase_add_test(tcase, plan_and_trace_say_what_sums_are_read);
     tcase_add_test(tcase, a_run_reports_what_it_did);
     tcase_add_test(tcase, json_on_standard_output_is_alone_there);
     tcase_add_loop_test(tcase, every_system_runs, 0, asking_system_count);

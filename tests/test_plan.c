@@ -72,10 +72,36 @@ START_TEST(mistakes_name_the_key_and_what_would_be_right)
         {"pipeline.microbatches=9 data.batch=8", "--set pipeline.microbatches: 9 micro-batches, but a mini-batch has"},
         {"data.batch=1001 data.last_batch=drop", "--set data.batch: 1001 is more than the 1000 training images"},
         {"model.arch=vgg", "--set model.arch: unknown architecture \"vgg\"; there are: "},
-        {"train.nesterov=yes train.momentum=0", "--set train.nesterov: needs train.momentum above 0"},
+        {"train.nesterov=yes train.momentum=0",
+         "--set train.nesterov: yes is a form of momentum, of which there is none"},
         {"pipeline.system=pipedream", "/dev/null: pipeline.microbatches (by default): order 1F1B takes whole"},
         {"pipeline.system=pipedream-2bw", "--set pipeline.system: double-buffered forwards need as many micro-batches"},
-        {"pipeline.system=gpipe pipeline.backward_weights=committed", "--set pipeline.system: order fill-drain"},
+        {"pipeline.system=gpipe pipeline.backward_weights=committed",
+         "--set pipeline.backward_weights: order fill-drain"},
+        {"pipeline.system=gpipe pipeline.forward_weights=msnag", "--set pipeline.forward_weights: order fill-drain"},
+        {"pipeline.system=zb-h1 staleness.update=dc-asgd",
+         "--set staleness.update: order ZB-H1 finishes a mini-batch before the next one starts, so that nothing is "
+         "stale for the update rule dc-asgd"},
+        {"pipeline.system=spectrain pipeline.microbatches=1 pipeline.backward_weights=forward",
+         "--set pipeline.backward_weights: forwards read predicted weights (spectrain), which are not kept, but "
+         "backwards (forward) come back to them: use pipeline.backward_weights = live"},
+        {"pipeline.system=pipedream pipeline.microbatches=1 pipeline.forward_weights=pipeoptim",
+         "--set pipeline.forward_weights: forwards read predicted weights (pipeoptim), which are not kept"},
+        {"pipeline.system=msnag pipeline.microbatches=1 staleness.update=gap-aware",
+         "--set staleness.update: forwards read predicted weights (msnag), which are not kept, but the update rule "
+         "gap-aware comes back to them"},
+        {"pipeline.system=msnag pipeline.microbatches=1 train.momentum=0",
+         "--set train.momentum: 0, but msnag forwards predict by the momentum"},
+        {"train.nesterov=yes train.optimizer=adamw",
+         "--set train.nesterov: yes is a form of sgd's momentum, but train.optimizer is adamw; use no"},
+        {"pipeline.system=spike-compensation pipeline.microbatches=1 train.nesterov=yes",
+         "--set train.nesterov: yes, but the update rule spike-compensation has a form of its own; use no"},
+        {"pipeline.system=gap-aware pipeline.microbatches=1 train.optimizer=nadamw",
+         "--set train.optimizer: nadamw, but the update rule gap-aware is made of sgd's momentum; use sgd"},
+        {"pipeline.system=gap-aware pipeline.microbatches=1 train.momentum=0",
+         "--set train.momentum: 0, but the update rule gap-aware is made of the momentum"},
+        {"pipeline.system=nesterov-async pipeline.microbatches=1 train.optimizer=sgd",
+         "--set train.optimizer: sgd has no beta1, which the update rule nesterov-async sets"},
         {"pipeline.system=v-timeprest pipeline.forward_weights=live pipeline.vertical_sync=yes",
          "--set pipeline.vertical_sync: yes pins the forwards' weights, but forward_weights says live; use no"},
         {"pipeline.system=pipedream-2bw pipeline.microbatches=4 pipeline.vertical_sync=yes",
@@ -491,7 +517,7 @@ int main(void)
     TCase *tcase = tcase_create("plan");
 
     tcase_set_timeout(tcase, 120);
-    tcase_add_loop_test(tcase, mistakes_name_the_key_and_what_would_be_right, 0, 13);
+    tcase_add_loop_test(tcase, mistakes_name_the_key_and_what_would_be_right, 0, 24);
     tcase_add_test(tcase, several_mistakes_come_together);
     tcase_add_loop_test(tcase, an_epoch_falls_into_minibatches, 0, 4);
     tcase_add_loop_test(tcase, rows_cover_what_a_run_calls, 0, asking_system_count);

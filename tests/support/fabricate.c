@@ -42,6 +42,7 @@ static void fill_plan(struct plan *plan, const struct fabrication *what)
     plan->schedule = (struct schedule){.order = orders[system->order],
                                        .forward = system->forward,
                                        .backward = system->backward,
+                                       .update = system->rule,
                                        .stages = what->stages,
                                        .parts = 1,
                                        .microbatches = what->microbatches,
@@ -125,11 +126,10 @@ static enum wait_cause cause_of(const struct stage_making *it, const struct op *
     return op->kind == OP_FORWARD || it->s == it->what->stages ? WAIT_ACTIVATION : WAIT_GRADIENT;
 }
 
-static void count_staleness(struct stage_counters *counters, const struct backward_versions *versions)
+static void count_staleness(const struct plan *plan, struct stage_counters *counters,
+                            const struct backward_versions *versions)
 {
-    const int age = versions->live - versions->forward;
-    /* With the default significance. */
-    const double read = versions->read < 0 ? exp(-age) * age : versions->live - versions->read;
+    const double read = plan_staleness_of(plan, versions);
 
     counters->staleness_forward[min_int(versions->live - versions->forward, STALENESS_BUCKETS - 1)]++;
     counters->staleness_backward[min_int((int)ceil(read), STALENESS_BUCKETS - 1)]++;
@@ -142,9 +142,10 @@ static void begin_op(struct stage_making *it, const struct op *op, int *pins, st
     if (op->kind == OP_FORWARD) {
         int *pin = &pins[(op->minibatch - 1) * it->what->microbatches + op->first - 1];
 
-        record->version_read = versions_begin_forward(it->tracker, op, *pin);
+        record->version_forward = versions_begin_forward(it->tracker, op, *pin);
+        record->version_read = forward_reading(it->run->plan.schedule.forward)->terms ? -1 : record->version_forward;
         if (it->s == 1)
-            *pin = record->version_read;
+            *pin = record->version_forward;
         return;
     }
     if (op->kind != OP_BACKWARD_WEIGHTS)
@@ -170,7 +171,7 @@ static void count_op(struct stage_making *it, const struct op *op, const struct 
     if (op->kind == OP_BACKWARD || op->kind == OP_BACKWARD_INPUT) {
         const struct backward_versions versions = versions_of_backward(it->tracker, op->minibatch, op->first);
 
-        count_staleness(counters, &versions);
+        count_staleness(&it->run->plan, counters, &versions);
         if (it->s == it->what->stages && op->first == 1)
             counters->version_difference[min_int(op->minibatch - simulation_committed(it->events, op->minibatch),
                                                  DIFFERENCE_BUCKETS - 1)]++;
