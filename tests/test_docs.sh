@@ -1,7 +1,7 @@
 #!/bin/sh
 # docs/systems.md must not rot: every fenced block that begins with "$ tpcoord" is what that command prints, runs of
 # spaces aside, the table under "Side by side" is what `tpcoord plan` says for the keys of each row, every system of
-# `tpcoord systems` has a page, and rows that name a system and its two reading rules name those.
+# `tpcoord systems` has a page, and rows that name a system and its rules for forward, backward and update name those.
 # Usage: TP_BUILD=build tests/test_docs.sh
 set -u
 build=$(cd "${TP_BUILD:-build}" && pwd) && cd "$(dirname "$0")/.." || exit 1
@@ -86,9 +86,13 @@ while IFS='|' read -r _ keys v versions in_flight idle _; do
     fi
 done <"$work/rows"
 
-# "name|forward|backward" of each system, as the program has it and as rows of the document do.
-tpcoord systems | awk 'NR > 1 && NF == 0 { exit } NR > 1 { print $1 "|" $3 "|" $4 }' >"$work/systems"
-sed -n 's/^| `\([^`=]*\)` | `\([^`]*\)` | `\([^`]*\)` |.*/\1|\2|\3/p' "$document" >"$work/rules"
+# "name|forward|backward|update rule" of each system, as the program has it and as rows of the document do.
+tpcoord systems | awk '
+    NF == 0 { exit }
+    NR == 1 { column = index($0, "update rule"); next }
+    { rule = substr($0, column); sub(/ .*/, "", rule); print $1 "|" $3 "|" $4 "|" rule }
+' >"$work/systems"
+sed -n 's/^| `\([^`=]*\)` | `\([^`]*\)` | `\([^`]*\)` | `\([^`]*\)` |.*/\1|\2|\3|\4/p' "$document" >"$work/rules"
 systems=0 rules=0
 while IFS='|' read -r name _; do
     if grep -qx "## $name" "$document"; then
@@ -102,7 +106,7 @@ while read -r row; do
     if grep -qxF "$row" "$work/systems"; then
         rules=$((rules + 1))
     else
-        echo "$document says $row (system, forward, backward); tpcoord systems does not"
+        echo "$document says $row (system, forward, backward, update rule); tpcoord systems does not"
         failures=$((failures + 1))
     fi
 done <"$work/rules"
