@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#ifdef __cplusplus
+#ifdef __CUDACC__
 #define TP_ELEMENT static __device__ inline
 #else
 #define TP_ELEMENT static inline
