@@ -81,7 +81,7 @@ TP_ELEMENT float correct_taylor(const struct correction *correction, float g, fl
 {
     const float scaled = correction->gradient_scale * g;
 
-    return scaled + correction->strength * scaled * scaled * (w - w_forward);
+    return w == w_forward ? scaled : scaled + correction->strength * scaled * scaled * (w - w_forward);
 }
 
 TP_ELEMENT float correct_gap(const struct correction *correction, float g, float w, float w_forward, float m,
