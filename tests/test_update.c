@@ -42,7 +42,9 @@ static struct update random_update(struct dice *dice)
         .decay = random_of(dice, 0.0f, 0.01f),
         .rate = 0.1f,
         .keep = 0.9f,
+        .take = 0.2f,
         .keep_square = 0.99f,
+        .take_square = 0.05f,
         .along = random_of(dice, 1.0f, 0.9f),
         .across = random_of(dice, 0.0f, 1.0f),
         .root = 0.5f,
@@ -54,7 +56,8 @@ static struct update random_update(struct dice *dice)
 static double stepped(const struct update *update, double w, double gradient, double *m, double *s)
 {
     const double scaled = gradient * (double)update->gradient_scale, decayed = scaled + (double)update->decay * w;
-    const double keep = (double)update->keep, keep_square = (double)update->keep_square;
+    const double keep = (double)update->keep, take = (double)update->take;
+    const double keep_square = (double)update->keep_square, take_square = (double)update->take_square;
     const double along = (double)update->along, across = (double)update->across, rate = (double)update->rate;
 
     switch (update->kind) {
@@ -64,8 +67,8 @@ static double stepped(const struct update *update, double w, double gradient, do
         *m = keep * *m + decayed;
         return w - rate * along * *m - rate * across * decayed;
     case UPDATE_MOMENTS:
-        *m = keep * *m + (1.0 - keep) * scaled;
-        *s = keep_square * *s + (1.0 - keep_square) * scaled * scaled;
+        *m = (1.0 - take) * *m + take * scaled;
+        *s = keep_square * *s + take_square * scaled * scaled;
         return w - (double)update->decay * w -
                (along * *m + across * scaled) / (sqrt(*s) / (double)update->root + (double)update->epsilon);
     case UPDATE_KINDS:
@@ -271,6 +274,7 @@ static struct correction random_correction(struct dice *dice, enum correction_ki
         .decay = random_of(dice, 0.0f, 0.01f),
         .rate = 0.1f,
         .keep = random_of(dice, 0.999f, 0.5f),
+        .take = 0.3f,
         .weight = random_of(dice, 1.0f, 0.2f),
         .epsilon = 0.01f,
     };
@@ -284,7 +288,7 @@ static double corrected(const struct correction *correction, double gradient, do
 
     if (correction->kind == CORRECTION_TAYLOR)
         return g + (double)correction->strength * g * g * (live - forward);
-    *average = (double)correction->keep * *average + (1.0 - (double)correction->keep) * m * m;
+    *average = (double)correction->keep * *average + (double)correction->take * m * m;
 
     const double usual =
         (double)correction->rate * (sqrt(*average / (double)correction->weight) + (double)correction->epsilon);
