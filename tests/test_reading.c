@@ -60,7 +60,7 @@ static void scene_set(struct scene *scene, struct dice *dice, const struct form 
     for (int v = VECTOR_LIVE; v < VECTORS; v++)
         scene->vectors[v] = (double)dice_normal(dice);
     scene->vectors[VECTOR_SQUARES] = 0.01 + fabs(scene->vectors[VECTOR_SQUARES]);
-    scene->vectors[VECTOR_NONE] = NAN;
+    scene->vectors[VECTOR_NONE] = (double)NAN;
 }
 
 static void scene_roll(struct scene *scene, struct dice *dice)
@@ -215,7 +215,7 @@ static double newest_step(const struct scene *scene)
     double m = vectors[VECTOR_MOMENTUM];
 
     if (strcmp(scene->form->optimizer, "sgd") == 0)
-        return oracle_step("sgd", step, t + 1, vectors[VECTOR_GRADIENT], &m, NAN);
+        return oracle_step("sgd", step, t + 1, vectors[VECTOR_GRADIENT], &m, 0.0);
     m /= step->beta1; /* before that update, whose gradient was 0 then */
     return oracle_step(scene->form->optimizer, step, t, 0.0, &m, vectors[VECTOR_SQUARES]);
 }

@@ -66,7 +66,7 @@ static double stepped(const struct update *update, double w, double gradient, do
         break;
     }
     ck_abort_msg("update of kind %d", (int)update->kind);
-    return NAN;
+    return 0.0;
 }
 
 /* Vectors of an update, and what they should be. */
