@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#ifdef __cplusplus
+#ifdef __CUDACC__
 #define TP_ELEMENT static __device__ inline
 #else
 #define TP_ELEMENT static inline
@@ -18,7 +18,7 @@ enum update_kind {
     UPDATE_GRADIENT,
     /* d = g + decay w; m = keep m + d; w_new = w - rate (along m + across d). Slots: m. */
     UPDATE_MOMENTUM,
-    /* m += (1 - keep) (g - m); s = keep_square s + (1 - keep_square) g^2;
+    /* m += take (g - m); s = keep_square s + take_square g^2;
      * w_new = (1 - decay) w - (along m + across g) / (sqrt(s) / root + epsilon). Slots: m, s. */
     UPDATE_MOMENTS,
     UPDATE_KINDS
@@ -28,7 +28,9 @@ enum { UPDATE_SLOTS = 2 };
 struct update {
     enum update_kind kind;
     float gradient_scale, decay, rate;
-    float keep, keep_square;
+    /* An average keeps k of itself and takes 1 - k of what is new. Both are given, as 1 - 0.999f is off by 1e-5 of itself. */
+    float keep, take;
+    float keep_square, take_square;
     float along, across;
     float root, epsilon;
 };
@@ -52,8 +54,8 @@ TP_ELEMENT float update_moments(const struct update *update, float w, float g, f
 {
     const float scaled = update->gradient_scale * g;
 
-    *m = *m + (1.0f - update->keep) * (scaled - *m);
-    *s = update->keep_square * *s + (1.0f - update->keep_square) * scaled * scaled;
+    *m = *m + update->take * (scaled - *m);
+    *s = update->keep_square * *s + update->take_square * scaled * scaled;
     return (1.0f - update->decay) * w -
            (update->along * *m + update->across * scaled) / (sqrtf(*s) / update->root + update->epsilon);
 }
@@ -65,7 +67,7 @@ enum correction_kind {
     CORRECTION_TAYLOR,
     /* (g + decay w) / (1 + |w - w_forward| / (rate (sqrt(average / weight) + epsilon))) - decay w, so that the decay which
      * the optimizer adds is divided as well. `average` is one of its own, of the squares of the momentum m: before g is
-     * changed, average = keep average + (1 - keep) m^2. */
+     * changed, average = keep average + take m^2. */
     CORRECTION_GAP,
     CORRECTION_KINDS
 };
@@ -74,14 +76,14 @@ struct correction {
     enum correction_kind kind;
     float gradient_scale; /* of g, before all else */
     float strength;
-    float decay, rate, keep, weight, epsilon;
+    float decay, rate, keep, take, weight, epsilon;
 };
 
 TP_ELEMENT float correct_taylor(const struct correction *correction, float g, float w, float w_forward)
 {
     const float scaled = correction->gradient_scale * g;
 
-    return scaled + correction->strength * scaled * scaled * (w - w_forward);
+    return w == w_forward ? scaled : scaled + correction->strength * scaled * scaled * (w - w_forward);
 }
 
 TP_ELEMENT float correct_gap(const struct correction *correction, float g, float w, float w_forward, float m,
@@ -90,7 +92,7 @@ TP_ELEMENT float correct_gap(const struct correction *correction, float g, float
     const float scaled = correction->gradient_scale * g, decay = correction->decay * w;
     float step;
 
-    *average = correction->keep * *average + (1.0f - correction->keep) * m * m;
+    *average = correction->keep * *average + correction->take * m * m;
     step = correction->rate * (sqrtf(*average / correction->weight) + correction->epsilon);
     return w == w_forward ? scaled : (scaled + decay) / (1.0f + fabsf(w - w_forward) / step) - decay;
 }

@@ -11,8 +11,9 @@ static void prepare(const struct optimizer_settings *settings, const struct opti
     const int t = course->updates + 1;
 
     update->decay = (float)(settings->rate * settings->weight_decay);
-    update->keep = (float)settings->beta1;
+    update->take = (float)(1.0 - settings->beta1);
     update->keep_square = (float)settings->beta2;
+    update->take_square = (float)(1.0 - settings->beta2);
     update->along = (float)(settings->rate / (1.0 - pow(settings->beta1, t)));
     update->across = 0.0f;
     update->root = (float)sqrt(1.0 - pow(settings->beta2, t));

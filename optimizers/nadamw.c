@@ -18,8 +18,9 @@ static void prepare(const struct optimizer_settings *settings, const struct opti
     const double mu = momentum(settings, t), next = momentum(settings, t + 1), product = course->product * mu;
 
     update->decay = (float)(settings->rate * settings->weight_decay);
-    update->keep = (float)settings->beta1;
+    update->take = (float)(1.0 - settings->beta1);
     update->keep_square = (float)settings->beta2;
+    update->take_square = (float)(1.0 - settings->beta2);
     update->along = (float)(settings->rate * next / (1.0 - product * next));
     update->across = (float)(settings->rate * (1.0 - mu) / (1.0 - product));
     update->root = (float)sqrt(1.0 - pow(settings->beta2, t));

@@ -16,6 +16,7 @@ static struct correction correction(const struct update_facts *facts, const stru
         .decay = (float)step->weight_decay,
         .rate = (float)facts->peak_rate,
         .keep = (float)average_kept,
+        .take = (float)(1.0 - average_kept),
         .weight = (float)(1.0 - pow(average_kept, facts->updates + 1)),
         .epsilon = (float)smallest_step,
     };

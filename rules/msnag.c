@@ -1,7 +1,7 @@
 /* Prediction by velocity, as FTPipe's MSNAG has it: what the weights become in `tau` updates in which no new gradient comes.
  * With sgd the j-th of them goes by momentum^j times the momentum, so that the way is momentum (1 - momentum^tau) /
- * (1 - momentum) of it; with moments each has a divisor of its own. Squares do not age on the way, and weight decay is left
- * out. */
+ * (1 - momentum) of it, and with Nesterov's form momentum times that; with moments each has a divisor of its own. Squares do
+ * not age on the way, and weight decay is left out. */
 #include "base/numbers.h"
 #include "rules/reading.h"
 

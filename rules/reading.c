@@ -50,7 +50,10 @@ int reading_newest_step(const struct reading_facts *facts, double factor, struct
         terms[count++].coefficient *= factor;
     }
     if (!moments)
-        terms[count++] = (struct term){.coefficient = factor, .plus = VECTOR_GRADIENT};
+        terms[count++] = (struct term){
+            .coefficient = factor * (facts->step->nesterov ? 1.0 + facts->step->momentum : 1.0),
+            .plus = VECTOR_GRADIENT,
+        };
     return count;
 }
 

@@ -13,7 +13,7 @@ CK_EXCLUDE_TAGS ?= exhaustive
 ifneq ($(DOUBLE),0)
 DOUBLE_OBJECTS  := $(CUDA_SOURCES:%=$(BUILD)/double/%.o) $(patsubst %.cpp,$(BUILD)/double/%.o,$(wildcard tests/gpu/*.cpp))
 DOUBLE_BINARIES := $(BUILD)/double/tpcoord $(BUILD)/double/tpstage
-TESTS += $(addprefix $(BUILD)/double/tests/,test_kernels test_loss \
+TESTS += $(addprefix $(BUILD)/double/tests/,test_kernels test_loss test_update test_sums \
 	$(patsubst tests/%.c,%,$(wildcard tests/test_gpu_*.c tests/test_double_*.c)))
 endif
 

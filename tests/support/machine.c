@@ -41,6 +41,15 @@ struct guarded guarded_normal(struct dice *dice, size_t count, float scale)
     return tensor;
 }
 
+struct guarded guarded_squares(struct dice *dice, size_t count)
+{
+    struct guarded tensor = guarded_normal(dice, count, 1.0f);
+
+    for (size_t i = 0; i < count; i++)
+        tensor.values[i] *= tensor.values[i];
+    return tensor;
+}
+
 struct guarded guarded_copy(struct dice *dice, const struct guarded *from)
 {
     struct guarded tensor = guarded_create(dice, from->count);

@@ -24,6 +24,7 @@ struct guarded {
 
 struct guarded guarded_create(struct dice *dice, size_t count);
 struct guarded guarded_normal(struct dice *dice, size_t count, float scale);
+struct guarded guarded_squares(struct dice *dice, size_t count); /* of such values */
 struct guarded guarded_copy(struct dice *dice, const struct guarded *from);
 
 /* Fails the test if a guard was overwritten. */
