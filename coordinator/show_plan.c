@@ -34,6 +34,19 @@ static const char *with_commas(size_t number, char text[32])
     return text;
 }
 
+static void print_clipping(FILE *out, const struct plan *plan)
+{
+    const double most = plan->config.train.clip_norm;
+
+    if (plan_clips_together(plan))
+        fprintf(out, "          gradients are clipped at %g by the norm of all stages\n", most);
+    else if (most > 0.0)
+        fprintf(out,
+                "          gradients are clipped at %g by the norm of each %s, as no flush lets stages wait for each "
+                "other\n",
+                most, plan->schedule.parts > 1 ? "part" : "stage");
+}
+
 static void print_header(FILE *out, const struct plan *plan, const struct network *network)
 {
     const struct config *config = &plan->config;
@@ -52,6 +65,7 @@ static void print_header(FILE *out, const struct plan *plan, const struct networ
         fprintf(out, "          its backwards are numbered anew, in ascending order\n");
     fprintf(out, "          forwards read %s weights, backwards %s ones; update %s\n",
             forward_rule_name(schedule->forward), backward_rule_name(schedule->backward), plan_update_rule(plan));
+    print_clipping(out, plan);
     fprintf(out, "epoch     %d mini-batches (M = %d", plan->minibatches_per_epoch, config->data.batch);
     if (plan->last_minibatch_rows != config->data.batch)
         fprintf(out, ", the last %d", plan->last_minibatch_rows);

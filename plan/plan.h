@@ -163,6 +163,13 @@ bool plan_combines(const struct plan *plan);
 /* Whether weight decay is of norms and biases as well. */
 bool plan_decays_norms(const struct plan *plan);
 
+/* Whether gradients are clipped by the norm of all parts', for which a flush lets parts wait for each other; else, if they
+ * are clipped at all, by the norm of each part's own. */
+bool plan_clips_together(const struct plan *plan);
+
+/* Its parts can wait for the causes below this one. */
+int plan_wait_causes(const struct plan *plan);
+
 /* How stale what a backward reads is, in updates: the age of the version, or what the rule says of its sum. The one meaning
  * of staleness in counters, reports and on screens. */
 double plan_staleness_of(const struct plan *plan, const struct backward_versions *versions);

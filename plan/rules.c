@@ -91,6 +91,16 @@ bool plan_decays_norms(const struct plan *plan)
                                                                 : plan->config.train.decay_norms == DECAY_YES;
 }
 
+bool plan_clips_together(const struct plan *plan)
+{
+    return plan->config.train.clip_norm > 0.0 && plan->schedule.order.flush;
+}
+
+int plan_wait_causes(const struct plan *plan)
+{
+    return plan_clips_together(plan) ? WAIT_CAUSES : WAIT_NORM;
+}
+
 int plan_staleness(const struct plan *plan, int part)
 {
     return max_int(0, plan_part(plan, part)->minibatches_in_flight - 1);
