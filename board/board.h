@@ -38,12 +38,13 @@ struct op_record {
     uint8_t kind;              /* enum op_kind */
     uint8_t phase;             /* enum phase */
     uint8_t wait_cause;        /* enum wait_cause */
-    uint8_t updated;           /* 1: the mini-batch's update followed; its time is within end_ns - start_ns */
+    uint8_t updated;           /* 1: the mini-batch's update followed */
     int32_t version_read;      /* weights read; a blend: -1 */
     int32_t version_forward;   /* a backward's micro-batches: version the first one's forward read */
     int32_t version_live;      /* newest at the stage when the op began */
     int32_t version_sent;      /* the pin or the committed version that went with the message */
-    uint64_t update_ns;        /* of end_ns - start_ns, the update */
+    uint64_t update_ns;        /* of end_ns - start_ns, the update; 0 if that came later, when the norm of all gradients
+                                  was known: counters have its time */
     float loss;                /* stage W, backward: mean loss of the mini-batch; else 0 */
     uint32_t rows;
 };
@@ -139,6 +140,13 @@ struct version_table {
     } rows[VERSION_USES_MAX];                                            /* [count], oldest first */
 };
 
+/* The part's own gradient's share of the norm by which all are clipped (plan_clips_together). Two, as a part may have told
+ * the next mini-batch's while another still reads this one's. */
+struct norm {
+    _Atomic double squares[2]; /* the sum of the squares, for update u at u % 2 */
+    _Atomic int32_t updates;   /* the newest update for which it is there, counted as in `applied`; stored last */
+};
+
 struct stage_block {
     alignas(CACHE_LINE) struct doorbell doorbell; /* rung on whatever may make the stage runnable */
     alignas(CACHE_LINE) _Atomic int32_t state;    /* enum stage_state */
@@ -148,6 +156,7 @@ struct stage_block {
     _Atomic uint64_t activity_since_ns;
     char error[STAGE_ERROR_MAX]; /* valid in STAGE_FAILED */
     char diverged[80];           /* likewise: "the output of block3.conv1", the first that is not finite here; or "" */
+    alignas(CACHE_LINE) struct norm norm;
     alignas(CACHE_LINE) struct counters counters;
     struct version_table versions;
     struct telemetry telemetry;

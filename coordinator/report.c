@@ -99,17 +99,21 @@ static void print_time(FILE *out, const struct segment *segment, const struct ou
     const struct plan *plan = &segment->header->plan;
     char name[PART_TEXT_SIZE];
 
-    fprintf(out, "stage    busy  of it updates  waiting for activation  gradient    slot   staleness mean  most\n");
+    fprintf(out, "stage    busy  of it updates  waiting for activation  gradient    slot%s   staleness mean  most\n",
+            plan_clips_together(plan) ? "    norm" : "");
     for (int s = 1; s <= segment->header->block_count; s++) {
         const struct counters *counters = &segment_stage(segment, s)->counters;
         const struct distribution staleness = distribution_of(counters->staleness_backward, STALENESS_BUCKETS);
 
         part_format(&plan->schedule, s, name);
-        fprintf(out, "%5s %6.1f%% %13.1f%% %22.1f%% %8.1f%% %6.1f%% %16.2f %5d\n", name,
+        fprintf(out, "%5s %6.1f%% %13.1f%% %22.1f%%", name,
                 percent_of(load(&counters->busy_ns), outcome), percent_of(load(&counters->update_ns), outcome),
-                percent_of(load(&counters->wait_ns[WAIT_ACTIVATION]), outcome),
-                percent_of(load(&counters->wait_ns[WAIT_GRADIENT]), outcome),
-                percent_of(load(&counters->wait_ns[WAIT_SLOT]), outcome), staleness_mean(counters), staleness.high);
+                percent_of(load(&counters->wait_ns[WAIT_ACTIVATION]), outcome));
+        fprintf(out, " %8.1f%% %6.1f%%", percent_of(load(&counters->wait_ns[WAIT_GRADIENT]), outcome),
+                percent_of(load(&counters->wait_ns[WAIT_SLOT]), outcome));
+        if (plan_clips_together(plan))
+            fprintf(out, " %6.1f%%", percent_of(load(&counters->wait_ns[WAIT_NORM]), outcome));
+        fprintf(out, " %16.2f %5d\n", staleness_mean(counters), staleness.high);
     }
     fprintf(out, "staleness: updates between a backward's weights and the newest ones\n\n");
 }

@@ -55,6 +55,19 @@ static void print_rate(FILE *out, const struct plan *plan)
     fputc('\n', out);
 }
 
+static void print_clipping(FILE *out, const struct plan *plan)
+{
+    const double most = plan->config.train.clip_norm;
+
+    if (plan_clips_together(plan))
+        fprintf(out, "          gradients are clipped at %g by the norm of all stages\n", most);
+    else if (most > 0.0)
+        fprintf(out,
+                "          gradients are clipped at %g by the norm of each %s, as no flush lets stages wait for each "
+                "other\n",
+                most, plan->schedule.parts > 1 ? "part" : "stage");
+}
+
 static void print_optimizer(FILE *out, const struct plan *plan)
 {
     const struct config *config = &plan->config;
@@ -66,10 +79,8 @@ static void print_optimizer(FILE *out, const struct plan *plan)
     fprintf(out, "; keeps %s\n          weight decay %g", kept, config->train.weight_decay);
     if (config->train.weight_decay > 0.0)
         fprintf(out, " of all weights%s", plan_decays_norms(plan) ? "" : " but norms and biases");
-    if (config->train.clip_norm > 0.0)
-        fprintf(out, "; gradients of %s clipped to %g",
-                plan_clips_globally(plan) ? "all stages together" : "each stage", config->train.clip_norm);
     fputc('\n', out);
+    print_clipping(out, plan);
     print_rate(out, plan);
 }
 
@@ -102,7 +113,7 @@ json_t *rules_json(const struct plan *plan)
 /* "stage", or "all"; null where nothing is clipped. */
 static json_t *clips_json(const struct plan *plan)
 {
-    return plan->config.train.clip_norm > 0.0 ? json_string(plan_clips_globally(plan) ? "all" : "stage") : json_null();
+    return plan->config.train.clip_norm > 0.0 ? json_string(plan_clips_together(plan) ? "all" : "stage") : json_null();
 }
 
 json_t *optimizer_json(const struct plan *plan)

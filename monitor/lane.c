@@ -25,6 +25,7 @@ static const struct wait_mark waits[WAIT_CAUSES] = {
     [WAIT_ACTIVATION] = {'a', COLOUR_WAIT_ACTIVATION, "activation", "act."},
     [WAIT_GRADIENT] = {'g', COLOUR_WAIT_GRADIENT, "gradient", "grad."},
     [WAIT_SLOT] = {'s', COLOUR_WAIT_SLOT, "slot", "slot"},
+    [WAIT_NORM] = {'n', COLOUR_WAIT_NORM, "norm", "norm"},
 };
 
 const struct wait_mark lane_held = {'h', COLOUR_HELD, "held", "held"};
@@ -218,7 +219,7 @@ void lane_legend(const struct plan *plan, const struct canvas *canvas, int row, 
         column = legend_op(plan, canvas, row, column, OP_BACKWARD_WEIGHTS);
     column = canvas_write(canvas, row, column, bold(COLOUR_UPDATE), "▲");
     column = canvas_write(canvas, row, column, ink(COLOUR_DIM), " update  waits:");
-    for (int cause = WAIT_NONE + 1; cause < WAIT_CAUSES; cause++)
+    for (int cause = WAIT_NONE + 1; cause < plan_wait_causes(plan); cause++)
         column = legend_wait(canvas, row, column, &waits[cause]);
     if (interactive)
         column = legend_wait(canvas, row, column, &lane_held);

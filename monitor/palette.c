@@ -15,6 +15,7 @@ static const struct tint tints[COLOURS] = {
     [COLOUR_WAIT_ACTIVATION] = {110, CYAN},
     [COLOUR_WAIT_GRADIENT] = {174, MAGENTA},
     [COLOUR_WAIT_SLOT] = {179, YELLOW},
+    [COLOUR_WAIT_NORM] = {139, BLUE},
     [COLOUR_HELD] = {250, WHITE},
     [COLOUR_UPDATE] = {231, WHITE},
     [COLOUR_COMPUTE] = {78, GREEN},

@@ -116,12 +116,21 @@ static double take_uses(const struct stage_counters *counters, struct plot_part 
     return sum;
 }
 
-static void draw_uses(const struct canvas *canvas, const struct plot_part parts[USES], bool interactive)
+/* Whether the run's stages wait for that. */
+static bool is_wait(const struct plan *plan, int use)
+{
+    return use >= WAITING && use < WAITING + plan_wait_causes(plan) - 1;
+}
+
+static void draw_uses(const struct canvas *canvas, const struct plot_part parts[USES], const struct plan *plan,
+                      bool interactive)
 {
     int column = canvas_width("time of each stage") + 6;
 
     draw_title(canvas, 0, "time of each stage");
     for (int k = 0; k < (interactive ? USES : HOLDING); k++) {
+        if (k >= WAITING && k < HOLDING && !is_wait(plan, k))
+            continue;
         if (k == WAITING)
             column = canvas_write(canvas, 0, column, ink(COLOUR_DIM), " waits for ");
         column = canvas_print(canvas, 0, column, (struct style){COLOUR_INK, (uint8_t)parts[k].colour, 0}, " %s ",
@@ -158,7 +167,7 @@ static void draw_stage(const struct canvas *canvas, const struct snapshot *snaps
     plot_stack(&bar, parts, USES, sum);
     column = canvas_print(canvas, row, column, bold(COLOUR_COMPUTE), " %5.1f%%",
                           100 * (parts[COMPUTING].size + parts[UPDATING].size) / sum);
-    for (int use = WAITING; use < HOLDING && right > 0; use++)
+    for (int use = WAITING; is_wait(snapshot->plan, use) && right > 0; use++)
         column = canvas_print(canvas, row, column, ink(parts[use].colour), "  %c%5.1f%%", parts[use].letter,
                               100 * parts[use].size / sum);
 }
@@ -171,7 +180,7 @@ static void draw_times(const struct canvas *canvas, const struct view_state *sta
     struct plot_part parts[USES];
 
     take_uses(&moment->snapshot->stages[0].counters, parts);
-    draw_uses(canvas, parts, moment->snapshot->interactive);
+    draw_uses(canvas, parts, moment->snapshot->plan, moment->snapshot->interactive);
     draw_stages_shown(canvas, 0, first, shown, stages);
     for (int s = first; s < first + shown; s++) {
         const struct canvas part =

@@ -163,6 +163,13 @@ bool plan_combines(const struct plan *plan);
 /* Whether weight decay is of norms and biases as well. */
 bool plan_decays_norms(const struct plan *plan);
 
+/* Whether gradients are clipped by the norm of all parts', for which a flush lets parts wait for each other; else, if they
+ * are clipped at all, by the norm of each part's own. */
+bool plan_clips_together(const struct plan *plan);
+
+/* Its parts can wait for the causes below this one. */
+int plan_wait_causes(const struct plan *plan);
+
 /* How stale what a backward reads is, in updates: the age of the version, or what the rule says of its sum. The one meaning
  * of staleness in counters, reports and on screens. */
 double plan_staleness_of(const struct plan *plan, const struct backward_versions *versions);
@@ -187,10 +194,6 @@ struct optimizer_settings plan_next_step(const struct plan *plan, const struct u
 int plan_tau(const struct plan *plan, const struct reading *reading, int part, int staleness);
 int plan_terms(const struct plan *plan, const struct reading *reading, int part, int staleness, int updates,
                struct optimizer_course *course, struct term terms[READING_TERMS_MAX]);
-
-/* Whether train.clip_norm is of the gradient of all stages together, which only a flush has at one time; else of each
- * stage's. */
-bool plan_clips_globally(const struct plan *plan);
 
 /* How a part's tensors are laid out (plan/layout.h). */
 struct layout_options plan_layout_options(const struct plan *plan, int part);

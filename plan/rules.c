@@ -91,6 +91,16 @@ bool plan_decays_norms(const struct plan *plan)
                                                                 : plan->config.train.decay_norms == DECAY_YES;
 }
 
+bool plan_clips_together(const struct plan *plan)
+{
+    return plan->config.train.clip_norm > 0.0 && plan->schedule.order.flush;
+}
+
+int plan_wait_causes(const struct plan *plan)
+{
+    return plan_clips_together(plan) ? WAIT_CAUSES : WAIT_NORM;
+}
+
 int plan_staleness(const struct plan *plan, int part)
 {
     return max_int(0, plan_part(plan, part)->minibatches_in_flight - 1);
@@ -152,11 +162,6 @@ int plan_terms(const struct plan *plan, const struct reading *reading, int part,
     };
 
     return reading->terms(&read, terms);
-}
-
-bool plan_clips_globally(const struct plan *plan)
-{
-    return plan->schedule.order.flush;
 }
 
 double plan_staleness_of(const struct plan *plan, const struct backward_versions *versions)

@@ -149,6 +149,7 @@ const char *wait_cause_name(enum wait_cause cause)
         [WAIT_ACTIVATION] = "activation",
         [WAIT_GRADIENT] = "gradient",
         [WAIT_SLOT] = "slot",
+        [WAIT_NORM] = "norm",
     };
     return names[cause];
 }

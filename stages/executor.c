@@ -140,14 +140,24 @@ static void ask_parts(const struct stage *stage, struct part **turn, struct next
     }
 }
 
+/* The updates that are due come before all else, when the norm is known by which they are clipped: so nothing of the next
+ * mini-batch begins, and no checkpoint is taken, before them. */
 static int next_op(struct stage *stage, struct part **turn, struct next *next, struct error *error)
 {
+    *turn = stage->parts[0];
     doorbell_silence(stage->doorbell, &stage->heard);
+    if (norm_updates_are_due(stage)) {
+        *next = (struct next){.kind = NEXT_WAIT, .op = stage->parts[0]->due.op.op, .cause = WAIT_NORM};
+        if (!norm_is_known(stage->parts[0]))
+            return 0;
+        for (int i = 0; i < stage->count; i++)
+            if (passes_update(stage->parts[i], error))
+                return -1;
+    }
     for (int i = 0; i < stage->count; i++) {
         obey_stop(stage->parts[i]);
         save_look(stage->parts[i]);
     }
-    *turn = stage->parts[0];
     if (stage->parts[0]->phase.simulation)
         return next_of_list(stage, turn, next, error);
     ask_parts(stage, turn, next);

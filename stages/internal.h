@@ -46,6 +46,14 @@ struct pending_op {
     struct op_record record;
     enum wait_cause cause;       /* for which the part had nothing to queue before it */
     uint64_t begin, update, end; /* marks in the device's queue; update: 0 if none followed */
+    bool only_update;            /* it is the update that follows the op, whose record is written */
+};
+
+/* The op has ended its mini-batch, and its update waits for the norm of all gradients (stages/norm.c). */
+struct due_update {
+    bool is;
+    struct pending_op op;
+    struct backward_versions versions;
 };
 
 /* Enough to keep a device busy, and few enough that their marks are at hand. */
@@ -94,6 +102,7 @@ struct part {
     struct links links;
     struct pending_op pending[PENDING_OPS]; /* oldest first */
     int pending_count;
+    struct due_update due;
     uint64_t last_end_ns;  /* of the last op that the device did */
     uint64_t slots_before; /* of earlier phases, since the run began */
     int intervals;         /* part 1: of checkpoints.every, that lie behind */
@@ -175,11 +184,22 @@ bool rules_same_weights(const struct part *part, struct backward_versions a, str
 /* Makes the next version from the gradient, which was taken for micro-batches of which the first read `versions`. */
 int rules_update(struct part *part, struct backward_versions versions, struct error *error);
 
+/* Of the gradient's numbers, when the device has added them up. */
+int rules_sum_of_squares(struct part *part, double *sum, struct error *error);
+
 /* The part's vector of that kind; NULL if it keeps none. */
 float *rules_slot(const struct part *part, enum vector vector);
 
 /* Runs the kernels of all this once, on whatever lies in the arrays, gradients excepted. */
 int rules_warm_up(struct part *part, struct error *error);
+
+/* stages/norm.c: tells the part's share of the norm by which its next update is clipped; whether all parts have, and the
+ * sum of their squares, which is the same in every part. And whether the updates of all the stage's parts are due: a part
+ * must not wait before the others of its stage have told theirs. */
+int norm_tell(struct part *part, struct error *error);
+bool norm_is_known(const struct part *part);
+double norm_squared(const struct part *part);
+bool norm_updates_are_due(const struct stage *stage);
 
 /* stages/save.c: what a checkpoint is of, on the device, and its copies on the host: the arrays themselves if the device is
  * the host. Copied from one to the other, all that is not NULL on either side, and done when this returns. */
@@ -263,6 +283,9 @@ int passes_replay(struct part *part, const struct op *op, struct error *error);
 /* stages/passes.c: executes one op that can run, and fills in its marks and the versions, loss and bytes of its record. */
 int passes_run(struct part *part, struct pending_op *pending, struct error *error);
 
+/* stages/passes.c: makes the update that is due. */
+int passes_update(struct part *part, struct error *error);
+
 /* stages/passes.c: where the tensors of the op's slot are. */
 struct slot_tensors passes_tensors(struct part *part, const struct op *op);
 
@@ -285,6 +308,7 @@ void telemetry_sent(struct part *part, uint64_t bytes);
 void telemetry_backward(struct part *part, const struct backward_versions *versions);
 void telemetry_version_difference(struct part *part, int difference);
 void telemetry_op(struct part *part, struct op_record *record);
+void telemetry_update(struct part *part, uint64_t nanoseconds); /* that is in no op's record */
 void telemetry_epoch(struct part *part, int epoch, const struct epoch_sums *trained);
 
 #endif

@@ -286,16 +286,43 @@ static int backward_groups(struct part *part, const struct op *op, const struct 
 }
 
 /* `versions`: of the op that ends the mini-batch. */
-static int update(struct part *part, struct pending_op *pending, struct backward_versions versions, struct error *error)
+static int update(struct part *part, const struct op *op, struct backward_versions versions, struct error *error)
 {
-    if (part->device->type->mark(part->device, &pending->update, error))
-        return -1;
+    telemetry_activity(part, ACTIVITY_UPDATE, WAIT_NONE, op);
     save_version_before_update(part);
     if (rules_update(part, versions, error))
         return -1;
     part_set_applied(part, versions_live(part->phase.tracker));
-    pending->record.updated = 1;
     return 0;
+}
+
+static int end_minibatch(struct part *part, struct pending_op *pending, struct backward_versions versions,
+                         struct error *error)
+{
+    pending->record.updated = 1;
+    if (!plan_clips_together(part->plan))
+        return part->device->type->mark(part->device, &pending->update, error) ||
+                       update(part, &pending->op, versions, error)
+                   ? -1
+                   : 0;
+    part->due = (struct due_update){.is = true, .op = *pending, .versions = versions};
+    return norm_tell(part, error);
+}
+
+int passes_update(struct part *part, struct error *error)
+{
+    struct pending_op pending = part->due.op;
+
+    part->due.is = false;
+    pending.only_update = true;
+    pending.cause = WAIT_NORM;
+    if (pending_make_room(part, error) || part->device->type->mark(part->device, &pending.begin, error) ||
+        update(part, &pending.op, part->due.versions, error) ||
+        part->device->type->mark(part->device, &pending.end, error))
+        return pending_name_failure(part, &pending, error);
+    pending_add(part, &pending);
+    telemetry_account(part);
+    return executor_check_abort(part, error);
 }
 
 static int run_backward(struct part *part, const struct op *op, struct pending_op *pending, struct error *error)
@@ -338,8 +365,7 @@ static int run_backward(struct part *part, const struct op *op, struct pending_o
         record->loss = (float)(part->loss[LOSS_REPORTED].loss_sum / tensors.rows);
         count_loss(part, tensors.rows);
     }
-    telemetry_activity(part, ACTIVITY_UPDATE, WAIT_NONE, op);
-    return update(part, pending, versions, error);
+    return end_minibatch(part, pending, versions, error);
 }
 
 int passes_replay(struct part *part, const struct op *op, struct error *error)

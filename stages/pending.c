@@ -50,11 +50,15 @@ static void finish(struct part *part, struct pending_op *op)
     const uint64_t begin_ns = type->time_ns(part->device, op->begin), end_ns = type->time_ns(part->device, op->end);
 
     account_wait(part, op, begin_ns);
+    part->last_end_ns = end_ns;
+    if (op->only_update) {
+        telemetry_update(part, end_ns - begin_ns);
+        return;
+    }
     op->record.start_ns = begin_ns - op->record.held_ns;
     op->record.end_ns = end_ns;
     if (op->update)
         op->record.update_ns = end_ns - type->time_ns(part->device, op->update);
-    part->last_end_ns = end_ns;
     telemetry_op(part, &op->record);
 }
 

@@ -97,22 +97,31 @@ bool rules_same_weights(const struct part *part, struct backward_versions a, str
     return a.read == b.read && (!reading->terms || (a.forward == b.forward && a.live == b.live));
 }
 
-/* Shortens the gradient to train.clip_norm, by the factor that the optimizer is given. */
-static int clip(struct part *part, struct optimizer_settings *step, struct error *error)
+int rules_sum_of_squares(struct part *part, double *sum, struct error *error)
 {
-    const double most = part->plan->config.train.clip_norm;
-    double norm;
-
-    if (!(most > 0.0))
-        return 0;
     *part->norm = 0.0;
     if (compute_backend(part->compute)
             ->sum_of_squares(compute_engine(part->compute), parameters_of(part), part->gradient, part->norm, error) ||
         pending_await_queue(part, error))
         return -1;
-    norm = sqrt(*part->norm);
-    if (norm > most)
-        step->gradient_scale = most / norm;
+    *sum = *part->norm;
+    return 0;
+}
+
+/* Shortens the gradient to train.clip_norm, by the factor that the optimizer is given. */
+static int clip(struct part *part, struct optimizer_settings *step, struct error *error)
+{
+    const double most = part->plan->config.train.clip_norm;
+    double squares;
+
+    if (!(most > 0.0))
+        return 0;
+    if (plan_clips_together(part->plan))
+        squares = norm_squared(part);
+    else if (rules_sum_of_squares(part, &squares, error))
+        return -1;
+    if (sqrt(squares) > most)
+        step->gradient_scale = most / sqrt(squares);
     return 0;
 }
 

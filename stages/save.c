@@ -370,7 +370,7 @@ void save_look(struct part *part)
     if (phase->save_after == 0 && at >> 32 == stop_point(phase->epoch, PHASE_TRAIN, 0) >> 32 &&
         is_ahead(phase, (uint32_t)at) && at != part->passed_at)
         begin_passing(part, (int)(uint32_t)at - phase->skipped);
-    if (phase->save_after > 0 && phase->progress.weight_backwards >= phase->save_after * phase->schedule.microbatches)
+    if (phase->save_after > 0 && versions_live(phase->tracker) >= phase->first_version + phase->save_after)
         end_passing(part);
 }
 

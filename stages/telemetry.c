@@ -177,6 +177,12 @@ void telemetry_op(struct part *part, struct op_record *record)
     set(&counters->minibatch, record->minibatch);
 }
 
+void telemetry_update(struct part *part, uint64_t nanoseconds)
+{
+    add(&part->block->counters.busy_ns, nanoseconds);
+    add(&part->block->counters.update_ns, nanoseconds);
+}
+
 void telemetry_epoch(struct part *part, int epoch, const struct epoch_sums *trained)
 {
     const struct phase_run *tested = &part->phase;

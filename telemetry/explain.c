@@ -60,10 +60,14 @@ static void name_cause(const struct activity *activity, const struct schedule *s
         [WAIT_ACTIVATION] = "the activation of",
         [WAIT_GRADIENT] = "the gradient of",
         [WAIT_SLOT] = "a slot for",
+        [WAIT_NORM] = "the gradient norm of",
     };
     char name[NAME_SIZE];
 
-    name_op(&activity->op, schedule, name);
+    if (activity->cause == WAIT_NORM)
+        snprintf(name, NAME_SIZE, "mini-batch %d", activity->op.minibatch);
+    else
+        name_op(&activity->op, schedule, name);
     snprintf(words, OP_WORDS_SIZE, "%s %s", causes[activity->cause], name);
 }
 
@@ -83,10 +87,30 @@ void explain_activity(const struct activity *activity, const struct schedule *sc
     snprintf(text, size, "%s%s%s", verbs[activity->kind], object[0] ? " " : "", object);
 }
 
+/* Since the run began. */
+static uint64_t weight_gradients_done(const struct stage_snapshot *stage)
+{
+    return stage->counters.op_count[OP_BACKWARD] + stage->counters.op_count[OP_BACKWARD_WEIGHTS];
+}
+
+/* The first stage that has not done all backwards of the mini-batch that `stage` has done; 0 if all have. */
+static int behind(const struct snapshot *snapshot, int stage)
+{
+    const struct stage_snapshot *own = &snapshot->stages[stage - 1];
+
+    for (int s = 1; s <= snapshot->stage_count; s++)
+        if (plan_stage_of(snapshot->plan, s) != plan_stage_of(snapshot->plan, stage) &&
+            weight_gradients_done(&snapshot->stages[s - 1]) < weight_gradients_done(own))
+            return s;
+    return 0;
+}
+
 /* The stage from which must come what `stage` waits for; 0 if there is none. Where a stage hosts several parts, "stage"
  * stands for one of them here and below. */
 static int neighbour(const struct snapshot *snapshot, int stage, const struct activity *activity)
 {
+    if (activity->cause == WAIT_NORM)
+        return behind(snapshot, stage);
     const bool forward = activity->op.kind == OP_FORWARD;
     const bool later = activity->cause == WAIT_GRADIENT || (activity->cause == WAIT_SLOT && forward);
     const int other = later ? stage + 1 : stage - 1;
@@ -162,6 +186,8 @@ static bool has_come(const struct snapshot *snapshot, int stage, const struct ac
         /* A slot that has been begun has room for the rest of its micro-batches. */
         down = &snapshot->down[stage - 1];
         return above(down->published / size, down->released) < down->slots;
+    case WAIT_NORM:
+        return behind(snapshot, stage) == 0;
     case WAIT_NONE:
     case WAIT_CAUSES:
         break;
@@ -217,7 +243,7 @@ static int add_wait(struct sentence *sentence, const struct snapshot *snapshot, 
     char cause[OP_WORDS_SIZE], from[PART_TEXT_SIZE];
 
     name_cause(activity, schedule, cause);
-    if (other == 0) {
+    if (other == 0 && activity->cause != WAIT_NORM) {
         add(sentence, "waits for %s", cause);
         return 0;
     }

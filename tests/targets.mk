@@ -110,7 +110,7 @@ $(filter $(BUILD)/double/tests/test_double_%,$(TESTS)): $(BUILD)/double/tests/gp
 # Stages that are coroutines: what they allocate is the test's, and so is what they do next.
 $(BUILD)/tests/test_executor: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/executor/*.c))
 $(BUILD)/tests/test_executor: WRAPPED = -Wl,--wrap=calloc,--wrap=free,--wrap=checkpoint_write \
-                                -Wl,--wrap=schedule_next,--wrap=schedule_can_run
+                                -Wl,--wrap=schedule_next,--wrap=schedule_can_run,--wrap=norm_is_known
 
 # A GPU's clock that drifts.
 $(BUILD)/tests/test_gpu_device $(BUILD)/double/tests/test_gpu_device: WRAPPED = -Wl,--wrap=cudaEventElapsedTime

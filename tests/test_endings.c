@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "telemetry/snapshot.h"
+#include "telemetry/controls.h"
 #include "tests/support/program.h"
 
 static struct program program;
@@ -247,6 +247,45 @@ START_TEST(a_signal_to_the_whole_group_is_one_request)
 }
 END_TEST
 
+static bool waits_for_norm(const struct segment *segment, int stage)
+{
+    const struct activity activity = activity_unpack(atomic_load(&segment_stage(segment, stage)->activity));
+
+    return activity.kind == ACTIVITY_WAIT && activity.cause == WAIT_NORM;
+}
+
+/* Stage 1 is held in the middle of a mini-batch, so that the others wait for the norm of its gradient; then somebody is
+ * killed, or the run is interrupted. */
+START_TEST(who_waits_for_a_norm_ends_with_the_run)
+{
+    const bool interrupted = _i > 3;
+    struct controls *controls;
+    struct segment segment;
+    struct error error;
+    char name[64];
+    pid_t child = start_run(&segment, "--epochs 1000 --interactive --set pipeline.system=gpipe "
+                                      "--set pipeline.microbatches=3 --set train.clip_norm=0.1");
+
+    ck_assert_int_eq(controls_hold(&segment), 0);
+    ck_assert_msg((controls = segment_open_controls(&segment, segment.header->name, &error)) != NULL, "%s", error.text);
+    controls_pause(controls);
+    WAIT_FOR(&program, all_are(&segment, STAGE_RUNNING));
+    for (int s = 1; s <= 3; s++)
+        atomic_store(&controls->ops_allowed[s - 1], s == 1 ? ops_of(&segment, 1) / 6 * 6 + 11 : UINT64_MAX);
+    WAIT_FOR(&program, waits_for_norm(&segment, 2) && waits_for_norm(&segment, 3));
+    kill(_i == 0 || interrupted ? child : stage_pid(&segment, _i), interrupted ? SIGINT : SIGKILL);
+    if (_i == 0) {
+        check_all_gone(child);
+    } else {
+        ck_assert_int_eq(program_finish(child), interrupted ? 3 : 1);
+        snprintf(name, sizeof(name), "stage %d (pid ", _i);
+        ck_assert_msg(interrupted || strstr(program_text(&program, "err"), name), "%s", program_text(&program, "err"));
+    }
+    segment_close_controls(controls);
+    segment_close(&segment);
+}
+END_TEST
+
 /* In a child: closes some of the standard descriptors, and the rest lead nowhere. */
 static void close_standard(int closed)
 {
@@ -341,6 +380,7 @@ int main(void)
     tcase_add_loop_test(tcase, what_was_ignored_at_the_start_stays_ignored, 0, 2);
     tcase_add_test(tcase, a_stage_that_is_asked_to_end_has_the_run_stop);
     tcase_add_loop_test(tcase, a_signal_to_the_whole_group_is_one_request, 0, 4);
+    tcase_add_loop_test(tcase, who_waits_for_a_norm_ends_with_the_run, 0, 5);
     tcase_add_loop_test(tcase, closed_standard_descriptors_are_no_files, 1, 8);
     tcase_add_loop_test(tcase, a_pipe_where_a_file_is_expected_is_refused, 0, 8);
     tcase_add_test(tcase, a_pipe_that_somebody_reads_may_be_written);

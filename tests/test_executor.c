@@ -9,6 +9,8 @@
  *   - what an op reads stays as it was written until the op has ended: no slot of a link or an activation set is written
  *     again before its last reader is done, no message either;
  *   - each op finds the weight version that its tracker promises, in a buffer that nothing else has taken;
+ *   - an update that is clipped by the norm of all gradients finds those of its own mini-batch, and comes before anything
+ *     of the next one;
  *   - all end at the same mini-batch, with nothing left on the links;
  *   - a checkpoint that the run passes holds, of every part, what it had learned from the same mini-batches and no
  *     other, and older versions as they were; and it is written unless the run is stopped first.
@@ -41,6 +43,7 @@ struct moment {
     int32_t stop, save;
     uint64_t stopped_at, save_at, saved_at;
     int32_t applied[PARTS_MAX];
+    struct norm norms[PARTS_MAX];
     uint64_t passed[PARTS_MAX];
     unsigned char links[];
 };
@@ -128,6 +131,7 @@ static void create_part(struct compute *compute, int k)
         .gathered = compute->images,
         .copied = compute->copied,
         .loss = compute->loss,
+        .norm = &compute->norm,
         .state = &compute->state,
         .statistics = &compute->statistics,
     };
@@ -194,6 +198,7 @@ static void save(int depth)
     for (int k = 1; k <= explorer.parts; k++) {
         moment->applied[k - 1] = segment_stage(&explorer.segment, k)->applied;
         moment->passed[k - 1] = segment_stage(&explorer.segment, k)->passing.at;
+        memcpy(&moment->norms[k - 1], &segment_stage(&explorer.segment, k)->norm, sizeof(struct norm));
     }
     memcpy(moment->links, bytes, size);
 }
@@ -213,6 +218,7 @@ static void restore(int depth)
     for (int k = 1; k <= explorer.parts; k++) {
         segment_stage(&explorer.segment, k)->applied = moment->applied[k - 1];
         segment_stage(&explorer.segment, k)->passing.at = moment->passed[k - 1];
+        memcpy(&segment_stage(&explorer.segment, k)->norm, &moment->norms[k - 1], sizeof(struct norm));
     }
     memcpy(bytes, moment->links, size);
     explorer.depth = depth;
@@ -433,7 +439,10 @@ static const struct list_size larger_lists[] = {
     {"dualpipe-v", "v", 2, 2, 4, 2, 2, true, true},
 };
 
-static void explore_list(const struct list_size *size)
+/* So short that it shortens every gradient. */
+static const char clip_norm[] = "0.001";
+
+static void explore_list(const struct list_size *size, bool clips)
 {
     int n = size->microbatches;
     struct settings settings = settings_of("mlp", size->stages, n, n, n * size->minibatches);
@@ -442,40 +451,61 @@ static void explore_list(const struct list_size *size)
     settings_set(&settings, "pipeline.placement", size->placement);
     settings_number(&settings, "pipeline.parts", size->parts);
     settings_number(&settings, "model.depth", size->stages * size->parts);
+    settings_set(&settings, "train.clip_norm", clips ? clip_norm : "0");
     explore_all(settings_list(&settings), size->epochs, size->stops, size->saves);
 }
 
-static void explore_system(const struct system *system, const struct size *size)
+static void explore_system(const struct system *system, const struct size *size, bool clips)
 {
     int n = microbatches_of(system, size);
     struct settings settings = settings_of("mlp", size->stages, n, n, n * size->minibatches);
 
     settings_set(&settings, "pipeline.system", system->name);
     settings_set(&settings, "pipeline.order", size->replayed ? "static" : "dynamic");
+    settings_set(&settings, "train.clip_norm", clips ? clip_norm : "0");
     explore_all(settings_list(&settings), size->epochs, size->stops, size->saves);
 }
 
 START_TEST(small_pipelines)
 {
-    explore_system(&systems[_i % asking_system_count], &small[_i / asking_system_count]);
+    explore_system(&systems[_i % asking_system_count], &small[_i / asking_system_count], false);
 }
 END_TEST
 
 START_TEST(larger_pipelines)
 {
-    explore_system(&systems[_i % asking_system_count], &larger[_i / asking_system_count]);
+    explore_system(&systems[_i % asking_system_count], &larger[_i / asking_system_count], false);
+}
+END_TEST
+
+/* Stages that wait for each other's norms. */
+static void explore_clipping(const struct system *system, const struct size *size)
+{
+    if (orders[system->order].flush)
+        explore_system(system, size, true);
+}
+
+START_TEST(small_pipelines_that_clip)
+{
+    explore_clipping(&systems[_i % asking_system_count], &small[_i / asking_system_count]);
+}
+END_TEST
+
+START_TEST(larger_pipelines_that_clip)
+{
+    explore_clipping(&systems[_i % asking_system_count], &larger[_i / asking_system_count]);
 }
 END_TEST
 
 START_TEST(small_lists_of_parts)
 {
-    explore_list(&small_lists[_i]);
+    explore_list(&small_lists[_i / 2], _i % 2);
 }
 END_TEST
 
 START_TEST(larger_lists_of_parts)
 {
-    explore_list(&larger_lists[_i]);
+    explore_list(&larger_lists[_i / 2], _i % 2);
 }
 END_TEST
 
@@ -499,10 +529,15 @@ int main(void)
     int failed;
 
     add_case(suite, "small pipelines", "coroutines", 300, small_pipelines, small_count * asking_system_count);
-    add_case(suite, "small lists of parts", "coroutines", 300, small_lists_of_parts, small_list_count);
+    add_case(suite, "small lists of parts", "coroutines", 300, small_lists_of_parts, 2 * small_list_count);
+    add_case(suite, "small pipelines that clip", "coroutines", 300, small_pipelines_that_clip,
+             small_count * asking_system_count);
     add_case(suite, "larger pipelines", "coroutines exhaustive", 3600, larger_pipelines,
              larger_count * asking_system_count);
-    add_case(suite, "larger lists of parts", "coroutines exhaustive", 3600, larger_lists_of_parts, larger_list_count);
+    add_case(suite, "larger pipelines that clip", "coroutines exhaustive", 3600, larger_pipelines_that_clip,
+             larger_count * asking_system_count);
+    add_case(suite, "larger lists of parts", "coroutines exhaustive", 3600, larger_lists_of_parts,
+             2 * larger_list_count);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);

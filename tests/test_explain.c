@@ -73,6 +73,24 @@ START_TEST(a_circle_is_a_deadlock)
 }
 END_TEST
 
+/* Every stage that is behind is waited for; the first is named. */
+START_TEST(a_norm_is_waited_for_from_who_has_not_done_the_mini_batch)
+{
+    const struct op last = {OP_BACKWARD, 7, 4, 1, 1};
+
+    set_up_system("1f1b", 4);
+    set(1, ACTIVITY_RUN, WAIT_NONE, (struct op){OP_BACKWARD, 7, 3, 1, 1});
+    set(2, ACTIVITY_WAIT, WAIT_NORM, last);
+    set(3, ACTIVITY_WAIT, WAIT_NORM, last);
+    snapshot.stages[0].counters.op_count[OP_BACKWARD] = 26;
+    snapshot.stages[1].counters.op_count[OP_BACKWARD] = snapshot.stages[2].counters.op_count[OP_BACKWARD] = 28;
+    expect_wait(3, "stage 3 waits for the gradient norm of mini-batch 7 from stage 1, which has been running the "
+                   "backward of 7c for 3.2 s");
+    snapshot.stages[0].counters.op_count[OP_BACKWARD] = 28;
+    expect_wait(3, "stage 3 waited for the gradient norm of mini-batch 7, which is there now");
+}
+END_TEST
+
 /* Stage 3 has sent it, and stage 2 is about to wake: no deadlock. */
 START_TEST(what_has_come_ends_the_chain)
 {
@@ -247,6 +265,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, NULL);
     tcase_add_test(tcase, a_chain_ends_at_the_stage_that_works);
     tcase_add_test(tcase, a_circle_is_a_deadlock);
+    tcase_add_test(tcase, a_norm_is_waited_for_from_who_has_not_done_the_mini_batch);
     tcase_add_test(tcase, what_has_come_ends_the_chain);
     tcase_add_test(tcase, a_slot_s_holder_is_named);
     tcase_add_test(tcase, micro_batches_are_named_where_they_go_back_alone);

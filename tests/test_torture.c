@@ -32,6 +32,7 @@ struct trial {
     uint64_t seed;
     const char *system, *arch, *placement;
     int parts; /* per stage */
+    bool clips;
     int stages, microbatches, epochs;
     enum victim victim;
     int stage;        /* that gets it, or that is watched */
@@ -231,6 +232,7 @@ static struct trial draw_trial(uint64_t seed)
         .moment = (int)draw(seed, 6, MOMENTS),
         .share = (double)random_uniform(seed, RANDOM_TEST, 0, 7),
         .delay_us = draw(seed, 10, 2) ? (int)draw(seed, 11, DELAY_MAX_US) : 0,
+        .clips = draw(seed, 14, 2),
     };
 
     if (system->forward == FORWARD_DOUBLE_BUFFERED && trial.microbatches < stages)
@@ -257,9 +259,9 @@ static const char *words(const struct trial *trial, const char *name)
              "@ --quiet --epochs %d --set run.name=%s --set pipeline.system=%s --set pipeline.stages=%d "
              "--set pipeline.parts=%d --set pipeline.placement=%s --set pipeline.microbatches=%d --set "
              "pipeline.order=static --set data.batch=16 --set train.lr=0.002 "
-             "--set model.arch=%s --set data.limit=%d",
+             "--set model.arch=%s --set data.limit=%d --set train.clip_norm=%s",
              trial->epochs, name, trial->system, trial->stages, trial->parts, trial->placement, trial->microbatches,
-             trial->arch, trial->arch[0] == 'm' ? 400 : 160);
+             trial->arch, trial->arch[0] == 'm' ? 400 : 160, trial->clips ? "0.5" : "0");
     return text;
 }
 

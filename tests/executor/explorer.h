@@ -20,6 +20,7 @@ struct compute {
     float state, statistics; /* the newest mini-batch whose forward has run in training; and a checkpoint's copy */
     uint64_t copied[SLOTS_MAX];
     struct loss_result loss[LOSSES];
+    double norm;
 };
 
 /* All that changes while a stage runs, but for the links. */

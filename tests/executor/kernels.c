@@ -1,5 +1,7 @@
 /* Kernels and data that only look at stamps, in place of stages/compute.c and batches.c: whoever writes a row of a tensor
  * leaves there who it is and for which micro-batch; whoever reads it checks that when the op begins and when it ends. */
+#include <math.h>
+
 #include "tests/executor/explorer.h"
 
 enum stamp_kind { STAMP_ACTIVATION, STAMP_GRADIENT, STAMP_SET, STAMP_KINDS };
@@ -90,6 +92,7 @@ int compute_forward(struct compute *compute, const struct slot_tensors *tensors,
     const int version = training ? versions_of_backward(phase->tracker, minibatch, j).forward : phase->first_version;
 
     (void)error;
+    require(!part->due.is, "part %d begins %d.%d before the update that is due", part->index, minibatch, j);
     expect(part, at.input, STAMP_ACTIVATION, part->index - 1, &at);
     expect_weights(part, weights, version);
     write_row(part, at.output, STAMP_ACTIVATION, &at, false);
@@ -159,12 +162,39 @@ int compute_loss(struct compute *compute, const struct slot_tensors *tensors, in
     return 0;
 }
 
+/* Of a part's gradient, when so many updates have been made: any number that tells them all apart. */
+static double squares_of(int part, int updates)
+{
+    return 100.0 * part * part + 7.0 * updates * part + updates;
+}
+
+/* Of the part whose pass the stage has just done. */
+static int tell_squares(struct engine *engine, size_t count, const float *vector, double *sum, struct error *error)
+{
+    const struct part *part = &part_at(actors[running - 1].part)->part;
+
+    (void)engine;
+    (void)count;
+    (void)vector;
+    (void)error;
+    require(part->norm == sum, "part %d adds up another part's gradient", part->index);
+    *sum = squares_of(part->index, versions_live(part->phase.tracker));
+    return 0;
+}
+
 static int count_update(struct engine *engine, const struct update *update, const struct update_call *call,
                         struct error *error)
 {
+    const int updates = (int)*call->weights;
+    double squares = 0.0;
+
     (void)engine;
-    (void)update;
     (void)error;
+    for (int k = 1; k <= explorer.parts; k++)
+        squares += squares_of(k, updates);
+    require(!plan_clips_together(&explored) ||
+                update->gradient_scale == (float)(explored.config.train.clip_norm / sqrt(squares)),
+            "stage %d shortens the gradient of update %d by %g", running, updates + 1, (double)update->gradient_scale);
     *call->new_weights = *call->weights + 1;
     return 0;
 }
@@ -191,7 +221,7 @@ const struct network *compute_network(const struct compute *compute)
 
 const struct backend *compute_backend(const struct compute *compute)
 {
-    static const struct backend backend = {.name = "none", .update = count_update, .combine = add_up};
+    static const struct backend backend = {.name = "none", .update = count_update, .combine = add_up, .sum_of_squares = tell_squares};
 
     (void)compute;
     return &backend;

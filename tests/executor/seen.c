@@ -57,7 +57,9 @@ static void add_part(struct fingerprint *print, const struct compute *compute)
                            phase->save_after,
                            phase->statistics_kept,
                            part->block->passing.at == explorer.segment.board->save_at,
-                           (int)compute->state};
+                           (int)compute->state,
+                           part->due.is,
+                           part->block->norm.updates};
 
     add(print, numbers, sizeof(numbers));
     if (!part_is_first(part))

@@ -138,6 +138,15 @@ struct next __wrap_schedule_can_run(const struct schedule *schedule, int part, c
     return __real_schedule_can_run(schedule, part, progress, op);
 }
 
+bool __real_norm_is_known(const struct part *part);
+bool __wrap_norm_is_known(const struct part *part);
+
+bool __wrap_norm_is_known(const struct part *part)
+{
+    check_silence();
+    return __real_norm_is_known(part);
+}
+
 struct next __real_schedule_next(const struct schedule *schedule, int part, const struct progress *progress);
 struct next __wrap_schedule_next(const struct schedule *schedule, int part, const struct progress *progress);
 

@@ -11,8 +11,8 @@
 /* The versions that the stages say they read, per mini-batch. */
 static void read_versions(const struct pipeline *pipeline, int epoch, int minibatch, struct oracle_versions *versions)
 {
-    ck_assert_int_le(pipeline->plan.stage_count, 8);
-    for (int s = 0; s < pipeline->plan.stage_count; s++)
+    ck_assert_int_le(pipeline->plan.part_count, 8);
+    for (int s = 0; s < pipeline->plan.part_count; s++)
         for (uint64_t n = 0; n < pipeline_record_count(pipeline, s + 1); n++) {
             const struct op_record *record = pipeline_record(pipeline, s + 1, n);
 
@@ -34,7 +34,7 @@ static void read_versions(const struct pipeline *pipeline, int epoch, int miniba
 
 static double recorded_loss(const struct pipeline *pipeline, int epoch, int minibatch)
 {
-    int last = pipeline->plan.stage_count;
+    int last = pipeline->plan.part_count;
 
     for (uint64_t n = 0; n < pipeline_record_count(pipeline, last); n++) {
         const struct op_record *record = pipeline_record(pipeline, last, n);
@@ -50,16 +50,17 @@ static struct oracle oracle_of(const struct pipeline *pipeline)
     const struct plan *plan = &pipeline->plan;
     struct slice whole = network_slice(pipeline->network, 0, pipeline->network->block_count);
     struct oracle oracle = {
-        .stages = plan->stage_count,
+        .stages = plan->part_count,
         .microbatches = plan->config.pipeline.microbatches,
         .recompute = plan->config.pipeline.backward_activations == ACTIVATIONS_RECOMPUTE,
         .momentum = plan->config.train.momentum,
         .weight_decay = plan->config.train.weight_decay,
+        .clip_norm = plan->schedule.order.flush ? plan->config.train.clip_norm : 0,
     };
     float *initial = malloc(whole.parameters * sizeof(float)), *state = malloc((whole.state + 1) * sizeof(float));
 
     network_initialise(pipeline->network, &whole, (uint64_t)plan->config.run.seed, initial, state);
-    for (int s = 0; s < plan->stage_count; s++)
+    for (int s = 0; s < plan->part_count; s++)
         oracle.slices[s] = plan->parts[s].slice;
     oracle_create(&oracle, pipeline->network, initial, plan->config.run.epochs * plan->minibatches_per_epoch + 1);
     free(initial);
@@ -122,7 +123,7 @@ enum { LABELS_MAX = 64 };
  * every stage. Forwards pinned at stage 1 read that version everywhere. */
 static void check_vertical(const struct plan *plan, const struct oracle_versions *versions)
 {
-    for (int s = 0; s < plan->stage_count; s++)
+    for (int s = 0; s < plan->part_count; s++)
         for (int j = 0; j < plan->schedule.microbatches; j++) {
             ck_assert_int_ge(versions->forward[s][j], 0);
             ck_assert_int_ge(versions->backward[s][j], plan->schedule.backward == BACKWARD_INTERMEDIATE ? -1 : 0);

@@ -327,7 +327,7 @@ double oracle_train(struct oracle *oracle, const float *images, const uint8_t *l
     size_t parameters = oracle->network->parameters, image = shape_size(oracle->network->input);
     const double *from = oracle->weights[oracle->updates];
     double *to = oracle->weights[oracle->updates + 1];
-    double sum = 0;
+    double sum = 0, squares = 0, scale = 1;
     int start = 0;
 
     memset(oracle->gradient, 0, parameters * sizeof(double));
@@ -339,8 +339,12 @@ double oracle_train(struct oracle *oracle, const float *images, const uint8_t *l
             sum += train_microbatch(oracle, images + (size_t)start * image, labels + start, count, rows, versions, j);
         start += count;
     }
+    for (size_t p = 0; p < parameters; p++)
+        squares += pow(oracle->gradient[p], 2);
+    if (oracle->clip_norm > 0 && sqrt(squares) > oracle->clip_norm)
+        scale = oracle->clip_norm / sqrt(squares);
     for (size_t p = 0; p < parameters; p++) {
-        double step = oracle->gradient[p] + oracle->weight_decay * from[p];
+        double step = scale * oracle->gradient[p] + oracle->weight_decay * from[p];
 
         oracle->velocity[p] = oracle->momentum * oracle->velocity[p] + step;
         to[p] = from[p] - oracle->rate * oracle->velocity[p];

@@ -21,6 +21,7 @@ struct oracle {
     struct slice slices[8];
     bool recompute;
     double rate, momentum, weight_decay;
+    double clip_norm; /* of the whole gradient; 0: it is not clipped */
     int updates;      /* applied so far, the same on every stage between mini-batches */
     int capacity;     /* versions that `weights` has room for */
     double **weights; /* [capacity]: the whole network at version k */
