@@ -39,7 +39,7 @@ struct op_record {
     uint8_t phase;             /* enum phase */
     uint8_t wait_cause;        /* enum wait_cause */
     uint8_t updated;           /* 1: the mini-batch's update followed */
-    int32_t version_read;      /* weights read; a blend: -1 */
+    int32_t version_read;      /* weights read; a sum: -1 */
     int32_t version_forward;   /* a backward's micro-batches: version the first one's forward read */
     int32_t version_live;      /* newest at the stage when the op began */
     int32_t version_sent;      /* the pin or the committed version that went with the message */

@@ -35,9 +35,20 @@ static bool within(long long value, long long low, long long high)
     return value >= low && value <= high;
 }
 
-static bool has_versions(const struct op_record *op, long long most)
+/* Training's op whose rule has terms has read a sum, and no version. */
+static bool reads_sum(const struct op_record *op, const struct schedule *schedule)
 {
-    return within(op->version_read, -1, most) && within(op->version_forward, -1, most) &&
+    const struct reading *reading =
+        op->kind == OP_FORWARD ? forward_reading(schedule->forward) : backward_reading(schedule->backward);
+
+    return op->phase == PHASE_TRAIN && reading->terms;
+}
+
+static bool has_versions(const struct op_record *op, const struct schedule *schedule, long long most)
+{
+    const bool sum = reads_sum(op, schedule);
+
+    return within(op->version_read, sum ? -1 : 0, sum ? -1 : most) && within(op->version_forward, -1, most) &&
            within(op->version_live, -1, most) && within(op->version_sent, -1, most);
 }
 
@@ -63,7 +74,7 @@ const char *record_check(const struct op_record *op, const struct plan *plan)
     if (op->start_ns > op->end_ns || op->end_ns >= CLOCK_NS_MAX || op->wait_ns > op->start_ns || op->update_ns > took ||
         op->held_ns > took)
         return "time";
-    if (!has_versions(op, updates))
+    if (!has_versions(op, &plan->schedule, updates))
         return "weight version";
     return isfinite(op->loss) ? NULL : "loss";
 }

@@ -106,29 +106,30 @@ static void choose_rules(struct plan *plan, struct config_mistakes *mistakes)
                        forward_rule_name(schedule->forward));
 }
 
-/* The key that is to blame: the one override without which the schedule would be right; else the system. */
-static const char *blame(const struct plan *plan)
+static bool is_right(struct schedule schedule, enum forward_rule forward, enum backward_rule backward,
+                     enum update_rule_name update)
 {
-    const struct config *config = &plan->config;
-    const struct system *system = system_find(config->pipeline.system);
-    const int needed = plan->schedule.order.microbatches;
-    struct schedule without = plan->schedule;
     struct error error;
 
-    if (needed > 0 && plan->schedule.microbatches != needed)
+    schedule.forward = forward;
+    schedule.backward = backward;
+    schedule.update = update;
+    return schedule_check(&schedule, &error) == 0;
+}
+
+/* The key to blame for a schedule that is wrong: the one without which it would be right; else the system. */
+static const char *blame(const struct plan *plan)
+{
+    const struct schedule *schedule = &plan->schedule;
+    const struct system *system = system_find(plan->config.pipeline.system); /* NULL: it is a file */
+
+    if (schedule->order.microbatches > 0 && schedule->microbatches != schedule->order.microbatches)
         return "pipeline.microbatches";
-    if (!system)
-        return "pipeline.system";
-    without.update = system->rule;
-    if (config->staleness.update != RULE_OF_SYSTEM && schedule_check(&without, &error) == 0)
+    if (system && is_right(*schedule, schedule->forward, schedule->backward, system->rule))
         return "staleness.update";
-    without.update = plan->schedule.update;
-    without.backward = system->backward;
-    if (config->pipeline.backward_weights != RULE_OF_SYSTEM && schedule_check(&without, &error) == 0)
+    if (system && is_right(*schedule, schedule->forward, system->backward, schedule->update))
         return "pipeline.backward_weights";
-    without.backward = plan->schedule.backward;
-    without.forward = system->forward;
-    if (config->pipeline.forward_weights != RULE_OF_SYSTEM && schedule_check(&without, &error) == 0)
+    if (system && is_right(*schedule, system->forward, schedule->backward, schedule->update))
         return "pipeline.forward_weights";
     return "pipeline.system";
 }
