@@ -140,11 +140,10 @@ struct version_table {
     } rows[VERSION_USES_MAX];                                            /* [count], oldest first */
 };
 
-/* The part's own gradient's share of the norm by which all are clipped (plan_clips_together). Two, as a part may have told
- * the next mini-batch's while another still reads this one's. */
+/* A part's share of the norm by which all gradients are clipped (plan_clips_together). */
 struct norm {
-    _Atomic double squares[2]; /* the sum of the squares, for update u at u % 2 */
-    _Atomic int32_t updates;   /* the newest update for which it is there, counted as in `applied`; stored last */
+    _Atomic double squares;  /* the sum of its own gradient's */
+    _Atomic int32_t updates; /* the update for which it is there, counted as in `applied`; stored last */
 };
 
 struct stage_block {

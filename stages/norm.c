@@ -10,15 +10,14 @@ static int next_update(const struct part *part)
 int norm_tell(struct part *part, struct error *error)
 {
     struct norm *own = &part->block->norm;
-    const int update = next_update(part);
     double squares;
 
     if (rules_sum_of_squares(part, &squares, error))
         return -1;
-    /* Who still reads the one before the last has not told the last, without which this part would not have come here. */
-    atomic_store_explicit(&own->squares[update % 2], squares, memory_order_relaxed);
+    /* Nobody reads the last one any more: a backward comes after the forwards of all parts, and these after their updates. */
+    atomic_store_explicit(&own->squares, squares, memory_order_relaxed);
     /* Pairs with norm_is_known(). */
-    atomic_store_explicit(&own->updates, update, memory_order_release);
+    atomic_store_explicit(&own->updates, next_update(part), memory_order_release);
     segment_ring_all(part->segment);
     return 0;
 }
@@ -37,8 +36,7 @@ double norm_squared(const struct part *part)
     double sum = 0.0;
 
     for (int k = 1; k <= part->plan->part_count; k++)
-        sum += atomic_load_explicit(&segment_stage(part->segment, k)->norm.squares[next_update(part) % 2],
-                                    memory_order_relaxed);
+        sum += atomic_load_explicit(&segment_stage(part->segment, k)->norm.squares, memory_order_relaxed);
     return sum;
 }
 
