@@ -81,6 +81,20 @@ static int check_double_buffered(const struct schedule *schedule, struct error *
     return 0;
 }
 
+/* A prediction is read and gone. */
+static int check_predicted(const struct schedule *schedule, struct error *error)
+{
+    const bool backward = backward_reading(schedule->backward)->keeps_forward;
+
+    if (!schedule_keeps_forward(schedule))
+        return 0;
+    return error_set(
+        error, "forwards read weights that are predicted (%s), which are not kept for %s %s to come back to: use %s",
+        forward_rule_name(schedule->forward),
+        backward ? backward_rule_name(schedule->backward) : update_rule(schedule->update)->name,
+        backward ? "backwards" : "updates", backward ? "pipeline.backward_weights = live" : "staleness.update = plain");
+}
+
 int schedule_check(const struct schedule *schedule, struct error *error)
 {
     const struct order *order = &schedule->order;
@@ -98,16 +112,8 @@ int schedule_check(const struct schedule *schedule, struct error *error)
                          "order %s finishes a mini-batch before the next one starts, so that nothing is stale for the "
                          "update rule %s: use staleness.update = plain",
                          order->name, update_rule(schedule->update)->name);
-    if (schedule_keeps_forward(schedule) && forward_reading(schedule->forward)->terms)
-        return error_set(error,
-                         "forwards read weights that are predicted (%s), which are not kept for %s %s to come back to: "
-                         "use %s",
-                         forward_rule_name(schedule->forward),
-                         backward_reading(schedule->backward)->keeps_forward ? "backwards" : "the update rule",
-                         backward_reading(schedule->backward)->keeps_forward ? backward_rule_name(schedule->backward)
-                                                                             : update_rule(schedule->update)->name,
-                         backward_reading(schedule->backward)->keeps_forward ? "pipeline.backward_weights = live"
-                                                                             : "staleness.update = plain");
+    if (forward_reading(schedule->forward)->terms && check_predicted(schedule, error) != 0)
+        return -1;
     if (schedule->forward == FORWARD_DOUBLE_BUFFERED)
         return check_double_buffered(schedule, error);
     if (schedule->forward == FORWARD_PINNED && order->split_backward)

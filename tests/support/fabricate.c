@@ -42,6 +42,7 @@ static void fill_plan(struct plan *plan, const struct fabrication *what)
     plan->schedule = (struct schedule){.order = orders[system->order],
                                        .forward = system->forward,
                                        .backward = system->backward,
+                                       .update = system->rule,
                                        .stages = what->stages,
                                        .parts = 1,
                                        .microbatches = what->microbatches,
