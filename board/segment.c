@@ -62,11 +62,13 @@ static bool is_bool(const void *byte)
 static bool start_is_sound(const struct start *start, const struct plan *plan)
 {
     const int left = plan->minibatches_per_epoch - start->filled_after;
+    struct slot slots[PLAN_SLOTS_MAX];
 
     /* The epoch after the last: all was done before. */
     return is_text(start->set, sizeof(start->set)) && start->files >= 0 && start->files <= MAX_STAGES &&
            start->epoch >= 1 && start->epoch <= plan->config.run.epochs + 1 && start->filled_after >= 0 && left >= 0 &&
            start->replayed >= 0 && start->replayed <= left && start->updates >= 0 &&
+           start->slots >> plan_slots(plan, slots) == 0 &&
            start->updates <= plan->config.run.epochs * plan->minibatches_per_epoch;
 }
 

@@ -7,6 +7,7 @@
 
 #include "coordinator/checkpoints.h"
 #include "plan/learning_rate.h"
+#include "plan/plan.h"
 
 /* Other values would make other tensors, or other mini-batches of an epoch. All other keys may change. */
 static const char *const must_agree[] = {
@@ -72,6 +73,19 @@ static void check_keys(const struct config *made_with, const struct config *conf
             config_mistake(mistakes, key.key, "%s, but the checkpoint was made with %s", key.is, key.was);
 }
 
+/* One that the system brings counts as one that was asked for. */
+static void check_optimizer(const struct config *made_with, const struct config *config,
+                            struct config_mistakes *mistakes)
+{
+    const struct optimizer *was = config_optimizer(made_with), *is = config_optimizer(config);
+    const bool own = optimizer_find(config->train.optimizer) != NULL;
+
+    if (is != was)
+        config_mistake(mistakes, "train.optimizer",
+                       "%s%s%s, but the checkpoint was made with %s, which keeps other things of the gradients before",
+                       is->name, own ? "" : " for pipeline.system = ", own ? "" : config->pipeline.system, was->name);
+}
+
 static int check(const struct checkpoint_set *set, const struct config *config, const struct data_facts *data,
                  struct config_mistakes *mistakes)
 {
@@ -79,6 +93,7 @@ static int check(const struct checkpoint_set *set, const struct config *config, 
     const struct shape a = manifest->shape, b = data->shape;
 
     check_keys(&manifest->config, config, mistakes);
+    check_optimizer(&manifest->config, config, mistakes);
     if (a.height != b.height || a.width != b.width || a.channels != b.channels)
         config_mistake(mistakes, "data.set", "its images are %d x %d x %d, those of the checkpoint %d x %d x %d",
                        b.height, b.width, b.channels, a.height, a.width, a.channels);

@@ -269,44 +269,6 @@ static int make_tables(struct plan *plan, struct config_mistakes *mistakes)
     return plan->tables ? 0 : -1;
 }
 
-/* What the rules need of the optimizer. */
-static void check_optimizer(const struct plan *plan, struct config_mistakes *mistakes)
-{
-    const struct config *config = &plan->config;
-    const struct optimizer *optimizer = plan_optimizer(plan);
-    const struct reading *forward = forward_reading(plan->schedule.forward);
-    const struct reading *backward = backward_reading(plan->schedule.backward);
-    const struct update_rule *update = update_rule(plan->schedule.update);
-    const bool moments = optimizer->kind == UPDATE_MOMENTS, momentum = !moments && config->train.momentum > 0.0;
-
-    if (config->train.nesterov && moments)
-        config_mistake(mistakes, "train.nesterov", "yes is a form of sgd's momentum, but train.optimizer is %s; use no",
-                       optimizer->name);
-    else if (config->train.nesterov && !momentum)
-        config_mistake(mistakes, "train.nesterov",
-                       "yes is a form of momentum, of which there is none; use no, or "
-                       "train.momentum above 0");
-    else if (config->train.nesterov && update->needs_momentum && update->adjust)
-        config_mistake(mistakes, "train.nesterov", "yes, but the update rule %s has a form of its own; use no",
-                       update->name);
-    if (update->needs_moments && !moments)
-        config_mistake(mistakes, "train.optimizer",
-                       "%s has no beta1, which the update rule %s sets; use adamw or nadamw", optimizer->name,
-                       update->name);
-    if (update->needs_momentum && moments)
-        config_mistake(mistakes, "train.optimizer",
-                       "%s, but the update rule %s is made of sgd's momentum; use sgd, or staleness.update = plain",
-                       optimizer->name, update->name);
-    else if (update->needs_momentum && !momentum)
-        config_mistake(mistakes, "train.momentum",
-                       "0, but the update rule %s is made of the momentum; use more, or staleness.update = plain",
-                       update->name);
-    if ((forward->needs_momentum || backward->needs_momentum) && !moments && !momentum)
-        config_mistake(mistakes, "train.momentum", "0, but %s %s predict by the momentum; use more than 0",
-                       forward->needs_momentum ? forward->name : backward->name,
-                       forward->needs_momentum ? "forwards" : "backwards");
-}
-
 int plan_begin(struct plan *plan, const struct config *config, const struct data_facts *data, struct network **network,
                struct config_mistakes *mistakes)
 {
@@ -329,7 +291,7 @@ int plan_begin(struct plan *plan, const struct config *config, const struct data
         config_mistake(mistakes, "model.arch", "%s", error.text);
     else
         check_partition(plan, *network, mistakes);
-    check_optimizer(plan, mistakes);
+    plan_check_rules(plan, mistakes);
     predict_check(config, mistakes);
     place_check_map(config, mistakes);
     if (mistakes->count == 0)

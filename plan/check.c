@@ -94,6 +94,15 @@ static bool schedule_is_sound(const struct plan *plan)
            schedule_check(&evaluation, &error) == 0;
 }
 
+/* Else a rule might read a vector that nobody keeps. */
+static bool rules_are_sound(const struct plan *plan)
+{
+    struct config_mistakes mistakes = {.count = 0};
+
+    plan_check_rules(plan, &mistakes);
+    return mistakes.count == 0;
+}
+
 static bool part_is_sound(const struct plan *plan, const struct network *network, int k, int first_block)
 {
     const struct plan_part *part = plan_part(plan, k);
@@ -143,6 +152,8 @@ int plan_check(const struct plan *plan, struct error *error)
         return -1;
     if (!schedule_is_sound(plan))
         return error_set(error, "a schedule that no config leads to");
+    if (!rules_are_sound(plan))
+        return error_set(error, "rules that its optimizer does not serve");
     if (!parts_are_sound(plan))
         return error_set(error, "parts that no network has");
     if (!places_are_sound(plan))

@@ -149,9 +149,13 @@ int plan_stage_of(const struct plan *plan, int part);
 int plan_part_of(const struct plan *plan, int stage, int index);
 
 /* The optimizer, and what is set for it at a rate of 0; what is set for the rules. */
+const struct optimizer *config_optimizer(const struct config *config);
 const struct optimizer *plan_optimizer(const struct plan *plan);
 struct optimizer_settings plan_optimizer_settings(const struct plan *plan);
 struct rule_settings plan_rule_settings(const struct plan *plan);
+
+/* What the rules need of the optimizer and its settings, and do not have. */
+void plan_check_rules(const struct plan *plan, struct config_mistakes *mistakes);
 
 /* The vectors that each part keeps from update to update: the optimizer's, then the rules'. Returns their number. */
 enum { PLAN_SLOTS_MAX = UPDATE_SLOTS + 3 };

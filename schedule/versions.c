@@ -82,8 +82,8 @@ static int *holders_of(const struct version_tracker *tracker, int version)
     return &tracker->holders[version % tracker->holder_count];
 }
 
-/* Whether a micro-batch's version is held from its forward's begin to its backward's end; what else the backward reads is
- * held while it runs. */
+/* Whether a micro-batch's version is held from its forward's begin to its backward's end; any other that the backward
+ * reads is held while it runs. A sum starts from the live version, which is kept in any case. */
 static bool is_stashed(const struct version_tracker *tracker)
 {
     return schedule_keeps_forward(&tracker->schedule);
@@ -93,7 +93,7 @@ static bool holds_read(const struct version_tracker *tracker)
 {
     const struct reading *reading = backward_reading(tracker->schedule.backward);
 
-    return !reading->terms && (!is_stashed(tracker) || reading->source == SOURCE_COMMITTED);
+    return !reading->terms && reading->source != SOURCE_FORWARD;
 }
 
 /* With double buffering mini-batch i reads what the updates up to i - 2 have made: by then they are done everywhere. */

@@ -34,8 +34,8 @@ struct backward_versions {
     int read;    /* what the backward reads; -1 if its rule has terms: a sum of vectors, from `live` on */
 };
 
-/* Updates that the part will make between the begin of a forward, now, and that of its micro-batch's backward: those of the
- * mini-batches before, as backwards go by mini-batch and each update follows the last of its own. */
+/* Updates that the part will make between the begin of a forward, now, and its mini-batch's own: those of the mini-batches
+ * before. So many have come when its backward begins, unless that is split and weight halves of theirs are put off. */
 int versions_staleness_ahead(const struct version_tracker *tracker, const struct op *op);
 
 /* A backward begins. `committed` came with the gradient (at stage W: the newest version that stage 1 has applied). */

@@ -34,6 +34,7 @@ static struct schedule schedule_of(const struct system *system, int w, int n, in
         .order = orders[system->order],
         .forward = system->forward,
         .backward = system->backward,
+        .update = system->rule,
         .stages = w,
         .parts = 1,
         .microbatches = n,

@@ -95,10 +95,11 @@ __attribute__((format(printf, 2, 3))) static void report(const struct explorer *
         snprintf(path + length, sizeof(path) - length, " %d:%s%s", schedule_stage_of(schedule, explorer->path[k].part),
                  op, explorer->path[k].end ? "." : "");
     }
-    ck_abort_msg("order %s, %s forwards, %s backwards, W = %d, C = %d, N = %d, K = %d, %d gradient slots: %s after%s",
+    ck_abort_msg("order %s, %s forwards, %s backwards, %s updates, W = %d, C = %d, N = %d, K = %d, %d gradient slots: "
+                 "%s after%s",
                  schedule->order.name, forward_rule_name(schedule->forward), backward_rule_name(schedule->backward),
-                 schedule->stages, schedule_part_count(schedule), schedule->microbatches, schedule->minibatches,
-                 explorer->gradient_slots, what, path);
+                 update_rule(schedule->update)->name, schedule->stages, schedule_part_count(schedule),
+                 schedule->microbatches, schedule->minibatches, explorer->gradient_slots, what, path);
 }
 
 static struct entry *find_entry(const struct table *table, const struct state *state)
@@ -141,9 +142,13 @@ static int live_version(const struct explorer *explorer, const struct state *sta
     return state->parts[part - 1].weight_backwards / explorer->schedule.microbatches;
 }
 
+/* A backward, or the update after it, comes back to what the forward has read. */
 static bool keeps_forward_versions(const struct schedule *schedule)
 {
-    return schedule->backward == BACKWARD_FORWARD || schedule->backward == BACKWARD_INTERMEDIATE;
+    static const bool backward[BACKWARD_RULES] = {[BACKWARD_FORWARD] = true, [BACKWARD_INTERMEDIATE] = true};
+    static const bool update[UPDATE_RULES] = {[UPDATE_GAP_AWARE] = true, [UPDATE_DC_ASGD] = true};
+
+    return backward[schedule->backward] || update[schedule->update];
 }
 
 static struct progress progress_at(const struct explorer *explorer, const struct state *state, int part)
@@ -209,7 +214,7 @@ static version_set begin(const struct explorer *explorer, struct state *state, i
     const int live = live_version(explorer, state, part);
     uint8_t *forward_reads = &state->forward_reads[part - 1][number];
     uint8_t *committed = &state->committed[op->minibatch - 1];
-    version_set reads = 0;
+    version_set reads;
 
     if (op->kind == OP_BACKWARD_WEIGHTS)
         return 0;
@@ -220,7 +225,11 @@ static version_set begin(const struct explorer *explorer, struct state *state, i
             [FORWARD_LIVE] = live,
             [FORWARD_PINNED] = state->pins[number],
             [FORWARD_DOUBLE_BUFFERED] = max_int(0, op->minibatch - 2),
+            [FORWARD_SPECTRAIN] = live,
+            [FORWARD_PIPEOPTIM] = live,
+            [FORWARD_MSNAG] = live,
         };
+        _Static_assert(sizeof(versions) == FORWARD_RULES * sizeof(versions[0]), "every rule");
         *forward_reads = (uint8_t)versions[schedule->forward];
         return (version_set)(1 << *forward_reads);
     }
@@ -229,10 +238,16 @@ static version_set begin(const struct explorer *explorer, struct state *state, i
         for (int k = 1; k <= part; k++)
             *committed = (uint8_t)min_int(*committed, live_version(explorer, state, k));
     }
-    if (schedule->backward == BACKWARD_COMMITTED)
-        return (version_set)(1 << *committed);
-    if (schedule->backward != BACKWARD_FORWARD)
-        reads = (version_set)(1 << live);
+    const int versions[] = {
+        [BACKWARD_LIVE] = 1 << live,
+        [BACKWARD_FORWARD] = 0, /* below: each micro-batch its own */
+        [BACKWARD_COMMITTED] = 1 << *committed,
+        [BACKWARD_INTERMEDIATE] = 1 << live,
+        [BACKWARD_SPECTRAIN] = 1 << live,
+        [BACKWARD_PIPEMARE] = 1 << live,
+    };
+    _Static_assert(sizeof(versions) == BACKWARD_RULES * sizeof(versions[0]), "every rule");
+    reads = (version_set)versions[schedule->backward];
     for (int j = 0; j < op->count && keeps_forward_versions(schedule); j++)
         reads |= (version_set)(1 << forward_reads[j]);
     return reads;
@@ -520,9 +535,12 @@ static void explore_all(const struct schedule *schedule, int gradient_slots)
     free(explorer.explored.entries);
 }
 
-/* Every sound combination of rules for an order whose stages ask schedule_next. */
+/* Every sound combination of rules for an order whose stages ask schedule_next; of the update rules that come back to no
+ * version, the plain one. */
 START_TEST(test_rules)
 {
+    static const enum update_rule_name updates[] = {UPDATE_PLAIN, UPDATE_GAP_AWARE, UPDATE_DC_ASGD};
+    enum { COMBINATIONS = FORWARD_RULES * BACKWARD_RULES * sizeof(updates) / sizeof(updates[0]) };
     struct schedule schedule = {.order = orders[_i / STAGES_MAX], .stages = _i % STAGES_MAX + 1, .parts = 1};
     struct error error;
     int explored = 0;
@@ -530,14 +548,17 @@ START_TEST(test_rules)
     if (schedule_is_list(&schedule))
         return;
 
-    for (schedule.forward = 0; schedule.forward <= FORWARD_DOUBLE_BUFFERED; schedule.forward++)
-        for (schedule.backward = 0; schedule.backward <= BACKWARD_INTERMEDIATE; schedule.backward++)
-            for (schedule.microbatches = 1; schedule.microbatches <= MICROBATCHES_MAX; schedule.microbatches++)
-                for (schedule.minibatches = 1; schedule.minibatches <= MINIBATCHES_MAX; schedule.minibatches++)
-                    if (schedule_check(&schedule, &error) == 0) {
-                        explore_all(&schedule, 0);
-                        explored++;
-                    }
+    for (int rules = 0; rules < COMBINATIONS; rules++) {
+        schedule.forward = (enum forward_rule)(rules % FORWARD_RULES);
+        schedule.backward = (enum backward_rule)(rules / FORWARD_RULES % BACKWARD_RULES);
+        schedule.update = updates[rules / FORWARD_RULES / BACKWARD_RULES];
+        for (schedule.microbatches = 1; schedule.microbatches <= MICROBATCHES_MAX; schedule.microbatches++)
+            for (schedule.minibatches = 1; schedule.minibatches <= MINIBATCHES_MAX; schedule.minibatches++)
+                if (schedule_check(&schedule, &error) == 0) {
+                    explore_all(&schedule, 0);
+                    explored++;
+                }
+    }
     ck_assert_int_gt(explored, 0);
 }
 END_TEST
@@ -549,6 +570,7 @@ START_TEST(test_one_gradient_slot)
     struct schedule schedule = {.order = orders[system->order],
                                 .forward = system->forward,
                                 .backward = system->backward,
+                                .update = system->rule,
                                 .parts = 1,
                                 .minibatches = 4};
     struct error error;
@@ -571,6 +593,7 @@ START_TEST(test_lists)
     struct schedule schedule = {.order = orders[system->order],
                                 .forward = system->forward,
                                 .backward = system->backward,
+                                .update = system->rule,
                                 .parts = 2,
                                 .minibatches = 2};
     struct error error;

@@ -148,6 +148,9 @@ START_TEST(what_must_agree_is_checked)
         {"--set data.synthetic_size=32", "its images are 32 x 32 x 1, those of the checkpoint 28 x 28 x 1"},
         {"--set model.arch=resnet8", "model.arch: resnet8, but the checkpoint was made with mlp"},
         {"--set model.depth=4", "model.depth: 4, but the checkpoint was made with 3"},
+        {"--set train.optimizer=adamw", "train.optimizer: adamw, but the checkpoint was made with sgd, which keeps"},
+        {"--set pipeline.system=nesterov-async --set pipeline.microbatches=1",
+         "train.optimizer: nadamw for pipeline.system = nesterov-async, but the checkpoint was made with sgd, which"},
         {"--epochs 1", "run.epochs: 1, but the checkpoint is of epoch 2"},
         {"--resume=~/nowhere", "--resume: "},
         {"--resume=~/runs/made/checkpoints/epoch-0009", "epoch-0009: No such file"},
@@ -163,7 +166,8 @@ START_TEST(what_must_agree_is_checked)
     }
     /* All else may change. */
     ck_assert_int_eq(run_named("made", "--resume --epochs 3 --set pipeline.stages=2 --set pipeline.system=gpipe "
-                                       "--set pipeline.order=dynamic --set train.momentum=0 --set train.lr=0.001"),
+                                       "--set pipeline.order=dynamic --set train.momentum=0 --set train.lr=0.001 "
+                                       "--set train.optimizer=sgd"),
                      0);
     ck_assert_int_eq(run_named("made", "--resume --epochs 4 --set train.momentum=0.5"), 0);
 }

@@ -16,6 +16,7 @@ static struct schedule schedule_of(const char *name, int stages, int microbatche
         .order = orders[system->order],
         .forward = system->forward,
         .backward = system->backward,
+        .update = system->rule,
         .stages = stages,
         .parts = 1,
         .microbatches = microbatches,
@@ -25,9 +26,29 @@ static struct schedule schedule_of(const char *name, int stages, int microbatche
 
 START_TEST(test_systems)
 {
-    static const char *const names[] = {
-        "timeprest", "v-timeprest", "i-timeprest", "pipedream",        "pipedream-2bw", "gpipe", "1f1b",
-        "zb-h1",     "zb-h2",       "naive",       "interleaved-1f1b", "breadth-first", "zb-v",  "dualpipe-v"};
+    static const char *const names[] = {"timeprest",
+                                        "v-timeprest",
+                                        "i-timeprest",
+                                        "pipedream",
+                                        "stale",
+                                        "spectrain",
+                                        "pipeoptim",
+                                        "msnag",
+                                        "pipemare",
+                                        "nesterov-async",
+                                        "spike-compensation",
+                                        "gap-aware",
+                                        "dc-asgd",
+                                        "pipedream-2bw",
+                                        "gpipe",
+                                        "1f1b",
+                                        "zb-h1",
+                                        "zb-h2",
+                                        "naive",
+                                        "interleaved-1f1b",
+                                        "breadth-first",
+                                        "zb-v",
+                                        "dualpipe-v"};
 
     ck_assert_int_eq(system_count, sizeof(names) / sizeof(names[0]));
     for (int k = 0; k < system_count; k++) {
@@ -45,6 +66,46 @@ START_TEST(test_systems)
     }
     ck_assert_ptr_null(system_find("gpipe2"));
     ck_assert_ptr_null(system_find(""));
+}
+END_TEST
+
+/* The papers that the rows are of: what passes read, and how updates mind that they are stale. */
+START_TEST(test_systems_against_staleness)
+{
+    static const struct {
+        const char *name;
+        enum forward_rule forward;
+        enum backward_rule backward;
+        enum update_rule_name update;
+        const char *optimizer;
+        bool keeps_forward;
+    } rows[] = {
+        {"pipedream", FORWARD_LIVE, BACKWARD_FORWARD, UPDATE_PLAIN, NULL, true},
+        {"stale", FORWARD_LIVE, BACKWARD_LIVE, UPDATE_PLAIN, NULL, false},
+        {"spectrain", FORWARD_SPECTRAIN, BACKWARD_SPECTRAIN, UPDATE_PLAIN, NULL, false},
+        {"pipeoptim", FORWARD_PIPEOPTIM, BACKWARD_LIVE, UPDATE_PLAIN, NULL, false},
+        {"msnag", FORWARD_MSNAG, BACKWARD_LIVE, UPDATE_PLAIN, NULL, false},
+        {"pipemare", FORWARD_LIVE, BACKWARD_PIPEMARE, UPDATE_PIPEMARE, NULL, false},
+        {"nesterov-async", FORWARD_LIVE, BACKWARD_FORWARD, UPDATE_NESTEROV_ASYNC, "nadamw", true},
+        {"spike-compensation", FORWARD_LIVE, BACKWARD_LIVE, UPDATE_SPIKE_COMPENSATION, NULL, false},
+        {"gap-aware", FORWARD_LIVE, BACKWARD_FORWARD, UPDATE_GAP_AWARE, NULL, true},
+        {"dc-asgd", FORWARD_LIVE, BACKWARD_FORWARD, UPDATE_DC_ASGD, NULL, true},
+    };
+
+    for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
+        const struct system *system = system_find(rows[k].name);
+        struct schedule schedule = schedule_of(rows[k].name, 4, 1, 9);
+
+        ck_assert_msg(system->order == ORDER_1F1B && system->forward == rows[k].forward &&
+                          system->backward == rows[k].backward && system->rule == rows[k].update,
+                      "%s", rows[k].name);
+        ck_assert_pstr_eq(system->optimizer, rows[k].optimizer);
+        ck_assert_msg(schedule_keeps_forward(&schedule) == rows[k].keeps_forward, "%s", rows[k].name);
+        for (int part = 1; part <= 4; part++)
+            ck_assert_int_eq(schedule_versions_limit(&schedule, part), rows[k].keeps_forward ? 5 - part : 1);
+        schedule.forward_only = true;
+        ck_assert(!schedule_keeps_forward(&schedule));
+    }
 }
 END_TEST
 
@@ -87,6 +148,20 @@ static const struct check checks[] = {
     {"1f1b", 3, 3, 4, -1, BACKWARD_FORWARD, "pipeline.backward_weights = live"},
     {"zb-h1", 3, 3, 4, -1, BACKWARD_INTERMEDIATE, "pipeline.backward_weights = live"},
     {"naive", 3, 1, 4, -1, BACKWARD_COMMITTED, "pipeline.backward_weights = live"},
+    {"1f1b", 3, 3, 4, FORWARD_MSNAG, -1,
+     "order 1F1B-flush finishes a mini-batch before the next one starts, so there is one weight version to read, not "
+     "msnag "
+     "forwards and live backwards: use pipeline.forward_weights = live"},
+    {"naive", 3, 1, 4, -1, BACKWARD_PIPEMARE, "not live forwards and pipemare backwards"},
+    {"pipeoptim", 3, 1, 4, -1, BACKWARD_COMMITTED, NULL},
+    {"pipedream-2bw", 3, 3, 4, FORWARD_MSNAG, BACKWARD_LIVE, NULL},
+    {"pipedream-2bw", 3, 3, 4, -1, BACKWARD_SPECTRAIN, "use pipeline.backward_weights = forward"},
+    {"msnag", 3, 1, 4, -1, BACKWARD_FORWARD,
+     "forwards read predicted weights (msnag), which are not kept, but backwards (forward) come back to them: use "
+     "pipeline.backward_weights = live"},
+    {"spectrain", 3, 1, 4, -1, BACKWARD_INTERMEDIATE,
+     "(spectrain), which are not kept, but backwards (intermediate) come back to them: use pipeline.backward_weights = "
+     "live"},
     {"timeprest", 0, 2, 4, -1, -1, "0 stages: at least 1"},
     {"timeprest", 2, 0, 4, -1, -1, "0 micro-batches"},
     {"timeprest", 2, 18279, 4, -1, -1, "1 to 18278 are possible"},
@@ -94,22 +169,69 @@ static const struct check checks[] = {
     {"timeprest", 2, 2, INT_MAX / 4, -1, -1, "mini-batches of 2 micro-batches: 1 to 268435455 are possible"},
 };
 
-START_TEST(test_check)
+/* The same with other update rules. */
+static const struct {
+    struct check check;
+    enum update_rule_name update;
+} update_checks[] = {
+    {{"1f1b", 3, 3, 4, -1, -1,
+      "order 1F1B-flush finishes a mini-batch before the next one starts, so that nothing is stale for the update rule "
+      "dc-asgd: use staleness.update = plain"},
+     UPDATE_DC_ASGD},
+    {{"zb-h1", 3, 3, 4, -1, -1, "for the update rule nesterov-by-stage: use staleness.update = plain"},
+     UPDATE_NESTEROV_BY_STAGE},
+    {{"spectrain", 3, 1, 4, -1, BACKWARD_LIVE, NULL}, UPDATE_SPIKE_COMPENSATION},
+    {{"pipeoptim", 3, 1, 4, -1, BACKWARD_PIPEMARE, NULL}, UPDATE_NESTEROV_ASYNC},
+    {{"v-timeprest", 3, 2, 4, -1, -1, NULL}, UPDATE_DC_ASGD},
+    {{"timeprest", 3, 2, 4, -1, -1, NULL}, UPDATE_GAP_AWARE},
+    {{"pipedream-2bw", 3, 3, 4, -1, -1, NULL}, UPDATE_GAP_AWARE},
+    {{"pipemare", 3, 1, 4, FORWARD_PINNED, -1, NULL}, UPDATE_DC_ASGD},
+    {{"pipeoptim", 3, 1, 4, -1, -1,
+      "forwards read predicted weights (pipeoptim), which are not kept, but the update rule gap-aware comes back to "
+      "them: use staleness.update = plain"},
+     UPDATE_GAP_AWARE},
+    {{"dc-asgd", 3, 1, 4, FORWARD_SPECTRAIN, BACKWARD_PIPEMARE, "the update rule dc-asgd comes back to them"},
+     UPDATE_DC_ASGD},
+    {{"pipedream", 3, 1, 4, FORWARD_SPECTRAIN, -1, "backwards (forward) come back to them"}, UPDATE_DC_ASGD},
+};
+
+static struct schedule schedule_to_check(const struct check *check)
 {
-    const struct check *check = &checks[_i];
     struct schedule schedule = schedule_of(check->system, check->stages, check->microbatches, check->minibatches);
-    struct error error = {""};
 
     if (check->forward >= 0)
         schedule.forward = (enum forward_rule)check->forward;
     if (check->backward >= 0)
         schedule.backward = (enum backward_rule)check->backward;
-    if (check->says == NULL) {
-        ck_assert_msg(schedule_check(&schedule, &error) == 0, "%s", error.text);
+    return schedule;
+}
+
+static void assert_says(const struct schedule *schedule, const char *says)
+{
+    struct error error = {""};
+
+    if (says == NULL) {
+        ck_assert_msg(schedule_check(schedule, &error) == 0, "%s", error.text);
     } else {
-        ck_assert_int_eq(schedule_check(&schedule, &error), -1);
-        ck_assert_msg(strstr(error.text, check->says) != NULL, "\"%s\" is not in \"%s\"", check->says, error.text);
+        ck_assert_int_eq(schedule_check(schedule, &error), -1);
+        ck_assert_msg(strstr(error.text, says) != NULL, "\"%s\" is not in \"%s\"", says, error.text);
     }
+}
+
+START_TEST(test_check)
+{
+    const struct schedule schedule = schedule_to_check(&checks[_i]);
+
+    assert_says(&schedule, checks[_i].says);
+}
+END_TEST
+
+START_TEST(test_check_of_updates)
+{
+    struct schedule schedule = schedule_to_check(&update_checks[_i].check);
+
+    schedule.update = update_checks[_i].update;
+    assert_says(&schedule, update_checks[_i].check.says);
 }
 END_TEST
 
@@ -209,7 +331,9 @@ int main(void)
 
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, test_systems);
+    tcase_add_test(tcase, test_systems_against_staleness);
     tcase_add_loop_test(tcase, test_check, 0, sizeof(checks) / sizeof(checks[0]));
+    tcase_add_loop_test(tcase, test_check_of_updates, 0, sizeof(update_checks) / sizeof(update_checks[0]));
     tcase_add_loop_test(tcase, test_next, 0, sizeof(decisions) / sizeof(decisions[0]));
     tcase_add_test(tcase, test_marks);
     suite_add_tcase(suite, tcase);

@@ -19,6 +19,7 @@ static struct schedule schedule_of(const char *name, int stages, int microbatche
         .order = orders[system->order],
         .forward = system->forward,
         .backward = system->backward,
+        .update = system->rule,
         .stages = stages,
         .parts = 1,
         .microbatches = microbatches,
@@ -253,6 +254,16 @@ START_TEST(test_versions_stored)
     for (int w = 1; w <= 8; w++) {
         check_versions("pipedream", FORWARD_LIVE, w, 1, versions_falling);
         check_versions("pipedream", FORWARD_PINNED, w, 1, versions_all);
+        check_versions("nesterov-async", FORWARD_LIVE, w, 1, versions_falling);
+        check_versions("gap-aware", FORWARD_LIVE, w, 1, versions_falling);
+        check_versions("dc-asgd", FORWARD_LIVE, w, 1, versions_falling);
+        check_versions("dc-asgd", FORWARD_PINNED, w, 1, versions_all);
+        check_versions("stale", FORWARD_LIVE, w, 1, versions_one);
+        check_versions("spectrain", FORWARD_SPECTRAIN, w, 1, versions_one);
+        check_versions("pipeoptim", FORWARD_PIPEOPTIM, w, 1, versions_one);
+        check_versions("msnag", FORWARD_MSNAG, w, 1, versions_one);
+        check_versions("pipemare", FORWARD_LIVE, w, 1, versions_one);
+        check_versions("spike-compensation", FORWARD_LIVE, w, 1, versions_one);
         check_versions("naive", FORWARD_LIVE, w, 1, versions_one);
         for (int n = 1; n <= 6; n++) {
             check_versions("v-timeprest", FORWARD_LIVE, w, n, versions_one);

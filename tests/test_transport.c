@@ -276,6 +276,91 @@ START_TEST(what_is_planted_under_a_runs_name_is_not_opened)
 }
 END_TEST
 
+/* Of rules and of what they keep, what no run has: a row that there is not, or a vector that nobody keeps. */
+static void no_forward_rule(struct segment_header *header)
+{
+    header->plan.schedule.forward = FORWARD_RULES;
+}
+
+static void no_backward_rule(struct segment_header *header)
+{
+    header->plan.schedule.backward = BACKWARD_RULES;
+}
+
+static void no_update_rule(struct segment_header *header)
+{
+    header->plan.schedule.update = UPDATE_RULES;
+}
+
+static void no_configured_update_rule(struct segment_header *header)
+{
+    header->plan.config.staleness.update = UPDATE_RULES;
+}
+
+static void no_measure(struct segment_header *header)
+{
+    header->plan.config.staleness.measure = STALENESS_MEASURED + 1;
+}
+
+static void no_decay_of_norms(struct segment_header *header)
+{
+    header->plan.config.train.decay_norms = -1;
+}
+
+static void no_optimizer(struct segment_header *header)
+{
+    strcpy(header->plan.config.train.optimizer, "adam");
+}
+
+static void a_prediction_without_momentum(struct segment_header *header)
+{
+    header->plan.schedule.forward = FORWARD_MSNAG;
+    header->plan.schedule.backward = BACKWARD_LIVE;
+    header->plan.config.train.momentum = 0.0;
+}
+
+static void a_gap_without_momentum(struct segment_header *header)
+{
+    header->plan.schedule.update = UPDATE_GAP_AWARE;
+    header->plan.config.train.momentum = 0.0;
+}
+
+static void a_slot_too_many(struct segment_header *header)
+{
+    header->start.slots = 1u << 31;
+}
+
+static void (*const rule_damages[])(struct segment_header *header) = {
+    no_forward_rule,
+    no_backward_rule,
+    no_update_rule,
+    no_configured_update_rule,
+    no_measure,
+    no_decay_of_norms,
+    no_optimizer,
+    a_prediction_without_momentum,
+    a_gap_without_momentum,
+    a_slot_too_many,
+};
+enum { RULE_DAMAGES = sizeof(rule_damages) / sizeof(rule_damages[0]) };
+
+START_TEST(rules_that_no_run_has_are_not_opened)
+{
+    struct plan plan = real_plan();
+    struct segment segment, opened;
+    struct error error;
+
+    ck_assert_msg(!segment_create(&segment, &plan, rings_bytes, "", &error), "%s", error.text);
+    rule_damages[_i](segment.header);
+    segment_seal(&segment);
+    ck_assert_msg(!segment_publish(&segment, &error), "%s", error.text);
+    ck_assert_int_eq(segment_open(&opened, segment.name, rings_bytes, &error), -1);
+    ck_assert_msg(strstr(error.text, "memory is damaged") && !strchr(error.text, '\n'), "%s", error.text);
+    segment_unlink(segment.name);
+    segment_close(&segment);
+}
+END_TEST
+
 /* Whoever could write there may change everything after the check: nothing that was checked changes with it. */
 START_TEST(what_is_written_later_does_not_change_what_was_checked)
 {
@@ -394,6 +479,7 @@ int main(void)
     tcase_add_test(tcase, the_next_start_sweeps_up_after_the_dead);
     tcase_add_test(tcase, damaged_segments_are_refused);
     tcase_add_loop_test(tcase, what_is_planted_under_a_runs_name_is_not_opened, 0, PLANTS);
+    tcase_add_loop_test(tcase, rules_that_no_run_has_are_not_opened, 0, RULE_DAMAGES);
     tcase_add_test(tcase, what_is_written_later_does_not_change_what_was_checked);
     tcase_add_test(tcase, a_segment_that_shrinks_reads_as_zeros_and_says_so);
     suite_add_tcase(suite, tcase);

@@ -40,6 +40,8 @@ struct stage_run {
     struct op op;
     int updates;
     int forward_reads[TOTAL_MAX];
+    int forward_updates[TOTAL_MAX]; /* made when the forward began, */
+    int ahead[TOTAL_MAX];           /* and how many the tracker then said would come before its own */
     int event_count;
     struct event events[2 * 3 * TOTAL_MAX];
 };
@@ -79,9 +81,11 @@ static void name_run(struct run *run)
 {
     const struct schedule *schedule = &run->schedule;
 
-    snprintf(run->name, sizeof(run->name), "seed %llu: order %s, %s forwards, %s backwards, W = %d, N = %d, K = %d",
+    snprintf(run->name, sizeof(run->name),
+             "seed %llu: order %s, %s forwards, %s backwards, %s updates, W = %d, N = %d, K = %d",
              (unsigned long long)run->seed, schedule->order.name, forward_rule_name(schedule->forward),
-             backward_rule_name(schedule->backward), schedule->stages, schedule->microbatches, schedule->minibatches);
+             backward_rule_name(schedule->backward), update_rule(schedule->update)->name, schedule->stages,
+             schedule->microbatches, schedule->minibatches);
 }
 
 /* A random sound schedule: a system, in half of the draws with other rules than its own. */
@@ -96,8 +100,9 @@ static void draw_schedule(struct run *run, uint64_t seed)
         const struct system *system = &systems[draw_int(run, 0, asking_system_count - 1)];
         const bool own_rules = draw_int(run, 0, 1);
         schedule->order = orders[system->order];
-        schedule->forward = own_rules ? system->forward : (enum forward_rule)draw_int(run, 0, FORWARD_DOUBLE_BUFFERED);
-        schedule->backward = own_rules ? system->backward : (enum backward_rule)draw_int(run, 0, BACKWARD_INTERMEDIATE);
+        schedule->forward = own_rules ? system->forward : (enum forward_rule)draw_int(run, 0, FORWARD_RULES - 1);
+        schedule->backward = own_rules ? system->backward : (enum backward_rule)draw_int(run, 0, BACKWARD_RULES - 1);
+        schedule->update = own_rules ? system->rule : (enum update_rule_name)draw_int(run, 0, UPDATE_RULES - 1);
         schedule->stages = draw_int(run, 1, STAGES_MAX);
         schedule->parts = 1;
         schedule->microbatches = schedule->order.microbatches ? 1 : draw_int(run, 1, MICROBATCHES_MAX);
@@ -142,10 +147,22 @@ static struct next decide(struct run *run, int stage)
     return schedule_can_run(&run->schedule, stage, &own->progress, &op);
 }
 
-/* A micro-batch's backward reads what its forward has read. */
+/* A micro-batch's backward, or the update after it, comes back to what its forward has read. */
 static bool stashes(const struct run *run)
 {
-    return run->schedule.backward == BACKWARD_FORWARD || run->schedule.backward == BACKWARD_INTERMEDIATE;
+    static const bool backward[BACKWARD_RULES] = {[BACKWARD_FORWARD] = true, [BACKWARD_INTERMEDIATE] = true};
+    static const bool update[UPDATE_RULES] = {[UPDATE_GAP_AWARE] = true, [UPDATE_DC_ASGD] = true};
+
+    return backward[run->schedule.backward] || update[run->schedule.update];
+}
+
+/* A backward reads a sum of vectors, which starts from the newest version and takes no room of a version's. */
+static bool combines(const struct run *run)
+{
+    static const bool backward[BACKWARD_RULES] = {
+        [BACKWARD_INTERMEDIATE] = true, [BACKWARD_SPECTRAIN] = true, [BACKWARD_PIPEMARE] = true};
+
+    return backward[run->schedule.backward];
 }
 
 /* Micro-batches begun forward and not yet backward that stash `version`. */
@@ -191,10 +208,10 @@ static void check_uses(const struct run *run, int stage, uint32_t needed)
         running |= (uint32_t)(uses[k].uses & USE_RUNNING ? 1 : 0) << uses[k].version;
     }
     require(listed == needed, "%s: stage %d lists versions %x, not %x", run->name, stage, listed, needed);
-    /* A forward counts as one that stashes; of the two that a blend reads, the live one is kept in any case. */
+    /* A forward counts as one that stashes; of what a sum reads, the live version is kept in any case. */
     const bool forward = own->op.kind == OP_FORWARD;
     uint32_t read = stashes(run) && forward ? 0 : own->read;
-    if (run->schedule.backward == BACKWARD_INTERMEDIATE && !forward)
+    if (combines(run) && !forward)
         running |= own->read & 1u << own->updates;
     require(running == read, "%s: at stage %d an op reads versions %x, not %x", run->name, stage, running, read);
 }
@@ -238,12 +255,28 @@ static void begin_forward(struct run *run, int stage, const struct op *op)
         [FORWARD_LIVE] = own->updates,
         [FORWARD_PINNED] = run->pins[number],
         [FORWARD_DOUBLE_BUFFERED] = op->minibatch > 2 ? op->minibatch - 2 : 0,
+        [FORWARD_SPECTRAIN] = own->updates,
+        [FORWARD_PIPEOPTIM] = own->updates,
+        [FORWARD_MSNAG] = own->updates,
     };
+    _Static_assert(sizeof(reads) == FORWARD_RULES * sizeof(reads[0]), "every rule");
     own->forward_reads[number] = reads[run->schedule.forward];
+    own->forward_updates[number] = own->updates;
+    own->ahead[number] = versions_staleness_ahead(own->tracker, op);
     own->read = 1u << own->forward_reads[number];
     require(versions_begin_forward(own->tracker, op, run->pins[number]) == own->forward_reads[number],
             "%s: forward %d of stage %d does not read version %d", run->name, number, stage,
             own->forward_reads[number]);
+}
+
+/* Now, the tracker could have foretold how many updates the part would have made since the micro-batch's forward. */
+static void check_ahead(const struct run *run, int stage, int number)
+{
+    const struct stage_run *own = &run->stages[stage - 1];
+
+    require(own->ahead[number] == own->updates - own->forward_updates[number],
+            "%s: stage %d makes %d updates between number %d's forward and its backward, and foretold %d", run->name,
+            stage, own->updates - own->forward_updates[number], number, own->ahead[number]);
 }
 
 static void begin_backward(struct run *run, int stage, const struct op *op)
@@ -259,17 +292,18 @@ static void begin_backward(struct run *run, int stage, const struct op *op)
         const struct backward_versions got = versions_of_backward(own->tracker, op->minibatch, j);
         const int forward = own->forward_reads[number_of(run, op) + j - op->first];
         const int reads[] = {
-            [BACKWARD_LIVE] = own->updates,
-            [BACKWARD_FORWARD] = forward,
-            [BACKWARD_COMMITTED] = *committed,
-            [BACKWARD_INTERMEDIATE] = -1,
+            [BACKWARD_LIVE] = own->updates, [BACKWARD_FORWARD] = forward, [BACKWARD_COMMITTED] = *committed,
+            [BACKWARD_INTERMEDIATE] = -1,   [BACKWARD_SPECTRAIN] = -1,    [BACKWARD_PIPEMARE] = -1,
         };
+        _Static_assert(sizeof(reads) == BACKWARD_RULES * sizeof(reads[0]), "every rule");
         const int read = reads[run->schedule.backward];
         require(got.forward == forward && got.live == own->updates && got.read == read,
                 "%s: backward %d%c of stage %d reads %d (forward %d, live %d), not %d (%d, %d)", run->name,
                 op->minibatch, 'a' + j - 1, stage, got.read, got.forward, got.live, read, forward, own->updates);
-        if (op->kind != OP_BACKWARD_WEIGHTS)
-            own->read |= read >= 0 ? 1u << read : 1u << forward | 1u << own->updates;
+        if (op->kind == OP_BACKWARD_WEIGHTS)
+            continue;
+        own->read |= 1u << (combines(run) ? own->updates : read) | (stashes(run) ? 1u << forward : 0);
+        check_ahead(run, stage, number_of(run, op) + j - op->first);
     }
 }
 
@@ -297,6 +331,7 @@ static void end_op(struct run *run, int stage)
     progress_advance(&own->progress, &own->op);
     versions_end(own->tracker, &own->op);
     if (schedule_updates_after(&run->schedule, &own->op)) {
+        check_ahead(run, stage, own->op.minibatch * run->schedule.microbatches - 1);
         versions_update(own->tracker);
         own->updates++;
     }
@@ -534,6 +569,7 @@ START_TEST(test_forward_only)
             const struct schedule schedule = {.order = orders[systems[y].order],
                                               .forward = systems[y].forward,
                                               .backward = systems[y].backward,
+                                              .update = systems[y].rule,
                                               .stages = 3,
                                               .parts = 1,
                                               .microbatches = 2,
@@ -574,6 +610,7 @@ START_TEST(test_bubble)
         run->schedule.order = orders[system->order];
         run->schedule.forward = system->forward;
         run->schedule.backward = system->backward;
+        run->schedule.update = system->rule;
         run->schedule.microbatches = draw_int(run, run->schedule.stages, MICROBATCHES_MAX);
         run->gradient_slots = schedule_gradient_slots(&run->schedule);
         for (int kind = OP_FORWARD; kind <= OP_BACKWARD_WEIGHTS; kind++)

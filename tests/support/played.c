@@ -92,6 +92,7 @@ struct schedule played_named(const char *name, int stages, int microbatches, int
         .order = orders[system->order],
         .forward = system->forward,
         .backward = system->backward,
+        .update = system->rule,
         .stages = stages,
         .parts = parts,
         .placement = strstr(name, "-v") != NULL ? PLACEMENT_V : PLACEMENT_LOOP,
