@@ -17,7 +17,8 @@ static void prepare(const struct optimizer_settings *settings, const struct opti
 static struct term direction(const struct optimizer_settings *settings, const struct optimizer_course *course, int j)
 {
     (void)course;
-    return (struct term){.coefficient = pow(settings->momentum, j), .plus = VECTOR_MOMENTUM};
+    return (struct term){.coefficient = pow(settings->momentum, settings->nesterov ? j + 1 : j),
+                         .plus = VECTOR_MOMENTUM};
 }
 
 const struct optimizer optimizer_sgd = {

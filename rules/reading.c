@@ -50,7 +50,10 @@ int reading_newest_step(const struct reading_facts *facts, double factor, struct
         terms[count++].coefficient *= factor;
     }
     if (!moments)
-        terms[count++] = (struct term){.coefficient = factor, .plus = VECTOR_GRADIENT};
+        terms[count++] = (struct term){
+            .coefficient = facts->step->nesterov ? factor * (1.0 + facts->step->momentum) : factor,
+            .plus = VECTOR_GRADIENT,
+        };
     return count;
 }
 

@@ -74,8 +74,8 @@ enum backward_rule {
 /* What the part keeps for the rule with that optimizer, or VECTOR_NONE. */
 enum vector reading_keeps(const struct reading *reading, const struct optimizer *optimizer);
 
-/* What the optimizer's newest step would be, were it taken once more: with momentum, what the momentum becomes if the newest
- * gradient comes again; of moments, their ratio as it is. Fills in terms[2], times `factor`; returns their number. */
+/* What the optimizer's newest step would be, were it taken once more: with momentum, what it becomes if the newest gradient
+ * comes again, in Nesterov's form where that is set; of moments, their ratio as it is. Fills in terms[2], times `factor`; returns their number. */
 int reading_newest_step(const struct reading_facts *facts, double factor, struct term terms[]);
 
 const struct reading *forward_reading(enum forward_rule rule);
