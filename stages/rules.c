@@ -125,30 +125,6 @@ static int clip(struct part *part, struct optimizer_settings *step, struct error
     return 0;
 }
 
-/* Then the optimizer has nothing left to scale. */
-static int correct(struct part *part, const struct update_facts *facts, struct optimizer_settings *step,
-                   struct backward_versions versions, struct error *error)
-{
-    const struct update_rule *rule = update_rule(part->plan->schedule.update);
-    struct correction correction;
-
-    if (!rule->correction)
-        return 0;
-    correction = rule->correction(facts, step);
-    step->gradient_scale = 1.0;
-    const struct correction_call call = {
-        .count = parameters_of(part),
-        .live = weights_version(part->weights, versions_live(part->phase.tracker)),
-        .forward = kept_version(part, versions.forward, error),
-        .momentum = rules_slot(part, VECTOR_MOMENTUM),
-        .average = rules_slot(part, VECTOR_SQUARED_MOMENTUM),
-        .gradient = part->gradient,
-    };
-    return call.forward
-               ? compute_backend(part->compute)->correct(compute_engine(part->compute), &correction, &call, error)
-               : -1;
-}
-
 /* The parameters from `first` on that are alike in whether they decay; of the tensors, those with one dimension are norms
  * and biases. Returns their number; *tensor is the next one. */
 static size_t alike(const struct part *part, size_t first, int *tensor, bool *decays)
@@ -172,6 +148,50 @@ static size_t alike(const struct part *part, size_t first, int *tensor, bool *de
     return count;
 }
 
+static float *at(float *floats, size_t first)
+{
+    return floats ? floats + first : NULL;
+}
+
+/* Shortens and corrects the gradient, so that the optimizer has nothing left to scale. One that passes will read
+ * (VECTOR_GRADIENT) is kept as it was used: short, though no rule corrects it. */
+static int correct(struct part *part, const struct update_facts *facts, struct optimizer_settings *step,
+                   struct backward_versions versions, struct error *error)
+{
+    const struct update_rule *rule = update_rule(part->plan->schedule.update);
+    const float *live = weights_version(part->weights, versions_live(part->phase.tracker)), *forward = live;
+    struct correction correction = {.kind = CORRECTION_TAYLOR, .gradient_scale = (float)step->gradient_scale};
+    int tensor = 0;
+
+    if (rule->correction) {
+        correction = rule->correction(facts, step);
+        forward = kept_version(part, versions.forward, error);
+        if (!forward)
+            return -1;
+    } else if (step->gradient_scale == 1.0 || !rules_slot(part, VECTOR_GRADIENT)) {
+        return 0;
+    }
+    step->gradient_scale = 1.0;
+    for (size_t first = 0, count; first < parameters_of(part); first += count) {
+        struct correction own = correction;
+        bool decays;
+
+        count = alike(part, first, &tensor, &decays);
+        own.decay = decays ? correction.decay : 0.0f;
+        const struct correction_call call = {
+            .count = count,
+            .live = live + first,
+            .forward = forward + first,
+            .momentum = at(rules_slot(part, VECTOR_MOMENTUM), first),
+            .average = at(rules_slot(part, VECTOR_SQUARED_MOMENTUM), first),
+            .gradient = part->gradient + first,
+        };
+        if (compute_backend(part->compute)->correct(compute_engine(part->compute), &own, &call, error))
+            return -1;
+    }
+    return 0;
+}
+
 static int step_all(struct part *part, const struct update *update, const float *from, float *to, struct error *error)
 {
     float *differences = rules_slot(part, VECTOR_DIFFERENCES);
@@ -184,7 +204,7 @@ static int step_all(struct part *part, const struct update *update, const float 
         struct update_call call = {
             .weights = from + first,
             .gradient = part->gradient + first,
-            .differences = differences ? differences + first : NULL,
+            .differences = at(differences, first),
             .keep_differences = (float)kept,
             .new_weights = to + first,
         };
