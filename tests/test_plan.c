@@ -82,6 +82,28 @@ START_TEST(mistakes_name_the_key_and_what_would_be_right)
          "--set pipeline.vertical_sync: yes pins the forwards' weights, but pipedream-2bw says double-buffered"},
         {"pipeline.system=i-timeprest pipeline.microbatches=63 data.batch=8191",
          "--set pipeline.microbatches: backwards over any run of 63 micro-batches have more than"},
+        {"pipeline.system=spectrain pipeline.microbatches=1 pipeline.backward_weights=forward",
+         "--set pipeline.system: forwards read weights that are predicted (spectrain), which are not kept for "
+         "backwards "
+         "forward to come back to: use pipeline.backward_weights = live"},
+        {"pipeline.system=msnag pipeline.microbatches=1 staleness.update=gap-aware",
+         "--set pipeline.system: forwards read weights that are predicted (msnag), which are not kept for the update "
+         "rule gap-aware to come back to: use staleness.update = plain"},
+        {"pipeline.system=gpipe staleness.update=spike-compensation",
+         "--set pipeline.system: order fill-drain finishes a mini-batch before the next one starts, so that nothing is "
+         "stale for the update rule spike-compensation: use staleness.update = plain"},
+        {"pipeline.system=msnag pipeline.microbatches=1 train.momentum=0",
+         "--set train.momentum: msnag predicts by momentum; use more than 0"},
+        {"pipeline.system=gap-aware pipeline.microbatches=1 train.optimizer=adamw",
+         "--set train.optimizer: the update rule gap-aware is made of sgd's momentum; use sgd with train.momentum"},
+        {"pipeline.system=spike-compensation pipeline.microbatches=1 train.momentum=0",
+         "--set train.momentum: the update rule spike-compensation is made of sgd's momentum; use sgd with"},
+        {"pipeline.system=nesterov-async pipeline.microbatches=1 train.optimizer=sgd",
+         "--set train.optimizer: sgd has no beta1, which the update rule nesterov-async sets; use adamw or nadamw"},
+        {"pipeline.system=spike-compensation pipeline.microbatches=1 train.nesterov=yes",
+         "--set train.nesterov: the update rule spike-compensation has a form of its own; use no"},
+        {"pipeline.system=nesterov-async pipeline.microbatches=1 train.nesterov=yes",
+         "--set train.nesterov: is a form of sgd's momentum, but train.optimizer is nadamw; use no"},
     };
     const char *expected = cases[_i].mistake;
 
@@ -491,7 +513,7 @@ int main(void)
     TCase *tcase = tcase_create("plan");
 
     tcase_set_timeout(tcase, 120);
-    tcase_add_loop_test(tcase, mistakes_name_the_key_and_what_would_be_right, 0, 13);
+    tcase_add_loop_test(tcase, mistakes_name_the_key_and_what_would_be_right, 0, 22);
     tcase_add_test(tcase, several_mistakes_come_together);
     tcase_add_loop_test(tcase, an_epoch_falls_into_minibatches, 0, 4);
     tcase_add_loop_test(tcase, rows_cover_what_a_run_calls, 0, asking_system_count);

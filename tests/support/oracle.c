@@ -23,32 +23,78 @@ static void *allocate(size_t count, size_t size)
     return memory;
 }
 
+/* Norms, and the bias behind a linear layer's weights. */
+static void mark_one_dimensional(const struct network *network, bool *one_dimensional)
+{
+    for (int l = 0; l < network->layer_count; l++) {
+        const struct layer *layer = &network->layers[l];
+        const size_t channels = (size_t)layer->out.channels;
+
+        for (size_t i = 0; i < layer->parameters; i++)
+            one_dimensional[layer->parameter_offset + i] =
+                layer->kind == LAYER_BATCH_NORM || (layer->kind == LAYER_LINEAR && i >= layer->parameters - channels);
+    }
+}
+
+/* Older versions are read by no pass; their memory serves new ones. */
+enum { VERSIONS_KEPT = 12, VERSION_VECTORS = 6 };
+
+static void list_vectors(struct method_version *version, double **list[VERSION_VECTORS])
+{
+    double **const vectors[VERSION_VECTORS] = {&version->weights,  &version->momentum,    &version->squares,
+                                               &version->gradient, &version->differences, &version->squared_momentum};
+
+    memcpy(list, vectors, sizeof(vectors));
+}
+
+static void make_version(struct oracle *oracle, int k)
+{
+    double **to[VERSION_VECTORS], **from[VERSION_VECTORS];
+
+    list_vectors(&oracle->versions[k], to);
+    for (int n = 0; n < VERSION_VECTORS; n++)
+        if (k < VERSIONS_KEPT) {
+            *to[n] = allocate(oracle->network->parameters, sizeof(double));
+        } else {
+            list_vectors(&oracle->versions[k - VERSIONS_KEPT], from);
+            *to[n] = *from[n];
+            *from[n] = NULL;
+        }
+}
+
 void oracle_create(struct oracle *oracle, const struct network *network, const float *initial, int capacity)
 {
     oracle->network = network;
     oracle->updates = 0;
     oracle->capacity = capacity;
-    oracle->weights = allocate((size_t)capacity, sizeof(*oracle->weights));
-    for (int k = 0; k < capacity; k++)
-        oracle->weights[k] = allocate(network->parameters, sizeof(double));
+    oracle->versions = allocate((size_t)capacity, sizeof(*oracle->versions));
+    make_version(oracle, 0);
     for (size_t p = 0; p < network->parameters; p++)
-        oracle->weights[0][p] = (double)initial[p];
-    oracle->velocity = allocate(network->parameters, sizeof(double));
+        oracle->versions[0].weights[p] = (double)initial[p];
+    oracle->one_dimensional = allocate(network->parameters, sizeof(bool));
+    mark_one_dimensional(network, oracle->one_dimensional);
     oracle->state = allocate(network->state, sizeof(double));
     for (int l = 0; l < network->layer_count; l++)
         for (size_t i = 0; i < network->layers[l].state; i++)
             oracle->state[network->layers[l].state_offset + i] = i < network->layers[l].state / 2 ? 0 : 1;
     oracle->gradient = allocate(network->parameters, sizeof(double));
+    oracle->read = allocate(network->parameters, sizeof(double));
 }
 
 void oracle_destroy(struct oracle *oracle)
 {
-    for (int k = 0; k < oracle->capacity; k++)
-        free(oracle->weights[k]);
-    free(oracle->weights);
-    free(oracle->velocity);
+    double **vectors[VERSION_VECTORS];
+
+    for (int k = 0; k <= oracle->updates; k++) {
+        list_vectors(&oracle->versions[k], vectors);
+        for (int n = 0; n < VERSION_VECTORS; n++)
+            free(*vectors[n]);
+    }
+    free(oracle->versions);
+    free(oracle->one_dimensional);
     free(oracle->state);
     free(oracle->gradient);
+    free(oracle->read);
 }
 
 static struct pass pass_create(const struct network *network, int rows)
@@ -248,19 +294,23 @@ static void forward_slice(struct oracle *oracle, int s, struct pass *pass, const
         forward_layer(&oracle->network->layers[l], l, pass, weights, oracle->state, mode);
 }
 
-/* What stage s's backward of micro-batch j reads; `blend` has room for the network. */
-static const double *backward_weights(const struct oracle *oracle, const struct oracle_versions *versions, int s, int j,
-                                      double *blend)
+/* What stage s's passes of micro-batch j read. */
+static const double *forward_weights(struct oracle *oracle, const struct oracle_versions *versions, int s, int j)
 {
-    const double *live, *stale;
+    const int start = versions->forward[s][j];
 
-    if (versions->backward[s][j] >= 0)
-        return oracle->weights[versions->backward[s][j]];
-    live = oracle->weights[versions->live[s][j]];
-    stale = oracle->weights[versions->forward[s][j]];
-    for (size_t p = 0; p < oracle->network->parameters; p++)
-        blend[p] = live[p] + versions->significance[s][j] * (stale[p] - live[p]);
-    return blend;
+    return method_forward(&oracle->method, oracle->versions, &oracle->slices[s], s, start, versions->live[s][j],
+                          oracle->read, &oracle->changed_forwards)
+               ? oracle->read
+               : oracle->versions[start].weights;
+}
+
+static const double *backward_weights(struct oracle *oracle, const struct oracle_versions *versions, int s, int j)
+{
+    return method_backward(&oracle->method, oracle->versions, &oracle->slices[s], s, versions->forward[s][j],
+                           versions->live[s][j], oracle->read, &oracle->changed_backwards)
+               ? oracle->read
+               : oracle->versions[versions->backward[s][j]].weights;
 }
 
 /* Sum of -log softmax[label], and its gradient divided by `divisor`. */
@@ -289,7 +339,6 @@ static double train_microbatch(struct oracle *oracle, const float *images, const
     int layers = network->layer_count;
     struct pass pass = pass_create(network, rows);
     double **gradients = allocate((size_t)layers + 1, sizeof(*gradients));
-    double *blend = allocate(network->parameters, sizeof(*blend));
     double sum;
 
     for (size_t i = 0; i < (size_t)rows * shape_size(network->input); i++)
@@ -297,18 +346,18 @@ static double train_microbatch(struct oracle *oracle, const float *images, const
     for (int l = -1; l < layers; l++)
         gradients[l + 1] =
             allocate((size_t)rows * shape_size(l < 0 ? network->input : network->layers[l].out), sizeof(double));
-    for (int s = 0; s < oracle->stages; s++)
-        forward_slice(oracle, s, &pass, oracle->weights[versions->forward[s][j]], UPDATE_RUNNING);
+    for (int s = 0; s < oracle->method.stages; s++)
+        forward_slice(oracle, s, &pass, forward_weights(oracle, versions, s, j), UPDATE_RUNNING);
     /* What is reported is the prediction's, whatever is differentiated below. */
     sum = loss(pass.outputs[layers - 1], labels, rows, network->classes, minibatch_rows, gradients[layers]);
-    for (int s = oracle->stages - 1; s >= 0; s--) {
+    for (int s = oracle->method.stages - 1; s >= 0; s--) {
         const struct slice *slice = &oracle->slices[s];
-        const double *weights = backward_weights(oracle, versions, s, j, blend);
+        const double *weights = backward_weights(oracle, versions, s, j);
 
         /* Only this stage's own layers change: its input is what the forward gave it. */
         if (oracle->recompute)
             forward_slice(oracle, s, &pass, weights, IGNORE_RUNNING);
-        if (s == oracle->stages - 1)
+        if (s == oracle->method.stages - 1)
             loss(pass.outputs[layers - 1], labels, rows, network->classes, minibatch_rows, gradients[layers]);
         for (int l = slice->first_layer + slice->layer_count - 1; l >= slice->first_layer; l--)
             backward_layer(&network->layers[l], l, &pass, weights, gradients, oracle->gradient);
@@ -316,7 +365,6 @@ static double train_microbatch(struct oracle *oracle, const float *images, const
     for (int l = 0; l <= layers; l++)
         free(gradients[l]);
     free(gradients);
-    free(blend);
     pass_destroy(&pass, network);
     return sum;
 }
@@ -325,8 +373,6 @@ double oracle_train(struct oracle *oracle, const float *images, const uint8_t *l
                     const struct oracle_versions *versions)
 {
     size_t parameters = oracle->network->parameters, image = shape_size(oracle->network->input);
-    const double *from = oracle->weights[oracle->updates];
-    double *to = oracle->weights[oracle->updates + 1];
     double sum = 0;
     int start = 0;
 
@@ -339,12 +385,10 @@ double oracle_train(struct oracle *oracle, const float *images, const uint8_t *l
             sum += train_microbatch(oracle, images + (size_t)start * image, labels + start, count, rows, versions, j);
         start += count;
     }
-    for (size_t p = 0; p < parameters; p++) {
-        double step = oracle->gradient[p] + oracle->weight_decay * from[p];
-
-        oracle->velocity[p] = oracle->momentum * oracle->velocity[p] + step;
-        to[p] = from[p] - oracle->rate * oracle->velocity[p];
-    }
+    make_version(oracle, oracle->updates + 1);
+    for (int s = 0; s < oracle->method.stages; s++)
+        method_update(&oracle->method, oracle->versions, &oracle->slices[s], s, versions->forward[s][versions->last[s]],
+                      oracle->updates, oracle->gradient, oracle->one_dimensional, &oracle->changed_updates);
     oracle->updates++;
     return sum / rows;
 }
@@ -360,8 +404,8 @@ double oracle_evaluate(struct oracle *oracle, const float *images, const uint8_t
 
     for (size_t i = 0; i < (size_t)rows * shape_size(network->input); i++)
         pass.input[i] = (double)images[i];
-    for (int s = 0; s < oracle->stages; s++)
-        forward_slice(oracle, s, &pass, oracle->weights[oracle->updates], USE_RUNNING);
+    for (int s = 0; s < oracle->method.stages; s++)
+        forward_slice(oracle, s, &pass, oracle->versions[oracle->updates].weights, USE_RUNNING);
     sum = loss(logits, labels, rows, classes, 1, gradient);
     *top1 = 0;
     for (int r = 0; r < rows; r++) {

@@ -6,30 +6,32 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "model/model.h"
+#include "tests/support/method.h"
 
-/* Versions that stage s (0-based here) read for micro-batch j of a mini-batch: [stage][microbatch]. backward -1: the
- * intermediate weight, live + significance * (forward - live). */
+/* Versions that stage s (0-based here) read for micro-batch j of a mini-batch, [stage][microbatch]: those from which it
+ * started, where the rule makes a sum; backward then is -1. */
 struct oracle_versions {
     int forward[8][8], backward[8][8], live[8][8];
-    double significance[8][8];
+    int last[8]; /* [stage]: first micro-batch (0-based) of the backward that the update followed */
 };
 
 struct oracle {
     const struct network *network;
-    int stages, microbatches;
+    int microbatches;
     struct slice slices[8];
     bool recompute;
-    double rate, momentum, weight_decay;
-    int updates;      /* applied so far, the same on every stage between mini-batches */
-    int capacity;     /* versions that `weights` has room for */
-    double **weights; /* [capacity]: the whole network at version k */
-    double *velocity;
-    double *state;    /* the whole network's running statistics */
-    double *gradient; /* of the last mini-batch */
+    struct method method;
+    int updates;                     /* applied so far, the same on every stage between mini-batches */
+    int capacity;                    /* versions that there is room for */
+    struct method_version *versions; /* [capacity] */
+    bool *one_dimensional;           /* [parameters] */
+    double *state;                   /* the whole network's running statistics */
+    double *gradient;                /* of the last mini-batch */
+    double *read;                    /* a sum that a pass reads */
+    int changed_forwards, changed_backwards, changed_updates; /* by the method, of micro-batches and of mini-batches */
 };
 
-/* `initial`: the whole network's parameters. */
+/* `initial`: the whole network's parameters. The caller sets the versions' rates. */
 void oracle_create(struct oracle *oracle, const struct network *network, const float *initial, int capacity);
 void oracle_destroy(struct oracle *oracle);
 
