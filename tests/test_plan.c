@@ -60,80 +60,78 @@ static void drop_plan(void)
     network = NULL;
 }
 
+static const struct {
+    const char *settings, *mistake;
+} wrong[] = {
+    {"pipeline.stages=12", "--set pipeline.stages: 12 stages, but resnet20 has only 11 blocks to share out"},
+    {"pipeline.partition=5,3,3", "--set pipeline.partition: 5,3,3 is for 3 stages, but there are 4 (pipeline.stages)"},
+    {"pipeline.partition=5,3,3,3", "--set pipeline.partition: 5,3,3,3 adds up to 14 blocks, but resnet20 has 11"},
+    {"pipeline.microbatches=9 data.batch=8", "--set pipeline.microbatches: 9 micro-batches, but a mini-batch has"},
+    {"data.batch=1001 data.last_batch=drop", "--set data.batch: 1001 is more than the 1000 training images"},
+    {"model.arch=vgg", "--set model.arch: unknown architecture \"vgg\"; there are: "},
+    {"train.nesterov=yes train.momentum=0", "--set train.nesterov: yes is a form of momentum, of which there is none"},
+    {"pipeline.system=pipedream", "/dev/null: pipeline.microbatches (by default): order 1F1B takes whole"},
+    {"pipeline.system=pipedream-2bw", "--set pipeline.system: double-buffered forwards need as many micro-batches"},
+    {"pipeline.system=gpipe pipeline.backward_weights=committed", "--set pipeline.backward_weights: order fill-drain"},
+    {"pipeline.system=gpipe pipeline.forward_weights=msnag", "--set pipeline.forward_weights: order fill-drain"},
+    {"pipeline.system=zb-h1 staleness.update=dc-asgd",
+     "--set staleness.update: order ZB-H1 finishes a mini-batch before the next one starts, so that nothing is "
+     "stale for the update rule dc-asgd"},
+    {"pipeline.system=spectrain pipeline.microbatches=1 pipeline.backward_weights=forward",
+     "--set pipeline.backward_weights: forwards read predicted weights (spectrain), which are not kept, but "
+     "backwards (forward) come back to them: use pipeline.backward_weights = live"},
+    {"pipeline.system=pipedream pipeline.microbatches=1 pipeline.forward_weights=pipeoptim",
+     "--set pipeline.forward_weights: forwards read predicted weights (pipeoptim), which are not kept"},
+    {"pipeline.system=msnag pipeline.microbatches=1 staleness.update=gap-aware",
+     "--set staleness.update: forwards read predicted weights (msnag), which are not kept, but the update rule "
+     "gap-aware comes back to them"},
+    {"pipeline.system=msnag pipeline.microbatches=1 train.momentum=0",
+     "--set train.momentum: 0, but msnag forwards predict by the momentum"},
+    {"train.nesterov=yes train.optimizer=adamw",
+     "--set train.nesterov: yes is a form of sgd's momentum, but train.optimizer is adamw; use no"},
+    {"pipeline.system=spike-compensation pipeline.microbatches=1 train.nesterov=yes",
+     "--set train.nesterov: yes, but the update rule spike-compensation has a form of its own; use no"},
+    {"pipeline.system=gap-aware pipeline.microbatches=1 train.optimizer=nadamw",
+     "--set train.optimizer: nadamw, but the update rule gap-aware is made of sgd's momentum; use sgd"},
+    {"pipeline.system=gap-aware pipeline.microbatches=1 train.momentum=0",
+     "--set train.momentum: 0, but the update rule gap-aware is made of the momentum"},
+    {"pipeline.system=nesterov-async pipeline.microbatches=1 train.optimizer=sgd",
+     "--set train.optimizer: sgd has no beta1, which the update rule nesterov-async sets"},
+    {"pipeline.system=v-timeprest pipeline.forward_weights=live pipeline.vertical_sync=yes",
+     "--set pipeline.vertical_sync: yes pins the forwards' weights, but forward_weights says live; use no"},
+    {"pipeline.system=pipedream-2bw pipeline.microbatches=4 pipeline.vertical_sync=yes",
+     "--set pipeline.vertical_sync: yes pins the forwards' weights, but pipedream-2bw says double-buffered"},
+    {"pipeline.system=i-timeprest pipeline.microbatches=63 data.batch=8191",
+     "--set pipeline.microbatches: backwards over any run of 63 micro-batches have more than"},
+    {"pipeline.system=spectrain pipeline.microbatches=1 pipeline.backward_weights=forward",
+     "--set pipeline.system: forwards read weights that are predicted (spectrain), which are not kept for "
+     "backwards "
+     "forward to come back to: use pipeline.backward_weights = live"},
+    {"pipeline.system=msnag pipeline.microbatches=1 staleness.update=gap-aware",
+     "--set pipeline.system: forwards read weights that are predicted (msnag), which are not kept for the update "
+     "rule gap-aware to come back to: use staleness.update = plain"},
+    {"pipeline.system=gpipe staleness.update=spike-compensation",
+     "--set pipeline.system: order fill-drain finishes a mini-batch before the next one starts, so that nothing is "
+     "stale for the update rule spike-compensation: use staleness.update = plain"},
+    {"pipeline.system=msnag pipeline.microbatches=1 train.momentum=0",
+     "--set train.momentum: msnag predicts by momentum; use more than 0"},
+    {"pipeline.system=gap-aware pipeline.microbatches=1 train.optimizer=adamw",
+     "--set train.optimizer: the update rule gap-aware is made of sgd's momentum; use sgd with train.momentum"},
+    {"pipeline.system=spike-compensation pipeline.microbatches=1 train.momentum=0",
+     "--set train.momentum: the update rule spike-compensation is made of sgd's momentum; use sgd with"},
+    {"pipeline.system=nesterov-async pipeline.microbatches=1 train.optimizer=sgd",
+     "--set train.optimizer: sgd has no beta1, which the update rule nesterov-async sets; use adamw or nadamw"},
+    {"pipeline.system=spike-compensation pipeline.microbatches=1 train.nesterov=yes",
+     "--set train.nesterov: the update rule spike-compensation has a form of its own; use no"},
+    {"pipeline.system=nesterov-async pipeline.microbatches=1 train.nesterov=yes",
+     "--set train.nesterov: is a form of sgd's momentum, but train.optimizer is nadamw; use no"},
+};
+
 START_TEST(mistakes_name_the_key_and_what_would_be_right)
 {
-    static const struct {
-        const char *settings, *mistake;
-    } cases[] = {
-        {"pipeline.stages=12", "--set pipeline.stages: 12 stages, but resnet20 has only 11 blocks to share out"},
-        {"pipeline.partition=5,3,3",
-         "--set pipeline.partition: 5,3,3 is for 3 stages, but there are 4 (pipeline.stages)"},
-        {"pipeline.partition=5,3,3,3", "--set pipeline.partition: 5,3,3,3 adds up to 14 blocks, but resnet20 has 11"},
-        {"pipeline.microbatches=9 data.batch=8", "--set pipeline.microbatches: 9 micro-batches, but a mini-batch has"},
-        {"data.batch=1001 data.last_batch=drop", "--set data.batch: 1001 is more than the 1000 training images"},
-        {"model.arch=vgg", "--set model.arch: unknown architecture \"vgg\"; there are: "},
-        {"train.nesterov=yes train.momentum=0",
-         "--set train.nesterov: yes is a form of momentum, of which there is none"},
-        {"pipeline.system=pipedream", "/dev/null: pipeline.microbatches (by default): order 1F1B takes whole"},
-        {"pipeline.system=pipedream-2bw", "--set pipeline.system: double-buffered forwards need as many micro-batches"},
-        {"pipeline.system=gpipe pipeline.backward_weights=committed",
-         "--set pipeline.backward_weights: order fill-drain"},
-        {"pipeline.system=gpipe pipeline.forward_weights=msnag", "--set pipeline.forward_weights: order fill-drain"},
-        {"pipeline.system=zb-h1 staleness.update=dc-asgd",
-         "--set staleness.update: order ZB-H1 finishes a mini-batch before the next one starts, so that nothing is "
-         "stale for the update rule dc-asgd"},
-        {"pipeline.system=spectrain pipeline.microbatches=1 pipeline.backward_weights=forward",
-         "--set pipeline.backward_weights: forwards read predicted weights (spectrain), which are not kept, but "
-         "backwards (forward) come back to them: use pipeline.backward_weights = live"},
-        {"pipeline.system=pipedream pipeline.microbatches=1 pipeline.forward_weights=pipeoptim",
-         "--set pipeline.forward_weights: forwards read predicted weights (pipeoptim), which are not kept"},
-        {"pipeline.system=msnag pipeline.microbatches=1 staleness.update=gap-aware",
-         "--set staleness.update: forwards read predicted weights (msnag), which are not kept, but the update rule "
-         "gap-aware comes back to them"},
-        {"pipeline.system=msnag pipeline.microbatches=1 train.momentum=0",
-         "--set train.momentum: 0, but msnag forwards predict by the momentum"},
-        {"train.nesterov=yes train.optimizer=adamw",
-         "--set train.nesterov: yes is a form of sgd's momentum, but train.optimizer is adamw; use no"},
-        {"pipeline.system=spike-compensation pipeline.microbatches=1 train.nesterov=yes",
-         "--set train.nesterov: yes, but the update rule spike-compensation has a form of its own; use no"},
-        {"pipeline.system=gap-aware pipeline.microbatches=1 train.optimizer=nadamw",
-         "--set train.optimizer: nadamw, but the update rule gap-aware is made of sgd's momentum; use sgd"},
-        {"pipeline.system=gap-aware pipeline.microbatches=1 train.momentum=0",
-         "--set train.momentum: 0, but the update rule gap-aware is made of the momentum"},
-        {"pipeline.system=nesterov-async pipeline.microbatches=1 train.optimizer=sgd",
-         "--set train.optimizer: sgd has no beta1, which the update rule nesterov-async sets"},
-        {"pipeline.system=v-timeprest pipeline.forward_weights=live pipeline.vertical_sync=yes",
-         "--set pipeline.vertical_sync: yes pins the forwards' weights, but forward_weights says live; use no"},
-        {"pipeline.system=pipedream-2bw pipeline.microbatches=4 pipeline.vertical_sync=yes",
-         "--set pipeline.vertical_sync: yes pins the forwards' weights, but pipedream-2bw says double-buffered"},
-        {"pipeline.system=i-timeprest pipeline.microbatches=63 data.batch=8191",
-         "--set pipeline.microbatches: backwards over any run of 63 micro-batches have more than"},
-        {"pipeline.system=spectrain pipeline.microbatches=1 pipeline.backward_weights=forward",
-         "--set pipeline.system: forwards read weights that are predicted (spectrain), which are not kept for "
-         "backwards "
-         "forward to come back to: use pipeline.backward_weights = live"},
-        {"pipeline.system=msnag pipeline.microbatches=1 staleness.update=gap-aware",
-         "--set pipeline.system: forwards read weights that are predicted (msnag), which are not kept for the update "
-         "rule gap-aware to come back to: use staleness.update = plain"},
-        {"pipeline.system=gpipe staleness.update=spike-compensation",
-         "--set pipeline.system: order fill-drain finishes a mini-batch before the next one starts, so that nothing is "
-         "stale for the update rule spike-compensation: use staleness.update = plain"},
-        {"pipeline.system=msnag pipeline.microbatches=1 train.momentum=0",
-         "--set train.momentum: msnag predicts by momentum; use more than 0"},
-        {"pipeline.system=gap-aware pipeline.microbatches=1 train.optimizer=adamw",
-         "--set train.optimizer: the update rule gap-aware is made of sgd's momentum; use sgd with train.momentum"},
-        {"pipeline.system=spike-compensation pipeline.microbatches=1 train.momentum=0",
-         "--set train.momentum: the update rule spike-compensation is made of sgd's momentum; use sgd with"},
-        {"pipeline.system=nesterov-async pipeline.microbatches=1 train.optimizer=sgd",
-         "--set train.optimizer: sgd has no beta1, which the update rule nesterov-async sets; use adamw or nadamw"},
-        {"pipeline.system=spike-compensation pipeline.microbatches=1 train.nesterov=yes",
-         "--set train.nesterov: the update rule spike-compensation has a form of its own; use no"},
-        {"pipeline.system=nesterov-async pipeline.microbatches=1 train.nesterov=yes",
-         "--set train.nesterov: is a form of sgd's momentum, but train.optimizer is nadamw; use no"},
-    };
-    const char *expected = cases[_i].mistake;
+    const char *expected = wrong[_i].mistake;
 
-    ck_assert_int_eq(begin(cases[_i].settings), -1);
+    ck_assert_int_eq(begin(wrong[_i].settings), -1);
     ck_assert_ptr_null(network);
     ck_assert_int_eq(mistakes.count, 1);
     ck_assert_msg(strncmp(mistakes.lines[0], expected, strlen(expected)) == 0, "%s", mistakes.lines[0]);
@@ -157,18 +155,18 @@ START_TEST(an_epoch_falls_into_minibatches)
 
     for (int drop = 0; drop < 2; drop++) {
         snprintf(settings, sizeof(settings), "pipeline.microbatches=1 data.batch=%d data.last_batch=%s",
-                 cases[_i].batch, drop ? "drop" : "keep");
+                 wrong[_i].batch, drop ? "drop" : "keep");
         make_plan(settings);
-        ck_assert_int_eq(plan.minibatches_per_epoch, drop ? cases[_i].drop : cases[_i].keep);
-        ck_assert_int_eq(plan.last_minibatch_rows, drop ? cases[_i].batch : cases[_i].last);
-        ck_assert_int_eq(plan.test_minibatches, cases[_i].test);
-        ck_assert_int_eq(plan.last_test_minibatch_rows, cases[_i].last_test);
+        ck_assert_int_eq(plan.minibatches_per_epoch, drop ? wrong[_i].drop : wrong[_i].keep);
+        ck_assert_int_eq(plan.last_minibatch_rows, drop ? wrong[_i].batch : wrong[_i].last);
+        ck_assert_int_eq(plan.test_minibatches, wrong[_i].test);
+        ck_assert_int_eq(plan.last_test_minibatch_rows, wrong[_i].last_test);
         int images = 0, test_images = 0;
         for (int i = 1; i <= plan.minibatches_per_epoch; i++)
             images += plan_minibatch_rows(&plan, i);
         for (int i = 1; i <= plan.test_minibatches; i++)
             test_images += plan_test_minibatch_rows(&plan, i);
-        ck_assert_int_eq(images, drop ? cases[_i].drop * cases[_i].batch : IMAGES);
+        ck_assert_int_eq(images, drop ? wrong[_i].drop * wrong[_i].batch : IMAGES);
         ck_assert_int_eq(test_images, facts.test_count);
         ck_assert_int_eq(plan_training(&plan).minibatches, plan.minibatches_per_epoch);
         ck_assert_int_eq(plan_evaluation(&plan).minibatches, plan.test_minibatches);
@@ -539,7 +537,8 @@ int main(void)
     TCase *tcase = tcase_create("plan");
 
     tcase_set_timeout(tcase, 120);
-    tcase_add_loop_test(tcase, mistakes_name_the_key_and_what_would_be_right, 0, 24);
+    tcase_add_loop_test(tcase, mistakes_name_the_key_and_what_would_be_right, 0,
+                        (int)(sizeof(wrong) / sizeof(wrong[0])));
     tcase_add_test(tcase, several_mistakes_come_together);
     tcase_add_loop_test(tcase, an_epoch_falls_into_minibatches, 0, 4);
     tcase_add_loop_test(tcase, rows_cover_what_a_run_calls, 0, asking_system_count);

@@ -28,9 +28,13 @@ static void read_versions(const struct pipeline *pipeline, int epoch, int miniba
         for (uint64_t n = 0; n < pipeline_record_count(pipeline, s + 1); n++) {
             const struct op_record *record = pipeline_record(pipeline, s + 1, n);
 
-            if (record->phase != PHASE_TRAIN || record->epoch != epoch || record->minibatch != minibatch ||
-                record->kind == OP_BACKWARD_WEIGHTS)
+            if (record->phase != PHASE_TRAIN || record->epoch != epoch || record->minibatch != minibatch)
                 continue;
+            if (record->updated)
+                versions->last[s] = record->first - 1;
+            if (record->kind == OP_BACKWARD_WEIGHTS)
+                continue;
+            check_reads(pipeline, record);
             for (int j = record->first - 1; j < record->first - 1 + record->count; j++)
                 if (record->kind == OP_FORWARD) {
                     versions->forward[s][j] = record->version_forward;
@@ -41,9 +45,6 @@ static void read_versions(const struct pipeline *pipeline, int epoch, int miniba
                                                    : record->version_read;
                     versions->live[s][j] = record->version_live;
                 }
-            check_reads(pipeline, record);
-            if (record->updated)
-                versions->last[s] = record->first - 1;
         }
 }
 

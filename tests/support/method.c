@@ -41,13 +41,14 @@ static double nadam_product(const struct method *method, double beta1, int t)
 
 /* ---- What passes read ---- */
 
-/* Moves what is read: by so much of a vector; or, with moments, of m / (sqrt(squares, corrected for t updates) + epsilon). */
+/* Moves what is read by so much of a vector. */
 static void go(double *read, const struct slice *slice, double factor, const double *way)
 {
     for (size_t p = slice->parameter_offset; p < slice->parameter_offset + slice->parameters; p++)
         read[p] += factor * way[p];
 }
 
+/* Likewise of m / (sqrt(squares / (1 - beta2^t)) + epsilon). */
 static void go_by_moments(const struct method *method, const struct method_version *version, double *read,
                           const struct slice *slice, double factor, int t)
 {
