@@ -142,6 +142,10 @@ static void create_part(struct compute *compute, int k)
     running = s;
     weights_create(&part->weights, part->device, 1, plan->weight_version_buffers, &error);
     memory_floats(&part->combined, 1, "", &error);
+    memory_floats(&part->gradient, 1, "", &error);
+    part->slot_count = plan_slots(&explored, part->slots);
+    for (int i = 0; i < part->slot_count; i++)
+        memory_floats(&part->slot_floats[i], 1, "", &error);
     part->decays_norms = true;
     running = 0;
 }
@@ -400,6 +404,17 @@ static const struct size larger[] = {
     {3, 2, 4, 2, true, true, true},
 };
 
+/* Systems that the executor cannot tell from another: pipeoptim, pipedream, stale and gap-aware. */
+static bool is_explored(const struct system *system)
+{
+    static const char *const alike[] = {"msnag", "nesterov-async", "spike-compensation", "dc-asgd"};
+
+    for (size_t k = 0; k < sizeof(alike) / sizeof(alike[0]); k++)
+        if (strcmp(system->name, alike[k]) == 0)
+            return false;
+    return true;
+}
+
 /* The system's nearest N that makes sense with W. */
 static int microbatches_of(const struct system *system, const struct size *size)
 {
@@ -460,6 +475,8 @@ static void explore_system(const struct system *system, const struct size *size,
     int n = microbatches_of(system, size);
     struct settings settings = settings_of("mlp", size->stages, n, n, n * size->minibatches);
 
+    if (!is_explored(system))
+        return;
     settings_set(&settings, "pipeline.system", system->name);
     settings_set(&settings, "pipeline.order", size->replayed ? "static" : "dynamic");
     settings_set(&settings, "train.clip_norm", clips ? clip_norm : "0");

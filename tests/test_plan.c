@@ -155,18 +155,18 @@ START_TEST(an_epoch_falls_into_minibatches)
 
     for (int drop = 0; drop < 2; drop++) {
         snprintf(settings, sizeof(settings), "pipeline.microbatches=1 data.batch=%d data.last_batch=%s",
-                 wrong[_i].batch, drop ? "drop" : "keep");
+                 cases[_i].batch, drop ? "drop" : "keep");
         make_plan(settings);
-        ck_assert_int_eq(plan.minibatches_per_epoch, drop ? wrong[_i].drop : wrong[_i].keep);
-        ck_assert_int_eq(plan.last_minibatch_rows, drop ? wrong[_i].batch : wrong[_i].last);
-        ck_assert_int_eq(plan.test_minibatches, wrong[_i].test);
-        ck_assert_int_eq(plan.last_test_minibatch_rows, wrong[_i].last_test);
+        ck_assert_int_eq(plan.minibatches_per_epoch, drop ? cases[_i].drop : cases[_i].keep);
+        ck_assert_int_eq(plan.last_minibatch_rows, drop ? cases[_i].batch : cases[_i].last);
+        ck_assert_int_eq(plan.test_minibatches, cases[_i].test);
+        ck_assert_int_eq(plan.last_test_minibatch_rows, cases[_i].last_test);
         int images = 0, test_images = 0;
         for (int i = 1; i <= plan.minibatches_per_epoch; i++)
             images += plan_minibatch_rows(&plan, i);
         for (int i = 1; i <= plan.test_minibatches; i++)
             test_images += plan_test_minibatch_rows(&plan, i);
-        ck_assert_int_eq(images, drop ? wrong[_i].drop * wrong[_i].batch : IMAGES);
+        ck_assert_int_eq(images, drop ? cases[_i].drop * cases[_i].batch : IMAGES);
         ck_assert_int_eq(test_images, facts.test_count);
         ck_assert_int_eq(plan_training(&plan).minibatches, plan.minibatches_per_epoch);
         ck_assert_int_eq(plan_evaluation(&plan).minibatches, plan.test_minibatches);

@@ -150,7 +150,7 @@ START_TEST(what_must_agree_is_checked)
         {"--set model.depth=4", "model.depth: 4, but the checkpoint was made with 3"},
         {"--set train.optimizer=adamw", "train.optimizer: adamw, but the checkpoint was made with sgd, which keeps"},
         {"--set pipeline.system=nesterov-async --set pipeline.microbatches=1",
-         "train.optimizer: nadamw for pipeline.system = nesterov-async, but the checkpoint was made with sgd, which"},
+         "nadamw for pipeline.system = nesterov-async, but the checkpoint was made with sgd, which"},
         {"--epochs 1", "run.epochs: 1, but the checkpoint is of epoch 2"},
         {"--resume=~/nowhere", "--resume: "},
         {"--resume=~/runs/made/checkpoints/epoch-0009", "epoch-0009: No such file"},

@@ -7,7 +7,7 @@
 
 #include "stages/internal.h"
 
-enum { STAGES_MAX = 3, EXPLORED_PARTS_MAX = 3, STACK_BYTES = 8 << 10, HEAP_BYTES = 2 << 10, SLOTS_MAX = 16 };
+enum { STAGES_MAX = 3, EXPLORED_PARTS_MAX = 3, STACK_BYTES = 16 << 10, HEAP_BYTES = 2 << 10, SLOTS_MAX = 16 };
 enum { DEPTH_MAX = 2000 };
 
 /* Where a stage has been held up. */

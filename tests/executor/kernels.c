@@ -5,7 +5,7 @@
 #include "tests/executor/explorer.h"
 
 enum stamp_kind { STAMP_ACTIVATION, STAMP_GRADIENT, STAMP_SET, STAMP_KINDS };
-enum { WRITING = -1 };
+enum { WRITING = -1, APART = 100 };
 
 static float stamp(const struct part *part, enum stamp_kind kind, int owner, int minibatch, int j)
 {
@@ -115,9 +115,10 @@ int compute_backward(struct compute *compute, const struct slot_tensors *tensors
     const int done = halves == HALF_WEIGHTS ? phase->progress.weight_backwards : phase->progress.backwards;
     const int minibatch = done / phase->schedule.microbatches + 1;
     const struct backward_versions versions = versions_of_backward(phase->tracker, minibatch, first);
-    const int version = versions.read;
+    const bool blends = phase->schedule.backward == BACKWARD_INTERMEDIATE;
+    const int combined = versions.live + blends * APART * (versions.live - versions.forward);
+    const int version = versions.read >= 0 ? versions.read : combined;
 
-    (void)gradient;
     (void)add;
     (void)error;
     for (int held = 0; held < 2; held++) {
@@ -128,11 +129,13 @@ int compute_backward(struct compute *compute, const struct slot_tensors *tensors
             if (halves & HALF_INPUT)
                 write_row(part, at.input_gradient, STAMP_GRADIENT, &at, held);
         }
-        if (version >= 0 && halves & HALF_INPUT)
+        if (halves & HALF_INPUT)
             expect_weights(part, weights, version);
         if (!held)
             hold(IN_BACKWARD);
     }
+    if (halves & HALF_WEIGHTS)
+        *gradient = (float)(phase->first_version + minibatch);
     return 0;
 }
 
@@ -182,9 +185,11 @@ static int tell_squares(struct engine *engine, size_t count, const float *vector
     return 0;
 }
 
+/* Makes the next version, and with it what is kept from update to update. */
 static int count_update(struct engine *engine, const struct update *update, const struct update_call *call,
                         struct error *error)
 {
+    const float version = *call->weights + 1;
     const int updates = (int)*call->weights;
     double squares = 0.0;
 
@@ -195,11 +200,38 @@ static int count_update(struct engine *engine, const struct update *update, cons
     require(!plan_clips_together(&explored) ||
                 update->gradient_scale == (float)(explored.config.train.clip_norm / sqrt(squares)),
             "stage %d shortens the gradient of update %d by %g", running, updates + 1, (double)update->gradient_scale);
-    *call->new_weights = *call->weights + 1;
+    require(*call->gradient == version, "version %g is made of version %g's gradient", (double)version,
+            (double)*call->gradient);
+    *call->new_weights = version;
+    for (int k = 0; k < update_slot_count(update->kind); k++)
+        *call->slots[k] = version;
+    if (call->differences)
+        *call->differences = version;
     return 0;
 }
 
-/* The sum of what a rule reads of the weights. */
+/* The update's backward was the stage's last pass. */
+static int check_correction(struct engine *engine, const struct correction *correction,
+                            const struct correction_call *call, struct error *error)
+{
+    const struct part *part = &part_at(actors[running - 1].part)->part;
+    const struct phase_run *phase = &part->phase;
+    const int minibatch = phase->progress.weight_backwards / phase->schedule.microbatches;
+    const struct backward_versions versions =
+        versions_of_backward(phase->tracker, minibatch, actors[running - 1].first);
+
+    (void)engine;
+    (void)correction;
+    (void)error;
+    expect_weights(part, call->live, versions_live(phase->tracker));
+    expect_weights(part, call->forward, versions.forward);
+    if (call->average)
+        *call->average = *call->live + 1;
+    return 0;
+}
+
+/* The version from which a rule's sum starts, and how far apart the versions of a difference are. What is kept from update
+ * to update is as new as the version. */
 static int add_up(struct engine *engine, size_t count, const float *base, const struct combine_term *terms,
                   int term_count, float *combined, struct error *error)
 {
@@ -208,7 +240,11 @@ static int add_up(struct engine *engine, size_t count, const float *base, const 
     (void)error;
     *combined = *base;
     for (int k = 0; k < term_count; k++)
-        *combined += terms[k].plus ? *terms[k].plus : 0.0f;
+        if (terms[k].minus)
+            *combined += APART * (*terms[k].minus - *terms[k].plus);
+        else
+            require(*terms[k].plus == *base && (!terms[k].square || *terms[k].square == *base),
+                    "version %g is predicted from what version %g left", (double)*base, (double)*terms[k].plus);
     return 0;
 }
 
@@ -221,7 +257,13 @@ const struct network *compute_network(const struct compute *compute)
 
 const struct backend *compute_backend(const struct compute *compute)
 {
-    static const struct backend backend = {.name = "none", .update = count_update, .combine = add_up, .sum_of_squares = tell_squares};
+    static const struct backend backend = {
+        .name = "none",
+        .update = count_update,
+        .correct = check_correction,
+        .combine = add_up,
+        .sum_of_squares = tell_squares,
+    };
 
     (void)compute;
     return &backend;

@@ -103,6 +103,10 @@ int __wrap_checkpoint_write(int run_folder, const char *set, const char *file, c
     (void)run_folder;
     *written = (struct written_file){0};
     require(sscanf(set, "epoch-%d-minibatch-%d", &epoch, &minibatch) == 2 && epoch == phase->epoch, "a set %s", set);
+    for (int k = 0; k < group_count; k++)
+        require(!strstr(groups[k].prefix, "optimizer.") || (int)groups[k].floats[0] == (int)groups[0].floats[0],
+                "part %d saves %s of version %g with version %g", part->index, groups[k].prefix,
+                (double)groups[k].floats[0], (double)groups[0].floats[0]);
     if (sscanf(groups[0].prefix, "version.%d.", &version) == 1) {
         require((int)groups[0].floats[0] == version, "part %d saves version %g as %s", part->index,
                 (double)groups[0].floats[0], file);
@@ -110,7 +114,7 @@ int __wrap_checkpoint_write(int run_folder, const char *set, const char *file, c
     }
     require((int)groups[0].floats[0] == phase->first_version + minibatch, "part %d saves version %g in %s", part->index,
             (double)groups[0].floats[0], set);
-    require(group_count == 2 && (int)groups[1].floats[0] == minibatch,
+    require(group_count == 2 + part->slot_count && (int)groups[1].floats[0] == minibatch,
             "part %d saves statistics of mini-batch %g in %s", part->index, (double)groups[1].floats[0], set);
     require(phase->versions_saved == __builtin_popcountll(phase->kept.bits), "part %d saves too few versions",
             part->index);
