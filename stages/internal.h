@@ -204,7 +204,7 @@ bool norm_updates_are_due(const struct stage *stage);
 /* stages/save.c: what a checkpoint is of, on the device, and its copies on the host: the arrays themselves if the device is
  * the host. Copied from one to the other, all that is not NULL on either side, and done when this returns. */
 struct part_arrays {
-    float *weights, *state;  /* [parameters], [state] */
+    float *weights, *state;       /* [parameters], [state] */
     float *slots[PLAN_SLOTS_MAX]; /* [parameters] each */
 };
 struct part_arrays save_arrays(const struct part *part);
