@@ -122,7 +122,7 @@ static int add_loss(struct part *part, const struct op *op, const struct slot_te
 {
     batches_labels(part->batches, op->minibatch, part->labels);
     if (compute_loss(part->compute, tensors, first, count, part->labels, differentiate, sum, error) ||
-        pending_await_queue(part, error))
+        pending_await_queue(part->stage, error))
         return error_prefix(error, "loss");
     return divergence_check(part, op, sum->loss_sum, error);
 }
@@ -167,7 +167,7 @@ static int gather(struct part *part, const struct op *op, const struct slot_tens
     uint64_t *copied = &part->copied[piece.slot % (uint64_t)part->plan->parts[0].activation_sets];
 
     /* The device may not have come yet to the copying of the slot's images before these. */
-    if (pending_await(part, *copied, error))
+    if (pending_await(part->stage, *copied, error))
         return -1;
     batches_images(part->batches, op->minibatch, tensors->first_microbatch, op->first, images);
     return type->copy(part->device, (char *)(uintptr_t)tensors->input + piece.offset, (char *)images + piece.offset,

@@ -42,7 +42,8 @@ int save_copy(struct part *part, const struct part_arrays *to, const struct part
 
     return copy(part, to->weights, from->weights, slice->parameters, error) ||
            copy(part, to->state, from->state, slice->state, error) ||
-           copy(part, to->momentum, from->momentum, slice->parameters, error) || pending_await_queue(part, error);
+           copy(part, to->momentum, from->momentum, slice->parameters, error) ||
+           pending_await_queue(part->stage, error);
 }
 
 /* Where a weight version that lies there is written from, or read into. */

@@ -61,6 +61,17 @@ static int run_epoch(struct stage *stage, int epoch, bool *stopped, struct error
     return 0;
 }
 
+static int open_device(struct stage *stage, struct error *error)
+{
+    const struct plan_stage *own = &stage->segment->header->plan.stages[stage->index - 1];
+
+    stage->waiter = (struct device_waiter){.moment = pending_moment, .context = stage};
+    stage->backend = backend_find(own->backend);
+    if (!stage->backend)
+        return error_set(error, "backend %s is not built in", own->backend);
+    return stage->backend->device->open(&stage->device, own->device, error);
+}
+
 int stage_create(struct stage **out, const struct segment *segment, int index, struct error *error)
 {
     const struct plan *plan = &segment->header->plan;
@@ -69,10 +80,13 @@ int stage_create(struct stage **out, const struct segment *segment, int index, s
     *out = stage;
     if (!stage)
         return error_set(error, "out of memory");
+    stage->segment = segment;
     stage->index = index;
     stage->doorbell = &segment_stage(segment, index)->doorbell;
+    if (open_device(stage, error))
+        return -1;
     for (int i = 0; i < plan->schedule.parts; i++) {
-        if (part_create(&stage->parts[i], stage, segment, plan_part_of(plan, index, i), error))
+        if (part_create(&stage->parts[i], stage, plan_part_of(plan, index, i), error))
             return -1;
         stage->count++;
     }
@@ -112,6 +126,8 @@ void stage_destroy(struct stage *stage)
         return;
     for (int i = 0; i < stage->count; i++)
         part_destroy(stage->parts[i]);
+    if (stage->device)
+        stage->device->type->close(stage->device);
     free(stage);
 }
 
@@ -128,5 +144,5 @@ struct part *stage_part(const struct stage *stage, int i)
 
 bool stage_is_on_gpu(const struct stage *stage)
 {
-    return stage->count > 0 && !on_host(stage->parts[0]);
+    return stage->device && stage->device->type != &device_host;
 }

@@ -109,7 +109,6 @@ static void create_part(struct compute *compute, int k)
     const struct segment *segment = &explorer.segment;
     const struct plan_part *plan = &segment->header->plan.parts[k - 1];
     struct part *part = &compute->part;
-    const struct device_waiter waiter = {.moment = pending_moment, .context = part};
     struct error error;
 
     *part = (struct part){
@@ -120,6 +119,7 @@ static void create_part(struct compute *compute, int k)
         .block = segment_stage(segment, k),
         .plan = &segment->header->plan,
         .index = k,
+        .device = actors[s - 1].stage.device,
         .compute = compute,
         .simulation = explorer.simulation,
         .set_count = plan->activation_sets,
@@ -132,9 +132,7 @@ static void create_part(struct compute *compute, int k)
         .statistics = &compute->statistics,
     };
     require(plan->activation_sets * schedule_slot_size(&explored.schedule) <= SLOTS_MAX, "too many slots");
-    require(device_host.open(&part->device, 0, &error) == 0 &&
-                links_open(&part->links, segment, k, part->device, &waiter, &error) == 0,
-            "%s", error.text);
+    require(links_open(&part->links, segment, k, part->device, &part->stage->waiter, &error) == 0, "%s", error.text);
     running = s;
     weights_create(&part->weights, part->device, 1, plan->weight_version_buffers, &error);
     memory_floats(&part->blended, 1, "", &error);
@@ -144,12 +142,16 @@ static void create_part(struct compute *compute, int k)
 static void create_stage(int s)
 {
     struct actor *actor = &actors[s - 1];
+    struct error error;
 
     actor->stage = (struct stage){
+        .segment = &explorer.segment,
         .index = s,
         .count = explored.schedule.parts,
         .doorbell = &segment_stage(&explorer.segment, s)->doorbell,
+        .waiter = {.moment = pending_moment, .context = &actor->stage},
     };
+    require(device_host.open(&actor->stage.device, 0, &error) == 0, "%s", error.text);
     for (int i = 0; i < actor->stage.count; i++) {
         create_part(&actor->parts[i], plan_part_of(&explored, s, i));
         actor->stage.parts[i] = &actor->parts[i].part;
