@@ -70,7 +70,7 @@ const struct config_key config_keys[] = {
      .help = "W: stages, each a process of its own; a run takes at most 64"},
     {MEMBER(pipeline, microbatches), KEY_INTEGER, "3", 1, MAX_MICROBATCHES,
      .help = "N: micro-batches per mini-batch"},
-    {MEMBER(pipeline, parts), KEY_INTEGER, "1", 1, 16,
+    {MEMBER(pipeline, parts), KEY_INTEGER, "1", 1, STAGE_PARTS_MAX,
      .help = "parts of the network that each stage hosts; some systems need two"},
     {MEMBER(pipeline, placement), KEY_CHOICE, "loop", .choice = choice_placement,
      .help = "where parts lie: loop: on stages 1 to W, again and again; v: to stage W and back"},

@@ -39,13 +39,13 @@ static void refresh_progress(struct part *part)
 
     progress->activations_arrived =
         part_is_first(part) ? total
-                            : microbatches_arrived(&part->links.down_in.ring, part->phase.activations_before, 1, total);
+                            : microbatches_arrived(&part->ends.down_in.ring, part->phase.activations_before, 1, total);
     if (!part_is_last(part) && !schedule->forward_only)
         progress->gradients_arrived =
-            microbatches_arrived(&part->links.up_in.ring, part->phase.gradients_before,
+            microbatches_arrived(&part->ends.up_in.ring, part->phase.gradients_before,
                                  schedule->order.whole_backward ? schedule->microbatches : 1, total);
-    progress->forward_room = room(part, &part->links.down_out.ring);
-    progress->backward_room = room(part, &part->links.up_out.ring);
+    progress->forward_room = room(part, &part->ends.down_out.ring);
+    progress->backward_room = room(part, &part->ends.up_out.ring);
 }
 
 /* A stop request shortens the phase: part 1 says after which mini-batch, everybody ends there. */
@@ -279,8 +279,8 @@ static int begin_phase(struct part *part, enum phase kind, int epoch, struct err
         .schedule = kind == PHASE_TRAIN ? plan_training(part->plan) : plan_evaluation(part->plan),
         .simulation = kind == PHASE_TRAIN ? part->simulation : NULL,
         .first_version = part->applied,
-        .activations_before = part->links.down_in.ring.messages,
-        .gradients_before = part->links.up_in.ring.messages,
+        .activations_before = part->ends.down_in.ring.messages,
+        .gradients_before = part->ends.up_in.ring.messages,
     };
     if (kind == PHASE_TRAIN && save_continues(part, epoch) && continue_epoch(part, error))
         return -1;

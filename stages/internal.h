@@ -85,7 +85,7 @@ struct part {
     float *statistics;        /* likewise: [state] as it was before later mini-batches' forwards */
     uint8_t *labels;          /* part C, [batch] */
     struct loss_result *loss; /* part C, [LOSSES], of the mini-batch that is running */
-    struct links links;
+    struct link_ends ends;
     uint64_t slots_before; /* of earlier phases, since the run began */
     int intervals;         /* part 1: of checkpoints.every, that lie behind */
     uint64_t passed_at;    /* the newest save_at whose checkpoint has its part */
@@ -94,8 +94,6 @@ struct part {
     uint64_t wait_ns; /* since the last op ended */
     enum wait_cause wait_cause;
 };
-
-enum { STAGE_PARTS_MAX = 16 };
 
 /* A process: it runs one op of one of its parts at a time, and queues its work on the one device that they share. */
 struct stage {
@@ -107,7 +105,7 @@ struct stage {
     uint32_t heard; /* of the doorbell */
     const struct backend *backend;
     struct device *device;
-    struct device_waiter waiter;            /* whoever waits for the device has an eye on the run */
+    struct links links;
     struct pending_op pending[PENDING_OPS]; /* oldest first */
     int pending_count;
     uint64_t last_end_ns; /* of the last op that the device did */
@@ -149,9 +147,8 @@ static inline uint64_t part_sequence(const struct part *part, const struct op *o
  * part. */
 int part_create(struct part **out, struct stage *stage, int index, struct error *error);
 
-/* Waits until the neighbours are created as well, opens what they share, and fills in the weights. Then the part is
- * ready. */
-int part_connect(struct part *part, struct error *error);
+/* When the stage is connected: runs everything once, and fills in the weights. Then the part is ready. */
+int part_fill(struct part *part, struct error *error);
 
 /* After a failure, only for a part on the host: a GPU's work may wait for a dead neighbour's. */
 void part_destroy(struct part *part);

@@ -10,11 +10,6 @@ static const struct plan_part *own_plan(const struct part *part)
     return &part->plan->parts[part->index - 1];
 }
 
-static int open_links(struct part *part, struct error *error)
-{
-    return links_open(&part->links, part->segment, part->index, part->device, &part->stage->waiter, error);
-}
-
 /* The initial values, which are drawn on the host, or those of a checkpoint. */
 static int fill_weights(struct part *part, struct error *error)
 {
@@ -130,7 +125,7 @@ int part_create(struct part **out, struct stage *stage, int index, struct error 
     part->plan = &segment->header->plan;
     part->index = index;
     part->device = stage->device;
-    if (open_links(part, error) ||
+    if (links_open_part(&stage->links, &part->ends, index, error) ||
         compute_create(&part->compute, stage->backend, part->device, part->plan, index, error) ||
         batches_create(&part->batches, part->plan, segment->header->data, index, error) ||
         create_weights(part, error) || create_activations(part, error) || create_host_side(part, error) ||
@@ -142,12 +137,8 @@ int part_create(struct part **out, struct stage *stage, int index, struct error 
     return 0;
 }
 
-int part_connect(struct part *part, struct error *error)
+int part_fill(struct part *part, struct error *error)
 {
-    atomic_store(&part->block->state, STAGE_MEETING);
-    if (links_connect(&part->links, error))
-        return -1;
-    atomic_store(&part->block->state, STAGE_STARTING);
     if (warm_up(part, error) || fill_weights(part, error))
         return -1;
     telemetry_start(part);

@@ -17,12 +17,12 @@ int pending_moment(void *context, struct error *error)
 
 int pending_await(const struct stage *stage, uint64_t mark, struct error *error)
 {
-    return device_await(stage->device, mark, &stage->waiter, error);
+    return device_await(stage->device, mark, &stage->links.waiter, error);
 }
 
 int pending_await_queue(const struct stage *stage, struct error *error)
 {
-    return device_await_all(stage->device, &stage->waiter, error);
+    return device_await_all(stage->device, &stage->links.waiter, error);
 }
 
 void pending_add(struct stage *stage, const struct pending_op *op)

@@ -64,12 +64,13 @@ static int run_epoch(struct stage *stage, int epoch, bool *stopped, struct error
 static int open_device(struct stage *stage, struct error *error)
 {
     const struct plan_stage *own = &stage->segment->header->plan.stages[stage->index - 1];
+    const struct device_waiter waiter = {.moment = pending_moment, .context = stage};
 
-    stage->waiter = (struct device_waiter){.moment = pending_moment, .context = stage};
     stage->backend = backend_find(own->backend);
     if (!stage->backend)
         return error_set(error, "backend %s is not built in", own->backend);
-    return stage->backend->device->open(&stage->device, own->device, error);
+    return stage->backend->device->open(&stage->device, own->device, error) ||
+           links_open(&stage->links, stage->segment, stage->index, stage->device, &waiter, error);
 }
 
 int stage_create(struct stage **out, const struct segment *segment, int index, struct error *error)
@@ -95,8 +96,12 @@ int stage_create(struct stage **out, const struct segment *segment, int index, s
 
 int stage_connect(struct stage *stage, struct error *error)
 {
+    stage_set_state(stage, STAGE_MEETING);
+    if (links_connect(&stage->links, error))
+        return -1;
+    stage_set_state(stage, STAGE_STARTING);
     for (int i = 0; i < stage->count; i++)
-        if (part_connect(stage->parts[i], error))
+        if (part_fill(stage->parts[i], error))
             return -1;
     return 0;
 }
@@ -109,11 +114,10 @@ int stage_run(struct stage *stage, struct error *error)
     for (int epoch = first->header->start.epoch; epoch <= first->plan->config.run.epochs && !stopped; epoch++)
         if (run_epoch(stage, epoch, &stopped, error))
             return -1;
-    for (int i = 0; i < stage->count; i++) {
+    for (int i = 0; i < stage->count; i++)
         divergence_leave(stage->parts[i]);
-        if (links_close(&stage->parts[i]->links, error))
-            return -1;
-    }
+    if (links_close(&stage->links, error))
+        return -1;
     /* The first part speaks for the process, when that has ended. */
     for (int i = 1; i < stage->count; i++)
         atomic_store(&stage->parts[i]->block->state, STAGE_DONE);

@@ -27,12 +27,31 @@ static bool on_double(void)
 }
 
 static const struct {
-    int stages, devices[EXCHANGE_STAGES_MAX];
+    int stages, parts; /* of each stage */
+    enum placement placement;
+    int devices[EXCHANGE_STAGES_MAX];
     bool staged;
 } shapes[] = {
-    {2, {HOST, HOST}, false},    {2, {0, 0}, false},    {2, {0, 0}, true},       {2, {0, HOST}, false},
-    {2, {HOST, 0}, false},       {3, {0, 0, 0}, false}, {3, {0, 0, HOST}, true}, {3, {HOST, 0, HOST}, false},
-    {4, {HOST, 0, 0, 0}, false}, {3, {0, 1, 0}, false}, {3, {0, 1, 1}, true},
+    {2, 1, PLACEMENT_LOOP, {HOST, HOST}, false},
+    {2, 1, PLACEMENT_LOOP, {0, 0}, false},
+    {2, 1, PLACEMENT_LOOP, {0, 0}, true},
+    {2, 1, PLACEMENT_LOOP, {0, HOST}, false},
+    {2, 1, PLACEMENT_LOOP, {HOST, 0}, false},
+    {3, 1, PLACEMENT_LOOP, {0, 0, 0}, false},
+    {3, 1, PLACEMENT_LOOP, {0, 0, HOST}, true},
+    {3, 1, PLACEMENT_LOOP, {HOST, 0, HOST}, false},
+    {4, 1, PLACEMENT_LOOP, {HOST, 0, 0, 0}, false},
+    {3, 1, PLACEMENT_LOOP, {0, 1, 0}, false},
+    {3, 1, PLACEMENT_LOOP, {0, 1, 1}, true},
+    {1, 3, PLACEMENT_LOOP, {0}, false},
+    {2, 2, PLACEMENT_LOOP, {0, 0}, false},
+    {2, 3, PLACEMENT_LOOP, {0, 1}, false},
+    {2, 2, PLACEMENT_V, {0, 0}, false},
+    {3, 3, PLACEMENT_V, {0, 1, 0}, false},
+    {2, 2, PLACEMENT_V, {0, 0}, true},
+    {3, 2, PLACEMENT_V, {0, HOST, 0}, false},
+    {2, 2, PLACEMENT_LOOP, {HOST, 0}, false},
+    {3, 2, PLACEMENT_LOOP, {0, 0, 0}, false},
 };
 static const struct {
     int activation_slots, gradient_slots, microbatches;
@@ -42,6 +61,8 @@ static struct exchange exchange_of(size_t shape, size_t ring, enum device_sync s
 {
     struct exchange exchange = {
         .stages = shapes[shape].stages,
+        .parts = shapes[shape].parts,
+        .placement = shapes[shape].placement,
         .staged = shapes[shape].staged,
         .sync = sync,
         .activation_slots = rings[ring].activation_slots,
@@ -128,8 +149,8 @@ static void do_wrong(struct exchange_stage *stage)
 /* Where an event of either side is among the links'. */
 static struct link_end *find_event(const struct device_event *event, bool own, uint64_t *k)
 {
-    struct link_end *const ends[] = {&wrong->links.down_in, &wrong->links.up_in, &wrong->links.down_out,
-                                     &wrong->links.up_out};
+    struct link_ends *part = &wrong->parts[0].ends;
+    struct link_end *const ends[] = {&part->down_in, &part->up_in, &part->down_out, &part->up_out};
 
     for (size_t e = 0; e < COUNT(ends); e++) {
         const enum ring_side side = own ? ends[e]->side : !ends[e]->side;
@@ -220,7 +241,7 @@ static void records_early(struct exchange_stage *stage)
 
 static void forgets_the_offset(struct exchange_stage *stage)
 {
-    stage->links.up_out.slots = stage->links.up_out.opened;
+    stage->parts[0].ends.up_out.slots = stage->links.opened[stage->index - 2];
 }
 
 /* In a block with others. */
@@ -304,7 +325,7 @@ struct death {
 static void die(struct exchange_stage *stage, enum exchange_point point)
 {
     const struct death *death = stage->exchange->context;
-    const bool under_way = point < POINT_TAKEN || point > POINT_READ || stage->forwards >= 10;
+    const bool under_way = point < POINT_TAKEN || point > POINT_READ || stage->parts[0].forwards >= 10;
 
     if (stage->index == death->stage && point == death->point && under_way)
         raise(SIGKILL);
