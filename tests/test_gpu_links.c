@@ -53,6 +53,9 @@ static const struct {
     {2, 2, PLACEMENT_LOOP, {HOST, 0}, false},
     {3, 2, PLACEMENT_LOOP, {0, 0, 0}, false},
 };
+/* Some of them by name. */
+enum { ALONE_2 = 1, STAGED_2 = 2, ALONE_3 = 5, MIXED_3 = 6, V_2 = 14, LOOP_3 = 19 };
+
 static const struct {
     int activation_slots, gradient_slots, microbatches;
 } rings[] = {{1, 1, 1}, {1, 1, 3}, {3, 1, 1}, {2, 3, 2}};
@@ -121,7 +124,7 @@ static bool peers(int from, int to)
 
 START_TEST(devices_that_are_no_peers_pass_messages_on_through_the_host)
 {
-    struct exchange exchange = exchange_of(2, 2, SYNC_EVENT, 200);
+    struct exchange exchange = exchange_of(STAGED_2, 2, SYNC_EVENT, 200);
 
     if (!on_double())
         return;
@@ -300,7 +303,8 @@ static void make_mistake(struct exchange_stage *stage, enum exchange_point point
 START_TEST(each_mistake_is_found)
 {
     const struct mistake *mistake = &mistakes[_i];
-    struct exchange exchange = exchange_of(mistake->stages == 2 ? 1 : 5, (size_t)mistake->ring, SYNC_EVENT, 1000);
+    struct exchange exchange =
+        exchange_of(mistake->stages == 2 ? ALONE_2 : ALONE_3, (size_t)mistake->ring, SYNC_EVENT, 1000);
     int results[EXCHANGE_STAGES_MAX];
     bool found = false;
 
@@ -331,15 +335,16 @@ static void die(struct exchange_stage *stage, enum exchange_point point)
         raise(SIGKILL);
 }
 
-/* Of three; stage 1 takes no activation, and stage 3 writes none. */
-static void kill_stage(int stage, enum exchange_point point, bool staged)
+/* Of three; with one part each, stage 1 takes no activation, and stage 3 writes none. */
+static void kill_stage(size_t shape, int stage, enum exchange_point point, bool staged)
 {
     const struct death death = {stage, point};
-    struct exchange exchange = exchange_of(5, 3, point % 2 ? SYNC_HOST : SYNC_EVENT, 100);
+    struct exchange exchange = exchange_of(shape, 3, point % 2 ? SYNC_HOST : SYNC_EVENT, 100);
     int results[EXCHANGE_STAGES_MAX];
     double seconds;
 
-    if ((stage == 1 && point == POINT_TAKEN) || (stage == exchange.stages && point == POINT_WRITTEN))
+    if (exchange.parts == 1 &&
+        ((stage == 1 && point == POINT_TAKEN) || (stage == exchange.stages && point == POINT_WRITTEN)))
         return;
     exchange.staged = staged;
     exchange.at = die;
@@ -357,7 +362,7 @@ START_TEST(who_is_left_alone_ends)
 {
     for (int stage = 1; stage <= 3; stage++)
         for (int point = POINT_BEGUN; point <= POINT_DONE; point++)
-            kill_stage(stage, (enum exchange_point)point, _i);
+            kill_stage(_i < 2 ? ALONE_3 : LOOP_3, stage, (enum exchange_point)point, _i % 2);
 }
 END_TEST
 
@@ -410,11 +415,52 @@ static void compare_with_first(struct exchange_stage *stage, enum exchange_point
 
 START_TEST(links_leave_nothing)
 {
-    struct exchange exchange = exchange_of(_i ? 5 : 6, 3, SYNC_EVENT, 4);
+    static const int left_by[] = {MIXED_3, ALONE_3, LOOP_3, V_2};
+    struct exchange exchange = exchange_of((size_t)left_by[_i], 3, SYNC_EVENT, 4);
 
     setenv("GPU_DOUBLE_DELAY_US", "0", 1);
     exchange.at = compare_with_first;
     exchange.starts = 200;
+    run_well(&exchange);
+}
+END_TEST
+
+/* How often a process opens memory, and that it lets go of it. */
+static int opened, closed;
+
+static int count_import(struct device *device, const struct device_handle *handle, void **out, struct error *error)
+{
+    opened++;
+    return rightly.import_memory(device, handle, out, error);
+}
+
+static void count_close(struct device *device, void *memory)
+{
+    closed++;
+    rightly.close_memory(device, memory);
+}
+
+static void count_openings(struct exchange_stage *stage, enum exchange_point point)
+{
+    const int others = stage->exchange->stages - 1;
+
+    if (point == POINT_DEVICE_OPEN) {
+        do_wrong(stage);
+        wrongly.import_memory = count_import;
+        wrongly.close_memory = count_close;
+    }
+    if (point == POINT_CONNECTED && opened != others)
+        abort();
+    if (point == POINT_CLOSED && closed != others)
+        abort();
+}
+
+/* Several parts of a stage write to several of another's. */
+START_TEST(memory_is_opened_once)
+{
+    struct exchange exchange = exchange_of(_i ? V_2 : LOOP_3, 2, SYNC_EVENT, 20);
+
+    exchange.at = count_openings;
     run_well(&exchange);
 }
 END_TEST
@@ -436,8 +482,9 @@ int main(void)
     tcase_add_loop_test(tcase, every_byte_arrives, 0, 2 * (int)COUNT(rings));
     tcase_add_test(tcase, devices_that_are_no_peers_pass_messages_on_through_the_host);
     tcase_add_loop_test(tcase, each_mistake_is_found, 0, (int)COUNT(mistakes));
-    tcase_add_loop_test(tcase, who_is_left_alone_ends, 0, 2);
-    tcase_add_loop_test(tcase, links_leave_nothing, 0, 2);
+    tcase_add_loop_test(tcase, who_is_left_alone_ends, 0, 4);
+    tcase_add_loop_test(tcase, links_leave_nothing, 0, 4);
+    tcase_add_loop_test(tcase, memory_is_opened_once, 0, 2);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

@@ -201,6 +201,41 @@ START_TEST(cuts_change_no_bit)
 }
 END_TEST
 
+/* An mlp of four, in as many parts; each mini-batch ends with a flush. */
+static const char quarters[] = "@ --quiet --epochs 2 --set device.backend=cuda --set pipeline.order=static "
+                               "--set data.batch=16 --set data.limit=200 --set model.depth=4 "
+                               "--set pipeline.microbatches=4 --set pipeline.partition=1,1,1,1";
+
+#define LOOP_OF_2 "--set pipeline.system=interleaved-1f1b --set pipeline.stages=2 --set pipeline.parts=2 "
+#define V_OF_2    "--set pipeline.system=zb-v --set pipeline.placement=v --set pipeline.stages=2 --set pipeline.parts=2 "
+
+/* However the parts are laid out on stages, and whatever carries tensors between them. */
+static const char *const layouts[] = {
+    "--set pipeline.system=interleaved-1f1b --set pipeline.stages=1 --set pipeline.parts=4",
+    LOOP_OF_2 "--set device.map=0,0",
+    LOOP_OF_2 "--set device.sync=host",
+    LOOP_OF_2 "--set device.graphs=yes",
+    "--set pipeline.system=breadth-first --set pipeline.stages=2 --set pipeline.parts=2",
+    V_OF_2 "--set device.map=0,0",
+    V_OF_2 "--set device.sync=host",
+    V_OF_2 "--set device.graphs=yes",
+    "--set pipeline.system=dualpipe-v --set pipeline.placement=v --set pipeline.stages=2 --set pipeline.parts=2",
+    V_OF_2 "--set pipeline.order=dynamic",
+};
+
+START_TEST(parts_of_a_stage_change_no_bit)
+{
+    char name[16];
+
+    run(quarters, "apart", "--set pipeline.system=1f1b --set pipeline.stages=4");
+    for (size_t i = 0; i < COUNT(layouts); i++) {
+        snprintf(name, sizeof(name), "together-%zu", i);
+        run(quarters, name, layouts[i]);
+        assert_same_bits("apart", 4, name, 4);
+    }
+}
+END_TEST
+
 static const char *link_of(const json_t *report, size_t stage)
 {
     return json_string_value(json_object_get(json_array_get(json_object_get(report, "stage"), stage), "link"));
@@ -258,6 +293,52 @@ START_TEST(every_system_trains)
 }
 END_TEST
 
+/* Those with several parts in a stage, and PyTorch's files among them. */
+static const char sixths[] = "@ --quiet --epochs 2 --set device.backend=cuda --set data.batch=16 --set data.limit=200 "
+                             "--set model.depth=6";
+static const struct {
+    const char *system, *placement;
+    int stages, microbatches;
+    const char *map;
+} lists[] = {
+    {"zb-v", "v", 2, 4, "0,cpu"},
+    {"zb-v", "v", 3, 6, "0,cpu,0"},
+    {"dualpipe-v", "v", 2, 4, "cpu,0"},
+    {"interleaved-1f1b", "loop", 2, 4, "cpu,0"},
+    {"breadth-first", "loop", 3, 3, "0,0,cpu"},
+    {"tests/golden/pytorch/zbv-zero-bubble.csv", "v", 3, 6, "auto"},
+    {"tests/golden/pytorch/dualpipe-v.csv", "v", 2, 5, "auto"},
+    {"tests/golden/pytorch/interleaved-zero-bubble.csv", "loop", 3, 6, "auto"},
+};
+
+/* To what the reference trains to, and within the memory that was planned. */
+START_TEST(every_list_of_parts_trains)
+{
+    char common[256], more[512];
+    json_t *stage;
+    size_t s;
+
+    snprintf(common, sizeof(common),
+             "--set pipeline.parts=2 --set pipeline.system=%s --set pipeline.placement=%s --set pipeline.stages=%d "
+             "--set pipeline.microbatches=%d",
+             lists[_i].system, lists[_i].placement, lists[_i].stages, lists[_i].microbatches);
+    snprintf(more, sizeof(more), "%s --set device.map=%s", common, lists[_i].map);
+    run(sixths, "gpu", more);
+    snprintf(more, sizeof(more), "%s --set device.backend=reference", common);
+    run(sixths, "cpu", more);
+    ck_assert_double_eq_tol(last_loss("gpu"), last_loss("cpu"), 0.01 * last_loss("cpu"));
+    json_t *report = report_of("gpu");
+    json_array_foreach(json_object_get(report, "stage"), s, stage)
+    {
+        ck_assert(bytes_of(stage, "memory_peak_bytes") > 0);
+        ck_assert(bytes_of(stage, "memory_peak_bytes") <= bytes_of(stage, "memory_bytes"));
+        ck_assert(json_number_value(json_object_get(stage, "busy_seconds")) > 0);
+    }
+    ck_assert_uint_eq(s, (size_t)lists[_i].stages);
+    json_decref(report);
+}
+END_TEST
+
 static const char long_run[] = "@ --quiet --epochs 100 --set device.backend=cuda --set data.limit=2000 "
                                "--set data.batch=16";
 
@@ -286,18 +367,25 @@ static void finish_within(pid_t child, int status, double seconds)
     ck_assert_double_lt(1e-9 * (double)(clock_now_ns() - begin), seconds);
 }
 
-static const char *const maps[] = {"0,0,0", "0,cpu,0", "cpu,0,cpu"};
+#define PARTS "--set model.depth=6 --set pipeline.parts=2 --set pipeline.microbatches=6 "
+
+static const char *const deaths[] = {
+    "--set device.map=0,0,0",
+    "--set device.map=0,cpu,0",
+    "--set device.map=cpu,0,cpu",
+    PARTS "--set pipeline.system=zb-v --set pipeline.placement=v --set device.map=0,0,0",
+    PARTS "--set pipeline.system=interleaved-1f1b --set device.map=0,cpu,0",
+};
 
 /* Whichever stage dies: the others end, though their GPU's queues may wait for it. */
 START_TEST(a_stage_that_dies_takes_the_run_along)
 {
-    char name[16], more[64], death[64];
+    char name[16], death[64];
     struct segment segment;
 
     for (int stage = 1; stage <= 3; stage++) {
-        snprintf(more, sizeof(more), "--set device.map=%s", maps[_i]);
         snprintf(name, sizeof(name), "killed-%d", stage);
-        pid_t child = start_until(words(long_run, name, more), name, 20 + 7 * (uint64_t)stage, &segment);
+        pid_t child = start_until(words(long_run, name, deaths[_i]), name, 20 + 7 * (uint64_t)stage, &segment);
         const pid_t victim = atomic_load(&segment_stage(&segment, stage)->pid);
         segment_close(&segment);
         kill(victim, SIGKILL);
@@ -348,8 +436,14 @@ START_TEST(the_coordinator_touches_no_gpu)
 }
 END_TEST
 
-static const char *const goes_on[] = {"--set device.graphs=yes",
-                                      "--set device.map=0,cpu,0 --set pipeline.system=v-timeprest"};
+static const struct {
+    const char *more;
+    int parts;
+} goes_on[] = {
+    {"--set device.graphs=yes", 3},
+    {"--set device.map=0,cpu,0 --set pipeline.system=v-timeprest", 3},
+    {PARTS "--set pipeline.system=zb-v --set pipeline.placement=v", 6},
+};
 
 START_TEST(an_interrupted_run_goes_on_to_the_same_bits)
 {
@@ -358,14 +452,14 @@ START_TEST(an_interrupted_run_goes_on_to_the_same_bits)
     char more[256];
     struct segment segment;
 
-    run(network, "whole", goes_on[_i]);
-    pid_t child = start_until(words(network, "stopped", goes_on[_i]), "stopped", 60, &segment);
+    run(network, "whole", goes_on[_i].more);
+    pid_t child = start_until(words(network, "stopped", goes_on[_i].more), "stopped", 60, &segment);
     segment_close(&segment);
     kill(child, SIGINT);
     finish_within(child, 3, 20);
-    snprintf(more, sizeof(more), "%s --resume", goes_on[_i]);
+    snprintf(more, sizeof(more), "%s --resume", goes_on[_i].more);
     run(network, "stopped", more);
-    assert_same_bits("whole", 3, "stopped", 3);
+    assert_same_bits("whole", goes_on[_i].parts, "stopped", goes_on[_i].parts);
 }
 END_TEST
 
@@ -486,11 +580,13 @@ int main(void)
     tcase_add_test(tests, the_coordinator_touches_no_gpu);
     tcase_add_loop_test(tests, not_a_bit_changes, 0, EQUALS);
     tcase_add_test(tests, cuts_change_no_bit);
+    tcase_add_test(tests, parts_of_a_stage_change_no_bit);
     tcase_add_test(tests, devices_need_not_be_peers);
     tcase_add_loop_test(tests, every_system_trains, 0, asking_system_count);
+    tcase_add_loop_test(tests, every_list_of_parts_trains, 0, COUNT(lists));
     tcase_add_loop_test(tests, an_interrupted_run_goes_on_to_the_same_bits, 0, COUNT(goes_on));
     tcase_add_test(tests, a_run_goes_on_elsewhere);
-    tcase_add_loop_test(tests, a_stage_that_dies_takes_the_run_along, 0, COUNT(maps));
+    tcase_add_loop_test(tests, a_stage_that_dies_takes_the_run_along, 0, COUNT(deaths));
     tcase_add_test(tests, a_kernel_that_fails_is_named);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);
