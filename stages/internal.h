@@ -105,6 +105,8 @@ struct stage {
     uint32_t heard; /* of the doorbell */
     const struct backend *backend;
     struct device *device;
+    struct engine *engine;
+    void *scratch; /* of the part whose op is running */
     struct links links;
     struct pending_op pending[PENDING_OPS]; /* oldest first */
     int pending_count;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/numbers.h"
 #include "stages/internal.h"
 
 /* Whether the run was stopped in the phase that has just ended. */
@@ -63,14 +64,32 @@ static int run_epoch(struct stage *stage, int epoch, bool *stopped, struct error
 
 static int open_device(struct stage *stage, struct error *error)
 {
-    const struct plan_stage *own = &stage->segment->header->plan.stages[stage->index - 1];
+    const struct plan *plan = &stage->segment->header->plan;
+    const struct plan_stage *own = &plan->stages[stage->index - 1];
+    const struct engine_options options = {
+        .threads = plan->config.device.threads, .tf32 = plan->config.device.tf32, .graphs = plan->config.device.graphs};
     const struct device_waiter waiter = {.moment = pending_moment, .context = stage};
 
     stage->backend = backend_find(own->backend);
     if (!stage->backend)
         return error_set(error, "backend %s is not built in", own->backend);
     return stage->backend->device->open(&stage->device, own->device, error) ||
+           stage->backend->open(&stage->engine, stage->device, &options, error) ||
            links_open(&stage->links, stage->segment, stage->index, stage->device, &waiter, error);
+}
+
+/* As large as the largest part's. */
+static int allocate_scratch(struct stage *stage, struct error *error)
+{
+    size_t bytes = 1;
+
+    for (int i = 0; i < stage->count; i++)
+        bytes = max_u64(bytes, compute_scratch_bytes(stage->parts[i]->compute));
+    if (stage->device->type->allocate(stage->device, &stage->scratch, bytes, "scratch", error))
+        return -1;
+    for (int i = 0; i < stage->count; i++)
+        compute_use_scratch(stage->parts[i]->compute, stage->scratch);
+    return 0;
 }
 
 int stage_create(struct stage **out, const struct segment *segment, int index, struct error *error)
@@ -91,7 +110,7 @@ int stage_create(struct stage **out, const struct segment *segment, int index, s
             return -1;
         stage->count++;
     }
-    return 0;
+    return allocate_scratch(stage, error);
 }
 
 int stage_connect(struct stage *stage, struct error *error)
@@ -130,8 +149,12 @@ void stage_destroy(struct stage *stage)
         return;
     for (int i = 0; i < stage->count; i++)
         part_destroy(stage->parts[i]);
-    if (stage->device)
+    if (stage->engine)
+        stage->backend->close(stage->engine);
+    if (stage->device) {
+        stage->device->type->release(stage->device, stage->scratch);
         stage->device->type->close(stage->device);
+    }
     free(stage);
 }
 
