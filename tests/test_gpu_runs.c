@@ -9,11 +9,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/file.h"
-#include "checkpoint/safetensors.h"
 #include "coordinator/outlet.h"
 #include "tests/gpu/double.h"
 #include "tests/support/gpu.h"
+#include "tests/support/learned.h"
 #include "tests/support/program.h"
 
 #pragma weak double_live_allocations
@@ -87,70 +86,11 @@ static double last_loss(const char *name)
     return loss;
 }
 
-/* The last checkpoint of a run: the files of its stages. */
-struct tensors {
-    int stages;
-    char *bytes[MAX_STAGES];
-    struct safetensors files[MAX_STAGES];
-};
-
-static void tensors_open(struct tensors *tensors, const char *name, int stages)
+/* All that was learned is the same, however it was cut into parts. */
+static void assert_same_bits(const char *one, int parts_of_one, const char *other, int parts_of_other)
 {
-    tensors->stages = stages;
-    for (int s = 0; s < stages; s++) {
-        char path[256];
-        size_t size;
-        struct error error;
-
-        snprintf(path, sizeof(path), "%s/runs/%s/checkpoints/epoch-%04d/stage-%d.safetensors", program.folder, name,
-                 EPOCHS, s + 1);
-        ck_assert_msg(file_read(path, &tensors->bytes[s], &size, &error) == 0 &&
-                          safetensors_read(&tensors->files[s], tensors->bytes[s], size, &error) == 0,
-                      "%s", error.text);
-    }
-}
-
-static const struct safetensors_entry *tensors_find(const struct tensors *tensors, const char *name)
-{
-    const struct safetensors_entry *entry = NULL;
-
-    for (int s = 0; s < tensors->stages && !entry; s++)
-        entry = safetensors_find(&tensors->files[s], name);
-    ck_assert_msg(entry != NULL, "no tensor %s", name);
-    return entry;
-}
-
-static void tensors_close(struct tensors *tensors)
-{
-    for (int s = 0; s < tensors->stages; s++) {
-        safetensors_release(&tensors->files[s]);
-        free(tensors->bytes[s]);
-    }
-}
-
-/* All that was learned is the same, however it was cut into stages. */
-static void assert_same_bits(const char *one, int stages_of_one, const char *other, int stages_of_other)
-{
-    struct tensors a, b;
-    int compared = 0;
-
-    tensors_open(&a, one, stages_of_one);
-    tensors_open(&b, other, stages_of_other);
-    for (int s = 0; s < a.stages; s++) {
-        for (int i = 0; i < a.files[s].count; i++) {
-            const struct safetensors_entry *first = &a.files[s].entries[i], *second = tensors_find(&b, first->name);
-            const size_t size = first->end - first->begin;
-
-            ck_assert_uint_eq(size, second->end - second->begin);
-            ck_assert_msg(memcmp(first->values, second->values, size) == 0, "%s differs between %s and %s", first->name,
-                          one, other);
-            compared++;
-        }
-    }
-    ck_assert_int_ge(compared, 6);
+    learned_assert_same(&program, EPOCHS, one, parts_of_one, other, parts_of_other);
     ck_assert(last_loss(one) <= last_loss(other) && last_loss(one) >= last_loss(other));
-    tensors_close(&a);
-    tensors_close(&b);
 }
 
 /* What two runs may differ in without a bit of difference. */

@@ -1,4 +1,4 @@
-/* A stage's ends of its parts' links. A ring (transport/ring.h) orders the messages of a direction and says when there is
+/* A stage's ends of its parts' links. A ring (transport/ring.h) orders a direction's messages and says when there is
  * room; a link adds where its slots are, and keeps the devices' work in the same order. The calls are the same on every
  * path:
  *

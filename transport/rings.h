@@ -1,5 +1,5 @@
-/* Where a run's rings lie: two for each pair of neighbouring parts, in the segment's memory for channels. It all follows from the
- * plan, so nobody reads it from memory that others write. */
+/* Where a run's rings lie: two for each pair of neighbouring parts, in the segment's memory for channels. It all follows
+ * from the plan, so nobody reads it from memory that others write. */
 #ifndef TP_TRANSPORT_RINGS_H
 #define TP_TRANSPORT_RINGS_H
 
