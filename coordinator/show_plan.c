@@ -146,7 +146,7 @@ void place_print(FILE *out, const struct plan *plan, int part)
 static void print_paths(FILE *out, const struct plan *plan)
 {
     static const char *const meanings[LINK_PATHS] = {
-        [LINK_DEVICE] = "device: a stage writes straight into its neighbour's GPU memory",
+        [LINK_DEVICE] = "device: a part writes straight into the GPU memory of its neighbour",
         [LINK_STAGED] = "staged: copied through the host's shared memory",
     };
     bool there[LINK_PATHS] = {false};

@@ -52,9 +52,9 @@ static int read_schedule(struct plan *plan, struct config_mistakes *mistakes)
     }
     schedule->text = keep_text(plan, text, size);
     check_number("pipeline.stages", config->pipeline.stages, csv.stages, "ranks", mistakes);
-    if (csv.parts > PARTS_PER_STAGE_MAX)
+    if (csv.parts > STAGE_PARTS_MAX)
         config_mistake(mistakes, "pipeline.system", "%s has %d parts per rank; a stage hosts at most %d",
-                       config->pipeline.system, csv.parts, PARTS_PER_STAGE_MAX);
+                       config->pipeline.system, csv.parts, STAGE_PARTS_MAX);
     else
         check_number("pipeline.parts", config->pipeline.parts, csv.parts, "parts per rank", mistakes);
     check_number("pipeline.microbatches", config->pipeline.microbatches, csv.microbatches, "micro-batches", mistakes);

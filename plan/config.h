@@ -15,10 +15,10 @@ enum {
     CONFIG_PATH_MAX = 1024,
     MAX_STAGES = 64,                         /* of a run, */
     MAX_PARTS = MAX_STAGES,                  /* in all */
+    STAGE_PARTS_MAX = 16,                    /* of one stage */
     PLANNED_MAX = 1024,                      /* stages, and parts in all, of what is only planned, drawn or simulated */
     CONFIG_LIST_TEXT_MAX = 24 * PLANNED_MAX, /* bytes of a list with a number for each */
     MAX_MICROBATCHES = 64,
-    PARTS_PER_STAGE_MAX = 16,
     GPUS_MAX = 64
 };
 

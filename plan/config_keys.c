@@ -88,7 +88,7 @@ const struct config_key config_keys[] = {
      .help = "W: stages, each a process of its own; a run takes at most 64"},
     {MEMBER(pipeline, microbatches), KEY_INTEGER, "3", 1, MAX_MICROBATCHES,
      .help = "N: micro-batches per mini-batch"},
-    {MEMBER(pipeline, parts), KEY_INTEGER, "auto", 1, PARTS_PER_STAGE_MAX, .choices = CHOICES("auto"),
+    {MEMBER(pipeline, parts), KEY_INTEGER, "auto", 1, STAGE_PARTS_MAX, .choices = CHOICES("auto"),
      .first_choice = PARTS_OF_SYSTEM, .help = "parts of the network that each stage hosts; auto: as the system has it"},
     {MEMBER(pipeline, placement), KEY_CHOICE, "auto", .choice = choice_placement, .first_choice = PLACEMENT_OF_SYSTEM,
      .help = "loop: parts on stages 1 to W, again and again; v: to stage W and back; auto: as the system has it"},

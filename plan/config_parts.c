@@ -24,7 +24,7 @@ static struct wish wish_of_file(const char *path)
     if (file_read(path, &text, &size, &ignored))
         return wish;
     if (csv_read(&csv, text, size, &ignored) == 0) {
-        wish.parts = min_int(csv.parts, PARTS_PER_STAGE_MAX);
+        wish.parts = min_int(csv.parts, STAGE_PARTS_MAX);
         wish.placement = csv.parts > 1 ? csv.placement : PLACEMENT_LOOP;
         csv_release(&csv);
     }

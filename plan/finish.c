@@ -137,6 +137,19 @@ static const struct layer_cost *costs_on(const struct network *network, const st
     return &costs[(int)backend_place(backend) * network->layer_count];
 }
 
+/* A stage's parts take turns in the largest workspace that one of them needs, and the first one counts it. */
+static void share_workspaces(struct plan *plan)
+{
+    for (int k = 1; k <= plan->part_count; k++) {
+        struct plan_part *part = plan_fill_part(plan, k), *first = plan_fill_part(plan, plan_stage_of(plan, k));
+
+        if (part == first)
+            continue;
+        first->memory[MEMORY_WORKSPACE] = max_u64(first->memory[MEMORY_WORKSPACE], part->memory[MEMORY_WORKSPACE]);
+        part->memory[MEMORY_WORKSPACE] = 0;
+    }
+}
+
 /* A stage has what its parts have. */
 static void add_up_stages(struct plan *plan)
 {
@@ -196,6 +209,7 @@ int plan_finish(struct plan *plan, const struct network *network, const struct l
         if (add_up_memory(plan, network, costs_on(network, costs, plan_stage(plan, plan_stage_of(plan, k))->backend),
                           saved_floats, k, error))
             goto out;
+    share_workspaces(plan);
     add_up_stages(plan);
     result = 0;
 out:

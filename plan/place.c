@@ -113,8 +113,9 @@ static enum link_path path_between(const struct plan *plan, const struct machine
 
     if (one == PLACE_CPU && other == PLACE_CPU)
         return LINK_SHARED;
-    /* Activations go one way, gradients the other. Not even to itself does every GPU export memory. */
-    if (one == other && machine->reaches[from][to] && machine->reaches[to][from])
+    /* Activations go one way, gradients the other. Not even to itself does every GPU export memory, which one stage's
+     * parts do not need. */
+    if (before == after || (one == other && machine->reaches[from][to] && machine->reaches[to][from]))
         return LINK_DEVICE;
     return LINK_STAGED;
 }
@@ -122,18 +123,9 @@ static enum link_path path_between(const struct plan *plan, const struct machine
 int plan_place(struct plan *plan, const struct machine_facts *machine, struct config_mistakes *mistakes)
 {
     const struct config_integers *map = &plan->config.device.map;
-    const bool alone = plan->schedule.parts == 1;
-    const bool gpus = alone && config_may_use(&plan->config, PLACE_GPU) && machine->backends[PLACE_GPU][0];
+    const bool gpus = config_may_use(&plan->config, PLACE_GPU) && machine->backends[PLACE_GPU][0];
 
-    if (!alone && (first_gpu(map) >= 0 || backend_place(plan->config.device.backend) == PLACE_GPU)) {
-        config_mistake(
-            mistakes, map->count > 0 ? "device.map" : "device.backend",
-            "stages with several parts (pipeline.parts = %d) run on the CPU, not on GPUs; use device.backend = "
-            "onednn",
-            plan->schedule.parts);
-        return -1;
-    }
-    if (alone && config_may_use(&plan->config, PLACE_GPU) && check_gpus(&plan->config, machine, mistakes))
+    if (config_may_use(&plan->config, PLACE_GPU) && check_gpus(&plan->config, machine, mistakes))
         return -1;
     if (!machine->backends[PLACE_CPU][0]) {
         config_mistake(mistakes, "device.backend", "%s", machine->why_not[PLACE_CPU].text);
@@ -189,9 +181,9 @@ static bool path_is_sound(const struct plan *plan, int link)
     case LINK_SHARED:
         return one == PLACE_CPU && other == PLACE_CPU;
     case LINK_DEVICE:
-        return one == PLACE_GPU && other == PLACE_GPU && plan->schedule.parts == 1;
+        return one == PLACE_GPU && other == PLACE_GPU;
     case LINK_STAGED:
-        return (one == PLACE_GPU || other == PLACE_GPU) && plan->schedule.parts == 1;
+        return (one == PLACE_GPU || other == PLACE_GPU) && before != after;
     case LINK_PATHS:
         break;
     }

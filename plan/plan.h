@@ -60,7 +60,7 @@ struct plan_part {
     int gradient_slots;         /* on the same link */
     struct part_times times;    /* of all its layers, each measured by itself; all 0 if not measured */
     double compute_share;       /* of the network's cost, in measured seconds or else in floating-point operations */
-    size_t memory[MEMORY_CATEGORIES]; /* bytes with all that room in use */
+    size_t memory[MEMORY_CATEGORIES]; /* bytes with all that room in use; its stage's first part has the workspace */
 };
 
 struct plan_stage {

@@ -16,7 +16,8 @@ struct compute {
     struct layout_options options;
     struct stage_layout *layout;
     struct layer_kernel **kernels; /* [slice.layer_count] */
-    float *gradient_scratch;
+    size_t workspace_bytes;        /* that its kernels need at most */
+    float *gradient_scratch;       /* [layout->gradient_floats] */
     void *workspace;
 };
 
@@ -45,7 +46,6 @@ static int prepare(struct compute *compute, const struct layer *layer, struct la
 static int create_kernels(struct compute *compute, size_t *saved_floats, struct error *error)
 {
     struct plan_rows rows;
-    size_t workspace = 0;
 
     if (plan_rows(compute->plan, &rows))
         return error_set(error, "the plan has too many sizes of micro-batch");
@@ -58,23 +58,13 @@ static int create_kernels(struct compute *compute, size_t *saved_floats, struct 
             return error_prefix(error, "%s on backend %s", layer->name, compute->backend->name);
         saved_floats[global] = compute->backend->saved_floats(compute->kernels[l]);
         bytes = compute->backend->workspace_bytes(compute->kernels[l]);
-        workspace = bytes > workspace ? bytes : workspace;
+        compute->workspace_bytes = bytes > compute->workspace_bytes ? bytes : compute->workspace_bytes;
     }
-    return compute->device->type->allocate(compute->device, &compute->workspace, workspace + 1,
-                                           "the kernels' workspace", error);
+    return 0;
 }
 
-static int open_backend(struct compute *compute, struct error *error)
-{
-    const struct config *config = &compute->plan->config;
-    const struct engine_options options = {
-        .threads = config->device.threads, .tf32 = config->device.tf32, .graphs = config->device.graphs};
-
-    return compute->backend->open(&compute->engine, compute->device, &options, error);
-}
-
-int compute_create(struct compute **out, const struct backend *backend, struct device *device, const struct plan *plan,
-                   int part, struct error *error)
+int compute_create(struct compute **out, const struct backend *backend, struct engine *engine, struct device *device,
+                   const struct plan *plan, int part, struct error *error)
 {
     const struct config *config = &plan->config;
     struct compute *compute = calloc(1, sizeof(*compute));
@@ -85,11 +75,12 @@ int compute_create(struct compute **out, const struct backend *backend, struct d
         return error_set(error, "out of memory");
     compute->device = device;
     compute->backend = backend;
+    compute->engine = engine;
     compute->plan = plan;
     compute->slice = plan->parts[part - 1].slice;
     compute->options = plan_layout_options(plan, part);
-    if (open_backend(compute, error) || network_create(&compute->network, config->model.arch, config->model.depth,
-                                                       plan->data.shape, config->model.classes, error))
+    if (network_create(&compute->network, config->model.arch, config->model.depth, plan->data.shape,
+                       config->model.classes, error))
         goto fail;
     saved_floats = calloc((size_t)compute->network->layer_count, sizeof(*saved_floats));
     compute->kernels = calloc((size_t)compute->slice.layer_count, sizeof(*compute->kernels));
@@ -98,9 +89,7 @@ int compute_create(struct compute **out, const struct backend *backend, struct d
         goto fail;
     }
     if (create_kernels(compute, saved_floats, error) ||
-        layout_create(&compute->layout, compute->network, &compute->slice, saved_floats, &compute->options, error) ||
-        device_floats(device, &compute->gradient_scratch, compute->layout->gradient_floats, "activation gradients",
-                      error))
+        layout_create(&compute->layout, compute->network, &compute->slice, saved_floats, &compute->options, error))
         goto fail;
     free(saved_floats);
     *out = compute;
@@ -120,12 +109,21 @@ void compute_destroy(struct compute *compute)
             if (compute->kernels[l])
                 compute->backend->layer_destroy(compute->kernels[l]);
     free(compute->kernels);
-    compute->device->type->release(compute->device, compute->gradient_scratch);
-    compute->device->type->release(compute->device, compute->workspace);
-    compute->backend->close(compute->engine);
     layout_destroy(compute->layout);
     network_destroy(compute->network);
     free(compute);
+}
+
+size_t compute_scratch_bytes(const struct compute *compute)
+{
+    return compute->layout->gradient_floats * sizeof(float) + compute->workspace_bytes;
+}
+
+/* Sizes of the layout keep the alignment. */
+void compute_use_scratch(struct compute *compute, void *scratch)
+{
+    compute->gradient_scratch = scratch;
+    compute->workspace = compute->gradient_scratch + compute->layout->gradient_floats;
 }
 
 const struct network *compute_network(const struct compute *compute)

@@ -10,11 +10,16 @@
 
 struct compute; /* opaque */
 
-/* Builds the part's network, prepares its kernels for every row count of the plan, allocates the scratch. The backend
- * is the plan's, and its device outlives it. */
-int compute_create(struct compute **out, const struct backend *backend, struct device *device, const struct plan *plan,
-                   int part, struct error *error);
+/* Builds the part's network and prepares its kernels for every row count of the plan. The backend is the plan's; its
+ * engine and its device outlive it. */
+int compute_create(struct compute **out, const struct backend *backend, struct engine *engine, struct device *device,
+                   const struct plan *plan, int part, struct error *error);
 void compute_destroy(struct compute *compute);
+
+/* Bytes of the device's memory that one pass needs and nothing keeps; and that memory, 64-byte aligned, for all passes to
+ * come. Parts whose passes take turns may share it. */
+size_t compute_scratch_bytes(const struct compute *compute);
+void compute_use_scratch(struct compute *compute, void *scratch);
 
 const struct network *compute_network(const struct compute *compute);
 const struct backend *compute_backend(const struct compute *compute);

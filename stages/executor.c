@@ -39,13 +39,13 @@ static void refresh_progress(struct part *part)
 
     progress->activations_arrived =
         part_is_first(part) ? total
-                            : microbatches_arrived(&part->links.down_in.ring, part->phase.activations_before, 1, total);
+                            : microbatches_arrived(&part->ends.down_in.ring, part->phase.activations_before, 1, total);
     if (!part_is_last(part) && !schedule->forward_only)
         progress->gradients_arrived =
-            microbatches_arrived(&part->links.up_in.ring, part->phase.gradients_before,
+            microbatches_arrived(&part->ends.up_in.ring, part->phase.gradients_before,
                                  schedule->order.whole_backward ? schedule->microbatches : 1, total);
-    progress->forward_room = room(part, &part->links.down_out.ring);
-    progress->backward_room = room(part, &part->links.up_out.ring);
+    progress->forward_room = room(part, &part->ends.down_out.ring);
+    progress->backward_room = room(part, &part->ends.up_out.ring);
 }
 
 /* A stop request shortens the phase: part 1 says after which mini-batch, everybody ends there. */
@@ -164,31 +164,46 @@ static int next_op(struct stage *stage, struct part **turn, struct next *next, s
     return 0;
 }
 
-void executor_sleep(struct part *part, int microseconds)
+void executor_sleep(struct stage *stage, int microseconds)
 {
-    doorbell_wait(part->stage->doorbell, &part->stage->heard, clock_now_ns() + (uint64_t)microseconds * 1000u);
+    doorbell_wait(stage->doorbell, &stage->heard, clock_now_ns() + (uint64_t)microseconds * 1000u);
 }
 
-int executor_check_abort(const struct part *part, struct error *error)
+int executor_check_abort(const struct stage *stage, struct error *error)
 {
-    return segment_check_run(part->segment, error);
+    return segment_check_run(stage->segment, error);
 }
 
-static int wait_for_doorbell(struct part *part, const struct next *next, struct error *error)
+/* Whoever looks at a stage sees what it does in the part that is on turn. */
+static void leave_turn(const struct stage *stage, const struct part *turn)
+{
+    for (int i = 0; i < stage->count; i++)
+        if (stage->parts[i] != turn)
+            telemetry_activity(stage->parts[i], ACTIVITY_NONE, WAIT_NONE, NULL);
+}
+
+/* Shows the oldest op that the device has not done. */
+static int wait_for_device(struct stage *stage, struct error *error)
+{
+    const struct pending_op *oldest = &stage->pending[0];
+
+    leave_turn(stage, oldest->part);
+    telemetry_activity(oldest->part, ACTIVITY_RUN, WAIT_NONE, &oldest->op);
+    return pending_moment(stage, error);
+}
+
+static int wait_for_doorbell(struct stage *stage, struct part *part, const struct next *next, struct error *error)
 {
     uint64_t start = clock_now_ns();
 
-    if (part->pending_count > 0) {
-        telemetry_activity(part, ACTIVITY_RUN, WAIT_NONE, &part->pending[0].op);
-        return pending_moment(part, error);
-    }
+    leave_turn(stage, part);
     telemetry_activity(part, ACTIVITY_WAIT, next->cause, &next->op);
-    executor_sleep(part, WAIT_BOUND_US);
+    executor_sleep(stage, WAIT_BOUND_US);
     if (on_host(part))
         telemetry_waited(part, next->cause, clock_now_ns() - start);
     else
         part->wait_cause = next->cause; /* a GPU's waits are counted by its own clock */
-    return executor_check_abort(part, error);
+    return executor_check_abort(stage, error);
 }
 
 static int wait_while_held(struct part *part, const struct op *op, struct error *error)
@@ -196,15 +211,17 @@ static int wait_while_held(struct part *part, const struct op *op, struct error 
     uint64_t start = clock_now_ns();
 
     telemetry_activity(part, ACTIVITY_HELD, WAIT_NONE, op);
-    executor_sleep(part, HELD_BOUND_US);
+    executor_sleep(part->stage, HELD_BOUND_US);
     telemetry_held(part, clock_now_ns() - start);
-    return executor_check_abort(part, error);
+    return executor_check_abort(part->stage, error);
 }
 
 static int run_op(struct part *part, const struct op *op, struct error *error)
 {
+    struct stage *stage = part->stage;
     struct phase_run *phase = &part->phase;
     struct pending_op pending = {
+        .part = part,
         .op = *op,
         .cause = part->wait_cause,
         .record =
@@ -222,14 +239,14 @@ static int run_op(struct part *part, const struct op *op, struct error *error)
         phase->start_ns = clock_now_ns();
     telemetry_activity(part, ACTIVITY_RUN, WAIT_NONE, op);
     pending.record.held_ns = hold_stretch(part, op);
-    if (pending_make_room(part, error) || passes_run(part, &pending, error) ||
+    if (pending_make_room(stage, error) || passes_run(part, &pending, error) ||
         part->device->type->mark(part->device, &pending.end, error))
-        return pending_name_failure(part, &pending, error);
-    pending_add(part, &pending);
+        return pending_name_failure(stage, &pending, error);
+    pending_add(stage, &pending);
     /* The controls count ops that are done. */
-    if (part->header->interactive && pending_await_all(part, error))
+    if (part->header->interactive && pending_await_all(stage, error))
         return -1;
-    return executor_check_abort(part, error);
+    return executor_check_abort(stage, error);
 }
 
 /* The epoch that a checkpoint holds the begin of. What was run before it took slots and messages, as it were. */
@@ -272,14 +289,11 @@ static int begin_phase(struct part *part, enum phase kind, int epoch, struct err
         .schedule = kind == PHASE_TRAIN ? plan_training(part->plan) : plan_evaluation(part->plan),
         .simulation = kind == PHASE_TRAIN ? part->simulation : NULL,
         .first_version = part->applied,
-        .activations_before = part->links.down_in.ring.messages,
-        .gradients_before = part->links.up_in.ring.messages,
+        .activations_before = part->ends.down_in.ring.messages,
+        .gradients_before = part->ends.up_in.ring.messages,
     };
     if (kind == PHASE_TRAIN && save_continues(part, epoch) && continue_epoch(part, error))
         return -1;
-    if (part->device->type->set_clock(part->device, error))
-        return -1;
-    part->last_end_ns = 0;
     save_begin(part);
     batches_begin(part->batches, kind, epoch, phase->skipped);
     telemetry_phase(part);
@@ -294,21 +308,14 @@ static int begin_phase(struct part *part, enum phase kind, int epoch, struct err
 static int step(struct stage *stage, struct part *part, const struct next *next, struct error *error)
 {
     if (next->kind == NEXT_WAIT)
-        return wait_for_doorbell(part, next, error);
+        return stage->pending_count > 0 ? wait_for_device(stage, error) : wait_for_doorbell(stage, part, next, error);
+    leave_turn(stage, part);
     if (hold_wanted(part))
         return wait_while_held(part, &next->op, error);
     if (run_op(part, &next->op, error))
         return -1;
     stage->next_op++;
     return 0;
-}
-
-/* Whoever looks at a stage sees what it does in the part that is on turn. */
-static void leave_turn(const struct stage *stage, const struct part *turn)
-{
-    for (int i = 0; i < stage->count; i++)
-        if (stage->parts[i] != turn && stage->parts[i]->pending_count == 0)
-            telemetry_activity(stage->parts[i], ACTIVITY_NONE, WAIT_NONE, NULL);
 }
 
 /* Ops until the phase is done. */
@@ -318,14 +325,10 @@ static int run_ops(struct stage *stage, struct error *error)
         struct part *turn;
         struct next next;
 
-        for (int i = 0; i < stage->count; i++)
-            if (pending_look(stage->parts[i], error))
-                return -1;
-        if (next_op(stage, &turn, &next, error))
+        if (pending_look(stage, error) || next_op(stage, &turn, &next, error))
             return -1;
         if (next.kind == NEXT_DONE)
             return 0;
-        leave_turn(stage, turn);
         if (step(stage, turn, &next, error))
             return -1;
     }
@@ -347,13 +350,14 @@ int executor_run_phase(struct stage *stage, enum phase kind, int epoch, struct e
 {
     int failed = 0;
 
+    if (stage->device->type->set_clock(stage->device, error))
+        return -1;
+    stage->last_end_ns = 0;
     stage->next_op = 0;
     for (int i = 0; i < stage->count; i++)
         if (begin_phase(stage->parts[i], kind, epoch, error))
             return -1;
-    failed = run_ops(stage, error);
-    for (int i = 0; i < stage->count && !failed; i++)
-        failed = pending_await_all(stage->parts[i], error);
+    failed = run_ops(stage, error) || pending_await_all(stage, error);
     for (int i = 0; i < stage->count; i++)
         end_phase(stage->parts[i], failed != 0);
     return failed ? -1 : 0;

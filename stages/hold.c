@@ -51,7 +51,7 @@ uint64_t hold_stretch(struct part *part, const struct op *op)
     if (!part->header->interactive)
         return 0;
     while (held < (wanted = usual * (slow_motion(controls) - 1)) && !ending(part)) {
-        executor_sleep(part,
+        executor_sleep(part->stage,
                        wanted - held > STRETCH_BOUND_US * 1000u ? STRETCH_BOUND_US : (int)((wanted - held) / 1000u));
         held = clock_now_ns() - start;
     }

@@ -42,6 +42,7 @@ struct phase_run {
 
 /* An op whose work is queued: its record is written when the device has done it. */
 struct pending_op {
+    struct part *part;
     struct op op;
     struct op_record record;
     enum wait_cause cause;       /* for which the part had nothing to queue before it */
@@ -71,8 +72,8 @@ struct part {
     struct board *board;
     struct stage_block *block;
     const struct plan *plan;
-    int index; /* 1..C */
-    struct device *device;
+    int index;             /* 1..C */
+    struct device *device; /* the stage's */
     struct compute *compute;
     struct batches *batches;
     struct weights *weights;
@@ -99,11 +100,8 @@ struct part {
     double *norm;             /* of the gradient, squared */
     bool decays_norms;        /* plan_decays_norms() */
     struct optimizer_course course;
-    struct links links;
-    struct pending_op pending[PENDING_OPS]; /* oldest first */
-    int pending_count;
     struct due_update due;
-    uint64_t last_end_ns;  /* of the last op that the device did */
+    struct link_ends ends;
     uint64_t slots_before; /* of earlier phases, since the run began */
     int intervals;         /* part 1: of checkpoints.every, that lie behind */
     uint64_t passed_at;    /* the newest save_at whose checkpoint has its part */
@@ -113,16 +111,23 @@ struct part {
     enum wait_cause wait_cause;
 };
 
-enum { STAGE_PARTS_MAX = 16 };
-
-/* A process: it runs one op of one of its parts at a time. */
+/* A process: it runs one op of one of its parts at a time, and queues its work on the one device that they share. */
 struct stage {
+    const struct segment *segment;
     int index; /* 1..W */
     int count;
     struct part *parts[STAGE_PARTS_MAX]; /* in the network's order */
-    int next_op;                         /* where there is a list: index of the next one */
     struct doorbell *doorbell;
     uint32_t heard; /* of the doorbell */
+    const struct backend *backend;
+    struct device *device;
+    struct engine *engine;
+    void *scratch; /* of the part whose op is running */
+    struct links links;
+    struct pending_op pending[PENDING_OPS]; /* oldest first */
+    int pending_count;
+    uint64_t last_end_ns; /* of the last op that the device did */
+    int next_op;          /* where there is a list: index of the next one */
 };
 
 static inline void part_set_applied(struct part *part, int applied)
@@ -156,12 +161,12 @@ static inline uint64_t part_sequence(const struct part *part, const struct op *o
            (uint64_t)(((op->minibatch - 1) * microbatches + op->first - 1) / schedule_slot_size(&part->phase.schedule));
 }
 
-/* stages/part.c: allocates and prepares everything that training needs. The stage and the segment outlive the part. */
-int part_create(struct part **out, struct stage *stage, const struct segment *segment, int index, struct error *error);
+/* stages/part.c: allocates and prepares everything that training needs, on the stage's device. The stage outlives the
+ * part. */
+int part_create(struct part **out, struct stage *stage, int index, struct error *error);
 
-/* Waits until the neighbours are created as well, opens what they share, and fills in the weights. Then the part is
- * ready. */
-int part_connect(struct part *part, struct error *error);
+/* When the stage is connected: runs everything once, and fills in the weights. Then the part is ready. */
+int part_fill(struct part *part, struct error *error);
 
 /* After a failure, only for a part on the host: a GPU's work may wait for a dead neighbour's. */
 void part_destroy(struct part *part);
@@ -252,27 +257,27 @@ struct epoch_sums save_sums(const struct part *part);
 void save_epoch(struct part *part, int epoch, int minibatch, const struct epoch_sums *sums);
 
 /* stages/executor.c: waits on the doorbell, but no longer than the bound. */
-void executor_sleep(struct part *part, int microseconds);
+void executor_sleep(struct stage *stage, int microseconds);
 
 /* -1 if the run is aborted, or has lost its coordinator. */
-int executor_check_abort(const struct part *part, struct error *error);
+int executor_check_abort(const struct stage *stage, struct error *error);
 
 /* stages/pending.c: waits until the device has reached the mark, or has done all; and the records of all that was pending
  * are written. -1 also if the run is aborted. */
-int pending_await(struct part *part, uint64_t mark, struct error *error);
-int pending_await_queue(struct part *part, struct error *error);
-int pending_await_all(struct part *part, struct error *error);
+int pending_await(const struct stage *stage, uint64_t mark, struct error *error);
+int pending_await_queue(const struct stage *stage, struct error *error);
+int pending_await_all(struct stage *stage, struct error *error);
 
-/* A moment's sleep for whatever it may be; -1 if the run is aborted. `part` is a struct part. */
-int pending_moment(void *part, struct error *error);
+/* A moment's sleep for whatever it may be; -1 if the run is aborted. `stage` is a struct stage. */
+int pending_moment(void *stage, struct error *error);
 
 /* Adds an op, for which there is room; makes room; and writes the records of those that are done. */
-void pending_add(struct part *part, const struct pending_op *op);
-int pending_make_room(struct part *part, struct error *error);
-int pending_look(struct part *part, struct error *error);
+void pending_add(struct stage *stage, const struct pending_op *op);
+int pending_make_room(struct stage *stage, struct error *error);
+int pending_look(struct stage *stage, struct error *error);
 
 /* Names the op that failed in the message: one that waits to be done, or `op`, which is not added yet. Returns -1. */
-int pending_name_failure(struct part *part, const struct pending_op *op, struct error *error);
+int pending_name_failure(struct stage *stage, const struct pending_op *op, struct error *error);
 
 /* stages/warm_up.c: runs everything once, on arrays that are not filled yet. */
 int warm_up(struct part *part, struct error *error);

@@ -10,23 +10,6 @@ static const struct plan_part *own_plan(const struct part *part)
     return &part->plan->parts[part->index - 1];
 }
 
-static int open_device(struct part *part, const struct backend **backend, struct error *error)
-{
-    const struct plan_stage *own = &part->plan->stages[part->stage->index - 1];
-
-    *backend = backend_find(own->backend);
-    if (!*backend)
-        return error_set(error, "backend %s is not built in", own->backend);
-    return (*backend)->device->open(&part->device, own->device, error);
-}
-
-static int open_links(struct part *part, struct error *error)
-{
-    const struct device_waiter waiter = {.moment = pending_moment, .context = part};
-
-    return links_open(&part->links, part->segment, part->index, part->device, &waiter, error);
-}
-
 /* The initial values, which are drawn on the host, or those of a checkpoint. */
 static int fill_weights(struct part *part, struct error *error)
 {
@@ -129,10 +112,10 @@ static int simulate(struct part *part, struct error *error)
                : 0;
 }
 
-int part_create(struct part **out, struct stage *stage, const struct segment *segment, int index, struct error *error)
+int part_create(struct part **out, struct stage *stage, int index, struct error *error)
 {
+    const struct segment *segment = stage->segment;
     struct part *part = calloc(1, sizeof(*part));
-    const struct backend *backend;
 
     *out = NULL;
     if (!part)
@@ -144,8 +127,9 @@ int part_create(struct part **out, struct stage *stage, const struct segment *se
     part->block = segment_stage(segment, index);
     part->plan = &segment->header->plan;
     part->index = index;
-    if (open_device(part, &backend, error) || open_links(part, error) ||
-        compute_create(&part->compute, backend, part->device, part->plan, index, error) ||
+    part->device = stage->device;
+    if (links_open_part(&stage->links, &part->ends, index, error) ||
+        compute_create(&part->compute, stage->backend, stage->engine, part->device, part->plan, index, error) ||
         batches_create(&part->batches, part->plan, segment->header->data, index, error) ||
         create_weights(part, error) || create_activations(part, error) || create_host_side(part, error) ||
         simulate(part, error)) {
@@ -156,12 +140,8 @@ int part_create(struct part **out, struct stage *stage, const struct segment *se
     return 0;
 }
 
-int part_connect(struct part *part, struct error *error)
+int part_fill(struct part *part, struct error *error)
 {
-    atomic_store(&part->block->state, STAGE_MEETING);
-    if (links_connect(&part->links, error))
-        return -1;
-    atomic_store(&part->block->state, STAGE_STARTING);
     if (warm_up(part, error) || fill_weights(part, error))
         return -1;
     telemetry_start(part);
@@ -187,7 +167,6 @@ static void release_arrays(struct part *part)
     type->release_host(part->device, part->norm);
     weights_destroy(part->weights);
     compute_destroy(part->compute);
-    type->close(part->device);
 }
 
 void part_destroy(struct part *part)
@@ -199,8 +178,7 @@ void part_destroy(struct part *part)
     tensors_release(&part->tensors);
     free(part->copied);
     batches_destroy(part->batches);
-    if (part->device)
-        release_arrays(part);
+    release_arrays(part);
     free(part);
 }
 

@@ -15,11 +15,11 @@ struct slot_tensors passes_tensors(struct part *part, const struct op *op)
     return (struct slot_tensors){
         .rows = batches_rows(part->batches, op->minibatch),
         .first_microbatch = (op->first - 1) / size * size + 1,
-        .input = part_is_first(part) ? part->images + slot * layout->input_floats : link_slot(&part->links.down_in, n),
-        .output = part_is_last(part) ? NULL : link_slot(&part->links.down_out, n),
+        .input = part_is_first(part) ? part->images + slot * layout->input_floats : link_slot(&part->ends.down_in, n),
+        .output = part_is_last(part) ? NULL : link_slot(&part->ends.down_out, n),
         .set = part->sets + n % (uint64_t)part->set_count * layout->set_floats,
-        .output_gradient = part_is_last(part) ? NULL : link_slot(&part->links.up_in, n),
-        .input_gradient = part_is_first(part) ? NULL : link_slot(&part->links.up_out, n),
+        .output_gradient = part_is_last(part) ? NULL : link_slot(&part->ends.up_in, n),
+        .input_gradient = part_is_first(part) ? NULL : link_slot(&part->ends.up_out, n),
     };
 }
 
@@ -64,7 +64,7 @@ static int take(struct part *part, struct link_end *end, const struct op *op, st
         message->version > phase->first_version + phase->schedule.minibatches)
         return error_set(error, "micro-batch %d of mini-batch %d came with the weight version %d, which there is not",
                          op->first, op->minibatch, message->version);
-    return link_take(&part->links, end, piece.slot, piece.offset, piece.bytes, error);
+    return link_take(&part->stage->links, end, piece.slot, piece.offset, piece.bytes, error);
 }
 
 /* Before the op's kernels write to the next part's slot, or to the one before's. */
@@ -72,7 +72,7 @@ static int begin_slot(struct part *part, struct link_end *end, const struct op *
 {
     const bool first_of_slot = (op->first - 1) % schedule_slot_size(&part->phase.schedule) == 0;
 
-    return first_of_slot ? link_begin(&part->links, end, part_sequence(part, op), error) : 0;
+    return first_of_slot ? link_begin(&part->stage->links, end, part_sequence(part, op), error) : 0;
 }
 
 static int publish(struct part *part, struct link_end *end, int neighbour, const struct op *op, int version,
@@ -86,7 +86,7 @@ static int publish(struct part *part, struct link_end *end, int neighbour, const
         .version = version,
     };
 
-    if (link_publish(&part->links, end, &message, piece.slot, piece.offset, piece.bytes, error))
+    if (link_publish(&part->stage->links, end, &message, piece.slot, piece.offset, piece.bytes, error))
         return -1;
     segment_ring_doorbell(part->segment, neighbour);
     telemetry_sent(part, piece.bytes);
@@ -101,12 +101,12 @@ static int release_slot(struct part *part, const struct op *op, struct error *er
     const uint64_t slot = part_sequence(part, op);
 
     if (!part_is_first(part)) {
-        if (link_release(&part->links, &part->links.down_in, slot, error))
+        if (link_release(&part->stage->links, &part->ends.down_in, slot, error))
             return -1;
         segment_ring_doorbell(part->segment, part->index - 1);
     }
     if (!part_is_last(part)) {
-        if (link_release(&part->links, &part->links.up_in, slot, error))
+        if (link_release(&part->stage->links, &part->ends.up_in, slot, error))
             return -1;
         segment_ring_doorbell(part->segment, part->index + 1);
     }
@@ -120,7 +120,7 @@ static int add_loss(struct part *part, const struct op *op, const struct slot_te
 {
     batches_labels(part->batches, op->minibatch, part->labels);
     if (compute_loss(part->compute, tensors, first, count, part->labels, differentiate, sum, error) ||
-        pending_await_queue(part, error))
+        pending_await_queue(part->stage, error))
         return error_prefix(error, "loss");
     return divergence_check(part, op, sum->loss_sum, error);
 }
@@ -165,7 +165,7 @@ static int gather(struct part *part, const struct op *op, const struct slot_tens
     uint64_t *copied = &part->copied[piece.slot % (uint64_t)part->plan->parts[0].activation_sets];
 
     /* The device may not have come yet to the copying of the slot's images before these. */
-    if (pending_await(part, *copied, error))
+    if (pending_await(part->stage, *copied, error))
         return -1;
     batches_images(part->batches, op->minibatch, tensors->first_microbatch, op->first, images);
     return type->copy(part->device, (char *)(uintptr_t)tensors->input + piece.offset, (char *)images + piece.offset,
@@ -186,12 +186,12 @@ static int run_forward(struct part *part, const struct op *op, struct pending_op
         if (gather(part, op, &tensors, error))
             return -1;
     } else {
-        if (take(part, &part->links.down_in, op, part->plan->parts[part->index - 1].input, &message, error))
+        if (take(part, &part->ends.down_in, op, part->plan->parts[part->index - 1].input, &message, error))
             return -1;
         pinned = message.version;
     }
     if (save_before_forward(part, op, error) ||
-        (!part_is_last(part) && begin_slot(part, &part->links.down_out, op, error)) ||
+        (!part_is_last(part) && begin_slot(part, &part->ends.down_out, op, error)) ||
         part->device->type->mark(part->device, &pending->begin, error))
         return -1;
     if (phase->kind == PHASE_EVALUATE) {
@@ -215,7 +215,7 @@ static int run_forward(struct part *part, const struct op *op, struct pending_op
             return -1;
         versions_end(phase->tracker, op);
     }
-    if (!part_is_last(part) && publish(part, &part->links.down_out, part->index + 1, op, pinned,
+    if (!part_is_last(part) && publish(part, &part->ends.down_out, part->index + 1, op, pinned,
                                        part->plan->parts[part->index - 1].output, record, error))
         return -1;
     progress_advance(&phase->progress, op);
@@ -316,13 +316,13 @@ int passes_update(struct part *part, struct error *error)
     part->due.is = false;
     pending.only_update = true;
     pending.cause = WAIT_NORM;
-    if (pending_make_room(part, error) || part->device->type->mark(part->device, &pending.begin, error) ||
+    if (pending_make_room(part->stage, error) || part->device->type->mark(part->device, &pending.begin, error) ||
         update(part, &pending.op, part->due.versions, error) ||
         part->device->type->mark(part->device, &pending.end, error))
-        return pending_name_failure(part, &pending, error);
-    pending_add(part, &pending);
+        return pending_name_failure(part->stage, &pending, error);
+    pending_add(part->stage, &pending);
     telemetry_account(part);
-    return executor_check_abort(part, error);
+    return executor_check_abort(part->stage, error);
 }
 
 static int run_backward(struct part *part, const struct op *op, struct pending_op *pending, struct error *error)
@@ -337,7 +337,7 @@ static int run_backward(struct part *part, const struct op *op, struct pending_o
     int committed = 0;
 
     if (op->kind != OP_BACKWARD_WEIGHTS) {
-        if (!part_is_last(part) && take(part, &part->links.up_in, op, own->output, &message, error))
+        if (!part_is_last(part) && take(part, &part->ends.up_in, op, own->output, &message, error))
             return -1;
         committed = part_is_last(part) ? committed_version(part, op->minibatch) : message.version;
         if (part_is_last(part) && op->first == 1)
@@ -350,11 +350,11 @@ static int run_backward(struct part *part, const struct op *op, struct pending_o
     record->version_read = versions.read;
     record->version_forward = versions.forward;
     record->version_live = versions.live;
-    if ((sends && begin_slot(part, &part->links.up_out, op, error)) ||
+    if ((sends && begin_slot(part, &part->ends.up_out, op, error)) ||
         part->device->type->mark(part->device, &pending->begin, error) || backward_groups(part, op, &tensors, error))
         return -1;
     versions_end(phase->tracker, op);
-    if (sends && publish(part, &part->links.up_out, part->index - 1, op, committed, own->input, record, error))
+    if (sends && publish(part, &part->ends.up_out, part->index - 1, op, committed, own->input, record, error))
         return -1;
     progress_advance(&phase->progress, op);
     if (op->kind != OP_BACKWARD_INPUT && release_slot(part, op, error))

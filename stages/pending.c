@@ -9,103 +9,103 @@ enum { MOMENT_US = 50 };
 
 int pending_moment(void *context, struct error *error)
 {
-    struct part *part = context;
+    struct stage *stage = context;
 
-    executor_sleep(part, MOMENT_US);
-    return executor_check_abort(part, error);
+    executor_sleep(stage, MOMENT_US);
+    return executor_check_abort(stage, error);
 }
 
-int pending_await(struct part *part, uint64_t mark, struct error *error)
+int pending_await(const struct stage *stage, uint64_t mark, struct error *error)
 {
-    return device_await(part->device, mark, &part->links.waiter, error);
+    return device_await(stage->device, mark, &stage->links.waiter, error);
 }
 
-int pending_await_queue(struct part *part, struct error *error)
+int pending_await_queue(const struct stage *stage, struct error *error)
 {
-    return device_await_all(part->device, &part->links.waiter, error);
+    return device_await_all(stage->device, &stage->links.waiter, error);
 }
 
-void pending_add(struct part *part, const struct pending_op *op)
+void pending_add(struct stage *stage, const struct pending_op *op)
 {
-    part->pending[part->pending_count++] = *op;
+    stage->pending[stage->pending_count++] = *op;
 }
 
-/* A GPU that came to an op later than to the end of the one before has waited: for what the part had waited for before it
+/* A GPU that came to an op later than to the end of the one before has waited: for what the stage had waited for before it
  * could queue the op, or in the queue for the work of a neighbour. */
-static void account_wait(struct part *part, const struct pending_op *op, uint64_t begin_ns)
+static void account_wait(const struct stage *stage, const struct pending_op *op, uint64_t begin_ns)
 {
     const enum wait_cause input = op->op.kind == OP_FORWARD ? WAIT_ACTIVATION : WAIT_GRADIENT;
     const enum wait_cause cause = op->cause != WAIT_NONE ? op->cause : input;
-    const bool alone = op->op.kind == OP_FORWARD ? part_is_first(part) : part_is_last(part);
+    const bool alone = op->op.kind == OP_FORWARD ? part_is_first(op->part) : part_is_last(op->part);
 
     if (op->cause == WAIT_NONE && alone)
         return;
-    if (!on_host(part) && part->last_end_ns > 0 && begin_ns > part->last_end_ns)
-        telemetry_waited(part, cause, begin_ns - part->last_end_ns);
+    if (!on_host(op->part) && stage->last_end_ns > 0 && begin_ns > stage->last_end_ns)
+        telemetry_waited(op->part, cause, begin_ns - stage->last_end_ns);
 }
 
-static void finish(struct part *part, struct pending_op *op)
+static void finish(struct stage *stage, struct pending_op *op)
 {
-    const struct device_type *type = part->device->type;
-    const uint64_t begin_ns = type->time_ns(part->device, op->begin), end_ns = type->time_ns(part->device, op->end);
+    const struct device_type *type = stage->device->type;
+    const uint64_t begin_ns = type->time_ns(stage->device, op->begin), end_ns = type->time_ns(stage->device, op->end);
 
-    account_wait(part, op, begin_ns);
-    part->last_end_ns = end_ns;
+    account_wait(stage, op, begin_ns);
+    stage->last_end_ns = end_ns;
     if (op->only_update) {
-        telemetry_update(part, end_ns - begin_ns);
+        telemetry_update(op->part, end_ns - begin_ns);
         return;
     }
     op->record.start_ns = begin_ns - op->record.held_ns;
     op->record.end_ns = end_ns;
     if (op->update)
-        op->record.update_ns = end_ns - type->time_ns(part->device, op->update);
-    telemetry_op(part, &op->record);
+        op->record.update_ns = end_ns - type->time_ns(stage->device, op->update);
+    telemetry_op(op->part, &op->record);
 }
 
-static int name_op(const struct part *part, const struct pending_op *op, struct error *error)
+static int name_op(const struct pending_op *op, struct error *error)
 {
     const struct op_record *record = &op->record;
 
-    if (op->op.count == part->phase.schedule.microbatches)
+    if (op->op.count == op->part->phase.schedule.microbatches)
         return error_prefix(error, "%s of mini-batch %d of epoch %d", op_kind_name(op->op.kind), record->minibatch,
                             record->epoch);
     return error_prefix(error, "%s of micro-batch %d of mini-batch %d of epoch %d", op_kind_name(op->op.kind),
                         op->op.first, record->minibatch, record->epoch);
 }
 
-int pending_look(struct part *part, struct error *error)
+int pending_look(struct stage *stage, struct error *error)
 {
     int done = 0, reached = 1;
 
-    while (done < part->pending_count &&
-           (reached = part->device->type->reached(part->device, part->pending[done].end, error)) > 0)
-        finish(part, &part->pending[done++]);
-    part->pending_count -= done;
-    memmove(part->pending, part->pending + done, (size_t)part->pending_count * sizeof(part->pending[0]));
-    return reached < 0 ? name_op(part, &part->pending[0], error) : 0;
+    while (done < stage->pending_count &&
+           (reached = stage->device->type->reached(stage->device, stage->pending[done].end, error)) > 0)
+        finish(stage, &stage->pending[done++]);
+    stage->pending_count -= done;
+    memmove(stage->pending, stage->pending + done, (size_t)stage->pending_count * sizeof(stage->pending[0]));
+    return reached < 0 ? name_op(&stage->pending[0], error) : 0;
 }
 
 /* A GPU's error shows at whatever is asked of it next: what caused it is in the oldest op that is not done. */
-int pending_name_failure(struct part *part, const struct pending_op *op, struct error *error)
+int pending_name_failure(struct stage *stage, const struct pending_op *op, struct error *error)
 {
     struct error earlier;
 
-    if (pending_look(part, &earlier) == 0)
-        return name_op(part, op, error);
+    if (pending_look(stage, &earlier) == 0)
+        return name_op(op, error);
     *error = earlier;
     return -1;
 }
 
-int pending_make_room(struct part *part, struct error *error)
+int pending_make_room(struct stage *stage, struct error *error)
 {
-    while (part->pending_count == PENDING_OPS) {
-        if (pending_await(part, part->pending[0].end, error) || pending_look(part, error))
+    while (stage->pending_count == PENDING_OPS) {
+        if (pending_await(stage, stage->pending[0].end, error) || pending_look(stage, error))
             return -1;
     }
     return 0;
 }
 
-int pending_await_all(struct part *part, struct error *error)
+int pending_await_all(struct stage *stage, struct error *error)
 {
-    return pending_await_queue(part, error) || pending_look(part, error) ? -1 : 0;
+    return pending_await_queue(stage, error) || pending_look(stage, error) ? -1 : 0;
 }

@@ -102,7 +102,7 @@ int rules_sum_of_squares(struct part *part, double *sum, struct error *error)
     *part->norm = 0.0;
     if (compute_backend(part->compute)
             ->sum_of_squares(compute_engine(part->compute), parameters_of(part), part->gradient, part->norm, error) ||
-        pending_await_queue(part, error))
+        pending_await_queue(part->stage, error))
         return -1;
     *sum = *part->norm;
     return 0;

@@ -46,7 +46,7 @@ int save_copy(struct part *part, const struct part_arrays *to, const struct part
         if (copy(part, to->slots[k], from->slots[k], slice->parameters, error))
             return -1;
     return copy(part, to->weights, from->weights, slice->parameters, error) ||
-           copy(part, to->state, from->state, slice->state, error) || pending_await_queue(part, error);
+           copy(part, to->state, from->state, slice->state, error) || pending_await_queue(part->stage, error);
 }
 
 enum { GROUPS_MAX = 2 + PLAN_SLOTS_MAX };

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/numbers.h"
 #include "stages/internal.h"
 
 /* Whether the run was stopped in the phase that has just ended. */
@@ -61,6 +62,36 @@ static int run_epoch(struct stage *stage, int epoch, bool *stopped, struct error
     return 0;
 }
 
+static int open_device(struct stage *stage, struct error *error)
+{
+    const struct plan *plan = &stage->segment->header->plan;
+    const struct plan_stage *own = &plan->stages[stage->index - 1];
+    const struct engine_options options = {
+        .threads = plan->config.device.threads, .tf32 = plan->config.device.tf32, .graphs = plan->config.device.graphs};
+    const struct device_waiter waiter = {.moment = pending_moment, .context = stage};
+
+    stage->backend = backend_find(own->backend);
+    if (!stage->backend)
+        return error_set(error, "backend %s is not built in", own->backend);
+    return stage->backend->device->open(&stage->device, own->device, error) ||
+           stage->backend->open(&stage->engine, stage->device, &options, error) ||
+           links_open(&stage->links, stage->segment, stage->index, stage->device, &waiter, error);
+}
+
+/* As large as the largest part's. */
+static int allocate_scratch(struct stage *stage, struct error *error)
+{
+    size_t bytes = 1;
+
+    for (int i = 0; i < stage->count; i++)
+        bytes = max_u64(bytes, compute_scratch_bytes(stage->parts[i]->compute));
+    if (stage->device->type->allocate(stage->device, &stage->scratch, bytes, "scratch", error))
+        return -1;
+    for (int i = 0; i < stage->count; i++)
+        compute_use_scratch(stage->parts[i]->compute, stage->scratch);
+    return 0;
+}
+
 int stage_create(struct stage **out, const struct segment *segment, int index, struct error *error)
 {
     const struct plan *plan = &segment->header->plan;
@@ -69,20 +100,27 @@ int stage_create(struct stage **out, const struct segment *segment, int index, s
     *out = stage;
     if (!stage)
         return error_set(error, "out of memory");
+    stage->segment = segment;
     stage->index = index;
     stage->doorbell = &segment_stage(segment, index)->doorbell;
+    if (open_device(stage, error))
+        return -1;
     for (int i = 0; i < plan->schedule.parts; i++) {
-        if (part_create(&stage->parts[i], stage, segment, plan_part_of(plan, index, i), error))
+        if (part_create(&stage->parts[i], stage, plan_part_of(plan, index, i), error))
             return -1;
         stage->count++;
     }
-    return 0;
+    return allocate_scratch(stage, error);
 }
 
 int stage_connect(struct stage *stage, struct error *error)
 {
+    stage_set_state(stage, STAGE_MEETING);
+    if (links_connect(&stage->links, error))
+        return -1;
+    stage_set_state(stage, STAGE_STARTING);
     for (int i = 0; i < stage->count; i++)
-        if (part_connect(stage->parts[i], error))
+        if (part_fill(stage->parts[i], error))
             return -1;
     return 0;
 }
@@ -95,11 +133,10 @@ int stage_run(struct stage *stage, struct error *error)
     for (int epoch = first->header->start.epoch; epoch <= first->plan->config.run.epochs && !stopped; epoch++)
         if (run_epoch(stage, epoch, &stopped, error))
             return -1;
-    for (int i = 0; i < stage->count; i++) {
+    for (int i = 0; i < stage->count; i++)
         divergence_leave(stage->parts[i]);
-        if (links_close(&stage->parts[i]->links, error))
-            return -1;
-    }
+    if (links_close(&stage->links, error))
+        return -1;
     /* The first part speaks for the process, when that has ended. */
     for (int i = 1; i < stage->count; i++)
         atomic_store(&stage->parts[i]->block->state, STAGE_DONE);
@@ -112,6 +149,12 @@ void stage_destroy(struct stage *stage)
         return;
     for (int i = 0; i < stage->count; i++)
         part_destroy(stage->parts[i]);
+    if (stage->engine)
+        stage->backend->close(stage->engine);
+    if (stage->device) {
+        stage->device->type->release(stage->device, stage->scratch);
+        stage->device->type->close(stage->device);
+    }
     free(stage);
 }
 
@@ -128,5 +171,5 @@ struct part *stage_part(const struct stage *stage, int i)
 
 bool stage_is_on_gpu(const struct stage *stage)
 {
-    return stage->count > 0 && !on_host(stage->parts[0]);
+    return stage->device && stage->device->type != &device_host;
 }

@@ -14,12 +14,12 @@ static struct slot_tensors tensors_of(const struct part *part, int rows, int fir
     };
 
     if (!part_is_first(part)) {
-        tensors.input = link_slot(&part->links.down_in, 0);
-        tensors.input_gradient = link_slot(&part->links.up_out, 0);
+        tensors.input = link_slot(&part->ends.down_in, 0);
+        tensors.input_gradient = link_slot(&part->ends.up_out, 0);
     }
     if (!part_is_last(part)) {
-        tensors.output = link_slot(&part->links.down_out, 0);
-        tensors.output_gradient = link_slot(&part->links.up_in, 0);
+        tensors.output = link_slot(&part->ends.down_out, 0);
+        tensors.output_gradient = link_slot(&part->ends.up_in, 0);
     }
     return tensors;
 }

@@ -112,7 +112,6 @@ static void create_part(struct compute *compute, int k)
     const struct segment *segment = &explorer.segment;
     const struct plan_part *plan = &segment->header->plan.parts[k - 1];
     struct part *part = &compute->part;
-    const struct device_waiter waiter = {.moment = pending_moment, .context = part};
     struct error error;
 
     *part = (struct part){
@@ -123,6 +122,7 @@ static void create_part(struct compute *compute, int k)
         .block = segment_stage(segment, k),
         .plan = &segment->header->plan,
         .index = k,
+        .device = actors[s - 1].stage.device,
         .compute = compute,
         .simulation = explorer.simulation,
         .set_count = plan->activation_sets,
@@ -136,9 +136,7 @@ static void create_part(struct compute *compute, int k)
         .statistics = &compute->statistics,
     };
     require(plan->activation_sets * schedule_slot_size(&explored.schedule) <= SLOTS_MAX, "too many slots");
-    require(device_host.open(&part->device, 0, &error) == 0 &&
-                links_open(&part->links, segment, k, part->device, &waiter, &error) == 0,
-            "%s", error.text);
+    require(links_open_part(&part->stage->links, &part->ends, k, &error) == 0, "%s", error.text);
     running = s;
     weights_create(&part->weights, part->device, 1, plan->weight_version_buffers, &error);
     memory_floats(&part->combined, 1, "", &error);
@@ -153,12 +151,18 @@ static void create_part(struct compute *compute, int k)
 static void create_stage(int s)
 {
     struct actor *actor = &actors[s - 1];
+    const struct device_waiter waiter = {.moment = pending_moment, .context = &actor->stage};
+    struct error error;
 
     actor->stage = (struct stage){
+        .segment = &explorer.segment,
         .index = s,
         .count = explored.schedule.parts,
         .doorbell = &segment_stage(&explorer.segment, s)->doorbell,
     };
+    require(device_host.open(&actor->stage.device, 0, &error) == 0 &&
+                links_open(&actor->stage.links, &explorer.segment, s, actor->stage.device, &waiter, &error) == 0,
+            "%s", error.text);
     for (int i = 0; i < actor->stage.count; i++) {
         create_part(&actor->parts[i], plan_part_of(&explored, s, i));
         actor->stage.parts[i] = &actor->parts[i].part;
@@ -237,7 +241,7 @@ static void check_room(const struct ring_end *producer, const struct ring_end *c
 static void check_links(void)
 {
     for (int k = 1; k < explorer.parts; k++) {
-        const struct links *before = &part_at(k)->part.links, *after = &part_at(k + 1)->part.links;
+        const struct link_ends *before = &part_at(k)->part.ends, *after = &part_at(k + 1)->part.ends;
 
         check_room(&before->down_out.ring, &after->down_in.ring);
         check_room(&after->up_out.ring, &before->up_in.ring);
@@ -259,11 +263,10 @@ static void check_end(void)
                 "part %d ends elsewhere than part 1", k);
         if (k == 1)
             continue;
-        require(ring_published(&part->links.down_in.ring) == part->links.down_in.ring.messages &&
-                    ring_room(&part->links.down_in.ring) - part->links.down_in.ring.layout.slots ==
-                        part->slots_before &&
-                    ring_published(&part->links.up_out.ring) == part->links.up_out.ring.messages &&
-                    ring_room(&part->links.up_out.ring) - part->links.up_out.ring.layout.slots == part->slots_before,
+        require(ring_published(&part->ends.down_in.ring) == part->ends.down_in.ring.messages &&
+                    ring_room(&part->ends.down_in.ring) - part->ends.down_in.ring.layout.slots == part->slots_before &&
+                    ring_published(&part->ends.up_out.ring) == part->ends.up_out.ring.messages &&
+                    ring_room(&part->ends.up_out.ring) - part->ends.up_out.ring.layout.slots == part->slots_before,
                 "something is left on the link to part %d", k);
     }
 }

@@ -27,13 +27,35 @@ static bool on_double(void)
 }
 
 static const struct {
-    int stages, devices[EXCHANGE_STAGES_MAX];
+    int stages, parts; /* of each stage */
+    enum placement placement;
+    int devices[EXCHANGE_STAGES_MAX];
     bool staged;
 } shapes[] = {
-    {2, {HOST, HOST}, false},    {2, {0, 0}, false},    {2, {0, 0}, true},       {2, {0, HOST}, false},
-    {2, {HOST, 0}, false},       {3, {0, 0, 0}, false}, {3, {0, 0, HOST}, true}, {3, {HOST, 0, HOST}, false},
-    {4, {HOST, 0, 0, 0}, false}, {3, {0, 1, 0}, false}, {3, {0, 1, 1}, true},
+    {2, 1, PLACEMENT_LOOP, {HOST, HOST}, false},
+    {2, 1, PLACEMENT_LOOP, {0, 0}, false},
+    {2, 1, PLACEMENT_LOOP, {0, 0}, true},
+    {2, 1, PLACEMENT_LOOP, {0, HOST}, false},
+    {2, 1, PLACEMENT_LOOP, {HOST, 0}, false},
+    {3, 1, PLACEMENT_LOOP, {0, 0, 0}, false},
+    {3, 1, PLACEMENT_LOOP, {0, 0, HOST}, true},
+    {3, 1, PLACEMENT_LOOP, {HOST, 0, HOST}, false},
+    {4, 1, PLACEMENT_LOOP, {HOST, 0, 0, 0}, false},
+    {3, 1, PLACEMENT_LOOP, {0, 1, 0}, false},
+    {3, 1, PLACEMENT_LOOP, {0, 1, 1}, true},
+    {1, 3, PLACEMENT_LOOP, {0}, false},
+    {2, 2, PLACEMENT_LOOP, {0, 0}, false},
+    {2, 3, PLACEMENT_LOOP, {0, 1}, false},
+    {2, 2, PLACEMENT_V, {0, 0}, false},
+    {3, 3, PLACEMENT_V, {0, 1, 0}, false},
+    {2, 2, PLACEMENT_V, {0, 0}, true},
+    {3, 2, PLACEMENT_V, {0, HOST, 0}, false},
+    {2, 2, PLACEMENT_LOOP, {HOST, 0}, false},
+    {3, 2, PLACEMENT_LOOP, {0, 0, 0}, false},
 };
+/* Some of them by name. */
+enum { ALONE_2 = 1, STAGED_2 = 2, ALONE_3 = 5, MIXED_3 = 6, V_2 = 14, LOOP_3 = 19 };
+
 static const struct {
     int activation_slots, gradient_slots, microbatches;
 } rings[] = {{1, 1, 1}, {1, 1, 3}, {3, 1, 1}, {2, 3, 2}};
@@ -42,6 +64,8 @@ static struct exchange exchange_of(size_t shape, size_t ring, enum device_sync s
 {
     struct exchange exchange = {
         .stages = shapes[shape].stages,
+        .parts = shapes[shape].parts,
+        .placement = shapes[shape].placement,
         .staged = shapes[shape].staged,
         .sync = sync,
         .activation_slots = rings[ring].activation_slots,
@@ -100,7 +124,7 @@ static bool peers(int from, int to)
 
 START_TEST(devices_that_are_no_peers_pass_messages_on_through_the_host)
 {
-    struct exchange exchange = exchange_of(2, 2, SYNC_EVENT, 200);
+    struct exchange exchange = exchange_of(STAGED_2, 2, SYNC_EVENT, 200);
 
     if (!on_double())
         return;
@@ -128,8 +152,8 @@ static void do_wrong(struct exchange_stage *stage)
 /* Where an event of either side is among the links'. */
 static struct link_end *find_event(const struct device_event *event, bool own, uint64_t *k)
 {
-    struct link_end *const ends[] = {&wrong->links.down_in, &wrong->links.up_in, &wrong->links.down_out,
-                                     &wrong->links.up_out};
+    struct link_ends *part = &wrong->parts[0].ends;
+    struct link_end *const ends[] = {&part->down_in, &part->up_in, &part->down_out, &part->up_out};
 
     for (size_t e = 0; e < COUNT(ends); e++) {
         const enum ring_side side = own ? ends[e]->side : !ends[e]->side;
@@ -220,7 +244,7 @@ static void records_early(struct exchange_stage *stage)
 
 static void forgets_the_offset(struct exchange_stage *stage)
 {
-    stage->links.up_out.slots = stage->links.up_out.opened;
+    stage->parts[0].ends.up_out.slots = stage->links.opened[stage->index - 2];
 }
 
 /* In a block with others. */
@@ -279,7 +303,8 @@ static void make_mistake(struct exchange_stage *stage, enum exchange_point point
 START_TEST(each_mistake_is_found)
 {
     const struct mistake *mistake = &mistakes[_i];
-    struct exchange exchange = exchange_of(mistake->stages == 2 ? 1 : 5, (size_t)mistake->ring, SYNC_EVENT, 1000);
+    struct exchange exchange =
+        exchange_of(mistake->stages == 2 ? ALONE_2 : ALONE_3, (size_t)mistake->ring, SYNC_EVENT, 1000);
     int results[EXCHANGE_STAGES_MAX];
     bool found = false;
 
@@ -304,21 +329,22 @@ struct death {
 static void die(struct exchange_stage *stage, enum exchange_point point)
 {
     const struct death *death = stage->exchange->context;
-    const bool under_way = point < POINT_TAKEN || point > POINT_READ || stage->forwards >= 10;
+    const bool under_way = point < POINT_TAKEN || point > POINT_READ || stage->parts[0].forwards >= 10;
 
     if (stage->index == death->stage && point == death->point && under_way)
         raise(SIGKILL);
 }
 
-/* Of three; stage 1 takes no activation, and stage 3 writes none. */
-static void kill_stage(int stage, enum exchange_point point, bool staged)
+/* Of three; with one part each, stage 1 takes no activation, and stage 3 writes none. */
+static void kill_stage(size_t shape, int stage, enum exchange_point point, bool staged)
 {
     const struct death death = {stage, point};
-    struct exchange exchange = exchange_of(5, 3, point % 2 ? SYNC_HOST : SYNC_EVENT, 100);
+    struct exchange exchange = exchange_of(shape, 3, point % 2 ? SYNC_HOST : SYNC_EVENT, 100);
     int results[EXCHANGE_STAGES_MAX];
     double seconds;
 
-    if ((stage == 1 && point == POINT_TAKEN) || (stage == exchange.stages && point == POINT_WRITTEN))
+    if (exchange.parts == 1 &&
+        ((stage == 1 && point == POINT_TAKEN) || (stage == exchange.stages && point == POINT_WRITTEN)))
         return;
     exchange.staged = staged;
     exchange.at = die;
@@ -336,7 +362,7 @@ START_TEST(who_is_left_alone_ends)
 {
     for (int stage = 1; stage <= 3; stage++)
         for (int point = POINT_BEGUN; point <= POINT_DONE; point++)
-            kill_stage(stage, (enum exchange_point)point, _i);
+            kill_stage(_i < 2 ? ALONE_3 : LOOP_3, stage, (enum exchange_point)point, _i % 2);
 }
 END_TEST
 
@@ -389,11 +415,52 @@ static void compare_with_first(struct exchange_stage *stage, enum exchange_point
 
 START_TEST(links_leave_nothing)
 {
-    struct exchange exchange = exchange_of(_i ? 5 : 6, 3, SYNC_EVENT, 4);
+    static const int left_by[] = {MIXED_3, ALONE_3, LOOP_3, V_2};
+    struct exchange exchange = exchange_of((size_t)left_by[_i], 3, SYNC_EVENT, 4);
 
     setenv("GPU_DOUBLE_DELAY_US", "0", 1);
     exchange.at = compare_with_first;
     exchange.starts = 200;
+    run_well(&exchange);
+}
+END_TEST
+
+/* How often a process opens memory, and that it lets go of it. */
+static int opened, closed;
+
+static int count_import(struct device *device, const struct device_handle *handle, void **out, struct error *error)
+{
+    opened++;
+    return rightly.import_memory(device, handle, out, error);
+}
+
+static void count_close(struct device *device, void *memory)
+{
+    closed++;
+    rightly.close_memory(device, memory);
+}
+
+static void count_openings(struct exchange_stage *stage, enum exchange_point point)
+{
+    const int others = stage->exchange->stages - 1;
+
+    if (point == POINT_DEVICE_OPEN) {
+        do_wrong(stage);
+        wrongly.import_memory = count_import;
+        wrongly.close_memory = count_close;
+    }
+    if (point == POINT_CONNECTED && opened != others)
+        abort();
+    if (point == POINT_CLOSED && closed != others)
+        abort();
+}
+
+/* Several parts of a stage write to several of another's. */
+START_TEST(memory_is_opened_once)
+{
+    struct exchange exchange = exchange_of(_i ? V_2 : LOOP_3, 2, SYNC_EVENT, 20);
+
+    exchange.at = count_openings;
     run_well(&exchange);
 }
 END_TEST
@@ -415,8 +482,9 @@ int main(void)
     tcase_add_loop_test(tcase, every_byte_arrives, 0, 2 * (int)COUNT(rings));
     tcase_add_test(tcase, devices_that_are_no_peers_pass_messages_on_through_the_host);
     tcase_add_loop_test(tcase, each_mistake_is_found, 0, (int)COUNT(mistakes));
-    tcase_add_loop_test(tcase, who_is_left_alone_ends, 0, 2);
-    tcase_add_loop_test(tcase, links_leave_nothing, 0, 2);
+    tcase_add_loop_test(tcase, who_is_left_alone_ends, 0, 4);
+    tcase_add_loop_test(tcase, links_leave_nothing, 0, 4);
+    tcase_add_loop_test(tcase, memory_is_opened_once, 0, 2);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

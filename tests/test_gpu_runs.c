@@ -9,11 +9,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/file.h"
-#include "checkpoint/safetensors.h"
 #include "coordinator/outlet.h"
 #include "tests/gpu/double.h"
 #include "tests/support/gpu.h"
+#include "tests/support/learned.h"
 #include "tests/support/program.h"
 
 #pragma weak double_live_allocations
@@ -87,70 +86,11 @@ static double last_loss(const char *name)
     return loss;
 }
 
-/* The last checkpoint of a run: the files of its stages. */
-struct tensors {
-    int stages;
-    char *bytes[MAX_STAGES];
-    struct safetensors files[MAX_STAGES];
-};
-
-static void tensors_open(struct tensors *tensors, const char *name, int stages)
+/* All that was learned is the same, however it was cut into parts. */
+static void assert_same_bits(const char *one, int parts_of_one, const char *other, int parts_of_other)
 {
-    tensors->stages = stages;
-    for (int s = 0; s < stages; s++) {
-        char path[256];
-        size_t size;
-        struct error error;
-
-        snprintf(path, sizeof(path), "%s/runs/%s/checkpoints/epoch-%04d/stage-%d.safetensors", program.folder, name,
-                 EPOCHS, s + 1);
-        ck_assert_msg(file_read(path, &tensors->bytes[s], &size, &error) == 0 &&
-                          safetensors_read(&tensors->files[s], tensors->bytes[s], size, &error) == 0,
-                      "%s", error.text);
-    }
-}
-
-static const struct safetensors_entry *tensors_find(const struct tensors *tensors, const char *name)
-{
-    const struct safetensors_entry *entry = NULL;
-
-    for (int s = 0; s < tensors->stages && !entry; s++)
-        entry = safetensors_find(&tensors->files[s], name);
-    ck_assert_msg(entry != NULL, "no tensor %s", name);
-    return entry;
-}
-
-static void tensors_close(struct tensors *tensors)
-{
-    for (int s = 0; s < tensors->stages; s++) {
-        safetensors_release(&tensors->files[s]);
-        free(tensors->bytes[s]);
-    }
-}
-
-/* All that was learned is the same, however it was cut into stages. */
-static void assert_same_bits(const char *one, int stages_of_one, const char *other, int stages_of_other)
-{
-    struct tensors a, b;
-    int compared = 0;
-
-    tensors_open(&a, one, stages_of_one);
-    tensors_open(&b, other, stages_of_other);
-    for (int s = 0; s < a.stages; s++) {
-        for (int i = 0; i < a.files[s].count; i++) {
-            const struct safetensors_entry *first = &a.files[s].entries[i], *second = tensors_find(&b, first->name);
-            const size_t size = first->end - first->begin;
-
-            ck_assert_uint_eq(size, second->end - second->begin);
-            ck_assert_msg(memcmp(first->values, second->values, size) == 0, "%s differs between %s and %s", first->name,
-                          one, other);
-            compared++;
-        }
-    }
-    ck_assert_int_ge(compared, 6);
+    learned_assert_same(&program, EPOCHS, one, parts_of_one, other, parts_of_other);
     ck_assert(last_loss(one) <= last_loss(other) && last_loss(one) >= last_loss(other));
-    tensors_close(&a);
-    tensors_close(&b);
 }
 
 /* What two runs may differ in without a bit of difference. */
@@ -200,6 +140,41 @@ START_TEST(cuts_change_no_bit)
         snprintf(more, sizeof(more), "--set pipeline.system=gpipe --set pipeline.stages=%d", stages[i]);
         run(resnet, names[i], more);
         assert_same_bits(names[0], 1, names[i], stages[i]);
+    }
+}
+END_TEST
+
+/* An mlp of four, in as many parts; each mini-batch ends with a flush. */
+static const char quarters[] = "@ --quiet --epochs 2 --set device.backend=cuda --set pipeline.order=static "
+                               "--set data.batch=16 --set data.limit=200 --set model.depth=4 "
+                               "--set pipeline.microbatches=4 --set pipeline.partition=1,1,1,1";
+
+#define LOOP_OF_2 "--set pipeline.system=interleaved-1f1b --set pipeline.stages=2 --set pipeline.parts=2 "
+#define V_OF_2    "--set pipeline.system=zb-v --set pipeline.placement=v --set pipeline.stages=2 --set pipeline.parts=2 "
+
+/* However the parts are laid out on stages, and whatever carries tensors between them. */
+static const char *const layouts[] = {
+    "--set pipeline.system=interleaved-1f1b --set pipeline.stages=1 --set pipeline.parts=4",
+    LOOP_OF_2 "--set device.map=0,0",
+    LOOP_OF_2 "--set device.sync=host",
+    LOOP_OF_2 "--set device.graphs=yes",
+    "--set pipeline.system=breadth-first --set pipeline.stages=2 --set pipeline.parts=2",
+    V_OF_2 "--set device.map=0,0",
+    V_OF_2 "--set device.sync=host",
+    V_OF_2 "--set device.graphs=yes",
+    "--set pipeline.system=dualpipe-v --set pipeline.placement=v --set pipeline.stages=2 --set pipeline.parts=2",
+    V_OF_2 "--set pipeline.order=dynamic",
+};
+
+START_TEST(parts_of_a_stage_change_no_bit)
+{
+    char name[16];
+
+    run(quarters, "apart", "--set pipeline.system=1f1b --set pipeline.stages=4");
+    for (size_t i = 0; i < COUNT(layouts); i++) {
+        snprintf(name, sizeof(name), "together-%zu", i);
+        run(quarters, name, layouts[i]);
+        assert_same_bits("apart", 4, name, 4);
     }
 }
 END_TEST
@@ -261,6 +236,52 @@ START_TEST(every_system_trains)
 }
 END_TEST
 
+/* Those with several parts in a stage, and PyTorch's files among them. */
+static const char sixths[] = "@ --quiet --epochs 2 --set device.backend=cuda --set data.batch=16 --set data.limit=200 "
+                             "--set model.depth=6";
+static const struct {
+    const char *system, *placement;
+    int stages, microbatches;
+    const char *map;
+} lists[] = {
+    {"zb-v", "v", 2, 4, "0,cpu"},
+    {"zb-v", "v", 3, 6, "0,cpu,0"},
+    {"dualpipe-v", "v", 2, 4, "cpu,0"},
+    {"interleaved-1f1b", "loop", 2, 4, "cpu,0"},
+    {"breadth-first", "loop", 3, 3, "0,0,cpu"},
+    {"tests/golden/pytorch/zbv-zero-bubble.csv", "v", 3, 6, "auto"},
+    {"tests/golden/pytorch/dualpipe-v.csv", "v", 2, 5, "auto"},
+    {"tests/golden/pytorch/interleaved-zero-bubble.csv", "loop", 3, 6, "auto"},
+};
+
+/* To what the reference trains to, and within the memory that was planned. */
+START_TEST(every_list_of_parts_trains)
+{
+    char common[256], more[512];
+    json_t *stage;
+    size_t s;
+
+    snprintf(common, sizeof(common),
+             "--set pipeline.parts=2 --set pipeline.system=%s --set pipeline.placement=%s --set pipeline.stages=%d "
+             "--set pipeline.microbatches=%d",
+             lists[_i].system, lists[_i].placement, lists[_i].stages, lists[_i].microbatches);
+    snprintf(more, sizeof(more), "%s --set device.map=%s", common, lists[_i].map);
+    run(sixths, "gpu", more);
+    snprintf(more, sizeof(more), "%s --set device.backend=reference", common);
+    run(sixths, "cpu", more);
+    ck_assert_double_eq_tol(last_loss("gpu"), last_loss("cpu"), 0.01 * last_loss("cpu"));
+    json_t *report = report_of("gpu");
+    json_array_foreach(json_object_get(report, "stage"), s, stage)
+    {
+        ck_assert(bytes_of(stage, "memory_peak_bytes") > 0);
+        ck_assert(bytes_of(stage, "memory_peak_bytes") <= bytes_of(stage, "memory_bytes"));
+        ck_assert(json_number_value(json_object_get(stage, "busy_seconds")) > 0);
+    }
+    ck_assert_uint_eq(s, (size_t)lists[_i].stages);
+    json_decref(report);
+}
+END_TEST
+
 static const char long_run[] = "@ --quiet --epochs 100 --set device.backend=cuda --set data.limit=2000 "
                                "--set data.batch=16";
 
@@ -289,18 +310,25 @@ static void finish_within(pid_t child, int status, double seconds)
     ck_assert_double_lt(1e-9 * (double)(clock_now_ns() - begin), seconds);
 }
 
-static const char *const maps[] = {"0,0,0", "0,cpu,0", "cpu,0,cpu"};
+#define PARTS "--set model.depth=6 --set pipeline.parts=2 --set pipeline.microbatches=6 "
+
+static const char *const deaths[] = {
+    "--set device.map=0,0,0",
+    "--set device.map=0,cpu,0",
+    "--set device.map=cpu,0,cpu",
+    PARTS "--set pipeline.system=zb-v --set pipeline.placement=v --set device.map=0,0,0",
+    PARTS "--set pipeline.system=interleaved-1f1b --set device.map=0,cpu,0",
+};
 
 /* Whichever stage dies: the others end, though their GPU's queues may wait for it. */
 START_TEST(a_stage_that_dies_takes_the_run_along)
 {
-    char name[16], more[64], death[64];
+    char name[16], death[64];
     struct segment segment;
 
     for (int stage = 1; stage <= 3; stage++) {
-        snprintf(more, sizeof(more), "--set device.map=%s", maps[_i]);
         snprintf(name, sizeof(name), "killed-%d", stage);
-        pid_t child = start_until(words(long_run, name, more), name, 20 + 7 * (uint64_t)stage, &segment);
+        pid_t child = start_until(words(long_run, name, deaths[_i]), name, 20 + 7 * (uint64_t)stage, &segment);
         const pid_t victim = atomic_load(&segment_stage(&segment, stage)->pid);
         segment_close(&segment);
         kill(victim, SIGKILL);
@@ -351,8 +379,14 @@ START_TEST(the_coordinator_touches_no_gpu)
 }
 END_TEST
 
-static const char *const goes_on[] = {"--set device.graphs=yes",
-                                      "--set device.map=0,cpu,0 --set pipeline.system=v-timeprest"};
+static const struct {
+    const char *more;
+    int parts;
+} goes_on[] = {
+    {"--set device.graphs=yes", 3},
+    {"--set device.map=0,cpu,0 --set pipeline.system=v-timeprest", 3},
+    {PARTS "--set pipeline.system=zb-v --set pipeline.placement=v", 6},
+};
 
 START_TEST(an_interrupted_run_goes_on_to_the_same_bits)
 {
@@ -361,14 +395,14 @@ START_TEST(an_interrupted_run_goes_on_to_the_same_bits)
     char more[256];
     struct segment segment;
 
-    run(network, "whole", goes_on[_i]);
-    pid_t child = start_until(words(network, "stopped", goes_on[_i]), "stopped", 60, &segment);
+    run(network, "whole", goes_on[_i].more);
+    pid_t child = start_until(words(network, "stopped", goes_on[_i].more), "stopped", 60, &segment);
     segment_close(&segment);
     kill(child, SIGINT);
     finish_within(child, 3, 20);
-    snprintf(more, sizeof(more), "%s --resume", goes_on[_i]);
+    snprintf(more, sizeof(more), "%s --resume", goes_on[_i].more);
     run(network, "stopped", more);
-    assert_same_bits("whole", 3, "stopped", 3);
+    assert_same_bits("whole", goes_on[_i].parts, "stopped", goes_on[_i].parts);
 }
 END_TEST
 
@@ -489,11 +523,13 @@ int main(void)
     tcase_add_test(tests, the_coordinator_touches_no_gpu);
     tcase_add_loop_test(tests, not_a_bit_changes, 0, EQUALS);
     tcase_add_test(tests, cuts_change_no_bit);
+    tcase_add_test(tests, parts_of_a_stage_change_no_bit);
     tcase_add_test(tests, devices_need_not_be_peers);
     tcase_add_loop_test(tests, every_system_trains, 0, asking_system_count);
+    tcase_add_loop_test(tests, every_list_of_parts_trains, 0, COUNT(lists));
     tcase_add_loop_test(tests, an_interrupted_run_goes_on_to_the_same_bits, 0, COUNT(goes_on));
     tcase_add_test(tests, a_run_goes_on_elsewhere);
-    tcase_add_loop_test(tests, a_stage_that_dies_takes_the_run_along, 0, COUNT(maps));
+    tcase_add_loop_test(tests, a_stage_that_dies_takes_the_run_along, 0, COUNT(deaths));
     tcase_add_test(tests, a_kernel_that_fails_is_named);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);

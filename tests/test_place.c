@@ -108,7 +108,14 @@ static const struct {
     {3, "pipeline.stages=4", "0012", "dds", "cuda"},
     {8, "pipeline.stages=3", "012", "ds", "cuda"},
     {3, "pipeline.stages=4 device.map=2,0,cpu,1", "20c1", "sss", "cuda"},
-    {2, "pipeline.stages=2 pipeline.system=breadth-first pipeline.parts=2", "cc", "hhh", "onednn"},
+    {0, "pipeline.stages=2 pipeline.system=breadth-first pipeline.parts=2", "cc", "hhh", "onednn"},
+    {2, "pipeline.stages=2 pipeline.system=breadth-first pipeline.parts=2", "01", "ddd", "cuda"},
+    {3, "pipeline.stages=2 pipeline.system=breadth-first pipeline.parts=2 device.map=0,2", "02", "sss", "cuda"},
+    {1, "pipeline.stages=1 pipeline.system=breadth-first pipeline.parts=3", "0", "dd", "cuda"},
+    {1, "pipeline.stages=3 pipeline.system=zb-v pipeline.parts=2 pipeline.placement=v device.map=0,0,cpu", "00c",
+     "dshsd", "cuda"},
+    {1, "pipeline.stages=2 pipeline.system=zb-v pipeline.parts=2 pipeline.placement=v device.map=cpu,0", "c0", "sds",
+     "cuda"},
     {1, "pipeline.stages=3 device.map=0,cpu,0", "0c0", "ss", "cuda"},
     {1, "pipeline.stages=3 device.map=cpu,cpu,0", "cc0", "hs", "cuda"},
 };
@@ -144,10 +151,6 @@ static const struct {
     {2, "device.map=0,1,cpu,7", "--set device.map: GPU 7, but there are only 2; the first is 0"},
     {0, "device.map=cpu,cpu,0,cpu", "--set device.map: GPU 0, but no GPU can be used: no driver"},
     {0, "device.backend=cuda", "--set device.backend: cuda, but no GPU can be used: no driver"},
-    {2, "pipeline.system=breadth-first pipeline.parts=2 device.backend=cuda",
-     "--set device.backend: stages with several parts (pipeline.parts = 2) run on the CPU, not on GPUs; use"},
-    {2, "pipeline.system=breadth-first pipeline.parts=2 device.map=0,0,1,1",
-     "--set device.map: stages with several parts (pipeline.parts = 2) run on the CPU, not on GPUs; use"},
 };
 enum { MISTAKEN = sizeof(mistaken) / sizeof(mistaken[0]) };
 
@@ -175,6 +178,11 @@ START_TEST(a_gpu_that_exports_nothing_is_linked_through_the_host)
     ck_assert_str_eq(text, "000");
     paths(text);
     ck_assert_str_eq(text, "ss");
+    drop_plan();
+    /* Within a stage nothing is exported. */
+    make_plan("pipeline.stages=2 pipeline.system=zb-v pipeline.parts=2 pipeline.placement=v");
+    paths(text);
+    ck_assert_str_eq(text, "sds");
     drop_plan();
 }
 END_TEST
@@ -322,6 +330,21 @@ START_TEST(a_plan_with_impossible_places_is_refused)
 }
 END_TEST
 
+/* A stage does not go through the host to itself. */
+START_TEST(a_plan_that_stages_the_corner_of_a_v_is_refused)
+{
+    struct error error;
+
+    use_machine(1);
+    make_plan("pipeline.stages=2 pipeline.system=zb-v pipeline.parts=2 pipeline.placement=v");
+    ck_assert_int_eq(plan.parts[1].link, LINK_DEVICE);
+    plan.parts[1].link = LINK_STAGED;
+    ck_assert_int_eq(plan_check(&plan, &error), -1);
+    ck_assert_str_eq(error.text, "stages where no config puts them");
+    drop_plan();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("place");
@@ -333,6 +356,7 @@ int main(void)
     tcase_add_test(tcase, a_staged_link_is_there_twice_on_a_gpu);
     tcase_add_test(tcase, each_stage_takes_its_own_backend_s_costs);
     tcase_add_loop_test(tcase, a_plan_with_impossible_places_is_refused, 0, DAMAGES);
+    tcase_add_test(tcase, a_plan_that_stages_the_corner_of_a_v_is_refused);
     suite_add_tcase(suite, tcase);
 
     SRunner *runner = srunner_create(suite);

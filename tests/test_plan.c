@@ -447,6 +447,23 @@ static size_t floats_in_bytes(size_t floats)
     return floats * sizeof(float);
 }
 
+/* Parts 1 and 3 lie on stage 1, 2 and 4 on stage 2: layer l's op takes 64 l bytes, and part 4's the logits' gradients. */
+START_TEST(the_parts_of_a_stage_share_a_workspace)
+{
+    enum { ROWS = 8 };
+    const size_t largest[] = {192, floats_in_bytes(ROWS * 10) + 256};
+
+    make_plan("model.arch=mlp model.depth=4 pipeline.system=interleaved-1f1b pipeline.stages=2 pipeline.parts=2 "
+              "pipeline.microbatches=2 data.batch=16 pipeline.partition=1,1,1,1");
+    for (int s = 0; s < 2; s++) {
+        ck_assert_uint_eq(plan.parts[s].memory[MEMORY_WORKSPACE], largest[s]);
+        ck_assert_uint_eq(plan.parts[s + 2].memory[MEMORY_WORKSPACE], 0);
+        ck_assert_uint_eq(plan.stages[s].memory[MEMORY_WORKSPACE], largest[s]);
+    }
+    drop_plan();
+}
+END_TEST
+
 /* mlp: 784 -> 256 -> 256 -> 10, one block each. Every figure below is counted by hand. */
 START_TEST(bytes_add_up_for_a_network_counted_by_hand)
 {
@@ -533,6 +550,7 @@ int main(void)
     tcase_add_test(tcase, known_systems_keep_known_versions);
     tcase_add_loop_test(tcase, room_is_enough_for_the_schedule, 0, asking_system_count);
     tcase_add_test(tcase, bytes_add_up_for_a_network_counted_by_hand);
+    tcase_add_test(tcase, the_parts_of_a_stage_share_a_workspace);
     tcase_add_test(tcase, links_are_as_wide_as_their_cuts);
     tcase_add_test(tcase, one_minibatch_needs_one_of_everything);
     suite_add_tcase(suite, tcase);

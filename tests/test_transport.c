@@ -144,6 +144,38 @@ START_TEST(slots_do_not_overlap)
 }
 END_TEST
 
+/* Slots that a stage's parts read on a GPU fill its arena, and none lies twice in it; only other stages need handles. */
+START_TEST(slots_of_an_arena_do_not_overlap)
+{
+    enum { STAGES = 3, PARTS = 3, LINKS = STAGES * PARTS - 1, SLOTS = 2, MICROBATCHES = 3 };
+    struct plan plan = small_plan(STAGES * PARTS, MICROBATCHES, SLOTS, 1000);
+    size_t begins[STAGES][2 * LINKS], bytes = 0;
+    int counts[STAGES] = {0};
+
+    plan.stage_count = plan.schedule.stages = STAGES;
+    plan.schedule.parts = PARTS;
+    plan.schedule.placement = (enum placement)_i;
+    for (int link = 1; link <= LINKS; link++)
+        plan.parts[link - 1].link = LINK_DEVICE;
+    for (int r = 0; r < 2 * LINKS; r++) {
+        const int link = r / 2 + 1, before = plan_stage_of(&plan, link), after = plan_stage_of(&plan, link + 1);
+        const struct ring_layout ring = ring_layout_of(&plan, link, r % 2 ? RING_UP : RING_DOWN);
+        const int reader = r % 2 ? before : after;
+
+        ck_assert(ring.in_arena);
+        ck_assert_uint_eq(ring.handle_count, before == after ? 0 : 1 + SLOTS + SLOTS * MICROBATCHES);
+        bytes = ring.slots * ring.slot_bytes;
+        for (int k = 0; k < counts[reader - 1]; k++)
+            ck_assert(ring.arena_offset >= begins[reader - 1][k] + bytes ||
+                      begins[reader - 1][k] >= ring.arena_offset + bytes);
+        begins[reader - 1][counts[reader - 1]++] = ring.arena_offset;
+        ck_assert_uint_le(ring.arena_offset + bytes, rings_arena_bytes(&plan, reader));
+    }
+    for (int s = 1; s <= STAGES; s++)
+        ck_assert_uint_eq(rings_arena_bytes(&plan, s), (size_t)counts[s - 1] * bytes);
+}
+END_TEST
+
 START_TEST(a_run_is_private_to_its_user_and_leaves_no_name)
 {
     struct plan plan = real_plan();
@@ -475,6 +507,7 @@ int main(void)
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, ring_carries_every_message_in_order, 0, 5);
     tcase_add_loop_test(tcase, slots_do_not_overlap, 1, 9);
+    tcase_add_loop_test(tcase, slots_of_an_arena_do_not_overlap, 0, PLACEMENTS);
     tcase_add_test(tcase, a_run_is_private_to_its_user_and_leaves_no_name);
     tcase_add_test(tcase, the_next_start_sweeps_up_after_the_dead);
     tcase_add_test(tcase, damaged_segments_are_refused);

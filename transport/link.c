@@ -10,11 +10,12 @@ static int await_queue(const struct links *links, struct error *error)
     return device_await_all(links->device, &links->waiter, error);
 }
 
-/* Calls it for each end that there is, until one fails. */
-static int each_end(struct links *links, int (*call)(struct links *, struct link_end *, struct error *),
-                    struct error *error)
+typedef int end_call(struct links *links, struct link_end *end, struct error *error);
+
+/* Calls it for each end that a part has, or all parts have, until one fails. */
+static int each_of_part(struct links *links, struct link_ends *part, end_call *call, struct error *error)
 {
-    struct link_end *const ends[] = {&links->down_in, &links->up_in, &links->down_out, &links->up_out};
+    struct link_end *const ends[] = {&part->down_in, &part->up_in, &part->down_out, &part->up_out};
 
     for (size_t k = 0; k < sizeof(ends) / sizeof(ends[0]); k++)
         if (ends[k]->ring.ring && call(links, ends[k], error))
@@ -22,24 +23,17 @@ static int each_end(struct links *links, int (*call)(struct links *, struct link
     return 0;
 }
 
+static int each_end(struct links *links, end_call *call, struct error *error)
+{
+    for (int i = 0; i < links->part_count; i++)
+        if (each_of_part(links, links->parts[i], call, error))
+            return -1;
+    return 0;
+}
+
 static size_t slots_bytes(const struct ring_layout *layout)
 {
     return layout->slots * layout->slot_bytes;
-}
-
-/* One allocation for all slots that this stage's neighbours open, which stays where it is as long as the run lasts. */
-static int allocate_arena(struct links *links, struct error *error)
-{
-    const struct link_end *const ends[] = {&links->down_in, &links->up_in};
-    size_t bytes = 0;
-
-    for (int k = 0; k < 2; k++)
-        if (ends[k]->path == LINK_DEVICE)
-            bytes = ends[k]->ring.layout.arena_offset + slots_bytes(&ends[k]->ring.layout);
-    if (bytes == 0)
-        return 0;
-    bytes = (bytes + ARENA_UNIT_BYTES - 1) / ARENA_UNIT_BYTES * ARENA_UNIT_BYTES;
-    return links->device->type->allocate(links->device, &links->arena, bytes, "the links", error);
 }
 
 /* Tells the neighbour how far this end is. */
@@ -115,57 +109,86 @@ static void close_copies(const struct links *links, struct link_end *end)
     free(end->copied);
 }
 
+/* The neighbour's stage. */
+static int stage_behind(const struct links *links, const struct link_end *end)
+{
+    return plan_stage_of(&links->segment->header->plan, end->neighbour);
+}
+
 static int open_end(struct links *links, struct link_end *end, struct error *error)
 {
     if (end->path == LINK_STAGED)
         return open_copies(links, end, error);
     if (end->path != LINK_DEVICE)
         return 0;
-    if (end->side == RING_CONSUMER) {
-        end->slots = (unsigned char *)links->arena + end->ring.layout.arena_offset;
-        if (links->device->type->export_memory(links->device, links->arena, end->ring.handles, error))
-            return -1;
-    }
+    if (end->side == RING_CONSUMER &&
+        links->device->type->export_memory(links->device, links->arena, end->ring.handles, error))
+        return -1;
     if (open_events(links, end, end->side, error))
         return -1;
     advance(links, end, MEETING_EXPORTED);
     return 0;
 }
 
-static void prepare_end(struct links *links, struct link_end *end, enum ring_side side, int neighbour)
+/* Slots of a consumer on a GPU, and of both ends in one stage, lie in its own arena. */
+static void prepare_end(const struct links *links, struct link_end *end, enum ring_side side, int part, int neighbour)
 {
-    const int link = neighbour < links->stage ? neighbour : links->stage;
-    const bool down = (side == RING_PRODUCER) == (neighbour > links->stage);
+    const int link = neighbour < part ? neighbour : part;
+    const bool down = (side == RING_PRODUCER) == (neighbour > part);
+    bool within;
 
     *end = (struct link_end){.side = side, .neighbour = neighbour};
     ring_end_open(&end->ring, links->segment, link, down ? RING_DOWN : RING_UP);
-    end->slots = end->ring.data;
-    if (end->ring.ring && links->device->type != &device_host)
+    if (!end->ring.ring)
+        return;
+    within = stage_behind(links, end) == links->stage;
+    if (links->device->type != &device_host && !within)
         end->path = links->segment->header->plan.parts[link - 1].link;
+    if (!end->ring.layout.in_arena)
+        end->slots = end->ring.data;
+    else if (within || side == RING_CONSUMER)
+        end->slots = (unsigned char *)links->arena + end->ring.layout.arena_offset;
 }
 
 int links_open(struct links *links, const struct segment *segment, int stage, struct device *device,
                const struct device_waiter *waiter, struct error *error)
 {
+    size_t bytes = rings_arena_bytes(&segment->header->plan, stage);
+
     *links = (struct links){.segment = segment, .stage = stage, .device = device, .waiter = *waiter};
-    prepare_end(links, &links->down_in, RING_CONSUMER, stage - 1);
-    prepare_end(links, &links->up_out, RING_PRODUCER, stage - 1);
-    prepare_end(links, &links->down_out, RING_PRODUCER, stage + 1);
-    prepare_end(links, &links->up_in, RING_CONSUMER, stage + 1);
-    return allocate_arena(links, error) || each_end(links, open_end, error) ? -1 : 0;
+    if (bytes == 0)
+        return 0;
+    bytes = (bytes + ARENA_UNIT_BYTES - 1) / ARENA_UNIT_BYTES * ARENA_UNIT_BYTES;
+    return device->type->allocate(device, &links->arena, bytes, "the links", error);
+}
+
+int links_open_part(struct links *links, struct link_ends *ends, int part, struct error *error)
+{
+    prepare_end(links, &ends->down_in, RING_CONSUMER, part, part - 1);
+    prepare_end(links, &ends->up_out, RING_PRODUCER, part, part - 1);
+    prepare_end(links, &ends->down_out, RING_PRODUCER, part, part + 1);
+    prepare_end(links, &ends->up_in, RING_CONSUMER, part, part + 1);
+    links->parts[links->part_count++] = ends;
+    return each_of_part(links, ends, open_end, error);
+}
+
+/* Opens the arena of the neighbour's stage, unless another part has. */
+static int import_arena(struct links *links, struct link_end *end, struct error *error)
+{
+    void **opened = &links->opened[stage_behind(links, end) - 1];
+
+    if (!*opened && links->device->type->import_memory(links->device, end->ring.handles, opened, error))
+        return -1;
+    end->slots = (unsigned char *)*opened + end->ring.layout.arena_offset;
+    return 0;
 }
 
 static int connect_end(struct links *links, struct link_end *end, struct error *error)
 {
     if (end->path != LINK_DEVICE)
         return 0;
-    if (meet(links, end, MEETING_EXPORTED, error))
+    if (meet(links, end, MEETING_EXPORTED, error) || (end->side == RING_PRODUCER && import_arena(links, end, error)))
         return -1;
-    if (end->side == RING_PRODUCER) {
-        if (links->device->type->import_memory(links->device, end->ring.handles, &end->opened, error))
-            return -1;
-        end->slots = (unsigned char *)end->opened + end->ring.layout.arena_offset;
-    }
     return open_events(links, end, !end->side, error);
 }
 
@@ -179,12 +202,23 @@ static int close_end(struct links *links, struct link_end *end, struct error *er
     (void)error;
     if (end->path == LINK_STAGED)
         close_copies(links, end);
-    if (end->path != LINK_DEVICE)
-        return 0;
-    if (end->opened)
-        links->device->type->close_memory(links->device, end->opened);
-    close_events(links, end, !end->side);
-    advance(links, end, MEETING_CLOSED);
+    if (end->path == LINK_DEVICE)
+        close_events(links, end, !end->side);
+    return 0;
+}
+
+static void close_arenas(struct links *links)
+{
+    for (int s = 1; s <= links->segment->header->plan.stage_count; s++)
+        if (links->opened[s - 1])
+            links->device->type->close_memory(links->device, links->opened[s - 1]);
+}
+
+static int tell_closed(struct links *links, struct link_end *end, struct error *error)
+{
+    (void)error;
+    if (end->path == LINK_DEVICE)
+        advance(links, end, MEETING_CLOSED);
     return 0;
 }
 
@@ -201,7 +235,10 @@ static int leave_end(struct links *links, struct link_end *end, struct error *er
 
 int links_close(struct links *links, struct error *error)
 {
-    if (await_queue(links, error) || each_end(links, close_end, error) || each_end(links, leave_end, error))
+    if (await_queue(links, error) || each_end(links, close_end, error))
+        return -1;
+    close_arenas(links);
+    if (each_end(links, tell_closed, error) || each_end(links, leave_end, error))
         return -1;
     links->device->type->release(links->device, links->arena);
     return 0;

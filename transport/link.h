@@ -1,9 +1,13 @@
-/* A stage's ends of its links. A ring (transport/ring.h) orders the messages of a direction and says when there is room; a
- * link adds where its slots are, and keeps the devices' work in the same order. The calls are the same on every path:
+/* A stage's ends of its parts' links. A ring (transport/ring.h) orders a direction's messages and says when there is
+ * room; a link adds where its slots are, and keeps the devices' work in the same order. The calls are the same on every
+ * path:
  *
  *   LINK_SHARED  both stages on the host: slots lie in the segment.
  *   LINK_DEVICE  both on GPUs that reach each other's memory: slots lie in the consumer's, opened by the producer.
  *   LINK_STAGED  any other pair: slots lie in the segment, and an end on a GPU works on a copy of each in its own memory.
+ *
+ * Parts of one stage on a GPU have slots in its memory as well, but nothing to open and nothing to wait for: their work is
+ * in one queue.
  *
  * What makes it safe on a GPU: no wait is queued before the record that it waits for, and the ring carries that order. A
  * producer records behind what writes a slot, then publishes; a consumer takes the message, then queues the wait. The
@@ -16,16 +20,21 @@
 #include "transport/ring.h"
 
 struct link_end {
-    struct ring_end ring; /* .ring NULL where the stage has no neighbour; nothing else is then allowed */
+    struct ring_end ring; /* .ring NULL where the part has no neighbour; nothing else is then allowed */
     enum ring_side side;
-    int neighbour;
-    enum link_path path;  /* as this end has it: on the host LINK_STAGED is like LINK_SHARED */
+    int neighbour; /* a part */
+    enum link_path
+        path; /* as this end has it: on the host LINK_STAGED is like LINK_SHARED, and so is one stage's own */
     unsigned char *slots; /* in the segment, in this stage's device, or opened */
-    void *opened;         /* LINK_DEVICE, producer: the consumer's arena */
     /* LINK_DEVICE: the events that each side makes and records. The consumer's say that the readers of a slot are done
      * [slots], the producer's that a message is written [message_capacity]. NULL with device.sync = host. */
     struct device_event **events[RING_SIDES];
     uint64_t *copied; /* LINK_STAGED, consumer: mark behind the newest copy from each slot [slots] */
+};
+
+/* Of one part. */
+struct link_ends {
+    struct link_end down_in, down_out, up_in, up_out;
 };
 
 struct links {
@@ -33,15 +42,20 @@ struct links {
     int stage;
     struct device *device;
     struct device_waiter waiter; /* whose moment fails when the run is aborted */
-    void *arena;                 /* of the device: all slots that neighbours open; NULL if there are none */
-    struct link_end down_in, down_out, up_in, up_out;
+    void *arena;                 /* of the device: its parts' slots of LINK_DEVICE; NULL if there are none */
+    void *opened[MAX_STAGES];    /* other stages' arenas; NULL: not opened */
+    struct link_ends *parts[STAGE_PARTS_MAX];
+    int part_count;
 };
 
-/* Allocates what this stage owns and exports it to its neighbours. The device and the segment outlive the links. */
+/* Allocates the stage's arena. The device and the segment outlive the links. */
 int links_open(struct links *links, const struct segment *segment, int stage, struct device *device,
                const struct device_waiter *waiter, struct error *error);
 
-/* Waits for the neighbours' exports and opens them. Before any other call below. */
+/* Adds the ends of one of the stage's parts, which outlive the links, and exports what it owns to its neighbours. */
+int links_open_part(struct links *links, struct link_ends *ends, int part, struct error *error);
+
+/* When all parts are there: waits for the neighbours' exports and opens them. Before any other call below. */
 int links_connect(struct links *links, struct error *error);
 
 /* Ends a run in which nothing has failed: everything queued is done, imports are closed, and when the neighbours have

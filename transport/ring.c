@@ -11,7 +11,7 @@ void ring_end_open(struct ring_end *end, const struct segment *segment, int link
     end->layout = ring_layout_of(plan, link, direction);
     end->ring = (struct ring *)(base + end->layout.cursors_offset);
     end->messages_base = (struct message *)(base + end->layout.messages_offset);
-    if (end->layout.handle_count > 0)
+    if (end->layout.in_arena)
         end->handles = (struct device_handle *)(base + end->layout.handles_offset);
     else
         end->data = base + end->layout.data_offset;

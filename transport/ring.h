@@ -11,7 +11,7 @@
 
 /* One process's view of an end. */
 struct ring_end {
-    struct ring *ring; /* NULL: the stage has no neighbour there */
+    struct ring *ring; /* NULL: the part has no neighbour there */
     struct ring_layout layout;
     struct message *messages_base;
     struct device_handle *handles;
@@ -19,7 +19,7 @@ struct ring_end {
     uint64_t messages;   /* that this end has published, or taken, since the run began */
 };
 
-/* Of link l. If there is none (l = 0 or W) the end's `ring` is NULL, and no other operation is allowed. */
+/* Of link l. If there is none (l = 0 or C) the end's `ring` is NULL, and no other operation is allowed. */
 void ring_end_open(struct ring_end *end, const struct segment *segment, int link, enum ring_direction direction);
 
 /* Producer: the n-th slot's worth of data since the run began (0-based) may be written when n < ring_room. */

@@ -1,11 +1,11 @@
-/* Where a run's rings lie: two for each pair of neighbours, in the segment's memory for channels. It all follows from the
- * plan, so nobody reads it from memory that others write. */
+/* Where a run's rings lie: two for each pair of neighbouring parts, in the segment's memory for channels. It all follows
+ * from the plan, so nobody reads it from memory that others write. */
 #ifndef TP_TRANSPORT_RINGS_H
 #define TP_TRANSPORT_RINGS_H
 
 #include "board/segment.h"
 
-/* A ring of the link between stages l and l + 1: activations go down, gradients up. */
+/* A ring of the link between parts l and l + 1: activations go down, gradients up. */
 enum ring_direction { RING_DOWN, RING_UP, RING_DIRECTIONS };
 
 enum ring_side { RING_PRODUCER, RING_CONSUMER, RING_SIDES };
@@ -33,18 +33,22 @@ struct message {
 struct ring_layout {
     uint64_t slots, slot_bytes;
     uint64_t message_capacity;
-    uint64_t handle_count; /* LINK_DEVICE: struct device_handle of the arena, of an event per slot, and of one per
-                              message; else 0 */
+    uint64_t handle_count; /* LINK_DEVICE between two stages: struct device_handle of the arena, of an event per slot,
+                              and of one per message; else 0 */
     size_t cursors_offset; /* struct ring */
     size_t messages_offset, handles_offset;
-    size_t data_offset;  /* of the slots; LINK_DEVICE has them in the consumer's memory, */
-    size_t arena_offset; /* here in its arena */
+    bool in_arena;       /* LINK_DEVICE: slots lie in the memory of the consumer's stage, */
+    size_t arena_offset; /* here in its arena; */
+    size_t data_offset;  /* of the others' */
 };
 
 /* Bytes of all rings of a run: what the segment is created and opened with. */
 size_t rings_bytes(const struct plan *plan);
 
-/* Of the ring of link l (1..W-1). */
+/* Bytes of a stage's arena, which has the slots of all that its parts consume by LINK_DEVICE, side by side. */
+size_t rings_arena_bytes(const struct plan *plan, int stage);
+
+/* Of the ring of link l (1..C-1). */
 struct ring_layout ring_layout_of(const struct plan *plan, int link, enum ring_direction direction);
 
 #endif

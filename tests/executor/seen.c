@@ -63,9 +63,9 @@ static void add_part(struct fingerprint *print, const struct compute *compute)
 
     add(print, numbers, sizeof(numbers));
     if (!part_is_first(part))
-        add_ring(print, &part->links.down_in.ring);
+        add_ring(print, &part->ends.down_in.ring);
     if (!part_is_last(part))
-        add_ring(print, &part->links.up_in.ring);
+        add_ring(print, &part->ends.up_in.ring);
 }
 
 /* All that what is to come depends on. What slots hold follows from what the stages have done. */

@@ -25,19 +25,24 @@ struct worker {
     struct exchange_stage stage; /* first, so that a stage is its worker */
     struct check checks[CHECKS]; /* a ring */
     int check_count;
-    uint64_t *drawn[DRAWN], drawn_marks[DRAWN]; /* likewise, of what stage 1 sends */
+    uint64_t *drawn[DRAWN], drawn_marks[DRAWN]; /* likewise, of what part 1 sends */
     int drawn_count;
     bool mismatch;
 };
 
-static bool is_first(const struct worker *worker)
+static int part_count(const struct exchange *exchange)
 {
-    return worker->stage.index == 1;
+    return exchange->stages * exchange->parts;
 }
 
-static bool is_last(const struct worker *worker)
+static bool is_first(const struct exchange_part *part)
 {
-    return worker->stage.index == worker->stage.exchange->stages;
+    return part->index == 1;
+}
+
+static bool is_last(const struct worker *worker, const struct exchange_part *part)
+{
+    return part->index == part_count(worker->stage.exchange);
 }
 
 static void at(struct worker *worker, enum exchange_point point)
@@ -126,7 +131,7 @@ static int finish_checks(struct worker *worker, struct error *error)
     return 0;
 }
 
-/* Queues the writing of a message that stage 1 makes up. */
+/* Queues the writing of a message that part 1 makes up. */
 static int draw(struct worker *worker, void *to, int i, int j, struct error *error)
 {
     struct device *device = worker->stage.device;
@@ -174,34 +179,34 @@ static int release(struct worker *worker, struct link_end *end, int i, struct er
     return 0;
 }
 
-static int forward(struct worker *worker, struct error *error)
+static int forward(struct worker *worker, struct exchange_part *part, struct error *error)
 {
     const struct exchange *exchange = worker->stage.exchange;
-    struct links *links = &worker->stage.links;
     struct device *device = worker->stage.device;
-    const int i = worker->stage.forwards / exchange->microbatches, j = worker->stage.forwards % exchange->microbatches;
+    const int i = part->forwards / exchange->microbatches, j = part->forwards % exchange->microbatches;
     const size_t offset = (size_t)j * part_bytes(exchange);
     char *to;
 
-    if (!is_first(worker)) {
-        if (take(worker, &links->down_in, i, j, 1, error))
+    if (!is_first(part)) {
+        if (take(worker, &part->ends.down_in, i, j, 1, error))
             return -1;
         at(worker, POINT_TAKEN);
-        if (check_slot(worker, &links->down_in, i, j, error))
+        if (check_slot(worker, &part->ends.down_in, i, j, error))
             return -1;
     }
-    if (!is_last(worker)) {
-        to = (char *)link_slot(&links->down_out, (uint64_t)i) + offset;
-        if ((j == 0 && link_begin(links, &links->down_out, (uint64_t)i, error)) ||
-            (is_first(worker) ? draw(worker, to, i, j, error)
-                              : device->type->copy(device, to, (char *)link_slot(&links->down_in, (uint64_t)i) + offset,
-                                                   (size_t)word_count(exchange, i, j) * sizeof(uint64_t), error)))
+    if (!is_last(worker, part)) {
+        to = (char *)link_slot(&part->ends.down_out, (uint64_t)i) + offset;
+        if ((j == 0 && link_begin(&worker->stage.links, &part->ends.down_out, (uint64_t)i, error)) ||
+            (is_first(part)
+                 ? draw(worker, to, i, j, error)
+                 : device->type->copy(device, to, (char *)link_slot(&part->ends.down_in, (uint64_t)i) + offset,
+                                      (size_t)word_count(exchange, i, j) * sizeof(uint64_t), error)))
             return -1;
         at(worker, POINT_WRITTEN);
-        if (publish(worker, &links->down_out, i, j, 1, error))
+        if (publish(worker, &part->ends.down_out, i, j, 1, error))
             return -1;
     }
-    worker->stage.forwards++;
+    part->forwards++;
     return 0;
 }
 
@@ -214,75 +219,107 @@ static int check_all(struct worker *worker, const struct link_end *end, int i, s
 }
 
 /* One message for the whole slot. */
-static int backward(struct worker *worker, struct error *error)
+static int backward(struct worker *worker, struct exchange_part *part, struct error *error)
 {
     const struct exchange *exchange = worker->stage.exchange;
-    struct links *links = &worker->stage.links;
     struct device *device = worker->stage.device;
-    const int i = worker->stage.backwards, all = exchange->microbatches;
-    struct link_end *from = is_last(worker) ? &links->down_in : &links->up_in;
+    const int i = part->backwards, all = exchange->microbatches;
+    struct link_end *from = is_last(worker, part) ? &part->ends.down_in : &part->ends.up_in;
 
-    if (!is_last(worker) &&
-        (take(worker, &links->up_in, i, 0, all, error) || check_all(worker, &links->up_in, i, error)))
+    if (!is_last(worker, part) &&
+        (take(worker, &part->ends.up_in, i, 0, all, error) || check_all(worker, &part->ends.up_in, i, error)))
         return -1;
-    if (!is_first(worker) &&
-        (link_begin(links, &links->up_out, (uint64_t)i, error) ||
-         device->type->copy(device, link_slot(&links->up_out, (uint64_t)i), link_slot(from, (uint64_t)i),
+    if (!is_first(part) &&
+        (link_begin(&worker->stage.links, &part->ends.up_out, (uint64_t)i, error) ||
+         device->type->copy(device, link_slot(&part->ends.up_out, (uint64_t)i), link_slot(from, (uint64_t)i),
                             slot_bytes(exchange), error) ||
-         publish(worker, &links->up_out, i, 0, all, error) || check_all(worker, &links->down_in, i, error)))
+         publish(worker, &part->ends.up_out, i, 0, all, error) || check_all(worker, &part->ends.down_in, i, error)))
         return -1;
     at(worker, POINT_READ);
-    if ((!is_first(worker) && release(worker, &links->down_in, i, error)) ||
-        (!is_last(worker) && release(worker, &links->up_in, i, error)))
+    if ((!is_first(part) && release(worker, &part->ends.down_in, i, error)) ||
+        (!is_last(worker, part) && release(worker, &part->ends.up_in, i, error)))
         return -1;
-    worker->stage.backwards++;
+    part->backwards++;
     return 0;
 }
 
-static bool can_forward(const struct worker *worker)
+static bool can_forward(const struct worker *worker, const struct exchange_part *part)
 {
     const struct exchange *exchange = worker->stage.exchange;
-    const struct links *links = &worker->stage.links;
-    const uint64_t message = (uint64_t)worker->stage.forwards, slot = message / (uint64_t)exchange->microbatches;
+    const uint64_t message = (uint64_t)part->forwards, slot = message / (uint64_t)exchange->microbatches;
 
-    return worker->stage.forwards < exchange->minibatches * exchange->microbatches &&
-           (is_first(worker) || ring_published(&links->down_in.ring) > message) &&
-           (is_last(worker) || ring_room(&links->down_out.ring) > slot);
+    return part->forwards < exchange->minibatches * exchange->microbatches &&
+           (is_first(part) || ring_published(&part->ends.down_in.ring) > message) &&
+           (is_last(worker, part) || ring_room(&part->ends.down_out.ring) > slot);
 }
 
-static bool can_backward(const struct worker *worker)
+static bool can_backward(const struct worker *worker, const struct exchange_part *part)
 {
-    const struct links *links = &worker->stage.links;
-    const uint64_t slot = (uint64_t)worker->stage.backwards;
+    const uint64_t slot = (uint64_t)part->backwards;
 
-    return worker->stage.forwards >= (worker->stage.backwards + 1) * worker->stage.exchange->microbatches &&
-           (is_last(worker) || ring_published(&links->up_in.ring) > slot) &&
-           (is_first(worker) || ring_room(&links->up_out.ring) > slot);
+    return part->forwards >= (part->backwards + 1) * worker->stage.exchange->microbatches &&
+           (is_last(worker, part) || ring_published(&part->ends.up_in.ring) > slot) &&
+           (is_first(part) || ring_room(&part->ends.up_out.ring) > slot);
+}
+
+/* Does something for a part, if anything can be done. */
+static int step(struct worker *worker, struct exchange_part *part, bool *moved, struct error *error)
+{
+    *moved = true;
+    if (can_backward(worker, part))
+        return backward(worker, part, error);
+    if (can_forward(worker, part))
+        return forward(worker, part, error);
+    *moved = false;
+    return 0;
 }
 
 static int exchange_messages(struct worker *worker, struct error *error)
 {
-    int failed = 0;
+    const struct exchange *exchange = worker->stage.exchange;
+    struct exchange_part *parts = worker->stage.parts;
+    int ended = 0;
 
-    while (!failed && worker->stage.backwards < worker->stage.exchange->minibatches) {
-        if (can_backward(worker))
-            failed = backward(worker, error);
-        else if (can_forward(worker))
-            failed = forward(worker, error);
-        else
-            failed = moment(&worker->stage, error);
+    while (ended < exchange->parts) {
+        bool any = false;
+
+        ended = 0;
+        for (int i = 0; i < exchange->parts; i++) {
+            bool moved;
+
+            if (step(worker, &parts[i], &moved, error))
+                return -1;
+            any = any || moved;
+            ended += parts[i].backwards == exchange->minibatches;
+        }
+        if (!any && ended < exchange->parts && moment(&worker->stage, error))
+            return -1;
     }
-    return failed;
+    return 0;
+}
+
+static int open_links(struct worker *worker, struct error *error)
+{
+    struct exchange_stage *stage = &worker->stage;
+    const struct plan *plan = &stage->segment->header->plan;
+    const struct device_waiter waiter = {.moment = moment, .context = stage};
+
+    if (links_open(&stage->links, stage->segment, stage->index, stage->device, &waiter, error))
+        return -1;
+    for (int i = 0; i < stage->exchange->parts; i++) {
+        stage->parts[i] = (struct exchange_part){.index = plan_part_of(plan, stage->index, i)};
+        if (links_open_part(&stage->links, &stage->parts[i].ends, stage->parts[i].index, error))
+            return -1;
+    }
+    return 0;
 }
 
 static int start(struct worker *worker, const struct segment *segment, struct error *error)
 {
-    const struct device_waiter waiter = {.moment = moment, .context = &worker->stage};
     struct links *links = &worker->stage.links;
 
     worker->stage.segment = segment;
-    worker->stage.forwards = worker->stage.backwards = 0;
-    if (links_open(links, segment, worker->stage.index, worker->stage.device, &waiter, error))
+    if (open_links(worker, error))
         return -1;
     at(worker, POINT_LINKS_OPEN);
     if (links_connect(links, error))
@@ -360,29 +397,37 @@ static int run_stage(const struct exchange *exchange, const struct segment *segm
     return worker.mismatch ? EXCHANGE_MISMATCH : EXCHANGE_FAILED;
 }
 
-static enum link_path path_between(const struct exchange *exchange, int a, int b)
+static enum link_path path_between(const struct exchange *exchange, int one, int other)
 {
+    const int a = exchange->devices[one - 1], b = exchange->devices[other - 1];
+
     if (a == EXCHANGE_HOST && b == EXCHANGE_HOST)
         return LINK_SHARED;
+    if (one == other)
+        return LINK_DEVICE;
     return a == EXCHANGE_HOST || b == EXCHANGE_HOST || exchange->staged ? LINK_STAGED : LINK_DEVICE;
 }
 
 static struct plan plan_of(const struct exchange *exchange)
 {
-    struct plan plan = {.stage_count = exchange->stages,
-                        .part_count = exchange->stages,
-                        .schedule = {.stages = exchange->stages, .parts = 1}};
+    const int parts = part_count(exchange);
+    struct plan plan = {
+        .stage_count = exchange->stages,
+        .part_count = parts,
+        .schedule = {.stages = exchange->stages, .parts = exchange->parts, .placement = exchange->placement}};
 
     plan.config.data.batch = exchange->microbatches;
     plan.config.device.sync = exchange->sync;
     plan.schedule.microbatches = exchange->microbatches;
     plan.schedule.order.whole_backward = true;
-    for (int s = 0; s < exchange->stages; s++) {
-        plan.parts[s].activation_slots = exchange->activation_slots;
-        plan.parts[s].gradient_slots = exchange->gradient_slots;
-        plan.parts[s].input = plan.parts[s].output = (struct shape){1, 1, exchange->floats};
-        if (s + 1 < exchange->stages)
-            plan.parts[s].link = path_between(exchange, exchange->devices[s], exchange->devices[s + 1]);
+    for (int k = 1; k <= parts; k++) {
+        struct plan_part *part = &plan.parts[k - 1];
+
+        part->activation_slots = exchange->activation_slots;
+        part->gradient_slots = exchange->gradient_slots;
+        part->input = part->output = (struct shape){1, 1, exchange->floats};
+        if (k < parts)
+            part->link = path_between(exchange, plan_stage_of(&plan, k), plan_stage_of(&plan, k + 1));
     }
     return plan;
 }

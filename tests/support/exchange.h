@@ -1,12 +1,12 @@
-/* Stages that do nothing but exchange messages over real links, each in a process of its own. Stage 1 draws what every
- * message says; the others pass it on from slot to slot, down and up again, and all look at every byte of it: when it
- * comes, and once more before they let go of the slot, which is then wiped. */
+/* Stages that do nothing but exchange messages over real links, each in a process of its own, for one part or several.
+ * Part 1 draws what every message says; the others pass it on from slot to slot, down and up again, and all look at every
+ * byte of it: when it comes, and once more before they let go of the slot, which is then wiped. */
 #ifndef TP_TESTS_EXCHANGE_H
 #define TP_TESTS_EXCHANGE_H
 
 #include "transport/link.h"
 
-enum { EXCHANGE_STAGES_MAX = 4, EXCHANGE_HOST = -1 };
+enum { EXCHANGE_STAGES_MAX = 4, EXCHANGE_PARTS_MAX = 3, EXCHANGE_HOST = -1 };
 
 /* Where a stage is. */
 enum exchange_point {
@@ -25,7 +25,8 @@ enum exchange_point {
 struct exchange_stage;
 
 struct exchange {
-    int stages;
+    int stages, parts; /* of each stage */
+    enum placement placement;
     int devices[EXCHANGE_STAGES_MAX]; /* each stage's GPU, or EXCHANGE_HOST */
     bool staged;                      /* between GPUs, too */
     enum device_sync sync;
@@ -39,6 +40,12 @@ struct exchange {
     const void *context; /* for it */
 };
 
+struct exchange_part {
+    int index; /* 1.. */
+    struct link_ends ends;
+    int forwards, backwards; /* messages and slots done since the start */
+};
+
 struct exchange_stage {
     const struct exchange *exchange;
     const struct segment *segment; /* of this start */
@@ -46,7 +53,7 @@ struct exchange_stage {
     int index;                     /* 1.. */
     struct device *device;
     struct links links;
-    int forwards, backwards; /* messages and slots done since the start */
+    struct exchange_part parts[EXCHANGE_PARTS_MAX];
 };
 
 /* How a stage ended; of one that was killed, minus the signal. */
