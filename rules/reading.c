@@ -66,6 +66,7 @@ const struct reading *forward_reading(enum forward_rule rule)
         [FORWARD_SPECTRAIN] = &reading_spectrain_forward,
         [FORWARD_PIPEOPTIM] = &reading_pipeoptim,
         [FORWARD_MSNAG] = &reading_msnag,
+        [FORWARD_LINEAR] = &reading_linear,
     };
     return rows[rule];
 }

@@ -58,6 +58,7 @@ enum forward_rule {
     FORWARD_SPECTRAIN,
     FORWARD_PIPEOPTIM,
     FORWARD_MSNAG,
+    FORWARD_LINEAR,
     FORWARD_RULES
 };
 
@@ -90,6 +91,6 @@ double differences_kept(const struct rule_settings *settings, int staleness);
 double significance_of(const struct rule_settings *settings, int staleness);
 
 extern const struct reading reading_intermediate, reading_spectrain_forward, reading_spectrain_backward,
-    reading_pipeoptim, reading_msnag, reading_pipemare;
+    reading_pipeoptim, reading_msnag, reading_linear, reading_pipemare;
 
 #endif

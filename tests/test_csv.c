@@ -261,7 +261,7 @@ static const struct {
     {"#tp microbatches=0\n0F0@0,0B0@0\n", "row 1: microbatches=0: 1 to 18278 are possible"},
     {"#tp forward=pinned\n0F0@0\n", "row 1: #tp needs microbatches=N, the micro-batches of a mini-batch"},
     {"#tp microbatches=1 forward=new\n0F0@0,0B0@0\n",
-     "row 1: new is none of live, pinned, double-buffered, spectrain, pipeoptim, msnag"},
+     "row 1: new is none of live, pinned, double-buffered, spectrain, pipeoptim, msnag, linear"},
     {"#tp microbatches=1 system=nf1b\n0F0@0,0B0@0\n",
      "row 1: no key system: there are microbatches, forward and backward"},
     {"#tp microbatches\n", "row 1: microbatches has no value: key=value is needed"},

@@ -228,6 +228,7 @@ static version_set begin(const struct explorer *explorer, struct state *state, i
             [FORWARD_SPECTRAIN] = live,
             [FORWARD_PIPEOPTIM] = live,
             [FORWARD_MSNAG] = live,
+            [FORWARD_LINEAR] = live,
         };
         _Static_assert(sizeof(versions) == FORWARD_RULES * sizeof(versions[0]), "every rule");
         *forward_reads = (uint8_t)versions[schedule->forward];

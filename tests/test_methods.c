@@ -37,6 +37,8 @@ static const struct row {
     {"pipeline.system=msnag train.nesterov=yes", 1, FORWARDS},
     {"pipeline.system=msnag train.optimizer=adamw", 1, FORWARDS},
     {"pipeline.system=msnag train.optimizer=nadamw", 1, FORWARDS},
+    {"pipeline.system=stale pipeline.forward_weights=linear", 1, FORWARDS},
+    {"pipeline.system=stale pipeline.forward_weights=linear train.optimizer=nadamw", 1, FORWARDS},
     {"pipeline.system=v-timeprest pipeline.forward_weights=spectrain", 2, FORWARDS},
     {"pipeline.system=v-timeprest pipeline.forward_weights=pipeoptim train.optimizer=adamw", 3, FORWARDS},
     {"pipeline.system=timeprest pipeline.forward_weights=msnag pipeline.backward_weights=live", 2, FORWARDS},

@@ -246,6 +246,22 @@ START_TEST(pipeoptim_takes_the_newest_step_up_to_the_update)
 }
 END_TEST
 
+/* In the limit of a momentum that does not decay, msnag's way is linear. */
+START_TEST(linear_is_msnag_without_slowing_down)
+{
+    struct dice dice = {.seed = 33500 + (uint64_t)_i};
+    struct scene scene;
+    double way;
+
+    scene_set(&scene, &dice, &forms[1], 1, dice_between(&dice, 0, 20), 10);
+    way = -scene.step.rate * scene.facts.staleness * scene.vectors[VECTOR_MOMENTUM];
+    check_added(&scene, &reading_linear, way);
+    scene.step.momentum = 1.0;
+    check_added(&scene, &reading_msnag, way);
+    ck_assert(reading_linear.needs_momentum);
+}
+END_TEST
+
 START_TEST(msnag_takes_the_steps_that_come_without_a_gradient)
 {
     struct dice dice = {.seed = 34000 + (uint64_t)_i};
@@ -362,6 +378,7 @@ int main(void)
     tcase_add_loop_test(cases, intermediate_lies_between_its_ends, 0, RANDOM_READINGS);
     tcase_add_loop_test(cases, spectrain_takes_the_newest_step_up_to_stage_ones_end, 0, RANDOM_READINGS);
     tcase_add_loop_test(cases, pipeoptim_takes_the_newest_step_up_to_the_update, 0, RANDOM_READINGS);
+    tcase_add_loop_test(cases, linear_is_msnag_without_slowing_down, 0, RANDOM_READINGS);
     tcase_add_loop_test(cases, msnag_takes_the_steps_that_come_without_a_gradient, 0, RANDOM_READINGS);
     tcase_add_test(cases, msnag_of_sgd_is_one_term);
     tcase_add_test(cases, no_staleness_makes_too_many_terms);

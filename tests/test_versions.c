@@ -258,6 +258,7 @@ static void begin_forward(struct run *run, int stage, const struct op *op)
         [FORWARD_SPECTRAIN] = own->updates,
         [FORWARD_PIPEOPTIM] = own->updates,
         [FORWARD_MSNAG] = own->updates,
+        [FORWARD_LINEAR] = own->updates,
     };
     _Static_assert(sizeof(reads) == FORWARD_RULES * sizeof(reads[0]), "every rule");
     own->forward_reads[number] = reads[run->schedule.forward];

@@ -95,6 +95,18 @@ static void coast(const struct method *method, const struct method_version *vers
                           -numbers->rate * share_of_momentum(method, numbers->beta1, k + j, j), k + j);
 }
 
+/* Linear prediction: tau times what the newest update took off by way of the momentum. */
+static void go_on(const struct method *method, const struct method_version *version, const struct numbers *numbers,
+                  const struct slice *slice, int k, int tau, double *read)
+{
+    const double way = -numbers->rate * tau;
+
+    if (method->optimizer == METHOD_SGD)
+        go(read, slice, method->nesterov ? way * method->momentum : way, version->momentum);
+    else
+        go_by_moments(method, version, read, slice, way * share_of_momentum(method, numbers->beta1, k, 0), k);
+}
+
 static void copy_version(const struct method_version *version, const struct slice *slice, double *read)
 {
     for (size_t p = slice->parameter_offset; p < slice->parameter_offset + slice->parameters; p++)
@@ -117,7 +129,7 @@ bool method_forward(const struct method *method, const struct method_version *ve
     const struct method_version *version = &versions[forward];
 
     if (method->forward != FORWARD_SPECTRAIN && method->forward != FORWARD_PIPEOPTIM &&
-        method->forward != FORWARD_MSNAG)
+        method->forward != FORWARD_MSNAG && method->forward != FORWARD_LINEAR)
         return false;
     copy_version(version, slice, read);
     /* Before the first update there is neither momentum nor a gradient. */
@@ -127,6 +139,8 @@ bool method_forward(const struct method *method, const struct method_version *ve
         repeat_newest_step(method, version, &numbers, slice, forward, tau + method->further, read);
     if (forward > 0 && method->forward == FORWARD_MSNAG)
         coast(method, version, &numbers, slice, forward, tau, read);
+    if (forward > 0 && method->forward == FORWARD_LINEAR)
+        go_on(method, version, &numbers, slice, forward, tau, read);
     *changed += differs(version, slice, read);
     return true;
 }
