@@ -407,10 +407,11 @@ static const struct size larger[] = {
     {3, 2, 4, 2, true, true, true},
 };
 
-/* Systems that the executor cannot tell from another: pipeoptim, pipedream, stale and gap-aware. */
+/* Systems that the executor cannot tell from another: pipedream, spectrain, pipemare and gap-aware. */
 static bool is_explored(const struct system *system)
 {
-    static const char *const alike[] = {"msnag", "nesterov-async", "spike-compensation", "dc-asgd"};
+    static const char *const alike[] = {"stale",          "pipeoptim",          "msnag",
+                                        "nesterov-async", "spike-compensation", "dc-asgd"};
 
     for (size_t k = 0; k < sizeof(alike) / sizeof(alike[0]); k++)
         if (strcmp(system->name, alike[k]) == 0)
