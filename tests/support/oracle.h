@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "model/model.h"
+#include "network/network.h"
 
 /* Versions that stage s (0-based here) read for micro-batch j of a mini-batch: [stage][microbatch]. backward -1: the
  * intermediate weight, live + significance * (forward - live). */
