@@ -33,7 +33,7 @@ ifeq ($(origin CXX),default)
 CXX := $(if $(findstring clang,$(CC)),$(subst clang,clang++,$(CC)),$(if $(findstring gcc,$(CC)),$(subst gcc,g++,$(CC)),c++))
 endif
 
-DIRS      := base device model kernels kernels/reference kernels/onednn data optimizers rules schedule schedule/orders plan board transport telemetry checkpoint timing stages coordinator monitor
+DIRS      := base device layers network kernels kernels/reference kernels/onednn data optimizers rules schedule schedule/orders plan board transport telemetry checkpoint timing stages coordinator monitor
 PROGRAMS  := tpcoord tpstage tpmon
 MAINS     := coordinator/main.c stages/main.c monitor/main.c
 LIBRARIES := jansson zlib
@@ -163,7 +163,23 @@ $(addprefix $(BUILD)/,c.flags cuda.flags link.flags commit.flags): $(BUILD)/%.fl
 	@printf '%s\n' '$(subst ','\'',$(filter-out -Werror all-warnings,$(FLAGS_$*)))' >$@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
-$(LIBRARY): $(SOURCES:%.c=$(BUILD)/%.o)
+# The networks, as bytes: programs find them wherever they run.
+NETWORKS := $(sort $(wildcard networks/*.net))
+$(BUILD)/network/builtin_networks.c: $(NETWORKS) Makefile
+	@mkdir -p $(@D)
+	@{ echo '#include "network/internal.h"'; \
+	n=0; for file in $(NETWORKS); do \
+		n=$$((n + 1)); echo "static const char text_$$n[] = {"; od -An -v -tu1 $$file | sed 's/  *\([0-9][0-9]*\)/\1,/g'; echo '0};'; \
+	done; \
+	echo 'const char *const network_builtins[][2] = {'; \
+	n=0; for file in $(NETWORKS); do n=$$((n + 1)); echo "{\"$$(basename $$file .net)\", text_$$n},"; done; \
+	echo '{0, 0}};'; } >$@
+
+$(BUILD)/network/builtin_networks.o: $(BUILD)/network/builtin_networks.c $(BUILD)/c.flags
+	@echo "  cc   $<"
+	@$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
+
+$(LIBRARY): $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/network/builtin_networks.o
 	@rm -f $@
 	@$(AR) rcs $@ $^
 

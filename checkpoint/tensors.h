@@ -5,9 +5,9 @@
 #define TP_CHECKPOINT_TENSORS_H
 
 #include "base/error.h"
-#include "model/model.h"
+#include "network/network.h"
 
-enum { TENSOR_NAME_MAX = LAYER_NAME_MAX + 16, TENSOR_DIMENSIONS_MAX = 4 };
+enum { TENSOR_NAME_MAX = LAYER_NAME_MAX + 16 };
 
 struct tensor {
     char name[TENSOR_NAME_MAX];

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "model/model.h"
+#include "network/network.h"
 
 enum data_part { DATA_IMAGES = 1, DATA_LABELS = 2 };
 

@@ -4,7 +4,7 @@
  * A backend is a table of functions; an engine is a backend opened on a device, and a layer kernel one layer prepared on
  * an engine. What a call computes is queued on the device (device/device.h). Pointers are plain addresses in memory of
  * that device, aligned to their floats and no more, the workspace excepted. All tensors are float, channels-last, and
- * contiguous over rows (samples), laid out as model/model.h says. No call allocates tensors: what it needs beside its
+ * contiguous over rows (samples), laid out as network/network.h says. No call allocates tensors: what it needs beside its
  * operands lies in the workspace. Calls with no rows touch nothing, but a weight gradient that is
  * written and not added to becomes 0, the sum over no rows. */
 #ifndef TP_KERNELS_BACKEND_H
@@ -17,7 +17,7 @@
 #include "base/error.h"
 #include "device/device.h"
 #include "kernels/elements.h"
-#include "model/model.h"
+#include "network/network.h"
 
 /* As PyTorch's defaults. */
 #define BATCH_NORM_EPSILON  1e-5f

@@ -1,4 +1,5 @@
 /* The first half of a plan: all that needs no measuring. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -142,6 +143,49 @@ static void check_schedule(const struct plan *plan, struct config_mistakes *mist
         config_mistake(mistakes, blame(plan), "%s", error.text);
 }
 
+/* The text of the network's file. */
+static int load_network(struct plan *plan, struct config_mistakes *mistakes)
+{
+    const char *const arch = plan->config.model.arch, *builtin = network_builtin(arch);
+    struct error error;
+    char *text;
+    size_t size;
+
+    if (builtin) {
+        snprintf(plan->network_text, sizeof(plan->network_text), "%s", builtin);
+        return 0;
+    }
+    if (file_read(arch, &text, &size, &error)) {
+        config_mistake(mistakes, "model.arch", "%s", error.text);
+        return -1;
+    }
+    if (size >= sizeof(plan->network_text) || memchr(text, '\0', size)) {
+        config_mistake(mistakes, "model.arch", "%s has %zu bytes%s; a network file is text of at most %zu", arch, size,
+                       memchr(text, '\0', size) ? ", not all of them text" : "", sizeof(plan->network_text) - 1);
+        free(text);
+        return -1;
+    }
+    memcpy(plan->network_text, text, size);
+    free(text);
+    return 0;
+}
+
+static int read_network(struct plan *plan, struct network **network, struct config_mistakes *mistakes)
+{
+    const struct network_options options = plan_network_options(plan);
+    struct network_mistakes *own = calloc(1, sizeof(*own));
+    int failed;
+
+    if (!own)
+        config_mistake(mistakes, "model.arch", "out of memory");
+    failed = !own || load_network(plan, mistakes) || network_read(network, &options, own);
+    if (failed && own)
+        for (int k = 0; k < own->count && k < NETWORK_MISTAKES_MAX; k++)
+            config_mistake_line(mistakes, own->lines[k]);
+    free(own);
+    return failed ? -1 : 0;
+}
+
 /* How an epoch and the test set fall into mini-batches. */
 static void count_minibatches(struct plan *plan, struct config_mistakes *mistakes)
 {
@@ -272,8 +316,6 @@ static int make_tables(struct plan *plan, struct config_mistakes *mistakes)
 int plan_begin(struct plan *plan, const struct config *config, const struct data_facts *data, struct network **network,
                struct config_mistakes *mistakes)
 {
-    struct error error;
-
     *network = NULL;
     *plan = (struct plan){.config = *config, .data = *data, .stage_count = config->pipeline.stages};
     if (make_tables(plan, mistakes))
@@ -287,9 +329,7 @@ int plan_begin(struct plan *plan, const struct config *config, const struct data
     choose_rules(plan, mistakes);
     count_minibatches(plan, mistakes);
     plan->schedule.minibatches = plan->minibatches_per_epoch;
-    if (network_create(network, config->model.arch, config->model.depth, data->shape, config->model.classes, &error))
-        config_mistake(mistakes, "model.arch", "%s", error.text);
-    else
+    if (read_network(plan, network, mistakes) == 0)
         check_partition(plan, *network, mistakes);
     plan_check_rules(plan, mistakes);
     predict_check(config, mistakes);

@@ -129,13 +129,13 @@ static bool part_is_sound(const struct plan *plan, const struct network *network
 
 static bool parts_are_sound(const struct plan *plan)
 {
+    const struct network_options options = plan_network_options(plan);
     struct network *network;
     struct error error;
     int blocks = 0;
     bool sound = true;
 
-    if (network_create(&network, plan->config.model.arch, plan->config.model.depth, plan->data.shape,
-                       plan->config.model.classes, &error))
+    if (!memchr(plan->network_text, '\0', sizeof(plan->network_text)) || network_create(&network, &options, &error))
         return false;
     for (int k = 1; k <= plan->part_count && sound; k++) {
         sound = part_is_sound(plan, network, k, blocks);

@@ -64,6 +64,13 @@ void config_mistake(struct config_mistakes *mistakes, const char *section_key, c
     va_end(arguments);
 }
 
+void config_mistake_line(struct config_mistakes *mistakes, const char *line)
+{
+    if (mistakes->count < CONFIG_MISTAKES_MAX)
+        snprintf(mistakes->lines[mistakes->count], sizeof(mistakes->lines[0]), "%s", line);
+    mistakes->count++;
+}
+
 void config_mistakes_print(const struct config_mistakes *mistakes, FILE *out)
 {
     for (int i = 0; i < mistakes->count && i < CONFIG_MISTAKES_MAX; i++)

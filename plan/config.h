@@ -90,8 +90,8 @@ struct config {
         double strength;    /* dc-asgd */
     } staleness;
     struct {
-        char arch[CONFIG_NAME_MAX];
-        int depth; /* blocks of an mlp */
+        char arch[CONFIG_PATH_MAX]; /* a network of networks/, or a file */
+        int depth, width;           /* its parameters; 0: as it says itself */
         int classes;
     } model;
     struct {
@@ -159,6 +159,9 @@ int config_load(struct config *config, const char *path, const char *const *over
  * itself: a partition that does not add up, more stages than blocks). */
 void config_mistake(struct config_mistakes *mistakes, const char *section_key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Adds a mistake that somebody else has worded and located. */
+void config_mistake_line(struct config_mistakes *mistakes, const char *line);
 
 /* Whether each value, wherever it came from, is one that config_load could have put there. -1 and the first key whose
  * value is not. */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/parse.h"
-#include "model/model.h"
+#include "network/network.h"
 #include "optimizers/optimizer.h"
 #include "schedule/parts.h"
 #include "schedule/system.h"
@@ -127,10 +127,12 @@ const struct config_key config_keys[] = {
     {MEMBER(staleness, strength), KEY_REAL, "0.04", 0.0, 1000.0,
      .help = "dc-asgd: lambda, how much of the gradient's square stands for the Hessian"},
 
-    {MEMBER(model, arch), KEY_NAME, "resnet20",
-     .help = "network: resnet8, resnet20, resnet32, resnet56, resnet110, mlp"},
-    {MEMBER(model, depth), KEY_INTEGER, "3", 1, NETWORK_DEPTH_MAX,
-     .help = "mlp: its layers, all but the last of 256 units; each is a block"},
+    {MEMBER(model, arch), KEY_CHOICE_NAME, "resnet20", .choice = network_builtin_name, .file_ending = ".net",
+     .help = "network: one of networks/, or a file in their form"},
+    {MEMBER(model, depth), KEY_INTEGER, "0", 0, NETWORK_DEPTH_MAX,
+     .help = "networks with a parameter depth (mlp: its layers); 0: as the network's file says"},
+    {MEMBER(model, width), KEY_INTEGER, "0", 0, 1 << 20,
+     .help = "networks with a parameter width (mlp: units of its layers but the last); 0: as the file says"},
     {MEMBER(model, classes), KEY_INTEGER, "10", 2, 256,
      .help = "classes that the network tells apart; labels are below it"},
 

@@ -45,7 +45,7 @@ static int take_buffer(struct assignment *a, size_t floats)
 
 static bool waits_for_weight_half(const struct layer *layer, const struct layout_options *options)
 {
-    return options->split_backward && (layer->kind == LAYER_CONVOLUTION || layer->kind == LAYER_LINEAR);
+    return options->split_backward && layer_type_of(layer->kind)->has_weight_half;
 }
 
 static void assign_gradient(struct assignment *a, int l)

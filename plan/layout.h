@@ -11,7 +11,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
-#include "model/model.h"
+#include "network/network.h"
 
 /* Tensors that do not lie in the stage's own memory. */
 #define TENSOR_IN_LINK ((size_t)-1)

@@ -89,6 +89,23 @@ struct data_options plan_data_options(const struct config *config)
     };
 }
 
+struct network_options plan_network_options(const struct plan *plan)
+{
+    return (struct network_options){
+        .name = plan->config.model.arch,
+        .text = plan->network_text,
+        .depth = plan->config.model.depth,
+        .width = plan->config.model.width,
+        .input = plan->data.shape,
+        .classes = plan->config.model.classes,
+    };
+}
+
+uint32_t plan_network_crc32(const struct plan *plan)
+{
+    return (uint32_t)crc32_z(0, (const unsigned char *)plan->network_text, strlen(plan->network_text));
+}
+
 bool plan_is_from_file(const struct config *config)
 {
     const char *end = strrchr(config->pipeline.system, '.');

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "data/data.h"
-#include "model/model.h"
+#include "network/network.h"
 #include "plan/config.h"
 #include "plan/layout.h"
 #include "plan/place.h"
@@ -79,6 +79,7 @@ struct plan {
     struct schedule schedule; /* of one epoch's training; K = minibatches_per_epoch. Elsewhere than in the process that
                                  planned, use plan_training: it holds pointers. */
     char schedule_text[PLAN_SCHEDULE_TEXT_MAX]; /* of the schedule file, if the system is one; else "" */
+    char network_text[NETWORK_TEXT_MAX];        /* of the network's file */
     bool schedule_renumbered;                   /* its backwards were not in ascending order (struct csv_schedule) */
     int minibatches_per_epoch;
     int last_minibatch_rows; /* rows of the epoch's last mini-batch */
@@ -124,6 +125,10 @@ int plan_largest_minibatch_rows(const struct plan *plan);
 
 /* How to open the config's data set. The strings are the config's own. */
 struct data_options plan_data_options(const struct config *config);
+
+/* What the network is built from, in any process that has the plan. And the file's checksum. */
+struct network_options plan_network_options(const struct plan *plan);
+uint32_t plan_network_crc32(const struct plan *plan);
 
 /* Whether pipeline.system names a schedule file (docs/schedule-files.md), not a row of the table. */
 bool plan_is_from_file(const struct config *config);

@@ -34,8 +34,8 @@ static int prepare(struct compute *compute, const struct layer *layer, struct la
         if (backend->prepare_forward(*kernel, rows->forward[i], error))
             return -1;
     /* Batch norm normalised each micro-batch by itself; everything else runs one backward over all rows. */
-    backward = layer->kind == LAYER_BATCH_NORM ? rows->group : rows->backward;
-    count = layer->kind == LAYER_BATCH_NORM ? rows->group_count : rows->backward_count;
+    backward = layer_type_of(layer->kind)->is_norm ? rows->group : rows->backward;
+    count = layer_type_of(layer->kind)->is_norm ? rows->group_count : rows->backward_count;
     for (int i = 0; i < count; i++)
         if (backend->prepare_backward(*kernel, backward[i], error))
             return -1;
@@ -66,7 +66,7 @@ static int create_kernels(struct compute *compute, size_t *saved_floats, struct 
 int compute_create(struct compute **out, const struct backend *backend, struct engine *engine, struct device *device,
                    const struct plan *plan, int part, struct error *error)
 {
-    const struct config *config = &plan->config;
+    const struct network_options network = plan_network_options(plan);
     struct compute *compute = calloc(1, sizeof(*compute));
     size_t *saved_floats = NULL;
 
@@ -79,8 +79,7 @@ int compute_create(struct compute **out, const struct backend *backend, struct e
     compute->plan = plan;
     compute->slice = plan->parts[part - 1].slice;
     compute->options = plan_layout_options(plan, part);
-    if (network_create(&compute->network, config->model.arch, config->model.depth, plan->data.shape,
-                       config->model.classes, error))
+    if (network_create(&compute->network, &network, error))
         goto fail;
     saved_floats = calloc((size_t)compute->network->layer_count, sizeof(*saved_floats));
     compute->kernels = calloc((size_t)compute->slice.layer_count, sizeof(*compute->kernels));

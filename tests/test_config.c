@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "model/model.h"
+#include "network/network.h"
 #include "plan/config.h"
 #include "plan/config_keys.h"
 #include "schedule/parts.h"

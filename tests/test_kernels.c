@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kernels/backend.h"
+#include "tests/support/named.h"
 #include "tests/support/compare.h"
 #include "tests/support/layer_case.h"
 #include "tests/support/layer_oracle.h"
@@ -298,7 +299,7 @@ static int network_layers(struct shape image, struct layer layers[DISTINCT_MAX])
         struct network *network;
         struct error error;
 
-        ck_assert_msg(network_create(&network, name, 3, image, 10, &error) == 0, "%s", error.text);
+        ck_assert_msg(network_named(&network, name, 3, image, 10, &error) == 0, "%s", error.text);
         count = add_layers(network, layers, count);
         network_destroy(network);
     }

@@ -45,7 +45,7 @@ struct stopwatch {
 
 static int prepare(struct bench *bench, const struct plan_rows *rows, struct error *error)
 {
-    const bool by_group = bench->layer->kind == LAYER_BATCH_NORM;
+    const bool by_group = layer_type_of(bench->layer->kind)->is_norm;
     const int *backward = by_group ? rows->group : rows->backward;
     const int backward_count = by_group ? rows->group_count : rows->backward_count;
 

@@ -37,6 +37,11 @@ static int column_length(const struct layer *layer)
     return layer->kernel * layer->kernel * layer->in.channels;
 }
 
+static size_t filters_size(const struct layer *layer)
+{
+    return (size_t)layer->out.channels * (size_t)column_length(layer);
+}
+
 static size_t sample_bytes(const struct layer *layer)
 {
     return (size_t)outputs(layer, 1) * (size_t)column_length(layer) * sizeof(float);
@@ -223,7 +228,16 @@ static int forward(struct layer_kernel *kernel, const struct forward_call *call,
 {
     const struct operands operands = {call->input, call->weights, false, call->output, call->workspace};
 
-    return run(kernel, DIRECTION_FORWARD, call->rows, &operands, error);
+    const struct layer *layer = &kernel->layer;
+
+    if (run(kernel, DIRECTION_FORWARD, call->rows, &operands, error))
+        return -1;
+    if (!layer->bias && !layer->relu)
+        return 0;
+    return cuda_check(launch_bias(outputs(layer, call->rows), layer->out.channels,
+                                  layer->bias ? call->weights + filters_size(layer) : NULL, layer->relu, call->output,
+                                  kernel->engine->stream),
+                      "bias of a convolution", error);
 }
 
 static int backward_input(struct layer_kernel *kernel, const struct backward_call *call, struct error *error)
@@ -231,6 +245,12 @@ static int backward_input(struct layer_kernel *kernel, const struct backward_cal
     const struct operands operands = {call->output_gradient, call->weights, call->add_input_gradient,
                                       call->input_gradient, call->workspace};
 
+    const size_t count = (size_t)call_rows(call) * shape_size(kernel->layer.out);
+
+    if (kernel->layer.relu &&
+        cuda_check(launch_relu_backward(count, call->output, call->output_gradient, kernel->engine->stream),
+                   "ReLU of a convolution", error))
+        return -1;
     return call->input_gradient ? run(kernel, DIRECTION_BACKWARD_INPUT, call_rows(call), &operands, error) : 0;
 }
 
@@ -239,6 +259,14 @@ static int backward_weights(struct layer_kernel *kernel, const struct backward_c
     const struct operands operands = {call->input, call->output_gradient, call->add_weight_gradient,
                                       call->weight_gradient, call->workspace};
 
+    const struct layer *layer = &kernel->layer;
+
+    if (layer->bias &&
+        cuda_check(launch_column_sums(outputs(layer, call_rows(call)), layer->out.channels, call->output_gradient,
+                                      call->add_weight_gradient, call->weight_gradient + filters_size(layer),
+                                      kernel->engine->stream),
+                   "bias gradient of a convolution", error))
+        return -1;
     return run(kernel, DIRECTION_BACKWARD_WEIGHTS, call_rows(call), &operands, error);
 }
 

@@ -15,6 +15,9 @@ static const struct layer_functions *const kinds[] = {
     [LAYER_BATCH_NORM] = &cuda_batch_norm,
     [LAYER_LINEAR] = &cuda_linear,
     [LAYER_AVERAGE_POOL] = &cuda_average_pool,
+    [LAYER_MAX_POOL] = &cuda_max_pool,
+    [LAYER_RELU] = &cuda_relu,
+    [LAYER_ADD] = &cuda_add,
 };
 
 static const struct layer_functions *functions(const struct layer_kernel *kernel)
@@ -159,7 +162,7 @@ static int prepare_backward(struct layer_kernel *kernel, int rows, struct error 
 
 static size_t saved_floats(const struct layer_kernel *kernel)
 {
-    return kernel->layer.kind == LAYER_BATCH_NORM ? 2 * (size_t)kernel->layer.in.channels : 0;
+    return layer_type_of(kernel->layer.kind)->is_norm ? 2 * (size_t)kernel->layer.in.channels : 0;
 }
 
 static size_t workspace_bytes(const struct layer_kernel *kernel)
@@ -193,7 +196,7 @@ static int no_rows(const struct layer_kernel *kernel, const struct backward_call
 
 static int backward_input(struct layer_kernel *kernel, const struct backward_call *call, struct error *error)
 {
-    const bool whole = kernel->layer.kind == LAYER_BATCH_NORM;
+    const bool whole = layer_type_of(kernel->layer.kind)->is_norm;
 
     return done(kernel, call_rows(call) == 0 ? no_rows(kernel, call, whole, error)
                                              : functions(kernel)->backward_input(kernel, call, error));

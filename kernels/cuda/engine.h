@@ -41,7 +41,8 @@ struct layer_functions {
     int (*backward_weights)(struct layer_kernel *kernel, const struct backward_call *call, struct error *error);
 };
 
-extern const struct layer_functions cuda_convolution, cuda_batch_norm, cuda_linear, cuda_average_pool;
+extern const struct layer_functions cuda_convolution, cuda_batch_norm, cuda_linear, cuda_average_pool, cuda_max_pool,
+    cuda_relu, cuda_add;
 
 static inline int call_rows(const struct backward_call *call)
 {

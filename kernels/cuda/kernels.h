@@ -49,10 +49,23 @@ cudaError_t launch_average_pool(int rows, int pixels, int channels, const float 
 cudaError_t launch_average_pool_backward(int rows, int pixels, int channels, const float *output_gradient, bool add,
                                          float *input_gradient, cudaStream_t stream);
 
+cudaError_t launch_max_pool(const struct layer *layer, int rows, const float *input, float *output,
+                            cudaStream_t stream);
+cudaError_t launch_max_pool_backward(const struct layer *layer, int rows, const float *input,
+                                     const float *output_gradient, bool add, float *input_gradient,
+                                     cudaStream_t stream);
+
+/* output = input + other, which may be NULL, then ReLU if asked. And back: the gradient becomes 0 where an output that is given
+ * is not positive, and is written to, or added to, what is not NULL of the two. */
+cudaError_t launch_add(size_t count, const float *input, const float *other, bool relu, float *output,
+                       cudaStream_t stream);
+cudaError_t launch_add_backward(size_t count, const float *output, float *gradient, float *other, bool add_other,
+                                float *input, bool add_input, cudaStream_t stream);
+
 /* gradient[i] becomes 0 where output[i] is not positive. */
 cudaError_t launch_relu_backward(size_t count, const float *output, float *gradient, cudaStream_t stream);
 
-/* Adds bias [columns] to each row, then takes ReLU if asked. */
+/* Adds bias [columns], which may be NULL, to each row, then takes ReLU if asked. */
 cudaError_t launch_bias(int rows, int columns, const float *bias, bool relu, float *output, cudaStream_t stream);
 
 /* sums[columns] of a matrix [rows][columns], written or added. */

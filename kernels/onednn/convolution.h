@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "kernels/onednn/descriptors.h"
-#include "model/model.h"
+#include "network/network.h"
 
 struct convolution;
 

@@ -66,6 +66,8 @@ static void close_engine(struct engine *engine)
     (void)engine;
 }
 
+static size_t own_workspace_bytes(const struct layer *layer);
+
 static int layer_create(struct layer_kernel **out, struct engine *engine, const struct layer *layer,
                         struct error *error)
 {
@@ -76,8 +78,7 @@ static int layer_create(struct layer_kernel **out, struct engine *engine, const 
     if (!kernel)
         return error_set(error, "%s: out of memory", layer->name);
     kernel->layer = *layer;
-    if (layer->kind == LAYER_BATCH_NORM)
-        kernel->workspace_bytes = batch_norm_workspace_bytes(layer);
+    kernel->workspace_bytes = own_workspace_bytes(layer);
     if ((status = dnnl_engine_create(&kernel->engine, dnnl_cpu, 0)) != dnnl_success) {
         library_error(error, "cannot use this CPU", status);
         goto err_kernel;
@@ -167,7 +168,7 @@ static int prepare_backward(struct layer_kernel *kernel, int rows, struct error 
 
 static size_t saved_floats(const struct layer_kernel *kernel)
 {
-    return kernel->layer.kind == LAYER_BATCH_NORM ? 2 * (size_t)kernel->layer.in.channels : 0;
+    return layer_type_of(kernel->layer.kind)->is_norm ? 2 * (size_t)kernel->layer.in.channels : 0;
 }
 
 static size_t workspace_bytes(const struct layer_kernel *kernel)
@@ -185,62 +186,124 @@ static int run(struct layer_kernel *kernel, enum direction direction, int rows, 
     return 0;
 }
 
+static int forward_convolution(struct layer_kernel *kernel, const struct forward_call *call, struct error *error)
+{
+    if (run(kernel, DIRECTION_FORWARD, call->rows, call->input, call->weights, call->output, false, call->workspace,
+            error))
+        return -1;
+    reference_bias_forward(&kernel->layer, call->rows, call->weights, call->output);
+    return 0;
+}
+
+static int backward_input_convolution(struct layer_kernel *kernel, const struct backward_call *call,
+                                      struct error *error)
+{
+    const size_t count = (size_t)call->group_start[call->groups] * shape_size(kernel->layer.out);
+
+    if (kernel->layer.relu)
+        reference_relu_backward(count, call->output, call->output_gradient);
+    if (!call->input_gradient)
+        return 0;
+    return run(kernel, DIRECTION_BACKWARD_INPUT, call->group_start[call->groups], call->output_gradient, call->weights,
+               call->input_gradient, call->add_input_gradient, call->workspace, error);
+}
+
+static int backward_weights_convolution(struct layer_kernel *kernel, const struct backward_call *call,
+                                        struct error *error)
+{
+    reference_bias_backward(&kernel->layer, call);
+    return run(kernel, DIRECTION_BACKWARD_WEIGHTS, call->group_start[call->groups], call->input, call->output_gradient,
+               call->weight_gradient, call->add_weight_gradient, call->workspace, error);
+}
+
+static int forward_batch_norm(struct layer_kernel *kernel, const struct forward_call *call, struct error *error)
+{
+    (void)error;
+    batch_norm_forward(&kernel->layer, call);
+    return 0;
+}
+
+static int backward_input_batch_norm(struct layer_kernel *kernel, const struct backward_call *call, struct error *error)
+{
+    (void)error;
+    batch_norm_backward(&kernel->layer, call);
+    return 0;
+}
+
+static int forward_linear(struct layer_kernel *kernel, const struct forward_call *call, struct error *error)
+{
+    return linear_forward(&kernel->layer, call, error);
+}
+
+static int backward_input_linear(struct layer_kernel *kernel, const struct backward_call *call, struct error *error)
+{
+    return linear_backward_input(&kernel->layer, call, error);
+}
+
+static int backward_weights_linear(struct layer_kernel *kernel, const struct backward_call *call, struct error *error)
+{
+    return linear_backward_weights(&kernel->layer, call, error);
+}
+
+/* Layers that have no place here are the reference's. */
+static const struct kind {
+    size_t (*workspace_bytes)(const struct layer *layer);
+    int (*forward)(struct layer_kernel *kernel, const struct forward_call *call, struct error *error);
+    int (*backward_input)(struct layer_kernel *kernel, const struct backward_call *call, struct error *error);
+    int (*backward_weights)(struct layer_kernel *kernel, const struct backward_call *call, struct error *error);
+} kinds[LAYER_KINDS] = {
+    [LAYER_CONVOLUTION] = {NULL, forward_convolution, backward_input_convolution, backward_weights_convolution},
+    [LAYER_BATCH_NORM] = {batch_norm_workspace_bytes, forward_batch_norm, backward_input_batch_norm, NULL},
+    [LAYER_LINEAR] = {NULL, forward_linear, backward_input_linear, backward_weights_linear},
+};
+
+static size_t own_workspace_bytes(const struct layer *layer)
+{
+    const struct kind *kind = &kinds[layer->kind];
+    size_t (*bytes)(const struct layer *) =
+        kind->forward ? kind->workspace_bytes : reference_layer(layer->kind)->workspace_bytes;
+
+    return bytes ? bytes(layer) : 0;
+}
+
 static int forward(struct layer_kernel *kernel, const struct forward_call *call, struct error *error)
 {
+    const struct kind *kind = &kinds[kernel->layer.kind];
+
     if (call->rows == 0)
         return 0;
-    switch (kernel->layer.kind) {
-    case LAYER_CONVOLUTION:
-        return run(kernel, DIRECTION_FORWARD, call->rows, call->input, call->weights, call->output, false,
-                   call->workspace, error);
-    case LAYER_BATCH_NORM:
-        batch_norm_forward(&kernel->layer, call);
-        return 0;
-    case LAYER_LINEAR:
-        return linear_forward(&kernel->layer, call, error);
-    case LAYER_AVERAGE_POOL:
-        reference_average_pool_forward(&kernel->layer, call);
-        return 0;
-    }
-    return error_set(error, "%s: unknown kind of layer", kernel->layer.name);
+    if (kind->forward)
+        return kind->forward(kernel, call, error);
+    reference_layer(kernel->layer.kind)->forward(&kernel->layer, call);
+    return 0;
 }
 
 static int backward_input(struct layer_kernel *kernel, const struct backward_call *call, struct error *error)
 {
-    const int rows = call->group_start[call->groups];
+    const struct kind *kind = &kinds[kernel->layer.kind];
 
-    switch (kernel->layer.kind) {
-    case LAYER_CONVOLUTION:
-        if (!call->input_gradient || rows == 0)
-            return 0;
-        return run(kernel, DIRECTION_BACKWARD_INPUT, rows, call->output_gradient, call->weights, call->input_gradient,
-                   call->add_input_gradient, call->workspace, error);
-    case LAYER_BATCH_NORM:
-        batch_norm_backward(&kernel->layer, call);
+    if (call->group_start[call->groups] == 0 && !layer_type_of(kernel->layer.kind)->is_norm)
         return 0;
-    case LAYER_LINEAR:
-        return linear_backward_input(&kernel->layer, call, error);
-    case LAYER_AVERAGE_POOL:
-        reference_average_pool_backward(&kernel->layer, call);
-        return 0;
-    }
-    return error_set(error, "%s: unknown kind of layer", kernel->layer.name);
+    if (kind->forward)
+        return kind->backward_input(kernel, call, error);
+    reference_layer(kernel->layer.kind)->backward_input(&kernel->layer, call);
+    return 0;
 }
 
 static int backward_weights(struct layer_kernel *kernel, const struct backward_call *call, struct error *error)
 {
-    const int rows = call->group_start[call->groups];
+    const struct kind *kind = &kinds[kernel->layer.kind];
 
-    if (rows == 0) {
-        if (!call->add_weight_gradient && kernel->layer.kind != LAYER_BATCH_NORM)
+    if (!layer_type_of(kernel->layer.kind)->has_weight_half)
+        return 0;
+    if (call->group_start[call->groups] == 0) {
+        if (!call->add_weight_gradient)
             memset(call->weight_gradient, 0, kernel->layer.parameters * sizeof(float));
         return 0;
     }
-    if (kernel->layer.kind == LAYER_LINEAR)
-        return linear_backward_weights(&kernel->layer, call, error);
-    if (kernel->layer.kind == LAYER_CONVOLUTION)
-        return run(kernel, DIRECTION_BACKWARD_WEIGHTS, rows, call->input, call->output_gradient, call->weight_gradient,
-                   call->add_weight_gradient, call->workspace, error);
+    if (kind->forward)
+        return kind->backward_weights(kernel, call, error);
+    reference_layer(kernel->layer.kind)->backward_weights(&kernel->layer, call);
     return 0;
 }
 

@@ -84,6 +84,39 @@ static void forward_pixel(const struct layer *layer, const struct window *window
                          transposed + tap_index(layer, r, s) * (size_t)in * (size_t)out, (size_t)out, out, output);
 }
 
+void reference_bias_forward(const struct layer *layer, int rows, const float *weights, float *output)
+{
+    const size_t pixels = (size_t)rows * (size_t)layer->out.height * (size_t)layer->out.width;
+    const size_t channels = (size_t)layer->out.channels;
+    const float *bias = weights + weight_count(layer);
+
+    if (!layer->bias && !layer->relu)
+        return;
+    for (size_t i = 0; i < pixels; i++, output += channels)
+        for (size_t c = 0; c < channels; c++) {
+            const float sum = layer->bias ? output[c] + bias[c] : output[c];
+
+            output[c] = layer->relu && sum < 0.0f ? 0.0f : sum;
+        }
+}
+
+void reference_bias_backward(const struct layer *layer, const struct backward_call *call)
+{
+    const size_t channels = (size_t)layer->out.channels;
+    const size_t pixels =
+        (size_t)call->group_start[call->groups] * (size_t)layer->out.height * (size_t)layer->out.width;
+    float *bias_gradient = call->weight_gradient + weight_count(layer);
+    const float *gradient = call->output_gradient;
+
+    if (!layer->bias)
+        return;
+    if (!call->add_weight_gradient)
+        memset(bias_gradient, 0, channels * sizeof(float));
+    for (size_t i = 0; i < pixels; i++, gradient += channels)
+        for (size_t c = 0; c < channels; c++)
+            bias_gradient[c] += gradient[c];
+}
+
 void reference_convolution_forward(const struct layer *layer, const struct forward_call *call)
 {
     float *transposed = call->workspace;
@@ -101,6 +134,7 @@ void reference_convolution_forward(const struct layer *layer, const struct forwa
             }
         }
     }
+    reference_bias_forward(layer, call->rows, call->weights, call->output);
 }
 
 static void backward_input_pixel(const struct layer *layer, const struct window *window, const float *gradient,
@@ -120,6 +154,8 @@ void reference_convolution_backward_input(const struct layer *layer, const struc
     const int rows = call->group_start[call->groups];
     const float *gradient = call->output_gradient;
 
+    if (layer->relu)
+        reference_relu_backward((size_t)rows * shape_size(layer->out), call->output, call->output_gradient);
     if (!call->input_gradient)
         return;
     if (!call->add_input_gradient)

@@ -7,15 +7,7 @@ struct layer_kernel {
     struct layer layer;
 };
 
-/* NULL: nothing to do, nothing needed. */
-struct kind {
-    size_t (*workspace_bytes)(const struct layer *layer);
-    void (*forward)(const struct layer *layer, const struct forward_call *call);
-    void (*backward_input)(const struct layer *layer, const struct backward_call *call);
-    void (*backward_weights)(const struct layer *layer, const struct backward_call *call);
-};
-
-static const struct kind kinds[] = {
+static const struct reference_layer kinds[LAYER_KINDS] = {
     [LAYER_CONVOLUTION] = {reference_convolution_workspace_bytes, reference_convolution_forward,
                            reference_convolution_backward_input, reference_convolution_backward_weights},
     [LAYER_BATCH_NORM] = {reference_batch_norm_workspace_bytes, reference_batch_norm_forward,
@@ -23,7 +15,15 @@ static const struct kind kinds[] = {
     [LAYER_LINEAR] = {NULL, reference_linear_forward, reference_linear_backward_input,
                       reference_linear_backward_weights},
     [LAYER_AVERAGE_POOL] = {NULL, reference_average_pool_forward, reference_average_pool_backward, NULL},
+    [LAYER_MAX_POOL] = {NULL, reference_max_pool_forward, reference_max_pool_backward, NULL},
+    [LAYER_RELU] = {NULL, reference_relu_layer_forward, reference_relu_layer_backward, NULL},
+    [LAYER_ADD] = {NULL, reference_add_forward, reference_add_backward, NULL},
 };
+
+const struct reference_layer *reference_layer(enum layer_kind kind)
+{
+    return &kinds[kind];
+}
 
 static int available(struct error *error)
 {
@@ -73,12 +73,12 @@ static int prepare(struct layer_kernel *kernel, int rows, struct error *error)
 
 static size_t saved_floats(const struct layer_kernel *kernel)
 {
-    return kernel->layer.kind == LAYER_BATCH_NORM ? 2 * (size_t)kernel->layer.in.channels : 0;
+    return layer_type_of(kernel->layer.kind)->is_norm ? 2 * (size_t)kernel->layer.in.channels : 0;
 }
 
 static size_t workspace_bytes(const struct layer_kernel *kernel)
 {
-    const struct kind *kind = &kinds[kernel->layer.kind];
+    const struct reference_layer *kind = &kinds[kernel->layer.kind];
 
     return kind->workspace_bytes ? kind->workspace_bytes(&kernel->layer) : 0;
 }
@@ -99,7 +99,7 @@ static int backward_input(struct layer_kernel *kernel, const struct backward_cal
 
 static int backward_weights(struct layer_kernel *kernel, const struct backward_call *call, struct error *error)
 {
-    const struct kind *kind = &kinds[kernel->layer.kind];
+    const struct reference_layer *kind = &kinds[kernel->layer.kind];
 
     (void)error;
     if (kind->backward_weights)

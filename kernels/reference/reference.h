@@ -5,10 +5,24 @@
 
 #include "kernels/backend.h"
 
+/* NULL: nothing to do, nothing needed. */
+struct reference_layer {
+    size_t (*workspace_bytes)(const struct layer *layer);
+    void (*forward)(const struct layer *layer, const struct forward_call *call);
+    void (*backward_input)(const struct layer *layer, const struct backward_call *call);
+    void (*backward_weights)(const struct layer *layer, const struct backward_call *call);
+};
+const struct reference_layer *reference_layer(enum layer_kind kind);
+
 size_t reference_convolution_workspace_bytes(const struct layer *layer);
 void reference_convolution_forward(const struct layer *layer, const struct forward_call *call);
 void reference_convolution_backward_input(const struct layer *layer, const struct backward_call *call);
 void reference_convolution_backward_weights(const struct layer *layer, const struct backward_call *call);
+
+/* What a convolution does beside its products, for backends whose products are others: adds the bias behind the filters in
+ * `weights`, then takes ReLU, as the layer has them; and the bias's gradient. */
+void reference_bias_forward(const struct layer *layer, int rows, const float *weights, float *output);
+void reference_bias_backward(const struct layer *layer, const struct backward_call *call);
 
 size_t reference_batch_norm_workspace_bytes(const struct layer *layer);
 void reference_batch_norm_forward(const struct layer *layer, const struct forward_call *call);
@@ -23,6 +37,15 @@ void reference_linear_backward_weights(const struct layer *layer, const struct b
 
 void reference_average_pool_forward(const struct layer *layer, const struct forward_call *call);
 void reference_average_pool_backward(const struct layer *layer, const struct backward_call *call);
+
+void reference_max_pool_forward(const struct layer *layer, const struct forward_call *call);
+void reference_max_pool_backward(const struct layer *layer, const struct backward_call *call);
+
+void reference_add_forward(const struct layer *layer, const struct forward_call *call);
+void reference_add_backward(const struct layer *layer, const struct backward_call *call);
+
+void reference_relu_layer_forward(const struct layer *layer, const struct forward_call *call);
+void reference_relu_layer_backward(const struct layer *layer, const struct backward_call *call);
 
 /* ReLU's backward in place: gradient[i] becomes 0 where output[i] is not positive. */
 void reference_relu_backward(size_t count, const float *output, float *gradient);

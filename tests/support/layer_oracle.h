@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "model/model.h"
+#include "network/network.h"
 
 /* A forward over micro-batches that lie side by side, and one backward over them all with weights of its own. Groups
  * and shapes as in kernels/backend.h. The caller owns the arrays; gradients are written, never added to. */

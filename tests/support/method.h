@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "model/model.h"
+#include "network/network.h"
 #include "schedule/system.h"
 
 enum method_optimizer { METHOD_SGD, METHOD_ADAMW, METHOD_NADAMW };

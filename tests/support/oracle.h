@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "network/network.h"
 #include "tests/support/method.h"
 
 /* Versions that stage s (0-based here) read for micro-batch j of a mini-batch, [stage][microbatch]: those from which it

@@ -1,7 +1,7 @@
 /* Where to cut a network so that its slowest stage is as fast as can be. */
 #include <math.h>
 
-#include "model/model.h"
+#include "network/network.h"
 
 /* Fills the stages from the last to the first, each with as many blocks as `limit` allows while every stage before it
  * still gets one. True if that places all blocks; otherwise no limit below *next can. The sums run from the end in both

@@ -2,7 +2,7 @@
 #include <math.h>
 
 #include "base/random.h"
-#include "model/model.h"
+#include "network/network.h"
 
 static void fill(float *values, size_t count, float value)
 {
@@ -20,24 +20,19 @@ static void fill_he_normal(float *values, size_t count, int fan, uint64_t seed, 
 
 static void initialise_layer(const struct layer *layer, int index, uint64_t seed, float *weights, float *state)
 {
-    size_t channels = (size_t)layer->out.channels, inputs = shape_size(layer->in);
+    struct layer_tensor tensors[LAYER_TENSORS_MAX];
+    const int count = layer_tensors(layer, tensors);
 
-    switch (layer->kind) {
-    case LAYER_CONVOLUTION:
-        fill_he_normal(weights, layer->parameters, layer->kernel * layer->kernel * layer->out.channels, seed, index);
-        break;
-    case LAYER_BATCH_NORM:
-        fill(weights, channels, 1.0f);
-        fill(weights + channels, channels, 0.0f);
-        fill(state, channels, 0.0f);
-        fill(state + channels, channels, 1.0f);
-        break;
-    case LAYER_LINEAR:
-        fill_he_normal(weights, channels * inputs, (int)inputs, seed, index);
-        fill(weights + channels * inputs, channels, 0.0f);
-        break;
-    case LAYER_AVERAGE_POOL:
-        break;
+    for (int t = 0; t < count; t++) {
+        const struct layer_tensor *tensor = &tensors[t];
+        const size_t floats = layer_tensor_count(tensor);
+        float **values = tensor->state ? &state : &weights;
+
+        if (tensor->initial == INITIAL_HE_NORMAL)
+            fill_he_normal(*values, floats, tensor->fan, seed, index);
+        else
+            fill(*values, floats, tensor->initial == INITIAL_ONE ? 1.0f : 0.0f);
+        *values += floats;
     }
 }
 

@@ -1,0 +1,19 @@
+#include "kernels/cuda/engine.h"
+#include "kernels/cuda/kernels.h"
+
+static int forward(struct layer_kernel *kernel, const struct forward_call *call, struct error *error)
+{
+    return cuda_check(launch_max_pool(&kernel->layer, call->rows, call->input, call->output, kernel->engine->stream),
+                      "max pool", error);
+}
+
+static int backward_input(struct layer_kernel *kernel, const struct backward_call *call, struct error *error)
+{
+    if (!call->input_gradient)
+        return 0;
+    return cuda_check(launch_max_pool_backward(&kernel->layer, call_rows(call), call->input, call->output_gradient,
+                                               call->add_input_gradient, call->input_gradient, kernel->engine->stream),
+                      "max pool", error);
+}
+
+const struct layer_functions cuda_max_pool = {.forward = forward, .backward_input = backward_input};

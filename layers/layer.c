@@ -1,0 +1,77 @@
+/* The table of layer types. */
+#include "layers/layer.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const struct layer_type *layer_type_of(enum layer_kind kind)
+{
+    static const struct layer_type *const types[LAYER_KINDS] = {
+        [LAYER_CONVOLUTION] = &layer_convolution,
+        [LAYER_BATCH_NORM] = &layer_batch_norm,
+        [LAYER_LINEAR] = &layer_linear,
+        [LAYER_AVERAGE_POOL] = &layer_average_pool,
+        [LAYER_MAX_POOL] = &layer_max_pool,
+        [LAYER_RELU] = &layer_relu,
+        [LAYER_ADD] = &layer_add,
+    };
+    return types[kind];
+}
+
+int layer_kind_find(const char *name)
+{
+    for (int kind = 0; kind < LAYER_KINDS; kind++)
+        if (strcmp(layer_type_of((enum layer_kind)kind)->name, name) == 0)
+            return kind;
+    return -1;
+}
+
+void layer_types_list(char *text, size_t size)
+{
+    text[0] = '\0';
+    for (int kind = 0; kind < LAYER_KINDS; kind++)
+        snprintf(text + strlen(text), size - strlen(text), "%s%s", kind > 0 ? ", " : "",
+                 layer_type_of((enum layer_kind)kind)->name);
+}
+
+void layer_set_argument(struct layer *layer, const struct layer_argument *argument, int value)
+{
+    char *member = (char *)layer + argument->offset;
+
+    if (argument->flag)
+        *(bool *)member = value != 0;
+    else
+        memcpy(member, &value, sizeof(value));
+}
+
+int layer_tensors(const struct layer *layer, struct layer_tensor tensors[LAYER_TENSORS_MAX])
+{
+    const struct layer_type *type = layer_type_of(layer->kind);
+
+    return type->tensors ? type->tensors(layer, tensors) : 0;
+}
+
+static void count_flops(struct layer *layer)
+{
+    const struct layer_type *type = layer_type_of(layer->kind);
+    const double forward = type->flops(layer);
+    const bool twice = (type->has_weight_half || type->is_norm) && layer->input != NETWORK_INPUT;
+
+    layer->forward_flops = forward;
+    layer->backward_flops = twice ? 2.0 * forward : forward;
+}
+
+int layer_complete(struct layer *layer, struct error *error)
+{
+    struct layer_tensor tensors[LAYER_TENSORS_MAX];
+    int count;
+
+    if (layer_type_of(layer->kind)->complete(layer, error))
+        return -1;
+    count = layer_tensors(layer, tensors);
+    layer->parameters = layer->state = 0;
+    for (int t = 0; t < count; t++)
+        *(tensors[t].state ? &layer->state : &layer->parameters) += layer_tensor_count(&tensors[t]);
+    count_flops(layer);
+    return 0;
+}

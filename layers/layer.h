@@ -1,0 +1,142 @@
+/* Layer types, each a row: the arguments that a network file gives it, its shapes, its tensors of parameters and state, its
+ * cost. A file in layers/ per type; whoever adds one writes such a file, its line here and in layer.c, and its kernels in
+ * kernels/reference/; faster backends may follow (kernels/backend.h).
+ *
+ * Pure description: knows nothing of processes, memory or backends. Tensors are channels-last everywhere: activations
+ * [rows][height][width][channels], convolution filters [out channels][kernel height][kernel width][in channels], linear
+ * weights [out][in]. */
+#ifndef TP_LAYERS_LAYER_H
+#define TP_LAYERS_LAYER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+enum layer_kind {
+    LAYER_CONVOLUTION,
+    LAYER_BATCH_NORM,
+    LAYER_LINEAR,
+    LAYER_AVERAGE_POOL,
+    LAYER_MAX_POOL,
+    LAYER_RELU,
+    LAYER_ADD,
+    LAYER_KINDS
+};
+
+struct shape {
+    int height, width, channels;
+};
+
+static inline size_t shape_size(struct shape shape)
+{
+    return (size_t)shape.height * (size_t)shape.width * (size_t)shape.channels;
+}
+
+enum { LAYER_NAME_MAX = 40, LAYER_TENSORS_MAX = 4, TENSOR_DIMENSIONS_MAX = 4 };
+
+/* Where a layer's input or residual is none of the network's layers. */
+enum { NETWORK_INPUT = -1, NO_RESIDUAL = -2 };
+
+/* A layer of a network. `residual` and `relu` say what is done at once with the layer's own work, where its type can do so:
+ * what a network file says in layers of their own (network/fuse.c). */
+struct layer {
+    enum layer_kind kind;
+    char name[LAYER_NAME_MAX]; /* global and unique: "block3.conv1" */
+    int block;
+    int input;    /* index of the layer whose output this one reads, or NETWORK_INPUT */
+    int residual; /* that of the layer whose output is added, NETWORK_INPUT, or NO_RESIDUAL */
+    bool relu;    /* last of all */
+    struct shape in, out;
+    int units;                   /* out channels of convolutions and linear layers */
+    int kernel, stride, padding; /* of convolutions and pools */
+    bool bias;                   /* of convolutions */
+    size_t parameters;           /* floats in the flat weight array */
+    size_t parameter_offset;     /* of the first one, counted over the whole network */
+    size_t state;                /* floats that are not trained, of the running statistics */
+    size_t state_offset;         /* over the whole network */
+    double forward_flops;        /* per sample */
+    double backward_flops;       /* per sample, both halves; the network's first layer has no input gradient */
+};
+
+/* An argument of a type in a network file: NAME=VALUE. */
+struct layer_argument {
+    const char *name;
+    size_t offset; /* of an int in struct layer, or with `flag` of a bool */
+    bool flag;     /* 0 or 1 */
+    int low, high;
+    int standard; /* where it is not given; or ARGUMENT_REQUIRED, or what `complete` replaces */
+};
+enum { ARGUMENT_REQUIRED = -2, LAYER_ARGUMENTS_MAX = 6 };
+
+/* How a tensor begins. */
+enum initial {
+    INITIAL_ZERO,
+    INITIAL_ONE,
+    INITIAL_HE_NORMAL /* of deviation sqrt(2 / fan) (He et al., ICCV 2015) */
+};
+
+/* A tensor of a layer, in the order in which they lie one behind the other, parameters and state each by themselves. */
+struct layer_tensor {
+    const char *name; /* in files, as PyTorch has it: "weight" */
+    bool state;       /* it lies among the running statistics, not the parameters */
+    int dimensions;
+    int shape[TENSOR_DIMENSIONS_MAX]; /* of the file */
+    int channels; /* of what each output reads: [channels][positions] in the file, the other way round in memory; 1 if that
+                     is the same */
+    enum initial initial;
+    int fan;
+};
+
+static inline size_t layer_tensor_count(const struct layer_tensor *tensor)
+{
+    size_t count = 1;
+
+    for (int d = 0; d < tensor->dimensions; d++)
+        count *= (size_t)tensor->shape[d];
+    return count;
+}
+
+struct layer_type {
+    const char *name;                                     /* in network files */
+    const char *summary;                                  /* for the reader */
+    struct layer_argument arguments[LAYER_ARGUMENTS_MAX]; /* up to the first without a name */
+    bool takes_two;                                       /* inputs: the second is the residual */
+
+    /* Fills in `out` and the arguments that were not given. -1 and what would be right, for a reader of the network file. */
+    int (*complete)(struct layer *layer, struct error *error);
+
+    /* Its tensors; their number. NULL: it has none. */
+    int (*tensors)(const struct layer *layer, struct layer_tensor tensors[LAYER_TENSORS_MAX]);
+
+    /* Floating-point operations of one sample's forward: two per multiply-add of convolutions and linear layers; a handful
+     * per element where memory is the cost anyway. */
+    double (*flops)(const struct layer *layer);
+
+    bool
+        has_weight_half; /* a backward does a forward's work twice, once for the weights' gradient, which may come later, */
+    bool is_norm; /* or it is over statistics of each micro-batch by itself, and the weights' gradient falls out of
+                             the input's */
+    bool fuses_residual, fuses_relu; /* what it can do at once */
+};
+
+/* The row of a kind; the kind of that name in network files, -1 if there is none. */
+const struct layer_type *layer_type_of(enum layer_kind kind);
+int layer_kind_find(const char *name);
+
+/* The types' names, for messages. */
+void layer_types_list(char *text, size_t size);
+
+void layer_set_argument(struct layer *layer, const struct layer_argument *argument, int value);
+
+/* The layer's tensors; their number. */
+int layer_tensors(const struct layer *layer, struct layer_tensor tensors[LAYER_TENSORS_MAX]);
+
+/* Works out everything behind `padding` but the offsets, and `out`, from the rest. -1 and what would be right. */
+int layer_complete(struct layer *layer, struct error *error);
+
+extern const struct layer_type layer_convolution, layer_batch_norm, layer_linear, layer_average_pool, layer_max_pool,
+    layer_relu, layer_add;
+
+#endif

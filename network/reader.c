@@ -1,0 +1,614 @@
+/* Reads network files. The lines are run like a program's, so that a block in a repeat is checked for every value of what it
+ * counts; a mistake is told once for its line. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "network/internal.h"
+
+enum { NESTING_MAX = 8, WORDS_MAX = 16, LINE_LENGTH_MAX = 400 };
+enum { IMAGE_SIDE_MIN = 28, IMAGE_SIDE_MAX = 64, CLASSES_MIN = 2, CLASSES_MAX = 256 };
+
+struct reader {
+    const struct network_options *options;
+    struct network_mistakes *mistakes;
+    const char **lines; /* [line_count]: their begins in the text */
+    int line_count;
+    bool *wrong; /* [line_count]: something is wrong with the line, and told */
+    int line;    /* that is being read, 0.. */
+    struct variables variables;
+    struct network *network;
+    int *readers; /* [NETWORK_LAYERS_MAX]: how many layers read each layer's output */
+    char block_name[LAYER_NAME_MAX];
+    int block_first; /* the block's first layer, */
+    int block_input; /* and what it reads */
+    bool has_input, has_loss;
+};
+
+static void mistake_at(struct reader *reader, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void mistake_at(struct reader *reader, int line, const char *format, ...)
+{
+    struct network_mistakes *mistakes = reader->mistakes;
+    char text[400];
+    va_list arguments;
+
+    if (line < reader->line_count && reader->wrong[line])
+        return;
+    if (line < reader->line_count)
+        reader->wrong[line] = true;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    if (mistakes->count < NETWORK_MISTAKES_MAX) {
+        const bool builtin = network_builtin(reader->options->name);
+
+        snprintf(mistakes->lines[mistakes->count], sizeof(mistakes->lines[0]), "%s%.80s%s:%d: %s",
+                 builtin ? "networks/" : "", reader->options->name, builtin ? ".net" : "", line + 1, text);
+    }
+    mistakes->count++;
+}
+
+#define mistake(reader, ...) mistake_at(reader, (reader)->line, __VA_ARGS__)
+
+/* The words of a line without its comment. Returns their number; 0 where there are none. */
+static int split(struct reader *reader, int number, char copy[LINE_LENGTH_MAX], char *words[WORDS_MAX])
+{
+    const char *line = reader->lines[number];
+    size_t length = strcspn(line, "#\r\n");
+    char *rest = copy, *word;
+    int count = 0;
+
+    if (length >= LINE_LENGTH_MAX) {
+        mistake_at(reader, number, "lines have at most %d characters", LINE_LENGTH_MAX - 1);
+        length = 0;
+    }
+    memcpy(copy, line, length);
+    copy[length] = '\0';
+    while ((word = strtok_r(rest, " \t", &rest)) != NULL) {
+        if (count == WORDS_MAX) {
+            mistake_at(reader, number, "lines have at most %d words", WORDS_MAX);
+            return 0;
+        }
+        words[count++] = word;
+    }
+    return count;
+}
+
+static bool is_name(const char *text)
+{
+    return *text >= 'a' && *text <= 'z' && text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0' &&
+           strlen(text) < VARIABLE_NAME_MAX;
+}
+
+static bool value_of(struct reader *reader, const char *text, long *value)
+{
+    struct error error;
+
+    if (expression_value(value, text, &reader->variables, &error) == 0)
+        return true;
+    mistake(reader, "%s", error.text);
+    return false;
+}
+
+/* "block{i}" becomes "block3". */
+static bool fill_in(struct reader *reader, const char *word, char name[LAYER_NAME_MAX])
+{
+    size_t length = 0;
+
+    for (const char *at = word; *at != '\0';) {
+        char expression[LINE_LENGTH_MAX], digits[24];
+        const char *end = strchr(at, '}');
+        long value;
+
+        if (*at != '{') {
+            digits[0] = *at++;
+            digits[1] = '\0';
+        } else {
+            if (!end) {
+                mistake(reader, "%s: a \"}\" is missing", word);
+                return false;
+            }
+            snprintf(expression, sizeof(expression), "%.*s", (int)(end - at - 1), at + 1);
+            if (!value_of(reader, expression, &value))
+                return false;
+            snprintf(digits, sizeof(digits), "%ld", value);
+            at = end + 1;
+        }
+        if (length + strlen(digits) >= LAYER_NAME_MAX / 2) {
+            mistake(reader, "names have at most %d characters", LAYER_NAME_MAX / 2 - 1);
+            return false;
+        }
+        strcpy(name + length, digits);
+        length += strlen(digits);
+    }
+    if (is_name(name))
+        return true;
+    mistake(reader, "\"%s\" is no name: use small letters, digits and \"_\", a letter first", name);
+    return false;
+}
+
+/* parameter NAME = DEFAULT from LOW to HIGH */
+static void read_parameter(struct reader *reader, char **words, int count)
+{
+    long standard, low, high;
+    int given = 0;
+
+    if (count != 8 || strcmp(words[2], "=") != 0 || strcmp(words[4], "from") != 0 || strcmp(words[6], "to") != 0) {
+        mistake(reader, "a parameter is: parameter depth = 3 from 1 to 100");
+        return;
+    }
+    if (strcmp(words[1], "depth") == 0)
+        given = reader->options->depth;
+    else if (strcmp(words[1], "width") == 0)
+        given = reader->options->width;
+    else
+        mistake(reader, "no key sets %s: parameters are called depth or width, as model.depth and model.width are",
+                words[1]);
+    if (!value_of(reader, words[3], &standard) || !value_of(reader, words[5], &low) ||
+        !value_of(reader, words[7], &high))
+        return;
+    if (low < 1 || standard < low || standard > high)
+        mistake(reader, "%ld is not between %ld and %ld, or they are not from 1 on", standard, low, high);
+    if (given != 0 && (given < low || given > high))
+        mistake(reader, "model.%s = %d is out of bounds; use %ld to %ld", words[1], given, low, high);
+    variables_set(&reader->variables, words[1], given ? given : standard);
+}
+
+static void read_input(struct reader *reader, char **words, int count)
+{
+    const struct shape *input = &reader->options->input;
+
+    if (count != 2 || strcmp(words[1], "image") != 0) {
+        mistake(reader, "a network reads images: input image");
+        return;
+    }
+    if (reader->has_input)
+        mistake(reader, "the input is said above");
+    reader->has_input = true;
+    if (input->height < IMAGE_SIDE_MIN || input->height > IMAGE_SIDE_MAX || input->width < IMAGE_SIDE_MIN ||
+        input->width > IMAGE_SIDE_MAX || (input->channels != 1 && input->channels != 3))
+        mistake(reader,
+                "%s cannot take images of %d x %d pixels in %d channels; it takes sides of %d to %d pixels in 1 or 3 "
+                "channels",
+                reader->options->name, input->height, input->width, input->channels, IMAGE_SIDE_MIN, IMAGE_SIDE_MAX);
+}
+
+/* Whoever is read by nobody is for nothing. The block's last layer is what the next block reads. */
+static void end_block(struct reader *reader)
+{
+    const struct network *network = reader->network;
+
+    if (network->block_count == 0)
+        return;
+    if (reader->block_first == network->layer_count)
+        mistake(reader, "block %s, which ends here, has no layers", reader->block_name);
+    for (int l = reader->block_first; l < network->layer_count - 1; l++)
+        if (reader->readers[l] == 0)
+            mistake(reader, "nothing in block %s, which ends here, reads its layer %s", reader->block_name,
+                    network->layers[l].name);
+}
+
+static void read_block(struct reader *reader, char **words, int count)
+{
+    struct network *network = reader->network;
+    char name[LAYER_NAME_MAX];
+
+    if (count != 2) {
+        mistake(reader, "a block is: block NAME");
+        return;
+    }
+    if (!reader->has_input)
+        mistake(reader, "a line before the first block says what the network reads: input image");
+    reader->has_input = true;
+    end_block(reader);
+    if (!fill_in(reader, words[1], name))
+        return;
+    for (int l = 0; l < network->layer_count; l++)
+        if (strncmp(network->layers[l].name, name, strlen(name)) == 0 && network->layers[l].name[strlen(name)] == '.')
+            mistake(reader, "there is a block %s above", name);
+    strcpy(reader->block_name, name);
+    reader->block_first = network->layer_count;
+    reader->block_input = network->layer_count > 0 ? network->layer_count - 1 : NETWORK_INPUT;
+    network->block_count++;
+}
+
+/* The layer that a word names; -3 if there is none. */
+enum { NO_LAYER = -3 };
+static int find_input(struct reader *reader, const char *word)
+{
+    const struct network *network = reader->network;
+    char name[2 * LAYER_NAME_MAX];
+
+    if (strcmp(word, "input") == 0)
+        return reader->block_input;
+    snprintf(name, sizeof(name), "%.39s.%.39s", reader->block_name, word);
+    for (int l = reader->block_first; l < network->layer_count; l++)
+        if (strcmp(network->layers[l].name, name) == 0)
+            return l;
+    mistake(reader,
+            "block %s has no layer %s above this line: layers read layers of their own block, or its input, as a "
+            "pipeline is cut between blocks",
+            reader->block_name, word);
+    return NO_LAYER;
+}
+
+/* KEY=VALUE */
+static bool read_argument(struct reader *reader, struct layer *layer, char *word, bool given[])
+{
+    const struct layer_type *type = layer_type_of(layer->kind);
+    char *value_text = strchr(word, '=');
+    char known[160] = "";
+    long value;
+
+    *value_text++ = '\0';
+    for (int k = 0; k < LAYER_ARGUMENTS_MAX && type->arguments[k].name; k++) {
+        const struct layer_argument *argument = &type->arguments[k];
+
+        snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s", k > 0 ? ", " : "", argument->name);
+        if (strcmp(argument->name, word) != 0)
+            continue;
+        if (given[k])
+            mistake(reader, "%s is given twice", word);
+        given[k] = true;
+        if (!value_of(reader, value_text, &value))
+            return false;
+        if (value < argument->low || value > argument->high) {
+            mistake(reader, "%s=%ld is out of bounds; use %d to %d", word, value, argument->low, argument->high);
+            return false;
+        }
+        layer_set_argument(layer, argument, (int)value);
+        return true;
+    }
+    mistake(reader, "%s has no argument %s; %s%s", type->name, word, known[0] ? "it has " : "it has none", known);
+    return false;
+}
+
+static bool set_defaults(struct reader *reader, struct layer *layer, const bool given[])
+{
+    const struct layer_type *type = layer_type_of(layer->kind);
+
+    for (int k = 0; k < LAYER_ARGUMENTS_MAX && type->arguments[k].name; k++) {
+        const struct layer_argument *argument = &type->arguments[k];
+
+        if (given[k])
+            continue;
+        if (argument->standard == ARGUMENT_REQUIRED) {
+            mistake(reader, "%s needs %s=, from %d to %d", type->name, argument->name, argument->low, argument->high);
+            return false;
+        }
+        layer_set_argument(layer, argument, argument->standard);
+    }
+    return true;
+}
+
+static struct shape shape_of(const struct reader *reader, int layer)
+{
+    return layer == NETWORK_INPUT ? reader->network->input : reader->network->layers[layer].out;
+}
+
+static bool read_inputs(struct reader *reader, struct layer *layer, char **words, int count)
+{
+    const struct layer_type *type = layer_type_of(layer->kind);
+    const int last = reader->network->layer_count - 1;
+    int inputs[2] = {last < reader->block_first ? reader->block_input : last, NO_RESIDUAL};
+
+    if (count > 1 + type->takes_two || (type->takes_two && count != 2)) {
+        mistake(reader, "%s reads %s", type->name,
+                type->takes_two ? "two layers: name both" : "one layer: the one above, or one that is named");
+        return false;
+    }
+    for (int k = 0; k < count; k++)
+        if ((inputs[k] = find_input(reader, words[k])) == NO_LAYER)
+            return false;
+    layer->input = inputs[0];
+    layer->residual = inputs[1];
+    layer->in = shape_of(reader, layer->input);
+    if (type->takes_two) {
+        const struct shape other = shape_of(reader, layer->residual);
+
+        if (memcmp(&layer->in, &other, sizeof(other)) != 0) {
+            mistake(reader, "%s has %d x %d x %d, %s has %d x %d x %d: they must be alike", words[0], layer->in.height,
+                    layer->in.width, layer->in.channels, words[1], other.height, other.width, other.channels);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool name_layer(struct reader *reader, struct layer *layer, const char *word)
+{
+    const struct network *network = reader->network;
+    char name[LAYER_NAME_MAX];
+
+    if (network->block_count == 0) {
+        mistake(reader, "a layer is in a block: a line before it is to say block NAME");
+        return false;
+    }
+    if (!fill_in(reader, word, name))
+        return false;
+    snprintf(layer->name, sizeof(layer->name), "%.19s.%.19s", reader->block_name, name);
+    for (int l = reader->block_first; l < network->layer_count; l++)
+        if (strcmp(network->layers[l].name, layer->name) == 0) {
+            mistake(reader, "block %s has a layer %s above", reader->block_name, name);
+            return false;
+        }
+    return true;
+}
+
+/* NAME = TYPE [LAYER ...] [KEY=VALUE ...] */
+static void read_layer(struct reader *reader, char **words, int count)
+{
+    struct network *network = reader->network;
+    struct layer layer = {.kind = LAYER_KINDS, .block = network->block_count - 1};
+    bool given[LAYER_ARGUMENTS_MAX] = {false};
+    const int kind = layer_kind_find(words[2]);
+    struct error error;
+    int inputs = 0;
+
+    if (kind < 0) {
+        char known[400];
+
+        layer_types_list(known, sizeof(known));
+        mistake(reader, "there is no layer type %s; there are %s", words[2], known);
+        return;
+    }
+    layer.kind = (enum layer_kind)kind;
+    if (network->layer_count == NETWORK_LAYERS_MAX) {
+        mistake(reader, "networks have at most %d layers", NETWORK_LAYERS_MAX);
+        return;
+    }
+    while (3 + inputs < count && !strchr(words[3 + inputs], '='))
+        inputs++;
+    for (int k = 3 + inputs; k < count; k++)
+        if (!strchr(words[k], '=')) {
+            mistake(reader, "%s: layers that are read come before the arguments", words[k]);
+            return;
+        }
+    if (!name_layer(reader, &layer, words[0]) || !read_inputs(reader, &layer, words + 3, inputs))
+        return;
+    for (int k = 3 + inputs; k < count; k++)
+        if (!read_argument(reader, &layer, words[k], given))
+            return;
+    if (!set_defaults(reader, &layer, given))
+        return;
+    if (layer_complete(&layer, &error)) {
+        mistake(reader, "%s", error.text);
+        return;
+    }
+    if (layer.input >= 0)
+        reader->readers[layer.input]++;
+    if (layer.residual >= 0)
+        reader->readers[layer.residual]++;
+    network->layers[network->layer_count++] = layer;
+}
+
+static void read_loss(struct reader *reader, char **words, int count)
+{
+    const struct network *network = reader->network;
+
+    if (count != 2 || strcmp(words[1], "cross_entropy") != 0)
+        mistake(reader, "the loss is: loss cross_entropy");
+    if (reader->has_loss)
+        mistake(reader, "the loss is said above");
+    reader->has_loss = true;
+    end_block(reader);
+    if (network->layer_count > 0 && reader->mistakes->count == 0) {
+        const struct layer *last = &network->layers[network->layer_count - 1];
+
+        if (shape_size(last->out) != (size_t)network->classes)
+            mistake(reader, "%s gives %zu numbers for %d classes: it is to give one for each, as units=classes does",
+                    last->name, shape_size(last->out), network->classes);
+    }
+}
+
+static void run_lines(struct reader *reader, int first, int end, int nesting);
+
+/* The line of the `end` that belongs to line `first`; `end` if it is missing. */
+static int find_end(struct reader *reader, int first, int end)
+{
+    int depth = 0;
+
+    for (int n = first; n < end; n++) {
+        char copy[LINE_LENGTH_MAX], *words[WORDS_MAX];
+        const int count = split(reader, n, copy, words);
+
+        if (count > 0 && (strcmp(words[0], "repeat") == 0 || strcmp(words[0], "if") == 0))
+            depth++;
+        if (count > 0 && strcmp(words[0], "end") == 0 && --depth == 0)
+            return n;
+    }
+    mistake_at(reader, first, "the line \"end\" that belongs to it is missing");
+    return end;
+}
+
+/* The words first .. end - 1, which are an expression with blanks in it. */
+static void join(char **words, int first, int end, char text[LINE_LENGTH_MAX])
+{
+    text[0] = '\0';
+    for (int k = first; k < end; k++)
+        snprintf(text + strlen(text), LINE_LENGTH_MAX - strlen(text), "%s%s", k > first ? " " : "", words[k]);
+}
+
+/* repeat NAME = FIRST to LAST */
+static void run_repeat(struct reader *reader, char **words, int count, int first, int end, int nesting)
+{
+    char low[LINE_LENGTH_MAX], high[LINE_LENGTH_MAX];
+    long from, to;
+    int middle = 3;
+
+    while (middle < count && strcmp(words[middle], "to") != 0)
+        middle++;
+    if (middle >= count || strcmp(words[2], "=") != 0 || !is_name(words[1])) {
+        mistake(reader, "a repeat is: repeat i = 1 to 3");
+        return;
+    }
+    join(words, 3, middle, low);
+    join(words, middle + 1, count, high);
+    if (!value_of(reader, low, &from) || !value_of(reader, high, &to))
+        return;
+    if (to - from >= NETWORK_LAYERS_MAX) {
+        mistake(reader, "it repeats %ld times; at most %d are possible", to - from + 1, NETWORK_LAYERS_MAX);
+        return;
+    }
+    for (long value = from; value <= to; value++) {
+        if (!variables_set(&reader->variables, words[1], value)) {
+            mistake(reader, "there are at most %d names for numbers", VARIABLES_MAX);
+            return;
+        }
+        run_lines(reader, first + 1, end, nesting + 1);
+    }
+}
+
+/* if EXPRESSION */
+static void run_if(struct reader *reader, char **words, int count, int first, int end, int nesting)
+{
+    char expression[LINE_LENGTH_MAX];
+    long value;
+
+    join(words, 1, count, expression);
+    if (value_of(reader, expression, &value) && value != 0)
+        run_lines(reader, first + 1, end, nesting + 1);
+}
+
+static void run_line(struct reader *reader, char **words, int count)
+{
+    static const struct {
+        const char *word;
+        void (*read)(struct reader *reader, char **words, int count);
+    } lines[] = {{"parameter", read_parameter}, {"input", read_input}, {"block", read_block}, {"loss", read_loss}};
+
+    if (reader->has_loss)
+        mistake(reader, "nothing follows the loss");
+    for (size_t k = 0; k < sizeof(lines) / sizeof(lines[0]); k++)
+        if (strcmp(words[0], lines[k].word) == 0) {
+            lines[k].read(reader, words, count);
+            return;
+        }
+    if (count >= 3 && strcmp(words[1], "=") == 0)
+        read_layer(reader, words, count);
+    else
+        mistake(reader,
+                "a line is a layer, NAME = TYPE ..., or begins with parameter, input, block, repeat, if, end or "
+                "loss");
+}
+
+/* Lines first .. end - 1. */
+static void run_lines(struct reader *reader, int first, int end, int nesting)
+{
+    for (int n = first; n < end; n++) {
+        char copy[LINE_LENGTH_MAX], *words[WORDS_MAX];
+        const int count = split(reader, n, copy, words);
+        bool repeats;
+        int last;
+
+        reader->line = n;
+        if (count == 0)
+            continue;
+        repeats = strcmp(words[0], "repeat") == 0;
+        if (!repeats && strcmp(words[0], "if") != 0) {
+            if (strcmp(words[0], "end") == 0)
+                mistake(reader, "nothing ends here: there is no repeat or if before it");
+            else
+                run_line(reader, words, count);
+            continue;
+        }
+        last = find_end(reader, n, end);
+        if (nesting == NESTING_MAX)
+            mistake(reader, "repeat and if stand in each other %d deep; use fewer", NESTING_MAX + 1);
+        else if (last < end && repeats)
+            run_repeat(reader, words, count, n, last, nesting);
+        else if (last < end)
+            run_if(reader, words, count, n, last, nesting);
+        n = last;
+    }
+}
+
+static int find_lines(struct reader *reader, struct error *error)
+{
+    const char *text = reader->options->text;
+    int count = 0;
+
+    for (const char *at = text; *at != '\0'; at++)
+        count += *at == '\n';
+    reader->lines = calloc((size_t)count + 1, sizeof(*reader->lines));
+    reader->wrong = calloc((size_t)count + 1, sizeof(*reader->wrong));
+    if (!reader->lines || !reader->wrong)
+        return error_set(error, "out of memory");
+    for (const char *at = text; *at != '\0';) {
+        const char *end = strchr(at, '\n');
+
+        reader->lines[reader->line_count++] = at;
+        at = end ? end + 1 : at + strlen(at);
+    }
+    return 0;
+}
+
+static int allocate(struct reader *reader, struct error *error)
+{
+    reader->network = calloc(1, sizeof(*reader->network));
+    reader->readers = calloc(NETWORK_LAYERS_MAX, sizeof(*reader->readers));
+    if (!reader->network || !reader->readers ||
+        !(reader->network->layers = calloc(NETWORK_LAYERS_MAX, sizeof(*reader->network->layers))))
+        return error_set(error, "out of memory");
+    return find_lines(reader, error);
+}
+
+static void read_all(struct reader *reader)
+{
+    const struct network_options *options = reader->options;
+    const int none = reader->line_count > 0 ? reader->line_count - 1 : 0;
+    struct error error;
+
+    reader->network->input = options->input;
+    reader->network->classes = options->classes;
+    variables_set(&reader->variables, "classes", options->classes);
+    if (options->classes < CLASSES_MIN || options->classes > CLASSES_MAX)
+        mistake_at(reader, reader->line_count, "%d classes are out of bounds; labels are bytes, so use %d to %d",
+                   options->classes, CLASSES_MIN, CLASSES_MAX);
+    run_lines(reader, 0, reader->line_count, 0);
+    if (reader->mistakes->count == 0 && !reader->has_loss)
+        mistake_at(reader, none, "the file ends without a loss: its last line is to be: loss cross_entropy");
+    if (reader->mistakes->count == 0 && reader->network->layer_count == 0)
+        mistake_at(reader, none, "the network has no layers");
+    if (reader->mistakes->count == 0 && network_finish(reader->network, &error))
+        mistake_at(reader, none, "%s", error.text);
+}
+
+int network_read(struct network **out, const struct network_options *options, struct network_mistakes *mistakes)
+{
+    struct reader reader = {.options = options, .mistakes = mistakes};
+    struct error error;
+
+    *mistakes = (struct network_mistakes){.count = 0};
+    *out = NULL;
+    if (!options->text)
+        mistake_at(&reader, 0, "there is no such network");
+    else if (allocate(&reader, &error))
+        mistake_at(&reader, 0, "%s", error.text);
+    else
+        read_all(&reader);
+    free(reader.lines);
+    free(reader.wrong);
+    free(reader.readers);
+    if (mistakes->count > 0) {
+        network_destroy(reader.network);
+        return -1;
+    }
+    *out = reader.network;
+    return 0;
+}
+
+int network_create(struct network **out, const struct network_options *options, struct error *error)
+{
+    struct network_mistakes *mistakes = malloc(sizeof(*mistakes));
+    int failed;
+
+    if (!mistakes)
+        return error_set(error, "out of memory");
+    failed = network_read(out, options, mistakes);
+    if (failed)
+        error_set(error, "%s", mistakes->lines[0]);
+    free(mistakes);
+    return failed;
+}

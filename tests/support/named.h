@@ -1,0 +1,21 @@
+/* Networks by name, for tests. */
+#ifndef TP_TESTS_NAMED_H
+#define TP_TESTS_NAMED_H
+
+#include "network/network.h"
+
+static inline int network_named(struct network **out, const char *name, int depth, struct shape input, int classes,
+                                struct error *error)
+{
+    const struct network_options options = {
+        .name = name,
+        .text = network_builtin(name),
+        .depth = depth,
+        .input = input,
+        .classes = classes,
+    };
+
+    return network_create(out, &options, error);
+}
+
+#endif
