@@ -7,6 +7,8 @@
 
 #include "tests/support/follow.h"
 
+#define VARIED "tests/networks/varied.net"
+
 /* W, N, rows; the last mini-batch is smaller, down to fewer rows than micro-batches. */
 static const struct {
     const char *arch;
@@ -14,7 +16,8 @@ static const struct {
 } oracle_cases[] = {
     {"mlp", 1, 1, 8, 44},     {"mlp", 1, 3, 8, 44},     {"mlp", 2, 1, 8, 60},  {"mlp", 2, 3, 9, 56},
     {"mlp", 3, 1, 6, 50},     {"mlp", 3, 2, 7, 50},     {"mlp", 3, 5, 10, 62}, {"resnet8", 4, 3, 6, 26},
-    {"resnet8", 5, 1, 4, 30}, {"resnet8", 4, 2, 4, 21},
+    {"resnet8", 5, 1, 4, 30}, {"resnet8", 4, 2, 4, 21}, {VARIED, 1, 2, 5, 22}, {VARIED, 3, 2, 6, 26},
+    {VARIED, 5, 1, 4, 18},
 };
 enum { PERCEPTRON_CASES = 7, ORACLE_CASES = sizeof(oracle_cases) / sizeof(oracle_cases[0]) };
 

@@ -113,6 +113,36 @@ static double *output_of(const struct pass *pass, int layer)
                         }                                                                                              \
                     }
 
+/* A convolution's bias, behind its filters. */
+static double *bias_of(const struct layer *layer, const double *parameters)
+{
+    return (double *)(uintptr_t)parameters + layer->parameters - (size_t)layer->out.channels;
+}
+
+static int ends_in_relu(const struct layer *layer)
+{
+    return layer->relu || layer->kind == LAYER_RELU;
+}
+
+/* Which element of x a max pool's output element is: the first by rows of the largest. */
+static int largest_under(const struct layer *layer, const double *x, int output)
+{
+    const struct shape in = layer->in, out = layer->out;
+    const int c = output % out.channels, q = output / out.channels % out.width;
+    const int p = output / out.channels / out.width % out.height, r = output / (int)shape_size(out);
+    int best = -1;
+
+    for (int k = 0; k < layer->kernel * layer->kernel; k++) {
+        const int h = p * layer->stride - layer->padding + k / layer->kernel;
+        const int w = q * layer->stride - layer->padding + k % layer->kernel;
+        const int i = ((r * in.height + h) * in.width + w) * in.channels + c;
+
+        if (h >= 0 && h < in.height && w >= 0 && w < in.width && (best < 0 || x[i] > x[best]))
+            best = i;
+    }
+    return best;
+}
+
 /* What a forward does with batch norm's running statistics. */
 enum running { IGNORE_RUNNING, UPDATE_RUNNING, USE_RUNNING };
 
@@ -152,6 +182,8 @@ static void forward_layer(const struct layer *layer, int l, struct pass *pass, c
     switch (layer->kind) {
     case LAYER_CONVOLUTION:
         EACH_PRODUCT(layer, rows, y[o] += x[i] * w[k])
+        for (int p = 0; layer->bias && p < points * channels; p++)
+            y[p] += bias_of(layer, w)[p % channels];
         break;
     case LAYER_BATCH_NORM:
         for (int c = 0; c < channels; c++) {
@@ -179,8 +211,21 @@ static void forward_layer(const struct layer *layer, int l, struct pass *pass, c
             for (int i = 0; i < inputs; i++)
                 y[r * channels + i % channels] += x[r * inputs + i] / (inputs / channels);
         break;
+    case LAYER_MAX_POOL:
+        for (int p = 0; p < points * channels; p++)
+            y[p] = x[largest_under(layer, x, p)];
+        break;
+    case LAYER_RELU:
+        memcpy(y, x, (size_t)points * (size_t)channels * sizeof(*y));
+        break;
+    case LAYER_ADD:
+        for (int p = 0; p < points * channels; p++)
+            y[p] = x[p] + output_of(pass, layer->residual)[p];
+        break;
+    case LAYER_KINDS:
+        abort();
     }
-    if (layer->relu)
+    if (ends_in_relu(layer))
         for (int p = 0; p < points * channels; p++)
             y[p] = y[p] > 0 ? y[p] : 0;
 }
@@ -195,12 +240,14 @@ static void backward_layer(const struct layer *layer, int l, const struct pass *
     int points = rows * layer->out.height * layer->out.width;
     int inputs = (int)shape_size(layer->in);
 
-    if (layer->relu)
+    if (ends_in_relu(layer))
         for (int p = 0; p < points * channels; p++)
             dy[p] = pass->outputs[l][p] > 0 ? dy[p] : 0;
     switch (layer->kind) {
     case LAYER_CONVOLUTION:
         EACH_PRODUCT(layer, rows, (dx[i] += dy[o] * w[k], dw[k] += dy[o] * x[i]))
+        for (int p = 0; layer->bias && p < points * channels; p++)
+            bias_of(layer, dw)[p % channels] += dy[p];
         break;
     case LAYER_BATCH_NORM:
         for (int c = 0; c < channels; c++) {
@@ -237,6 +284,22 @@ static void backward_layer(const struct layer *layer, int l, const struct pass *
             for (int i = 0; i < inputs; i++)
                 dx[r * inputs + i] += dy[r * channels + i % channels] / (inputs / channels);
         break;
+    case LAYER_MAX_POOL:
+        for (int p = 0; p < points * channels; p++)
+            dx[largest_under(layer, x, p)] += dy[p];
+        break;
+    case LAYER_RELU:
+        for (int p = 0; p < points * channels; p++)
+            dx[p] += dy[p];
+        break;
+    case LAYER_ADD:
+        for (int p = 0; p < points * channels; p++) {
+            dx[p] += dy[p];
+            gradients[layer->residual + 1][p] += dy[p];
+        }
+        break;
+    case LAYER_KINDS:
+        abort();
     }
 }
 
