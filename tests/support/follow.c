@@ -53,6 +53,7 @@ static struct oracle oracle_of(const struct pipeline *pipeline)
         .stages = plan->part_count,
         .microbatches = plan->config.pipeline.microbatches,
         .recompute = plan->config.pipeline.backward_activations == ACTIVATIONS_RECOMPUTE,
+        .seed = (uint64_t)plan->config.run.seed,
         .momentum = plan->config.train.momentum,
         .weight_decay = plan->config.train.weight_decay,
         .clip_norm = plan->schedule.order.flush ? plan->config.train.clip_norm : 0,

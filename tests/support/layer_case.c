@@ -42,6 +42,12 @@ void layer_case_create(struct layer_case *it, struct dice *dice, const struct la
     dice->aligned = dice_between(dice, 0, 1);
     for (int group = 0; group < groups; group++)
         it->group_start[group + 1] = it->group_start[group] + group_rows[group];
+    it->draw = (struct draw){
+        .seed = dice->seed,
+        .minibatch = (uint32_t)dice_between(dice, 1, 1 << 20),
+        .layer = (uint32_t)dice_between(dice, 0, 99),
+        .row = (uint32_t)dice_between(dice, 0, 99),
+    };
 
     const size_t rows = (size_t)layer_case_rows(it), in = shape_size(layer->in), out = shape_size(layer->out);
     const size_t residuals = layer->residual == NO_RESIDUAL ? 0 : rows * out;
@@ -103,6 +109,8 @@ static int random_argument(struct dice *dice, const struct layer_argument *argum
         return random_channels(dice);
     if (argument->standard != ARGUMENT_REQUIRED && !argument->flag && dice_between(dice, 0, 1))
         return argument->standard;
+    if (argument->offset == offsetof(struct layer, percent))
+        return dice_between(dice, argument->low, argument->high);
     return dice_between(dice, argument->low, min_int(argument->high, 7));
 }
 
@@ -221,6 +229,7 @@ void workbench_call_forward(struct workbench *bench, const struct layer_case *it
 {
     struct machine *machine = &bench->machine;
     const size_t in = shape_size(it->layer.in), out = shape_size(it->layer.out), saved = saved_floats(&it->layer);
+    struct draw draw = it->draw;
     struct error error;
 
     for (int group = 0; group < it->groups; group++) {
@@ -232,12 +241,14 @@ void workbench_call_forward(struct workbench *bench, const struct layer_case *it
             .residual = it->residual.count > 0 ? machine_lend(machine, &it->residual) + first * out : NULL,
             .weights = machine_lend(machine, &it->forward_weights),
             .output = machine_lend(machine, &outcome->output) + first * out,
+            .draw = draw,
             .saved = machine_lend(machine, &outcome->saved) + (size_t)group * saved,
             .state = machine_lend(machine, &outcome->state),
             .workspace = bench->workspace,
         };
 
         check(bench, it, bench->backend->forward(bench->kernel, &call, &error), &error);
+        draw.row += (uint32_t)call.rows;
     }
 }
 
@@ -269,6 +280,7 @@ static struct backward_call backward_call(struct workbench *bench, const struct 
     return (struct backward_call){
         .groups = it->groups,
         .group_start = it->group_start,
+        .draw = it->draw,
         .input = machine_lend(machine, &it->input),
         .output = machine_lend(machine, &outcome->output),
         .weights = machine_lend(machine, &it->backward_weights),
@@ -350,6 +362,7 @@ struct layer_oracle *case_oracle(const struct layer_case *it)
         .forward_weights = guarded_doubles(&it->forward_weights),
         .backward_weights = guarded_doubles(&it->backward_weights),
         .output_gradient = guarded_doubles(&it->output_gradient),
+        .draw = it->draw,
         .linear_output = doubles(out),
         .output = doubles(out),
         .saved = doubles((size_t)it->groups * saved_floats(&it->layer)),

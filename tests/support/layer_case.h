@@ -16,6 +16,7 @@ struct layer_case {
     struct layer layer;
     char name[CASE_NAME_MAX];
     int groups, group_start[CASE_GROUPS_MAX + 1];
+    struct draw draw; /* of the first row */
     struct guarded input, residual, forward_weights, backward_weights, output_gradient, state;
     bool add_input_gradient, add_residual_gradient, add_weight_gradient;
     struct guarded input_gradient, residual_gradient, weight_gradient;

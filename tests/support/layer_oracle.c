@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "kernels/backend.h"
+#include "base/random.h"
 
 static size_t rows_of(const struct layer_oracle *oracle)
 {
@@ -250,6 +250,31 @@ static void sum_backward(const struct layer_oracle *oracle)
         oracle->input_gradient[i] = oracle->masked_gradient[i];
 }
 
+/* What element i, of all rows, is multiplied by: dropped if its number, of four in a block, is among the lowest. */
+static double dropout_factor(const struct layer_oracle *oracle, size_t i)
+{
+    const struct draw *draw = &oracle->draw;
+    const size_t size = shape_size(oracle->layer->in), blocks = (size + 3) / 4, element = i % size;
+    const double rate = oracle->layer->percent / 100.0;
+    uint32_t words[4];
+
+    random_block(draw->seed, RANDOM_DROPOUT, draw->layer,
+                 ((uint64_t)draw->minibatch << 32) + (draw->row + i / size) * blocks + element / 4, words);
+    return words[element % 4] < rate * 0x1p32 ? 0.0 : 1.0 / (1.0 - rate);
+}
+
+static void dropout_forward(const struct layer_oracle *oracle)
+{
+    for (size_t i = 0; i < rows_of(oracle) * shape_size(oracle->layer->in); i++)
+        oracle->linear_output[i] = oracle->input[i] * dropout_factor(oracle, i);
+}
+
+static void dropout_backward(const struct layer_oracle *oracle)
+{
+    for (size_t i = 0; i < rows_of(oracle) * shape_size(oracle->layer->in); i++)
+        oracle->input_gradient[i] = oracle->masked_gradient[i] * dropout_factor(oracle, i);
+}
+
 /* The backward adds to gradients that are 0. */
 static const struct {
     void (*forward)(const struct layer_oracle *oracle);
@@ -262,6 +287,7 @@ static const struct {
     [LAYER_MAX_POOL] = {largest_forward, largest_backward},
     [LAYER_RELU] = {sum_forward, sum_backward},
     [LAYER_ADD] = {sum_forward, sum_backward},
+    [LAYER_DROPOUT] = {dropout_forward, dropout_backward},
 };
 
 static bool ends_in_relu(const struct layer *layer)

@@ -4,11 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/random.h"
+
 static const double batch_norm_epsilon = 1e-5, batch_norm_momentum = 0.1;
 
 /* What one micro-batch's forward leaves behind: every layer's output, and batch norm's statistics. */
 struct pass {
     int rows;
+    int minibatch, first_row; /* since the run began, and in it */
+    uint64_t seed;
     double *input;
     double **outputs; /* [layer] */
     double **mean, **variance;
@@ -143,6 +147,17 @@ static int largest_under(const struct layer *layer, const double *x, int output)
     return best;
 }
 
+/* What dropout l multiplies an element by. */
+static double dropout_factor(const struct layer *layer, int l, const struct pass *pass, int element)
+{
+    const int size = (int)shape_size(layer->in), row = pass->first_row + element / size, i = element % size;
+    const uint64_t index = ((uint64_t)pass->minibatch << 32) + (uint64_t)(row * ((size + 3) / 4) + i / 4);
+    uint32_t words[4];
+
+    random_block(pass->seed, RANDOM_DROPOUT, (uint32_t)l, index, words);
+    return words[i % 4] * 0x1p-32 < layer->percent / 100.0 ? 0 : 100.0 / (100 - layer->percent);
+}
+
 /* What a forward does with batch norm's running statistics. */
 enum running { IGNORE_RUNNING, UPDATE_RUNNING, USE_RUNNING };
 
@@ -222,6 +237,10 @@ static void forward_layer(const struct layer *layer, int l, struct pass *pass, c
         for (int p = 0; p < points * channels; p++)
             y[p] = x[p] + output_of(pass, layer->residual)[p];
         break;
+    case LAYER_DROPOUT:
+        for (int p = 0; p < points * channels; p++)
+            y[p] = x[p] * (mode == USE_RUNNING ? 1 : dropout_factor(layer, l, pass, p));
+        break;
     case LAYER_KINDS:
         abort();
     }
@@ -298,6 +317,10 @@ static void backward_layer(const struct layer *layer, int l, const struct pass *
             gradients[layer->residual + 1][p] += dy[p];
         }
         break;
+    case LAYER_DROPOUT:
+        for (int p = 0; p < points * channels; p++)
+            dx[p] += dy[p] * dropout_factor(layer, l, pass, p);
+        break;
     case LAYER_KINDS:
         abort();
     }
@@ -345,8 +368,8 @@ static double loss(const double *logits, const uint8_t *labels, int rows, int cl
 }
 
 /* One micro-batch, there and back; adds to oracle->gradient. */
-static double train_microbatch(struct oracle *oracle, const float *images, const uint8_t *labels, int rows,
-                               int minibatch_rows, const struct oracle_versions *versions, int j)
+static double train_microbatch(struct oracle *oracle, const float *images, const uint8_t *labels, int first_row,
+                               int rows, int minibatch_rows, const struct oracle_versions *versions, int j)
 {
     const struct network *network = oracle->network;
     int layers = network->layer_count;
@@ -355,6 +378,9 @@ static double train_microbatch(struct oracle *oracle, const float *images, const
     double *blend = allocate(network->parameters, sizeof(*blend));
     double sum;
 
+    pass.seed = oracle->seed;
+    pass.minibatch = oracle->updates + 1;
+    pass.first_row = first_row;
     for (size_t i = 0; i < (size_t)rows * shape_size(network->input); i++)
         pass.input[i] = (double)images[i];
     for (int l = -1; l < layers; l++)
@@ -399,7 +425,8 @@ double oracle_train(struct oracle *oracle, const float *images, const uint8_t *l
         int count = rows / oracle->microbatches + (j < rows % oracle->microbatches);
 
         if (count > 0)
-            sum += train_microbatch(oracle, images + (size_t)start * image, labels + start, count, rows, versions, j);
+            sum += train_microbatch(oracle, images + (size_t)start * image, labels + start, start, count, rows,
+                                    versions, j);
         start += count;
     }
     for (size_t p = 0; p < parameters; p++)

@@ -20,6 +20,7 @@ struct oracle {
     int stages, microbatches;
     struct slice slices[8];
     bool recompute;
+    uint64_t seed; /* of what dropout draws */
     double rate, momentum, weight_decay;
     double clip_norm; /* of the whole gradient; 0: it is not clipped */
     int updates;      /* applied so far, the same on every stage between mini-batches */
