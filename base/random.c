@@ -2,31 +2,11 @@
 
 #include <math.h>
 
-enum { ROUNDS = 10 };
-
-/* The paper's multipliers and key increments (golden ratio and sqrt(3) - 1). */
-static const uint32_t MULTIPLIER[2] = {0xD2511F53, 0xCD9E8D57};
-static const uint32_t WEYL[2] = {0x9E3779B9, 0xBB67AE85};
+#include "base/philox.h"
 
 void random_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4])
 {
-    uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
-    uint32_t k0 = key[0], k1 = key[1];
-
-    for (int round = 0; round < ROUNDS; round++) {
-        uint64_t product0 = (uint64_t)MULTIPLIER[0] * c0;
-        uint64_t product1 = (uint64_t)MULTIPLIER[1] * c2;
-        c0 = (uint32_t)(product1 >> 32) ^ c1 ^ k0;
-        c1 = (uint32_t)product1;
-        c2 = (uint32_t)(product0 >> 32) ^ c3 ^ k1;
-        c3 = (uint32_t)product0;
-        k0 += WEYL[0];
-        k1 += WEYL[1];
-    }
-    out[0] = c0;
-    out[1] = c1;
-    out[2] = c2;
-    out[3] = c3;
+    philox(counter, key, out);
 }
 
 void random_block(uint64_t seed, enum random_purpose purpose, uint32_t substream, uint64_t index, uint32_t out[4])

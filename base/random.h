@@ -13,6 +13,7 @@ enum random_purpose {
     RANDOM_AUGMENT = 3,
     RANDOM_SYNTHETIC = 4,
     RANDOM_TEST = 5,
+    RANDOM_DROPOUT = 6,
 };
 
 /* The generator's block function: ten rounds on a 128-bit counter with a 64-bit key. */

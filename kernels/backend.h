@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "device/device.h"
+#include "kernels/dropout.h"
 #include "kernels/elements.h"
 #include "network/network.h"
 
@@ -39,6 +40,7 @@ struct forward_call {
     const float *residual; /* [rows][out], or NULL where the layer has none */
     const float *weights;  /* the layer's parameters */
     float *output;         /* [rows][out] */
+    struct draw draw;      /* of these rows, in training: dropout */
 
     /* [saved_floats()], written in training: batch norm's mean [C] and biased variance [C] of these rows. */
     float *saved;
@@ -56,6 +58,7 @@ struct forward_call {
 struct backward_call {
     int groups;
     const int *group_start;
+    struct draw draw;     /* of these rows, as their forwards had it */
     const float *input;   /* [rows][in], as the forward read it */
     const float *output;  /* [rows][out], as the forward wrote it: ReLU's mask is output > 0 */
     const float *weights; /* the version that this backward reads */

@@ -14,6 +14,7 @@ const struct layer_type *layer_type_of(enum layer_kind kind)
         [LAYER_MAX_POOL] = &layer_max_pool,
         [LAYER_RELU] = &layer_relu,
         [LAYER_ADD] = &layer_add,
+        [LAYER_DROPOUT] = &layer_dropout,
     };
     return types[kind];
 }

@@ -22,6 +22,7 @@ enum layer_kind {
     LAYER_MAX_POOL,
     LAYER_RELU,
     LAYER_ADD,
+    LAYER_DROPOUT,
     LAYER_KINDS
 };
 
@@ -52,6 +53,7 @@ struct layer {
     int units;                   /* out channels of convolutions and linear layers */
     int kernel, stride, padding; /* of convolutions and pools */
     bool bias;                   /* of convolutions */
+    int percent;                 /* of elements that a dropout drops */
     size_t parameters;           /* floats in the flat weight array */
     size_t parameter_offset;     /* of the first one, counted over the whole network */
     size_t state;                /* floats that are not trained, of the running statistics */
@@ -119,6 +121,7 @@ struct layer_type {
     bool is_norm; /* or it is over statistics of each micro-batch by itself, and the weights' gradient falls out of
                              the input's */
     bool fuses_residual, fuses_relu; /* what it can do at once */
+    bool draws;                      /* random numbers in training, other ones for each mini-batch */
 };
 
 /* The row of a kind; the kind of that name in network files, -1 if there is none. */
@@ -137,6 +140,6 @@ int layer_tensors(const struct layer *layer, struct layer_tensor tensors[LAYER_T
 int layer_complete(struct layer *layer, struct error *error);
 
 extern const struct layer_type layer_convolution, layer_batch_norm, layer_linear, layer_average_pool, layer_max_pool,
-    layer_relu, layer_add;
+    layer_relu, layer_add, layer_dropout;
 
 #endif

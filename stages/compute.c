@@ -16,6 +16,7 @@ struct compute {
     struct layout_options options;
     struct stage_layout *layout;
     struct layer_kernel **kernels; /* [slice.layer_count] */
+    bool draws;                    /* one of the layers does, in training */
     size_t workspace_bytes;        /* that its kernels need at most */
     float *gradient_scratch;       /* [layout->gradient_floats] */
     void *workspace;
@@ -56,6 +57,7 @@ static int create_kernels(struct compute *compute, size_t *saved_floats, struct 
 
         if (prepare(compute, layer, &compute->kernels[l], &rows, error))
             return error_prefix(error, "%s on backend %s", layer->name, compute->backend->name);
+        compute->draws |= layer_type_of(layer->kind)->draws;
         saved_floats[global] = compute->backend->saved_floats(compute->kernels[l]);
         bytes = compute->backend->workspace_bytes(compute->kernels[l]);
         compute->workspace_bytes = bytes > compute->workspace_bytes ? bytes : compute->workspace_bytes;
@@ -193,25 +195,44 @@ static struct pass_key pass_key(const struct slot_tensors *tensors, int first, i
     };
 }
 
+enum pass { PASS_FORWARD, PASS_TEST, PASS_RECOMPUTE, PASS_BACKWARD };
+
+/* What is drawn for a mini-batch must not come back in another one. */
+static bool may_repeat(const struct compute *compute, const struct pass_key *key)
+{
+    return compute->backend->pass_begin && (!compute->draws || key->numbers[0] == PASS_TEST);
+}
+
 /* False if the backend has repeated the pass, or could not begin it. */
 static bool pass_begins(struct compute *compute, const struct pass_key *key, int *failed, struct error *error)
 {
     bool repeated = false;
 
-    *failed = compute->backend->pass_begin ? compute->backend->pass_begin(compute->engine, key, &repeated, error) : 0;
+    *failed = may_repeat(compute, key) ? compute->backend->pass_begin(compute->engine, key, &repeated, error) : 0;
     return *failed == 0 && !repeated;
 }
 
-static int pass_ends(struct compute *compute, int failed, struct error *error)
+static int pass_ends(struct compute *compute, const struct pass_key *key, int failed, struct error *error)
 {
     struct error ignored;
 
-    if (compute->backend->pass_end && compute->backend->pass_end(compute->engine, failed ? &ignored : error))
+    if (may_repeat(compute, key) && compute->backend->pass_end(compute->engine, failed ? &ignored : error))
         failed = -1;
     return failed;
 }
 
-enum pass { PASS_FORWARD, PASS_TEST, PASS_RECOMPUTE, PASS_BACKWARD };
+/* For layer `global` in the rows of micro-batches from j on. */
+static struct draw draw_of(const struct compute *compute, const struct slot_tensors *tensors, int global, int j)
+{
+    const struct config *config = &compute->plan->config;
+
+    return (struct draw){
+        .seed = (uint64_t)config->run.seed,
+        .minibatch = (uint32_t)tensors->minibatch,
+        .layer = (uint32_t)global,
+        .row = (uint32_t)microbatch_start(tensors->rows, config->pipeline.microbatches, j - 1),
+    };
+}
 
 static int forward_layers(struct compute *compute, const struct slot_tensors *tensors, int j, bool training,
                           const float *weights, float *state, bool recompute, struct error *error)
@@ -232,6 +253,7 @@ static int forward_layers(struct compute *compute, const struct slot_tensors *te
                 layer->residual == NO_RESIDUAL ? NULL : tensor_at(compute, tensors, layer->residual, start, recompute),
             .weights = weights + layer->parameter_offset - compute->slice.parameter_offset,
             .output = tensor_at(compute, tensors, compute->slice.first_layer + l, start, recompute),
+            .draw = draw_of(compute, tensors, compute->slice.first_layer + l, j),
             .saved = tensors->set + own->saved + (size_t)(j - tensors->first_microbatch) * own->saved_floats,
             .state = state ? state + layer->state_offset - compute->slice.state_offset : NULL,
             .workspace = compute->workspace,
@@ -252,7 +274,7 @@ static int forward(struct compute *compute, const struct slot_tensors *tensors, 
     if (!pass_begins(compute, &key, &failed, error))
         return failed;
     failed = forward_layers(compute, tensors, j, pass != PASS_TEST, weights, state, pass == PASS_RECOMPUTE, error);
-    return pass_ends(compute, failed, error);
+    return pass_ends(compute, &key, failed, error);
 }
 
 int compute_forward(struct compute *compute, const struct slot_tensors *tensors, int j, bool training,
@@ -386,6 +408,7 @@ static int backward_layer(struct compute *compute, const struct slot_tensors *te
 
     call.input = tensor_at(compute, tensors, layer->input, start, recompute);
     call.output = tensor_at(compute, tensors, global, start, recompute);
+    call.draw = draw_of(compute, tensors, global, first);
     call.weights = weights + parameter_offset;
     call.saved = tensors->set + own->saved + (size_t)(first - tensors->first_microbatch) * own->saved_floats;
     call.output_gradient = gradient_at(compute, tensors, global, start);
@@ -431,5 +454,5 @@ int compute_backward(struct compute *compute, const struct slot_tensors *tensors
     if (!pass_begins(compute, &key, &failed, error))
         return failed;
     failed = backward_layers(compute, tensors, first, count, halves, weights, gradient, add, error);
-    return pass_ends(compute, failed, error);
+    return pass_ends(compute, &key, failed, error);
 }

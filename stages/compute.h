@@ -30,6 +30,7 @@ const struct layout_options *compute_layout_options(const struct compute *comput
 /* The tensors of one slot: a mini-batch, or one of its micro-batches. Each begins with the row of the slot's first
  * micro-batch. */
 struct slot_tensors {
+    int minibatch;          /* since the run began, 1..; evaluation may say anything */
     int rows;               /* of the whole mini-batch */
     int first_microbatch;   /* of the slot, 1..N */
     const float *input;     /* images or the link's slot */

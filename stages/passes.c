@@ -8,11 +8,13 @@
 struct slot_tensors passes_tensors(struct part *part, const struct op *op)
 {
     const struct stage_layout *layout = compute_layout(part->compute);
-    int size = schedule_slot_size(&part->phase.schedule);
+    const struct phase_run *phase = &part->phase;
+    int size = schedule_slot_size(&phase->schedule);
     uint64_t n = part_sequence(part, op);
     size_t slot = n % (uint64_t)part->plan->parts[part->index - 1].activation_sets;
 
     return (struct slot_tensors){
+        .minibatch = (phase->epoch - 1) * part->plan->minibatches_per_epoch + phase->skipped + op->minibatch,
         .rows = batches_rows(part->batches, op->minibatch),
         .first_microbatch = (op->first - 1) / size * size + 1,
         .input = part_is_first(part) ? part->images + slot * layout->input_floats : link_slot(&part->ends.down_in, n),

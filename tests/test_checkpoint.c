@@ -105,8 +105,14 @@ static struct result resume(struct settings *settings, uint64_t stop)
 static const struct {
     const char *arch;
     int stages, microbatches;
-} shapes[] = {{"mlp", 1, 2}, {"mlp", 2, 1}, {"mlp", 3, 3}, {"resnet8", 4, 1}, {"resnet8", 5, 2}, {"resnet8", 4, 4}};
-enum { SHAPES = sizeof(shapes) / sizeof(shapes[0]), SYSTEMS = 19, MINIBATCHES = 5 };
+} shapes[] = {{"mlp", 1, 2},
+              {"mlp", 2, 1},
+              {"mlp", 3, 3},
+              {"resnet8", 4, 1},
+              {"resnet8", 5, 2},
+              {"resnet8", 4, 4},
+              {"tests/networks/dropout.net", 3, 2}};
+enum { SHAPES = sizeof(shapes) / sizeof(shapes[0]), SYSTEMS = 10, MINIBATCHES = 5 };
 
 /* The methods against staleness share PipeDream's order: tests/test_resume_rules.c resumes them. */
 static bool is_method(const struct system *system)

@@ -53,10 +53,13 @@ static void assert_trains_to(const float *expected, const char *system, const ch
     free(weights);
 }
 
+#define DROPOUT "tests/networks/dropout.net"
+
 static const struct {
     const char *arch;
     int stages, microbatches;
-} shapes[] = {{"mlp", 2, 2}, {"mlp", 2, 4}, {"mlp", 3, 3}, {"mlp", 3, 6}, {"resnet8", 4, 4}, {"resnet8", 4, 8}};
+} shapes[] = {{"mlp", 2, 2},     {"mlp", 2, 4},     {"mlp", 3, 3},   {"mlp", 3, 6},
+              {"resnet8", 4, 4}, {"resnet8", 4, 8}, {DROPOUT, 2, 2}, {DROPOUT, 3, 3}};
 enum { SHAPES = sizeof(shapes) / sizeof(shapes[0]) };
 
 START_TEST(synchronous_rows_train_to_the_bits_of_one_process)
@@ -98,6 +101,7 @@ static const struct {
     {"breadth-first", "resnet8", 2, 2, "loop", 3},
     {"breadth-first", "resnet20", 3, 3, "loop", 2},
     {"zb-v", "resnet8", 1, 2, "v", 3},
+    {"zb-v", DROPOUT, 2, 2, "v", 3},
     {"zb-v", "resnet8", 2, 2, "v", 1},
     {"zb-v", "resnet8", 2, 2, "v", 6},
     {"zb-v", "resnet20", 4, 2, "v", 8},

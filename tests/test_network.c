@@ -323,18 +323,12 @@ START_TEST(what_cannot_be_built_is_refused)
         int classes;
         const char *phrase;
     } bad[] = {
-        {"resnet18", {32, 32, 3}, 10, "no such network"},
-        {"", {32, 32, 3}, 10, "no such network"},
-        {"resnet20", {27, 32, 3}, 10, "28 to 64"},
-        {"resnet20", {32, 27, 3}, 10, "28 to 64"},
-        {"resnet20", {65, 32, 3}, 10, "28 to 64"},
-        {"mlp", {32, 65, 3}, 10, "28 to 64"},
-        {"resnet20", {32, 32, 2}, 10, "1 or 3 channels"},
-        {"mlp", {32, 32, 0}, 10, "1 or 3 channels"},
-        {"resnet20", {32, 32, 4}, 10, "1 or 3 channels"},
-        {"resnet20", {-32, 32, 3}, 10, "28 to 64"},
-        {"resnet20", {32, 32, 3}, 1, "2 to 256"},
-        {"resnet20", {32, 32, 3}, 257, "2 to 256"},
+        {"resnet18", {32, 32, 3}, 10, "no such network"}, {"", {32, 32, 3}, 10, "no such network"},
+        {"resnet20", {27, 32, 3}, 10, "28 to 64"},        {"resnet20", {32, 27, 3}, 10, "28 to 64"},
+        {"resnet20", {65, 32, 3}, 10, "28 to 64"},        {"mlp", {32, 65, 3}, 10, "28 to 64"},
+        {"resnet20", {32, 32, 2}, 10, "1 or 3 channels"}, {"mlp", {32, 32, 0}, 10, "1 or 3 channels"},
+        {"resnet20", {32, 32, 4}, 10, "1 or 3 channels"}, {"resnet20", {-32, 32, 3}, 10, "28 to 64"},
+        {"resnet20", {32, 32, 3}, 1, "2 to 256"},         {"resnet20", {32, 32, 3}, 257, "2 to 256"},
     };
     struct network *network = NULL;
     struct error error;
@@ -477,10 +471,12 @@ START_TEST(weights_have_the_right_distribution)
         const float *weights = values + layer->parameter_offset;
         const float *state = values + network->parameters + layer->state_offset;
         size_t channels = (size_t)layer->out.channels, filters = layer->parameters - channels;
+
         switch (layer->kind) {
         case LAYER_CONVOLUTION:
-            check_normal(weights, layer->parameters, 2.0 / (layer->kernel * layer->kernel * layer->out.channels),
-                         layer->name);
+            filters = layer->parameters - (layer->bias ? channels : 0);
+            check_normal(weights, filters, 2.0 / (layer->kernel * layer->kernel * layer->out.channels), layer->name);
+            check_constant(weights + filters, layer->parameters - filters, 0.0f, "bias", layer->name);
             break;
         case LAYER_LINEAR:
             check_normal(weights, filters, 2.0 / (double)shape_size(layer->in), layer->name);
@@ -492,7 +488,7 @@ START_TEST(weights_have_the_right_distribution)
             check_constant(state, channels, 0.0f, "running mean", layer->name);
             check_constant(state + channels, channels, 1.0f, "running variance", layer->name);
             break;
-        case LAYER_AVERAGE_POOL:
+        default:
             ck_assert_uint_eq(layer->parameters, 0);
             break;
         }

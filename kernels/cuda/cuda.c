@@ -18,6 +18,7 @@ static const struct layer_functions *const kinds[] = {
     [LAYER_MAX_POOL] = &cuda_max_pool,
     [LAYER_RELU] = &cuda_relu,
     [LAYER_ADD] = &cuda_add,
+    [LAYER_DROPOUT] = &cuda_dropout,
 };
 
 static const struct layer_functions *functions(const struct layer_kernel *kernel)

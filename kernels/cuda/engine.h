@@ -42,7 +42,7 @@ struct layer_functions {
 };
 
 extern const struct layer_functions cuda_convolution, cuda_batch_norm, cuda_linear, cuda_average_pool, cuda_max_pool,
-    cuda_relu, cuda_add;
+    cuda_relu, cuda_add, cuda_dropout;
 
 static inline int call_rows(const struct backward_call *call)
 {

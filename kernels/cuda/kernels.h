@@ -62,6 +62,10 @@ cudaError_t launch_add(size_t count, const float *input, const float *other, boo
 cudaError_t launch_add_backward(size_t count, const float *output, float *gradient, float *other, bool add_other,
                                 float *input, bool add_input, cudaStream_t stream);
 
+/* to [rows][the layer's] = from, times what dropout has for each element; or that is added. */
+cudaError_t launch_dropout(const struct layer *layer, const struct draw *draw, int rows, const float *from, bool add,
+                           float *to, cudaStream_t stream);
+
 /* gradient[i] becomes 0 where output[i] is not positive. */
 cudaError_t launch_relu_backward(size_t count, const float *output, float *gradient, cudaStream_t stream);
 

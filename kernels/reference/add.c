@@ -16,7 +16,7 @@ void reference_add_forward(const struct layer *layer, const struct forward_call 
 
 static void hand_on(size_t count, const float *from, float *to, bool add)
 {
-    if (!to || to == from)
+    if (!to || (to == from && !add))
         return;
     for (size_t i = 0; i < count; i++)
         to[i] = add ? to[i] + from[i] : from[i];
@@ -37,7 +37,7 @@ void reference_relu_layer_forward(const struct layer *layer, const struct forwar
     const size_t count = (size_t)call->rows * shape_size(layer->out);
 
     for (size_t i = 0; i < count; i++)
-        call->output[i] = call->input[i] > 0.0f ? call->input[i] : 0.0f;
+        call->output[i] = call->input[i] < 0.0f ? 0.0f : call->input[i];
 }
 
 void reference_relu_layer_backward(const struct layer *layer, const struct backward_call *call)

@@ -192,6 +192,7 @@ void reference_convolution_backward_weights(const struct layer *layer, const str
     const float *gradient = call->output_gradient;
     float *sample_gradient = call->workspace;
 
+    reference_bias_backward(layer, call);
     if (!call->add_weight_gradient)
         memset(call->weight_gradient, 0, weights * sizeof(float));
     /* Each sample is summed by itself first: a long sum of floats made of short ones loses less. */

@@ -18,6 +18,7 @@ static const struct reference_layer kinds[LAYER_KINDS] = {
     [LAYER_MAX_POOL] = {NULL, reference_max_pool_forward, reference_max_pool_backward, NULL},
     [LAYER_RELU] = {NULL, reference_relu_layer_forward, reference_relu_layer_backward, NULL},
     [LAYER_ADD] = {NULL, reference_add_forward, reference_add_backward, NULL},
+    [LAYER_DROPOUT] = {NULL, reference_dropout_forward, reference_dropout_backward, NULL},
 };
 
 const struct reference_layer *reference_layer(enum layer_kind kind)

@@ -47,6 +47,9 @@ void reference_add_backward(const struct layer *layer, const struct backward_cal
 void reference_relu_layer_forward(const struct layer *layer, const struct forward_call *call);
 void reference_relu_layer_backward(const struct layer *layer, const struct backward_call *call);
 
+void reference_dropout_forward(const struct layer *layer, const struct forward_call *call);
+void reference_dropout_backward(const struct layer *layer, const struct backward_call *call);
+
 /* ReLU's backward in place: gradient[i] becomes 0 where output[i] is not positive. */
 void reference_relu_backward(size_t count, const float *output, float *gradient);
 

@@ -173,6 +173,7 @@ static struct oracle oracle_of(const struct pipeline *pipeline, const float *ini
     struct oracle oracle = {
         .microbatches = plan->config.pipeline.microbatches,
         .recompute = plan->config.pipeline.backward_activations == ACTIVATIONS_RECOMPUTE,
+        .seed = (uint64_t)plan->config.run.seed,
         .method = method_of(pipeline),
     };
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/numbers.h"
+
 enum { GUARD_BYTES = 64 };
 
 static double *doubles(size_t count)
@@ -40,13 +42,21 @@ void layer_case_create(struct layer_case *it, struct dice *dice, const struct la
     dice->aligned = dice_between(dice, 0, 1);
     for (int group = 0; group < groups; group++)
         it->group_start[group + 1] = it->group_start[group] + group_rows[group];
+    it->draw = (struct draw){
+        .seed = dice->seed,
+        .minibatch = (uint32_t)dice_between(dice, 1, 1 << 20),
+        .layer = (uint32_t)dice_between(dice, 0, 99),
+        .row = (uint32_t)dice_between(dice, 0, 99),
+    };
 
     const size_t rows = (size_t)layer_case_rows(it), in = shape_size(layer->in), out = shape_size(layer->out);
     const size_t residuals = layer->residual == NO_RESIDUAL ? 0 : rows * out;
 
-    snprintf(it->name, sizeof(it->name), "seed %llu, %s, %dx%dx%d to %dx%dx%d, %zu rows in %d groups",
+    snprintf(it->name, sizeof(it->name),
+             "seed %llu, %s, %dx%dx%d to %dx%dx%d, kernel %d stride %d padding %d%s%s%s, %zu rows in %d groups",
              (unsigned long long)dice->seed, layer->name, layer->in.height, layer->in.width, layer->in.channels,
-             layer->out.height, layer->out.width, layer->out.channels, rows, groups);
+             layer->out.height, layer->out.width, layer->out.channels, layer->kernel, layer->stride, layer->padding,
+             layer->bias ? " bias" : "", residuals ? " residual" : "", layer->relu ? " relu" : "", rows, groups);
     it->input = guarded_normal(dice, rows * in, 1.0f);
     it->residual = guarded_normal(dice, residuals, 1.0f);
     it->output_gradient = guarded_normal(dice, rows * out, 1.0f);
@@ -63,6 +73,12 @@ void layer_case_create(struct layer_case *it, struct dice *dice, const struct la
     it->input_gradient = guarded_normal(dice, layer->input == NETWORK_INPUT ? 0 : rows * in, 1.0f);
     it->residual_gradient = guarded_normal(dice, residuals, 1.0f);
     it->weight_gradient = guarded_normal(dice, layer->parameters, 1.0f);
+}
+
+void layer_case_round(struct layer_case *it)
+{
+    for (size_t i = 0; i < it->input.count; i++)
+        it->input.values[i] = roundf(it->input.values[i]);
 }
 
 void layer_case_destroy(struct layer_case *it)
@@ -86,60 +102,45 @@ static int random_channels(struct dice *dice)
     return channels[dice_between(dice, 0, (int)(sizeof(channels) / sizeof(channels[0])) - 1)];
 }
 
-static struct layer random_convolution(struct dice *dice, struct layer layer)
+/* Within what network files may say, and small; half of those that need not be given are not. */
+static int random_argument(struct dice *dice, const struct layer_argument *argument)
 {
-    layer.out.channels = random_channels(dice);
-    layer.kernel = 2 * dice_between(dice, 0, 2) + 1;
-    layer.stride = dice_between(dice, 1, 2);
-    layer.padding = layer.kernel / 2;
-    layer.out.height = (layer.in.height + 2 * layer.padding - layer.kernel) / layer.stride + 1;
-    layer.out.width = (layer.in.width + 2 * layer.padding - layer.kernel) / layer.stride + 1;
-    layer.parameters = (size_t)layer.out.channels * (size_t)(layer.kernel * layer.kernel * layer.in.channels);
-    return layer;
+    if (argument->offset == offsetof(struct layer, units))
+        return random_channels(dice);
+    if (argument->standard != ARGUMENT_REQUIRED && !argument->flag && dice_between(dice, 0, 1))
+        return argument->standard;
+    if (argument->offset == offsetof(struct layer, percent))
+        return dice_between(dice, argument->low, argument->high);
+    return dice_between(dice, argument->low, min_int(argument->high, 7));
 }
 
 static struct layer any_layer(struct dice *dice)
 {
-    static const char *const names[] = {[LAYER_CONVOLUTION] = "convolution",
-                                        [LAYER_BATCH_NORM] = "batch norm",
-                                        [LAYER_LINEAR] = "linear",
-                                        [LAYER_AVERAGE_POOL] = "average pool"};
-    struct layer layer = {.kind = (enum layer_kind)dice_between(dice, LAYER_CONVOLUTION, LAYER_AVERAGE_POOL),
+    struct layer layer = {.kind = (enum layer_kind)dice_between(dice, 0, LAYER_KINDS - 1),
                           .input = dice_between(dice, 0, 4) ? 0 : NETWORK_INPUT,
                           .residual = NO_RESIDUAL};
+    const struct layer_type *type = layer_type_of(layer.kind);
 
-    snprintf(layer.name, sizeof(layer.name), "%s", names[layer.kind]);
+    snprintf(layer.name, sizeof(layer.name), "%s", type->name);
     layer.in.height = dice_between(dice, 1, 9);
     layer.in.width = dice_between(dice, 1, 9);
     layer.in.channels = random_channels(dice);
-    switch (layer.kind) {
-    case LAYER_CONVOLUTION:
-        return random_convolution(dice, layer);
-    case LAYER_BATCH_NORM:
-        layer.out = layer.in;
-        layer.parameters = layer.state = 2 * (size_t)layer.in.channels;
-        layer.relu = dice_between(dice, 0, 1);
-        layer.residual = dice_between(dice, 0, 1) ? 0 : NO_RESIDUAL;
-        break;
-    case LAYER_LINEAR:
-        layer.out = (struct shape){1, 1, random_channels(dice)};
-        layer.parameters = (size_t)layer.out.channels * (shape_size(layer.in) + 1);
-        layer.relu = dice_between(dice, 0, 1);
-        break;
-    case LAYER_AVERAGE_POOL:
-        layer.out = (struct shape){1, 1, layer.in.channels};
-        break;
-    }
+    for (const struct layer_argument *argument = type->arguments; argument->name; argument++)
+        layer_set_argument(&layer, argument, random_argument(dice, argument));
+    if (type->takes_two || (type->fuses_residual && dice_between(dice, 0, 1)))
+        layer.residual = 0;
+    layer.relu = type->fuses_relu && dice_between(dice, 0, 1);
     return layer;
 }
 
 struct layer layer_random(struct dice *dice, size_t limit)
 {
     struct layer layer;
+    struct error error;
 
     do {
         layer = any_layer(dice);
-    } while (layer.parameters * (size_t)(layer.out.height * layer.out.width) > limit);
+    } while (layer_complete(&layer, &error) || layer.parameters * (size_t)(layer.out.height * layer.out.width) > limit);
     return layer;
 }
 
@@ -228,6 +229,7 @@ void workbench_call_forward(struct workbench *bench, const struct layer_case *it
 {
     struct machine *machine = &bench->machine;
     const size_t in = shape_size(it->layer.in), out = shape_size(it->layer.out), saved = saved_floats(&it->layer);
+    struct draw draw = it->draw;
     struct error error;
 
     for (int group = 0; group < it->groups; group++) {
@@ -239,12 +241,14 @@ void workbench_call_forward(struct workbench *bench, const struct layer_case *it
             .residual = it->residual.count > 0 ? machine_lend(machine, &it->residual) + first * out : NULL,
             .weights = machine_lend(machine, &it->forward_weights),
             .output = machine_lend(machine, &outcome->output) + first * out,
+            .draw = draw,
             .saved = machine_lend(machine, &outcome->saved) + (size_t)group * saved,
             .state = machine_lend(machine, &outcome->state),
             .workspace = bench->workspace,
         };
 
         check(bench, it, bench->backend->forward(bench->kernel, &call, &error), &error);
+        draw.row += (uint32_t)call.rows;
     }
 }
 
@@ -276,6 +280,7 @@ static struct backward_call backward_call(struct workbench *bench, const struct 
     return (struct backward_call){
         .groups = it->groups,
         .group_start = it->group_start,
+        .draw = it->draw,
         .input = machine_lend(machine, &it->input),
         .output = machine_lend(machine, &outcome->output),
         .weights = machine_lend(machine, &it->backward_weights),
@@ -357,6 +362,7 @@ struct layer_oracle *case_oracle(const struct layer_case *it)
         .forward_weights = guarded_doubles(&it->forward_weights),
         .backward_weights = guarded_doubles(&it->backward_weights),
         .output_gradient = guarded_doubles(&it->output_gradient),
+        .draw = it->draw,
         .linear_output = doubles(out),
         .output = doubles(out),
         .saved = doubles((size_t)it->groups * saved_floats(&it->layer)),

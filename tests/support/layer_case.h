@@ -9,13 +9,14 @@
 #include "tests/support/layer_oracle.h"
 #include "tests/support/machine.h"
 
-enum { CASE_GROUPS_MAX = 40, CASE_NAME_MAX = 160 };
+enum { CASE_GROUPS_MAX = 40, CASE_NAME_MAX = 200 };
 
 /* One layer, its operands, and what its gradients are added to. */
 struct layer_case {
     struct layer layer;
     char name[CASE_NAME_MAX];
     int groups, group_start[CASE_GROUPS_MAX + 1];
+    struct draw draw; /* of the first row */
     struct guarded input, residual, forward_weights, backward_weights, output_gradient, state;
     bool add_input_gradient, add_residual_gradient, add_weight_gradient;
     struct guarded input_gradient, residual_gradient, weight_gradient;
@@ -25,6 +26,9 @@ struct layer_case {
  * of the cases tensors are aligned. */
 void layer_case_create(struct layer_case *it, struct dice *dice, const struct layer *layer, int groups,
                        const int *group_rows);
+
+/* Rounds the input to whole numbers: many are equal. */
+void layer_case_round(struct layer_case *it);
 void layer_case_destroy(struct layer_case *it);
 
 static inline int layer_case_rows(const struct layer_case *it)

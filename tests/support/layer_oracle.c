@@ -1,9 +1,10 @@
 #include "tests/support/layer_oracle.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
-#include "kernels/backend.h"
+#include "base/random.h"
 
 static size_t rows_of(const struct layer_oracle *oracle)
 {
@@ -80,28 +81,35 @@ static inline void visit_terms(const struct layer_oracle *oracle, visit *functio
                 visit_pixel(oracle, &layer, row, p, q, function);
 }
 
-static void linear_forward(const struct layer_oracle *oracle)
+static bool has_bias(const struct layer *layer)
 {
-    const size_t outputs = rows_of(oracle) * shape_size(oracle->layer->out);
-    const size_t weights = shape_size(oracle->layer->in) * shape_size(oracle->layer->out);
+    return layer->kind == LAYER_LINEAR || layer->bias;
+}
+
+/* Behind the filters: of output i's channel. */
+static size_t bias_of(const struct layer *layer, size_t i)
+{
+    return layer->parameters - (size_t)layer->out.channels + i % (size_t)layer->out.channels;
+}
+
+static void product_forward(const struct layer_oracle *oracle)
+{
+    const struct layer *layer = oracle->layer;
+    const size_t outputs = rows_of(oracle) * shape_size(layer->out);
 
     for (size_t i = 0; i < outputs; i++)
-        oracle->linear_output[i] = oracle->layer->kind == LAYER_LINEAR
-                                       ? oracle->forward_weights[weights + i % shape_size(oracle->layer->out)]
-                                       : 0.0;
+        oracle->linear_output[i] = has_bias(layer) ? oracle->forward_weights[bias_of(layer, i)] : 0.0;
     visit_terms(oracle, forward_term);
 }
 
-static void linear_backward(const struct layer_oracle *oracle)
+static void product_backward(const struct layer_oracle *oracle)
 {
-    const size_t outputs = rows_of(oracle) * shape_size(oracle->layer->out);
-    const size_t weights = shape_size(oracle->layer->in) * shape_size(oracle->layer->out);
+    const struct layer *layer = oracle->layer;
+    const size_t outputs = rows_of(oracle) * shape_size(layer->out);
 
-    memset(oracle->input_gradient, 0, rows_of(oracle) * shape_size(oracle->layer->in) * sizeof(double));
-    memset(oracle->weight_gradient, 0, oracle->layer->parameters * sizeof(double));
     visit_terms(oracle, backward_term);
-    for (size_t i = 0; oracle->layer->kind == LAYER_LINEAR && i < outputs; i++)
-        oracle->weight_gradient[weights + i % shape_size(oracle->layer->out)] += oracle->masked_gradient[i];
+    for (size_t i = 0; has_bias(layer) && i < outputs; i++)
+        oracle->weight_gradient[bias_of(layer, i)] += oracle->masked_gradient[i];
 }
 
 static double inverse_deviation(double variance)
@@ -168,7 +176,17 @@ static void for_each_group(const struct layer_oracle *oracle, void (*function)(c
             function(oracle, group, channel);
 }
 
-static void pool_forward(const struct layer_oracle *oracle)
+static void norm_forward(const struct layer_oracle *oracle)
+{
+    for_each_group(oracle, batch_norm_forward);
+}
+
+static void norm_backward(const struct layer_oracle *oracle)
+{
+    for_each_group(oracle, batch_norm_backward);
+}
+
+static void average_forward(const struct layer_oracle *oracle)
 {
     const size_t image = shape_size(oracle->layer->in), channels = (size_t)oracle->layer->in.channels;
 
@@ -178,7 +196,7 @@ static void pool_forward(const struct layer_oracle *oracle)
             oracle->input[i] * (double)channels / (double)image;
 }
 
-static void pool_backward(const struct layer_oracle *oracle)
+static void average_backward(const struct layer_oracle *oracle)
 {
     const size_t image = shape_size(oracle->layer->in), channels = (size_t)oracle->layer->in.channels;
 
@@ -187,41 +205,116 @@ static void pool_backward(const struct layer_oracle *oracle)
             oracle->masked_gradient[i / image * channels + i % channels] * (double)channels / (double)image;
 }
 
+/* Which input output i is: the largest under its window, the first by rows among equals. */
+static size_t largest_under(const struct layer_oracle *oracle, size_t i)
+{
+    const struct layer *layer = oracle->layer;
+    const struct shape in = layer->in, out = layer->out;
+    const size_t row = i / shape_size(out), channel = i % (size_t)out.channels, pixel = i / (size_t)out.channels;
+    const int p = (int)(pixel / (size_t)out.width) % out.height, q = (int)(pixel % (size_t)out.width);
+    size_t best = SIZE_MAX;
+
+    for (int h = p * layer->stride - layer->padding, r = 0; r < layer->kernel; r++, h++)
+        for (int w = q * layer->stride - layer->padding, s = 0; s < layer->kernel; s++, w++) {
+            const size_t at = row * shape_size(in) + (size_t)((h * in.width + w) * in.channels) + channel;
+
+            if (h >= 0 && h < in.height && w >= 0 && w < in.width &&
+                (best == SIZE_MAX || oracle->input[at] > oracle->input[best]))
+                best = at;
+        }
+    return best;
+}
+
+static void largest_forward(const struct layer_oracle *oracle)
+{
+    for (size_t i = 0; i < rows_of(oracle) * shape_size(oracle->layer->out); i++)
+        oracle->linear_output[i] = oracle->input[largest_under(oracle, i)];
+}
+
+static void largest_backward(const struct layer_oracle *oracle)
+{
+    for (size_t i = 0; i < rows_of(oracle) * shape_size(oracle->layer->out); i++)
+        oracle->input_gradient[largest_under(oracle, i)] += oracle->masked_gradient[i];
+}
+
+/* ReLU by itself has nothing before it. */
+static void sum_forward(const struct layer_oracle *oracle)
+{
+    for (size_t i = 0; i < rows_of(oracle) * shape_size(oracle->layer->out); i++)
+        oracle->linear_output[i] = oracle->input[i] + (oracle->residual ? oracle->residual[i] : 0.0);
+}
+
+static void sum_backward(const struct layer_oracle *oracle)
+{
+    for (size_t i = 0; i < rows_of(oracle) * shape_size(oracle->layer->out); i++)
+        oracle->input_gradient[i] = oracle->masked_gradient[i];
+}
+
+/* What element i, of all rows, is multiplied by: dropped if its number, of four in a block, is among the lowest. */
+static double dropout_factor(const struct layer_oracle *oracle, size_t i)
+{
+    const struct draw *draw = &oracle->draw;
+    const size_t size = shape_size(oracle->layer->in), blocks = (size + 3) / 4, element = i % size;
+    const double rate = oracle->layer->percent / 100.0;
+    uint32_t words[4];
+
+    random_block(draw->seed, RANDOM_DROPOUT, draw->layer,
+                 ((uint64_t)draw->minibatch << 32) + (draw->row + i / size) * blocks + element / 4, words);
+    return words[element % 4] < rate * 0x1p32 ? 0.0 : 1.0 / (1.0 - rate);
+}
+
+static void dropout_forward(const struct layer_oracle *oracle)
+{
+    for (size_t i = 0; i < rows_of(oracle) * shape_size(oracle->layer->in); i++)
+        oracle->linear_output[i] = oracle->input[i] * dropout_factor(oracle, i);
+}
+
+static void dropout_backward(const struct layer_oracle *oracle)
+{
+    for (size_t i = 0; i < rows_of(oracle) * shape_size(oracle->layer->in); i++)
+        oracle->input_gradient[i] = oracle->masked_gradient[i] * dropout_factor(oracle, i);
+}
+
+/* The backward adds to gradients that are 0. */
+static const struct {
+    void (*forward)(const struct layer_oracle *oracle);
+    void (*backward)(const struct layer_oracle *oracle);
+} formulas[LAYER_KINDS] = {
+    [LAYER_CONVOLUTION] = {product_forward, product_backward},
+    [LAYER_BATCH_NORM] = {norm_forward, norm_backward},
+    [LAYER_LINEAR] = {product_forward, product_backward},
+    [LAYER_AVERAGE_POOL] = {average_forward, average_backward},
+    [LAYER_MAX_POOL] = {largest_forward, largest_backward},
+    [LAYER_RELU] = {sum_forward, sum_backward},
+    [LAYER_ADD] = {sum_forward, sum_backward},
+    [LAYER_DROPOUT] = {dropout_forward, dropout_backward},
+};
+
+static bool ends_in_relu(const struct layer *layer)
+{
+    return layer->relu || layer->kind == LAYER_RELU;
+}
+
 void layer_oracle_forward(const struct layer_oracle *oracle)
 {
     const size_t outputs = rows_of(oracle) * shape_size(oracle->layer->out);
 
-    switch (oracle->layer->kind) {
-    case LAYER_BATCH_NORM:
-        for_each_group(oracle, batch_norm_forward);
-        break;
-    case LAYER_AVERAGE_POOL:
-        pool_forward(oracle);
-        break;
-    default:
-        linear_forward(oracle);
-    }
+    formulas[oracle->layer->kind].forward(oracle);
     for (size_t i = 0; i < outputs; i++)
-        oracle->output[i] = oracle->layer->relu ? fmax(oracle->linear_output[i], 0.0) : oracle->linear_output[i];
+        oracle->output[i] =
+            ends_in_relu(oracle->layer) ? fmax(oracle->linear_output[i], 0.0) : oracle->linear_output[i];
 }
 
 void layer_oracle_backward(const struct layer_oracle *oracle)
 {
-    const size_t outputs = rows_of(oracle) * shape_size(oracle->layer->out);
+    const struct layer *layer = oracle->layer;
+    const size_t outputs = rows_of(oracle) * shape_size(layer->out);
 
     for (size_t i = 0; i < outputs; i++)
-        oracle->masked_gradient[i] = oracle->layer->relu && oracle->output[i] <= 0.0 ? 0.0 : oracle->output_gradient[i];
-    switch (oracle->layer->kind) {
-    case LAYER_BATCH_NORM:
-        memset(oracle->weight_gradient, 0, oracle->layer->parameters * sizeof(double));
-        for_each_group(oracle, batch_norm_backward);
-        break;
-    case LAYER_AVERAGE_POOL:
-        pool_backward(oracle);
-        break;
-    default:
-        linear_backward(oracle);
-    }
+        oracle->masked_gradient[i] = ends_in_relu(layer) && oracle->output[i] <= 0.0 ? 0.0 : oracle->output_gradient[i];
+    memset(oracle->input_gradient, 0, rows_of(oracle) * shape_size(layer->in) * sizeof(double));
+    memset(oracle->weight_gradient, 0, layer->parameters * sizeof(double));
+    formulas[layer->kind].backward(oracle);
 }
 
 double layer_oracle_amplification(const struct layer_oracle *oracle)

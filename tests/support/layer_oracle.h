@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "network/network.h"
+#include "kernels/backend.h"
 
 /* A forward over micro-batches that lie side by side, and one backward over them all with weights of its own. Groups
  * and shapes as in kernels/backend.h. The caller owns the arrays; gradients are written, never added to. */
@@ -16,6 +16,7 @@ struct layer_oracle {
     double *input, *residual; /* residual: NULL if there is none */
     double *forward_weights, *backward_weights;
     double *output_gradient;
+    struct draw draw; /* of the first row */
 
     double *linear_output; /* the output before ReLU */
     double *output;

@@ -4,11 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/random.h"
+
 static const double batch_norm_epsilon = 1e-5, batch_norm_momentum = 0.1;
 
 /* What one micro-batch's forward leaves behind: every layer's output, and batch norm's statistics. */
 struct pass {
     int rows;
+    int minibatch, first_row; /* since the run began, and in it */
+    uint64_t seed;
     double *input;
     double **outputs; /* [layer] */
     double **mean, **variance;
@@ -159,6 +163,47 @@ static double *output_of(const struct pass *pass, int layer)
                         }                                                                                              \
                     }
 
+/* A convolution's bias, behind its filters. */
+static double *bias_of(const struct layer *layer, const double *parameters)
+{
+    return (double *)(uintptr_t)parameters + layer->parameters - (size_t)layer->out.channels;
+}
+
+static int ends_in_relu(const struct layer *layer)
+{
+    return layer->relu || layer->kind == LAYER_RELU;
+}
+
+/* Which element of x a max pool's output element is: the first by rows of the largest. */
+static int largest_under(const struct layer *layer, const double *x, int output)
+{
+    const struct shape in = layer->in, out = layer->out;
+    const int c = output % out.channels, q = output / out.channels % out.width;
+    const int p = output / out.channels / out.width % out.height, r = output / (int)shape_size(out);
+    int best = -1;
+
+    for (int k = 0; k < layer->kernel * layer->kernel; k++) {
+        const int h = p * layer->stride - layer->padding + k / layer->kernel;
+        const int w = q * layer->stride - layer->padding + k % layer->kernel;
+        const int i = ((r * in.height + h) * in.width + w) * in.channels + c;
+
+        if (h >= 0 && h < in.height && w >= 0 && w < in.width && (best < 0 || x[i] > x[best]))
+            best = i;
+    }
+    return best;
+}
+
+/* What dropout l multiplies an element by. */
+static double dropout_factor(const struct layer *layer, int l, const struct pass *pass, int element)
+{
+    const int size = (int)shape_size(layer->in), row = pass->first_row + element / size, i = element % size;
+    const uint64_t index = ((uint64_t)pass->minibatch << 32) + (uint64_t)(row * ((size + 3) / 4) + i / 4);
+    uint32_t words[4];
+
+    random_block(pass->seed, RANDOM_DROPOUT, (uint32_t)l, index, words);
+    return words[i % 4] * 0x1p-32 < layer->percent / 100.0 ? 0 : 100.0 / (100 - layer->percent);
+}
+
 /* What a forward does with batch norm's running statistics. */
 enum running { IGNORE_RUNNING, UPDATE_RUNNING, USE_RUNNING };
 
@@ -198,6 +243,8 @@ static void forward_layer(const struct layer *layer, int l, struct pass *pass, c
     switch (layer->kind) {
     case LAYER_CONVOLUTION:
         EACH_PRODUCT(layer, rows, y[o] += x[i] * w[k])
+        for (int p = 0; layer->bias && p < points * channels; p++)
+            y[p] += bias_of(layer, w)[p % channels];
         break;
     case LAYER_BATCH_NORM:
         for (int c = 0; c < channels; c++) {
@@ -225,8 +272,25 @@ static void forward_layer(const struct layer *layer, int l, struct pass *pass, c
             for (int i = 0; i < inputs; i++)
                 y[r * channels + i % channels] += x[r * inputs + i] / (inputs / channels);
         break;
+    case LAYER_MAX_POOL:
+        for (int p = 0; p < points * channels; p++)
+            y[p] = x[largest_under(layer, x, p)];
+        break;
+    case LAYER_RELU:
+        memcpy(y, x, (size_t)points * (size_t)channels * sizeof(*y));
+        break;
+    case LAYER_ADD:
+        for (int p = 0; p < points * channels; p++)
+            y[p] = x[p] + output_of(pass, layer->residual)[p];
+        break;
+    case LAYER_DROPOUT:
+        for (int p = 0; p < points * channels; p++)
+            y[p] = x[p] * (mode == USE_RUNNING ? 1 : dropout_factor(layer, l, pass, p));
+        break;
+    case LAYER_KINDS:
+        abort();
     }
-    if (layer->relu)
+    if (ends_in_relu(layer))
         for (int p = 0; p < points * channels; p++)
             y[p] = y[p] > 0 ? y[p] : 0;
 }
@@ -241,12 +305,14 @@ static void backward_layer(const struct layer *layer, int l, const struct pass *
     int points = rows * layer->out.height * layer->out.width;
     int inputs = (int)shape_size(layer->in);
 
-    if (layer->relu)
+    if (ends_in_relu(layer))
         for (int p = 0; p < points * channels; p++)
             dy[p] = pass->outputs[l][p] > 0 ? dy[p] : 0;
     switch (layer->kind) {
     case LAYER_CONVOLUTION:
         EACH_PRODUCT(layer, rows, (dx[i] += dy[o] * w[k], dw[k] += dy[o] * x[i]))
+        for (int p = 0; layer->bias && p < points * channels; p++)
+            bias_of(layer, dw)[p % channels] += dy[p];
         break;
     case LAYER_BATCH_NORM:
         for (int c = 0; c < channels; c++) {
@@ -283,6 +349,26 @@ static void backward_layer(const struct layer *layer, int l, const struct pass *
             for (int i = 0; i < inputs; i++)
                 dx[r * inputs + i] += dy[r * channels + i % channels] / (inputs / channels);
         break;
+    case LAYER_MAX_POOL:
+        for (int p = 0; p < points * channels; p++)
+            dx[largest_under(layer, x, p)] += dy[p];
+        break;
+    case LAYER_RELU:
+        for (int p = 0; p < points * channels; p++)
+            dx[p] += dy[p];
+        break;
+    case LAYER_ADD:
+        for (int p = 0; p < points * channels; p++) {
+            dx[p] += dy[p];
+            gradients[layer->residual + 1][p] += dy[p];
+        }
+        break;
+    case LAYER_DROPOUT:
+        for (int p = 0; p < points * channels; p++)
+            dx[p] += dy[p] * dropout_factor(layer, l, pass, p);
+        break;
+    case LAYER_KINDS:
+        abort();
     }
 }
 
@@ -332,8 +418,8 @@ static double loss(const double *logits, const uint8_t *labels, int rows, int cl
 }
 
 /* One micro-batch, there and back; adds to oracle->gradient. */
-static double train_microbatch(struct oracle *oracle, const float *images, const uint8_t *labels, int rows,
-                               int minibatch_rows, const struct oracle_versions *versions, int j)
+static double train_microbatch(struct oracle *oracle, const float *images, const uint8_t *labels, int first_row,
+                               int rows, int minibatch_rows, const struct oracle_versions *versions, int j)
 {
     const struct network *network = oracle->network;
     int layers = network->layer_count;
@@ -341,6 +427,9 @@ static double train_microbatch(struct oracle *oracle, const float *images, const
     double **gradients = allocate((size_t)layers + 1, sizeof(*gradients));
     double sum;
 
+    pass.seed = oracle->seed;
+    pass.minibatch = oracle->updates + 1;
+    pass.first_row = first_row;
     for (size_t i = 0; i < (size_t)rows * shape_size(network->input); i++)
         pass.input[i] = (double)images[i];
     for (int l = -1; l < layers; l++)
@@ -382,7 +471,8 @@ double oracle_train(struct oracle *oracle, const float *images, const uint8_t *l
         int count = rows / oracle->microbatches + (j < rows % oracle->microbatches);
 
         if (count > 0)
-            sum += train_microbatch(oracle, images + (size_t)start * image, labels + start, count, rows, versions, j);
+            sum += train_microbatch(oracle, images + (size_t)start * image, labels + start, start, count, rows,
+                                    versions, j);
         start += count;
     }
     make_version(oracle, oracle->updates + 1);

@@ -21,6 +21,7 @@ struct oracle {
     int microbatches;
     struct slice slices[8];
     bool recompute;
+    uint64_t seed; /* of what dropout draws */
     struct method method;
     int updates;                     /* applied so far, the same on every stage between mini-batches */
     int capacity;                    /* versions that there is room for */
