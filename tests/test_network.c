@@ -93,6 +93,64 @@ START_TEST(parameters_match_published_counts)
 }
 END_TEST
 
+/* Counted with the modules of PyTorch that bench/golden_networks.py writes out; torchvision's own for ResNet-50 at 1000
+ * classes, weiaicunzai/pytorch-cifar100's and bearpaw/pytorch-classification's. */
+static const struct {
+    const char *name;
+    struct shape input;
+    int classes, blocks;
+    size_t parameters;
+} counted[] = {
+    {"resnet20", {28, 28, 1}, 10, 11, 272186},
+    {"vgg16", {32, 32, 3}, 10, 14, 14728266},
+    {"vgg16", {32, 32, 3}, 100, 14, 14774436},
+    {"vgg16-4096", {32, 32, 3}, 100, 16, 34015396},
+    {"resnet50", {32, 32, 3}, 10, 18, 23520842},
+    {"resnet50", {32, 32, 3}, 100, 18, 23705252},
+    {"resnet50-imagenet", {32, 32, 3}, 100, 18, 23712932},
+    {"resnet50-imagenet", {64, 64, 3}, 200, 18, 23917832},
+    {"alexnet", {32, 32, 3}, 10, 6, 2472266},
+    {"alexnet", {32, 32, 3}, 100, 6, 2495396},
+};
+enum { COUNTED = sizeof(counted) / sizeof(counted[0]) };
+
+START_TEST(parameters_and_blocks_match_the_table)
+{
+    struct network *network = create(counted[_i].name, counted[_i].input, counted[_i].classes);
+
+    ck_assert_msg(network->parameters == counted[_i].parameters, "%s: %zu parameters, not %zu", counted[_i].name,
+                  network->parameters, counted[_i].parameters);
+    ck_assert_int_eq(network->block_count, counted[_i].blocks);
+    network_destroy(network);
+}
+END_TEST
+
+/* Millions of multiply-adds of a forward, rounded up or down. */
+START_TEST(multiply_adds_match_the_table)
+{
+    static const struct {
+        const char *name;
+        int side;
+        double millions;
+    } table[] = {{"vgg16", 32, 313},
+                 {"vgg16", 64, 1253},
+                 {"resnet50", 32, 1298},
+                 {"resnet50-imagenet", 32, 83},
+                 {"resnet50-imagenet", 64, 334}};
+
+    for (size_t t = 0; t < sizeof(table) / sizeof(table[0]); t++) {
+        struct network *network = create(table[t].name, (struct shape){table[t].side, table[t].side, 3}, 100);
+        double flops = 0.0;
+
+        for (int l = 0; l < network->layer_count; l++)
+            if (layer_type_of(network->layers[l].kind)->has_weight_half)
+                flops += network->layers[l].forward_flops;
+        ck_assert_msg(fabs(flops / 2e6 - table[t].millions) < 1.0, "%s: %g million", table[t].name, flops / 2e6);
+        network_destroy(network);
+    }
+}
+END_TEST
+
 /* ResNet-20's 40.55 million multiply-adds (as published for 32 x 32 images), and its projections'. */
 START_TEST(flops_match_published_counts)
 {
@@ -592,6 +650,8 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, parameters_match_the_closed_form, 0, NETWORKS);
     tcase_add_loop_test(tcase, parameters_match_published_counts, 0, 3);
+    tcase_add_loop_test(tcase, parameters_and_blocks_match_the_table, 0, COUNTED);
+    tcase_add_test(tcase, multiply_adds_match_the_table);
     tcase_add_test(tcase, flops_match_published_counts);
     tcase_add_loop_test(tcase, flops_of_small_layers_are_small, 0, NETWORKS);
     tcase_add_loop_test(tcase, weight_layers_match_the_name, 0, ARCHS);
