@@ -19,14 +19,18 @@ struct network {
     struct layer *layers;
     struct shape input;
     int classes;
+    int depth, width; /* the file's parameters of these names; 0: it has none */
     size_t parameters, state;
 };
 
 enum {
     NETWORK_TEXT_MAX = 1 << 16, /* bytes of a network file, */
     NETWORK_LAYERS_MAX = 1 << 14,
-    NETWORK_DEPTH_MAX = 1024
+    NETWORK_DEPTH_MAX = 1024,
+    NETWORK_WIDTH_MAX = 1 << 20,
+    NETWORK_OUTPUT_MAX = 1 << 28 /* numbers that a layer gives for an image */
 };
+#define NETWORK_PARAMETERS_MAX ((size_t)1 << 40)
 
 /* What a network is built for. */
 struct network_options {

@@ -183,7 +183,12 @@ static int read_network(struct plan *plan, struct network **network, struct conf
         for (int k = 0; k < own->count && k < NETWORK_MISTAKES_MAX; k++)
             config_mistake_line(mistakes, own->lines[k]);
     free(own);
-    return failed ? -1 : 0;
+    if (failed)
+        return -1;
+    /* What the file says itself is as good as given. */
+    plan->config.model.depth = (*network)->depth;
+    plan->config.model.width = (*network)->width;
+    return 0;
 }
 
 /* How an epoch and the test set fall into mini-batches. */

@@ -131,7 +131,7 @@ const struct config_key config_keys[] = {
      .help = "network: one of networks/, or a file in their form"},
     {MEMBER(model, depth), KEY_INTEGER, "0", 0, NETWORK_DEPTH_MAX,
      .help = "networks with a parameter depth (mlp: its layers); 0: as the network's file says"},
-    {MEMBER(model, width), KEY_INTEGER, "0", 0, 1 << 20,
+    {MEMBER(model, width), KEY_INTEGER, "0", 0, NETWORK_WIDTH_MAX,
      .help = "networks with a parameter width (mlp: units of its layers but the last); 0: as the file says"},
     {MEMBER(model, classes), KEY_INTEGER, "10", 2, 256,
      .help = "classes that the network tells apart; labels are below it"},

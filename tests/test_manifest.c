@@ -78,6 +78,8 @@ static const struct {
     {"training_ns", "9000000000000000000", "of its epoch"},
     {"train_images", "0", "its data"},
     {"data_crc32", "4294967296", "its data"},
+    {"schedule_crc32", "-1", "its schedule"},
+    {"network_crc32", "-1", "its network"},
     {"test_failed", "true", "of its test"},
     {"test_failed", "0", "of its test"},
     {"train_loss", "-0.5", "results of epoch 1"},
