@@ -29,7 +29,7 @@ struct manifest {
     char backends[MAX_STAGES][CONFIG_NAME_MAX]; /* per stage; all "" in a manifest that does not say */
     int slot_count;
     char slots[PLAN_SLOTS_MAX][CONFIG_NAME_MAX]; /* names of what is kept with the weights (plan_slots) */
-    struct shape shape;                     /* of the data */
+    struct shape shape;                          /* of the data */
     int train_count;
     uint32_t data_crc32;         /* struct data_facts */
     uint32_t schedule_crc32;     /* of the schedule file's text; 0: the system is none */

@@ -20,6 +20,7 @@ struct data_options {
                              * 10000 and 2000 synthetic ones */
     int classes;            /* 1 to 256; labels must be below */
     struct shape synthetic; /* shape of synthetic images */
+    bool enlarge;           /* images by a border, and grey ones to three channels (data/enlarge.h) */
     uint64_t seed;          /* of synthetic images */
     uint64_t room;          /* bytes that images or labels may take; 0: any number */
 };

@@ -10,6 +10,7 @@
 
 #include "base/numbers.h"
 #include "data/data.h"
+#include "data/enlarge.h"
 #include "data/idx.h"
 #include "data/synthetic.h"
 
@@ -228,7 +229,10 @@ int dataset_open(struct dataset **out, const struct data_options *options, int p
     struct dataset *dataset = calloc(1, sizeof(*dataset));
     if (!dataset)
         return error_set(error, "out of memory for a data set");
-    if (set->open(dataset, set, options, parts, error) != 0) {
+    if (set->open(dataset, set, options, parts, error) != 0 ||
+        (options->enlarge && (parts & DATA_IMAGES) &&
+         (enlarge_images(&dataset->train, options->room, error) != 0 ||
+          enlarge_images(&dataset->test, options->room, error) != 0))) {
         dataset_close(dataset);
         return -1;
     }
@@ -243,8 +247,9 @@ bool dataset_foretell(const struct data_options *options, struct samples *train,
 
     if (!set || set->train == 0)
         return false;
-    *train = (struct samples){.count = set->train, .shape = set->shape};
-    *test = (struct samples){.count = set->test, .shape = set->shape};
+    const struct shape shape = options->enlarge ? enlarged_shape(set->shape) : set->shape;
+    *train = (struct samples){.count = set->train, .shape = shape};
+    *test = (struct samples){.count = set->test, .shape = shape};
     if (options->limit > 0) {
         train->count = min_int(train->count, options->limit);
         test->count = min_int(test->count, test_limit(options->limit));

@@ -153,8 +153,8 @@ static void read_parameter(struct reader *reader, char **words, int count)
     if (*value != 0)
         mistake(reader, "the parameter %s is said above", words[1]);
     if (low < 1 || standard < low || standard > high || high > most)
-        mistake(reader, "%ld from %ld to %ld makes no sense; bounds are from 1 to %ld, and it is between them", standard,
-                low, high, most);
+        mistake(reader, "%ld from %ld to %ld makes no sense; bounds are from 1 to %ld, and it is between them",
+                standard, low, high, most);
     if (given != 0 && (given < low || given > high))
         mistake(reader, "model.%s = %d is out of bounds; use %ld to %ld", words[1], given, low, high);
     *value = (int)(given ? given : standard);

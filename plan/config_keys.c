@@ -144,6 +144,8 @@ const struct config_key config_keys[] = {
      .help = "M: size of a mini-batch"},
     {MEMBER(data, limit), KEY_INTEGER, "0", 0, 100000000, .unit = "images",
      .help = "train on the first so many only, and test on a fifth as many; 0: all"},
+    {MEMBER(data, enlarge), KEY_BOOLEAN, "no",
+     .help = "images by a border of 2 pixels, and grey ones to three channels: 28 x 28 x 1 become 32 x 32 x 3"},
     {MEMBER(data, augment), KEY_BOOLEAN, "no",
      .help = "shift training images by up to 2 pixels and flip half of them"},
     {MEMBER(data, last_batch), KEY_CHOICE, "keep", .choices = CHOICES("keep", "drop"),
