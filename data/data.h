@@ -51,6 +51,9 @@ void dataset_close(struct dataset *dataset);
  * are the user's own. */
 bool dataset_foretell(const struct data_options *options, struct samples *train, struct samples *test);
 
+/* Only their shape, which is known of made-up ones, too. */
+bool dataset_foretell_shape(const struct data_options *options, struct shape *shape);
+
 /* Moves a data set with all its parts to memory that other processes can map and nobody can change. Returns its
  * descriptor, which the caller closes. Closes the data set, also after a failure. */
 int dataset_share(struct dataset *dataset, struct error *error);

@@ -241,13 +241,23 @@ int dataset_open(struct dataset **out, const struct data_options *options, int p
     return 0;
 }
 
-bool dataset_foretell(const struct data_options *options, struct samples *train, struct samples *test)
+bool dataset_foretell_shape(const struct data_options *options, struct shape *shape)
 {
     const struct set *set = find_set(options->set);
 
-    if (!set || set->train == 0)
+    *shape = set && set->open == open_synthetic ? options->synthetic : set ? set->shape : (struct shape){0, 0, 0};
+    if (options->enlarge && shape->height > 0)
+        *shape = enlarged_shape(*shape);
+    return shape->height > 0;
+}
+
+bool dataset_foretell(const struct data_options *options, struct samples *train, struct samples *test)
+{
+    const struct set *set = find_set(options->set);
+    struct shape shape;
+
+    if (!set || set->train == 0 || !dataset_foretell_shape(options, &shape))
         return false;
-    const struct shape shape = options->enlarge ? enlarged_shape(set->shape) : set->shape;
     *train = (struct samples){.count = set->train, .shape = shape};
     *test = (struct samples){.count = set->test, .shape = shape};
     if (options->limit > 0) {

@@ -62,6 +62,9 @@ int network_create(struct network **out, const struct network_options *options, 
 const char *network_builtin(const char *name);
 const char *network_builtin_name(int n);
 
+/* The text of the network of that name, or else of the file at that path. -1 and the reason, with the path. */
+int network_load(char text[NETWORK_TEXT_MAX], const char *name, struct error *error);
+
 /* A stage's share: `layer_count` layers from `first_layer`, from `block_count` whole blocks. */
 struct slice {
     int first_block, block_count;

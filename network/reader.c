@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "network/internal.h"
 
 enum { NESTING_MAX = 8, WORDS_MAX = 16, LINE_LENGTH_MAX = 400, STEPS_MAX = 1 << 20 };
@@ -46,6 +47,7 @@ static void mistake_at(struct reader *reader, int line, const char *format, ...)
 
         snprintf(mistakes->lines[mistakes->count], sizeof(mistakes->lines[0]), "%s%.80s%s:%d: %s",
                  builtin ? "networks/" : "", reader->options->name, builtin ? ".net" : "", line + 1, text);
+        text_clean(mistakes->lines[mistakes->count]);
     }
     mistakes->count++;
 }
