@@ -60,7 +60,7 @@ static const struct option_row rows[] = {
     {"resume", "[=DIR]", OPTION_PERHAPS, offsetof(struct options, resume), WITH_RUN,
      .help = "go on from the newest checkpoint of this config's last run, or of the one in DIR"},
     {"json", "FILE", OPTION_TEXT, offsetof(struct options, json), WITH_CONFIG | WITH_NETWORK | WITH_DEVICES,
-     .help = "write the plan, the run's report, the comparison, the network or the devices as JSON; -: to standard output"},
+     .help = "write plan, report, comparison, network or devices as JSON; -: to standard output"},
     {"trace", "FILE", OPTION_TEXT, offsetof(struct options, trace), WITH_RUN | WITH_PLAN,
      .help = "write every op, run or simulated, as a Chrome trace for ui.perfetto.dev"},
     {"record", "FILE", OPTION_TEXT, offsetof(struct options, record), WITH_RUN,

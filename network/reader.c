@@ -25,7 +25,7 @@ struct reader {
     char block_name[LAYER_NAME_MAX];
     int block_first; /* the block's first layer, */
     int block_input; /* and what it reads */
-    bool has_input, has_loss;
+    bool has_input, has_loss, has_stopped;
 };
 
 static void mistake_at(struct reader *reader, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -166,14 +166,15 @@ static void read_parameter(struct reader *reader, char **words, int count)
 static void read_input(struct reader *reader, char **words, int count)
 {
     const struct shape *input = &reader->options->input;
+    const bool again = reader->has_input;
 
+    reader->has_input = true;
     if (count != 2 || strcmp(words[1], "image") != 0) {
         mistake(reader, "a network reads images: input image");
         return;
     }
-    if (reader->has_input)
+    if (again)
         mistake(reader, "the input is said above");
-    reader->has_input = true;
     if (input->height < IMAGE_SIDE_MIN || input->height > IMAGE_SIDE_MAX || input->width < IMAGE_SIDE_MIN ||
         input->width > IMAGE_SIDE_MAX || (input->channels != 1 && input->channels != 3))
         mistake(reader,
@@ -201,18 +202,19 @@ static void read_block(struct reader *reader, char **words, int count)
 {
     struct network *network = reader->network;
     char name[LAYER_NAME_MAX];
+    bool named;
 
-    if (count != 2) {
-        mistake(reader, "a block is: block NAME");
-        return;
-    }
     if (!reader->has_input)
         mistake(reader, "a line before the first block says what the network reads: input image");
     reader->has_input = true;
     end_block(reader);
-    if (!fill_in(reader, words[1], name))
-        return;
-    for (int l = 0; l < network->layer_count; l++)
+    if (count != 2)
+        mistake(reader, "a block is: block NAME");
+    named = count == 2 && fill_in(reader, words[1], name);
+    /* Its layers are in a block anyway. */
+    if (!named)
+        strcpy(name, "unnamed");
+    for (int l = 0; l < network->layer_count && named; l++)
         if (strncmp(network->layers[l].name, name, strlen(name)) == 0 && network->layers[l].name[strlen(name)] == '.')
             mistake(reader, "there is a block %s above", name);
     strcpy(reader->block_name, name);
@@ -470,7 +472,7 @@ static void run_repeat(struct reader *reader, char **words, int count, int first
         mistake(reader, "it repeats %ld times; at most %d are possible", to - from + 1, NETWORK_LAYERS_MAX);
         return;
     }
-    for (long value = from; value <= to; value++) {
+    for (long value = from; value <= to && !reader->has_stopped; value++) {
         variables_set(&reader->variables, words[1], value);
         run_lines(reader, first + 1, end, nesting + 1);
     }
@@ -510,6 +512,17 @@ static void run_line(struct reader *reader, char **words, int count)
                 "loss");
 }
 
+/* A few repeats in each other come to any number of lines. */
+static bool may_go_on(struct reader *reader)
+{
+    if (reader->steps++ < STEPS_MAX)
+        return true;
+    if (!reader->has_stopped)
+        mistake(reader, "its repeats come to more than %d lines", STEPS_MAX);
+    reader->has_stopped = true;
+    return false;
+}
+
 /* Lines first .. end - 1. */
 static void run_lines(struct reader *reader, int first, int end, int nesting)
 {
@@ -520,10 +533,8 @@ static void run_lines(struct reader *reader, int first, int end, int nesting)
         int last;
 
         reader->line = n;
-        if (++reader->steps > STEPS_MAX) {
-            mistake(reader, "its repeats come to more than %d lines", STEPS_MAX);
+        if (!may_go_on(reader))
             return;
-        }
         if (count == 0)
             continue;
         repeats = strcmp(words[0], "repeat") == 0;
