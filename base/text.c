@@ -1,6 +1,7 @@
 #include "base/text.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 
 static bool is_control(unsigned char byte, unsigned char next)
 {
@@ -16,4 +17,18 @@ void text_clean(char *text)
                 *text++ = '?';
             *text = '?';
         }
+}
+
+const char *text_with_commas(size_t number, char text[32])
+{
+    char digits[24];
+    int length = snprintf(digits, sizeof(digits), "%zu", number), used = 0;
+
+    for (int i = 0; i < length; i++) {
+        if (i > 0 && (length - i) % 3 == 0)
+            text[used++] = ',';
+        text[used++] = digits[i];
+    }
+    text[used] = '\0';
+    return text;
 }

@@ -12,8 +12,8 @@
 
 static const char format_name[] = "tp checkpoint";
 /* In version 1 the columns of a linear layer that reads an image were channels-last, and nothing had a checksum; version 2
- * knew one slot, the momentum. */
-enum { FORMAT_VERSION = 3 };
+ * knew one slot, the momentum, and version 3 no network files. */
+enum { FORMAT_VERSION = 4 };
 
 static json_t *epochs_json(const struct manifest *manifest)
 {
@@ -83,7 +83,7 @@ static json_t *manifest_json(const struct manifest *manifest)
     /* clang-format off */
     return json_pack("{s:s, s:i, s:s, s:{s:i, s:i, s:i, s:i, s:i}, s:{s:o, s:i, s:i, s:i, s:I}, s:o, s:o, s:o, s:o, s:i, "
                      "s:I, "
-                     "s:I, s:b, s:o, s:o, s:o}",
+                     "s:I, s:I, s:b, s:o, s:o, s:o}",
                      "format", format_name,
                      "version", FORMAT_VERSION,
                      "run", manifest->run,
@@ -106,6 +106,7 @@ static json_t *manifest_json(const struct manifest *manifest)
                      "train_images", manifest->train_count,
                      "data_crc32", (json_int_t)manifest->data_crc32,
                      "schedule_crc32", (json_int_t)manifest->schedule_crc32,
+                     "network_crc32", (json_int_t)manifest->network_crc32,
                      "test_failed", (int)manifest->test_failed,
                      "epochs", epochs_json(manifest),
                      "config", config_json(&manifest->config),
@@ -273,6 +274,8 @@ static int read_facts(struct manifest *manifest, const json_t *root, struct erro
         return error_set(error, "its data makes no sense");
     if (!read_crc32(&manifest->schedule_crc32, json_object_get(root, "schedule_crc32")))
         return error_set(error, "its schedule makes no sense");
+    if (!read_crc32(&manifest->network_crc32, json_object_get(root, "network_crc32")))
+        return error_set(error, "its network makes no sense");
     manifest->shape = (struct shape){shape[0], shape[1], shape[2]};
     return 0;
 }

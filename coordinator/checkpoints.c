@@ -252,6 +252,7 @@ static int describe(struct manifest *manifest, const struct checkpoints *checkpo
         .train_count = plan->data.train_count,
         .data_crc32 = plan->data.crc32,
         .schedule_crc32 = plan_schedule_crc32(plan),
+        .network_crc32 = plan_network_crc32(plan),
         .epochs = calloc((size_t)epoch, sizeof(struct epoch_result)),
         .files = calloc((size_t)plan->part_count * (MAX_STAGES + 1), sizeof(struct manifest_file)),
     };

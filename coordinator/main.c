@@ -12,9 +12,11 @@
 #include "coordinator/compare.h"
 #include "coordinator/options.h"
 #include "coordinator/prepare.h"
+#include "coordinator/read_network.h"
 #include "coordinator/resume.h"
 #include "coordinator/run.h"
 #include "coordinator/show_comparison.h"
+#include "coordinator/show_network.h"
 #include "coordinator/show_plan.h"
 #include "coordinator/show_prediction.h"
 #include "coordinator/show_rules.h"
@@ -386,6 +388,39 @@ static enum exit_status do_systems(void)
     return EXIT_DONE;
 }
 
+static enum exit_status show_network(const struct options *options, const struct named_network *named)
+{
+    FILE *json_file;
+
+    if (open_output(&json_file, "--json", options->json))
+        return EXIT_USAGE;
+    if (json_file != stdout)
+        network_print(stdout, named->network, &named->options);
+    json_t *object = network_json(named->network, &named->options);
+    enum exit_status status = write_json(json_file, options->json, object);
+    json_decref(object);
+    close_output(json_file);
+    return status;
+}
+
+static enum exit_status do_network(const struct options *options)
+{
+    struct named_network named;
+    enum exit_status status = EXIT_DONE;
+
+    if (options->types) {
+        layer_types_print(stdout);
+    } else if (!options->network) {
+        networks_print(stdout);
+    } else if (named_network_read(&named, options->network, options->overrides, options->override_count)) {
+        status = EXIT_USAGE;
+    } else {
+        status = show_network(options, &named);
+        network_destroy(named.network);
+    }
+    return status;
+}
+
 static enum exit_status do_devices(const struct options *options)
 {
     struct devices devices;
@@ -427,6 +462,8 @@ static enum exit_status dispatch(const struct options *options)
         config_print_keys(stdout);
     else if (options->version)
         print_version();
+    else if (options->verb == VERB_NETWORK)
+        return do_network(options);
     else if (options->verb == VERB_SYSTEMS)
         return do_systems();
     else if (options->verb == VERB_DEVICES)

@@ -11,11 +11,13 @@
 
 static const struct verb_row {
     const char *name, *usage, *help;
-    bool takes_config;
+    bool takes_config, takes_network;
 } verbs[VERBS] = {
     [VERB_RUN] = {"run", "[run] CONFIG", "train", true},
     [VERB_PLAN] = {"plan", "plan CONFIG", "print what would happen: stages, weight versions, memory", true},
     [VERB_COMPARE] = {"compare", "compare CONFIG", "train with several systems in turn, and compare them", true},
+    [VERB_NETWORK] = {"network", "network [NAME]", "print a network's layers, or list the networks",
+                      .takes_network = true},
     [VERB_SYSTEMS] = {"systems", "systems", "list the systems that pipeline.system can name", false},
     [VERB_DEVICES] = {"devices", "devices", "list what stages can run on here", false},
     [VERB_HELP] = {"help", "help", "print this", false},
@@ -25,6 +27,7 @@ enum {
     WITH_RUN = 1 << VERB_RUN,
     WITH_PLAN = 1 << VERB_PLAN,
     WITH_COMPARE = 1 << VERB_COMPARE,
+    WITH_NETWORK = 1 << VERB_NETWORK,
     WITH_DEVICES = 1 << VERB_DEVICES,
     WITH_CONFIG = WITH_RUN | WITH_PLAN | WITH_COMPARE,
     WITH_ANY = (1 << VERBS) - 1
@@ -51,13 +54,13 @@ static int read_epochs(void *context, const char *argument, struct error *error)
 
 /* clang-format off */
 static const struct option_row rows[] = {
-    {"set", "SECTION.KEY=VALUE", OPTION_OWN, 0, WITH_CONFIG,
+    {"set", "SECTION.KEY=VALUE", OPTION_OWN, 0, WITH_CONFIG | WITH_NETWORK,
      .help = "override a key of the config; may be repeated", .read = read_override},
     {"epochs", "N", OPTION_OWN, 0, WITH_CONFIG, .help = "short for --set run.epochs=N", .read = read_epochs},
     {"resume", "[=DIR]", OPTION_PERHAPS, offsetof(struct options, resume), WITH_RUN,
      .help = "go on from the newest checkpoint of this config's last run, or of the one in DIR"},
-    {"json", "FILE", OPTION_TEXT, offsetof(struct options, json), WITH_CONFIG | WITH_DEVICES,
-     .help = "write the plan, the run's report, the comparison or the devices as JSON; -: to standard output"},
+    {"json", "FILE", OPTION_TEXT, offsetof(struct options, json), WITH_CONFIG | WITH_NETWORK | WITH_DEVICES,
+     .help = "write plan, report, comparison, network or devices as JSON; -: to standard output"},
     {"trace", "FILE", OPTION_TEXT, offsetof(struct options, trace), WITH_RUN | WITH_PLAN,
      .help = "write every op, run or simulated, as a Chrome trace for ui.perfetto.dev"},
     {"record", "FILE", OPTION_TEXT, offsetof(struct options, record), WITH_RUN,
@@ -82,6 +85,8 @@ static const struct option_row rows[] = {
      .help = "count the epochs to this test top-1, such as 0.85 or 85%"},
     {"csv", "FILE", OPTION_TEXT, offsetof(struct options, csv), WITH_COMPARE | WITH_PLAN,
      .help = "write the comparison, or the plan's schedule as PyTorch has it, as CSV; -: to standard output"},
+    {"types", NULL, OPTION_FLAG, offsetof(struct options, types), WITH_NETWORK,
+     .help = "list the layer types that a network file can name, with their arguments"},
     {"help-keys", NULL, OPTION_FLAG, offsetof(struct options, help_keys), WITH_ANY, .help = "list the config's keys"},
     {"help", NULL, OPTION_FLAG, offsetof(struct options, help), WITH_ANY, .help = "print this", .letter = 'h'},
     {"version", NULL, OPTION_FLAG, offsetof(struct options, version), WITH_ANY,
@@ -117,15 +122,16 @@ static int read_operands(struct options *options, int count, char **operands, st
     options->help = options->verb == VERB_HELP;
     if (options->help)
         return 0;
-    if (count > verb->takes_config && options->resume && !options->resume[0])
+    const int most = verb->takes_config + verb->takes_network;
+    if (count > most && options->resume && !options->resume[0])
         return error_set(error, "a folder to resume from goes into the same word: --resume=DIR; else, what is \"%s\"?",
                          operands[1]);
-    if (count > verb->takes_config)
-        return error_set(error, "what is \"%s\"? usage: tpcoord %s", operands[verb->takes_config], verb->usage);
+    if (count > most)
+        return error_set(error, "what is \"%s\"? usage: tpcoord %s", operands[most], verb->usage);
     if (count < verb->takes_config)
         return error_set(error, "which config? usage: tpcoord %s", verb->usage);
-    if (verb->takes_config)
-        options->config = operands[0];
+    if (count > 0)
+        *(verb->takes_config ? &options->config : &options->network) = operands[0];
     return 0;
 }
 
@@ -163,6 +169,10 @@ static int check_combination(const struct options *options, unsigned given, stru
         return error_set(error, "--grid and --json do not go together");
     if (options->verb == VERB_PLAN && options->csv && (options->grid || options->json || options->simulate))
         return error_set(error, "--csv goes with neither --grid nor --json nor --simulate");
+    if (options->verb == VERB_NETWORK && !options->network && (options->json || options->override_count > 0))
+        return error_set(error, "which network? usage: tpcoord %s", verbs[VERB_NETWORK].usage);
+    if (options->types && options->network)
+        return error_set(error, "--types is about all networks; it takes no name");
     return check_resume(options->resume, error);
 }
 

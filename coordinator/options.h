@@ -7,12 +7,13 @@
 
 #include "base/error.h"
 
-enum verb { VERB_RUN, VERB_PLAN, VERB_COMPARE, VERB_SYSTEMS, VERB_DEVICES, VERB_HELP, VERBS };
+enum verb { VERB_RUN, VERB_PLAN, VERB_COMPARE, VERB_NETWORK, VERB_SYSTEMS, VERB_DEVICES, VERB_HELP, VERBS };
 
 struct options {
     const char *program; /* as it was called */
     enum verb verb;
     const char *config;     /* path of the config file */
+    const char *network;    /* a name, or a file; NULL = not given */
     const char **overrides; /* "section.key=value" */
     int override_count;
     char epochs[64];                      /* the override that --epochs stands for */
@@ -21,7 +22,7 @@ struct options {
     const char *resume;                   /* run folder or checkpoint; "" = to be found; NULL = start anew */
     int slots, minibatches;               /* 0 = not given */
     const char *systems, *seeds, *target; /* of a comparison; NULL = not given */
-    bool interactive, quiet, grid, simulate, help, help_keys, version;
+    bool interactive, quiet, grid, simulate, types, help, help_keys, version;
 };
 
 /* Reads the command line. -1 and the reason if it makes no sense. Strings are argv's or the options' own, which must

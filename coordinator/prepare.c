@@ -149,7 +149,7 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
     /* The folder is locked before anything in it is read, and until the run has ended. */
     if (!preparation->resume)
         return new_run_create(&prepared->folder, &config, mistakes);
-    if (resume_open(&prepared->from, &prepared->folder, preparation->resume, &config, &facts, mistakes))
+    if (resume_open(&prepared->from, &prepared->folder, preparation->resume, &prepared->plan, mistakes))
         return -1;
     /* What was measured for the run is not measured again: its lists would be others. */
     if (same_pipeline(&prepared->from.manifest.config, &config))

@@ -106,8 +106,8 @@ static void print_time(FILE *out, const struct segment *segment, const struct ou
         const struct distribution staleness = distribution_of(counters->staleness_backward, STALENESS_BUCKETS);
 
         part_format(&plan->schedule, s, name);
-        fprintf(out, "%5s %6.1f%% %13.1f%% %22.1f%%", name,
-                percent_of(load(&counters->busy_ns), outcome), percent_of(load(&counters->update_ns), outcome),
+        fprintf(out, "%5s %6.1f%% %13.1f%% %22.1f%%", name, percent_of(load(&counters->busy_ns), outcome),
+                percent_of(load(&counters->update_ns), outcome),
                 percent_of(load(&counters->wait_ns[WAIT_ACTIVATION]), outcome));
         fprintf(out, " %8.1f%% %6.1f%%", percent_of(load(&counters->wait_ns[WAIT_GRADIENT]), outcome),
                 percent_of(load(&counters->wait_ns[WAIT_SLOT]), outcome));

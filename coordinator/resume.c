@@ -11,8 +11,8 @@
 
 /* Other values would make other tensors, or other mini-batches of an epoch. All other keys may change. */
 static const char *const must_agree[] = {
-    "run.seed",   "model.arch",      "model.depth", "model.classes", "data.set", "data.batch",
-    "data.limit", "data.last_batch", NULL,
+    "run.seed", "model.arch", "model.depth", "model.width",     "model.classes",
+    "data.set", "data.batch", "data.limit",  "data.last_batch", NULL,
 };
 
 /* Where the run lies; that is said anyway. */
@@ -86,10 +86,11 @@ static void check_optimizer(const struct config *made_with, const struct config 
                        is->name, own ? "" : " for pipeline.system = ", own ? "" : config->pipeline.system, was->name);
 }
 
-static int check(const struct checkpoint_set *set, const struct config *config, const struct data_facts *data,
-                 struct config_mistakes *mistakes)
+static int check(const struct checkpoint_set *set, const struct plan *plan, struct config_mistakes *mistakes)
 {
     const struct manifest *manifest = &set->manifest;
+    const struct config *config = &plan->config;
+    const struct data_facts *data = &plan->data;
     const struct shape a = manifest->shape, b = data->shape;
 
     check_keys(&manifest->config, config, mistakes);
@@ -103,6 +104,9 @@ static int check(const struct checkpoint_set *set, const struct config *config, 
     else if (mistakes->count == 0 && manifest->data_crc32 != data->crc32)
         config_mistake(mistakes, config->data.dir[0] ? "data.dir" : "data.set",
                        "its images or labels are others than those that the checkpoint was made with");
+    if (mistakes->count == 0 && manifest->network_crc32 != plan_network_crc32(plan))
+        config_mistake(mistakes, "model.arch", "%s is another network than the one that the checkpoint was made with",
+                       config->model.arch);
     if (manifest->epoch_count > config->run.epochs || manifest->epoch > config->run.epochs)
         config_mistake(mistakes, "run.epochs", "%d, but the checkpoint is of epoch %d", config->run.epochs,
                        manifest->epoch);
@@ -198,19 +202,19 @@ static int open_set(struct checkpoint_set *set, struct run_folder *folder, const
     return failed;
 }
 
-int resume_open(struct checkpoint_set *set, struct run_folder *folder, const char *where, const struct config *config,
-                const struct data_facts *data, struct config_mistakes *mistakes)
+int resume_open(struct checkpoint_set *set, struct run_folder *folder, const char *where, const struct plan *plan,
+                struct config_mistakes *mistakes)
 {
     char found[CONFIG_PATH_MAX];
     struct error error;
 
-    if (!where[0] && find_run(found, config, mistakes))
+    if (!where[0] && find_run(found, &plan->config, mistakes))
         return -1;
     if (open_set(set, folder, where[0] ? where : found, &error)) {
         config_mistake(mistakes, "", "--resume: %s", error.text);
         return -1;
     }
-    if (check(set, config, data, mistakes) == 0)
+    if (check(set, plan, mistakes) == 0)
         return 0;
     set_release(set);
     run_folder_close(folder);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "coordinator/show_rules.h"
 #include "plan/replay.h"
 
@@ -20,21 +21,6 @@ size_t memory_total(const size_t memory[MEMORY_CATEGORIES])
     return total;
 }
 
-/* "272,474" */
-static const char *with_commas(size_t number, char text[32])
-{
-    char digits[24];
-    int length = snprintf(digits, sizeof(digits), "%zu", number), used = 0;
-
-    for (int i = 0; i < length; i++) {
-        if (i > 0 && (length - i) % 3 == 0)
-            text[used++] = ',';
-        text[used++] = digits[i];
-    }
-    text[used] = '\0';
-    return text;
-}
-
 static void print_header(FILE *out, const struct plan *plan, const struct network *network)
 {
     const struct config *config = &plan->config;
@@ -43,10 +29,12 @@ static void print_header(FILE *out, const struct plan *plan, const struct networ
     char parameters[32], train[32], test[32];
 
     fprintf(out, "network   %s: %s parameters, %d layers in %d blocks, %d classes\n", config->model.arch,
-            with_commas(network->parameters, parameters), network->layer_count, network->block_count, network->classes);
+            text_with_commas(network->parameters, parameters), network->layer_count, network->block_count,
+            network->classes);
     fprintf(out, "data      %s: %s + %s images of %d x %d x %d\n", config->data.set,
-            with_commas((size_t)plan->data.train_count, train), with_commas((size_t)plan->data.test_count, test),
-            plan->data.shape.height, plan->data.shape.width, plan->data.shape.channels);
+            text_with_commas((size_t)plan->data.train_count, train),
+            text_with_commas((size_t)plan->data.test_count, test), plan->data.shape.height, plan->data.shape.width,
+            plan->data.shape.channels);
     fprintf(out, "system    %s (%s)\n", config->pipeline.system, system ? system->source : "schedule file");
     fprintf(out, "          order %s: %s\n", schedule->order.name, schedule->order.summary);
     if (plan->schedule_renumbered)
@@ -170,7 +158,7 @@ static void print_part(FILE *out, const struct plan *plan, int k)
         snprintf(blocks, sizeof(blocks), "%d-%d", slice->first_block, slice->first_block + slice->block_count - 1);
     snprintf(input, sizeof(input), "%dx%dx%d", part->input.height, part->input.width, part->input.channels);
     fprintf(out, " %8s %7d %11s %13s %7.1f%% %9s %10s %4d", blocks, slice->layer_count,
-            with_commas(slice->parameters, parameters), input, 100.0 * part->compute_share,
+            text_with_commas(slice->parameters, parameters), input, 100.0 * part->compute_share,
             peak_of_room(part->weight_versions, part->weight_version_buffers, versions),
             peak_of_room(part->slots_in_flight, part->activation_sets, in_flight), plan_staleness(plan, k));
     place_print(out, plan, k);

@@ -20,6 +20,7 @@ struct data_options {
                              * 10000 and 2000 synthetic ones */
     int classes;            /* 1 to 256; labels must be below */
     struct shape synthetic; /* shape of synthetic images */
+    bool enlarge;           /* images by a border, and grey ones to three channels (data/enlarge.h) */
     uint64_t seed;          /* of synthetic images */
     uint64_t room;          /* bytes that images or labels may take; 0: any number */
 };
@@ -49,6 +50,9 @@ void dataset_close(struct dataset *dataset);
 /* How many images `options` leave of a data set, and of which shape, without a look at it. False if nobody can know: they
  * are the user's own. */
 bool dataset_foretell(const struct data_options *options, struct samples *train, struct samples *test);
+
+/* Only their shape, which is known of made-up ones, too. */
+bool dataset_foretell_shape(const struct data_options *options, struct shape *shape);
 
 /* Moves a data set with all its parts to memory that other processes can map and nobody can change. Returns its
  * descriptor, which the caller closes. Closes the data set, also after a failure. */

@@ -10,6 +10,7 @@
 
 #include "base/numbers.h"
 #include "data/data.h"
+#include "data/enlarge.h"
 #include "data/idx.h"
 #include "data/synthetic.h"
 
@@ -228,7 +229,10 @@ int dataset_open(struct dataset **out, const struct data_options *options, int p
     struct dataset *dataset = calloc(1, sizeof(*dataset));
     if (!dataset)
         return error_set(error, "out of memory for a data set");
-    if (set->open(dataset, set, options, parts, error) != 0) {
+    if (set->open(dataset, set, options, parts, error) != 0 ||
+        (options->enlarge && (parts & DATA_IMAGES) &&
+         (enlarge_images(&dataset->train, options->room, error) != 0 ||
+          enlarge_images(&dataset->test, options->room, error) != 0))) {
         dataset_close(dataset);
         return -1;
     }
@@ -237,14 +241,25 @@ int dataset_open(struct dataset **out, const struct data_options *options, int p
     return 0;
 }
 
-bool dataset_foretell(const struct data_options *options, struct samples *train, struct samples *test)
+bool dataset_foretell_shape(const struct data_options *options, struct shape *shape)
 {
     const struct set *set = find_set(options->set);
 
-    if (!set || set->train == 0)
+    *shape = set && set->open == open_synthetic ? options->synthetic : set ? set->shape : (struct shape){0, 0, 0};
+    if (options->enlarge && shape->height > 0)
+        *shape = enlarged_shape(*shape);
+    return shape->height > 0;
+}
+
+bool dataset_foretell(const struct data_options *options, struct samples *train, struct samples *test)
+{
+    const struct set *set = find_set(options->set);
+    struct shape shape;
+
+    if (!set || set->train == 0 || !dataset_foretell_shape(options, &shape))
         return false;
-    *train = (struct samples){.count = set->train, .shape = set->shape};
-    *test = (struct samples){.count = set->test, .shape = set->shape};
+    *train = (struct samples){.count = set->train, .shape = shape};
+    *test = (struct samples){.count = set->test, .shape = shape};
     if (options->limit > 0) {
         train->count = min_int(train->count, options->limit);
         test->count = min_int(test->count, test_limit(options->limit));

@@ -9,7 +9,9 @@ static int complete(struct layer *layer, struct error *error)
     if (layer->padding < 0)
         layer->padding = layer->kernel / 2;
     if (in.height + 2 * layer->padding < layer->kernel || in.width + 2 * layer->padding < layer->kernel)
-        return error_set(error, "a kernel of %d does not fit %d x %d with a padding of %d; use a smaller one",
+        return error_set(error,
+                         "a kernel of %d does not fit %d x %d with a padding of %d; use a smaller one, or larger "
+                         "images (data.enlarge)",
                          layer->kernel, in.height, in.width, layer->padding);
     layer->out = (struct shape){
         .height = (in.height + 2 * layer->padding - layer->kernel) / layer->stride + 1,

@@ -45,6 +45,17 @@ void layer_set_argument(struct layer *layer, const struct layer_argument *argume
         memcpy(member, &value, sizeof(value));
 }
 
+int layer_argument_value(const struct layer *layer, const struct layer_argument *argument)
+{
+    const char *member = (const char *)layer + argument->offset;
+    int value;
+
+    if (argument->flag)
+        return *(const bool *)member;
+    memcpy(&value, member, sizeof(value));
+    return value;
+}
+
 int layer_tensors(const struct layer *layer, struct layer_tensor tensors[LAYER_TENSORS_MAX])
 {
     const struct layer_type *type = layer_type_of(layer->kind);

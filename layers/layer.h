@@ -132,6 +132,7 @@ int layer_kind_find(const char *name);
 void layer_types_list(char *text, size_t size);
 
 void layer_set_argument(struct layer *layer, const struct layer_argument *argument, int value);
+int layer_argument_value(const struct layer *layer, const struct layer_argument *argument);
 
 /* The layer's tensors; their number. */
 int layer_tensors(const struct layer *layer, struct layer_tensor tensors[LAYER_TENSORS_MAX]);

@@ -10,7 +10,9 @@ static int complete(struct layer *layer, struct error *error)
     if (2 * layer->padding > layer->kernel)
         return error_set(error, "a padding of %d is more than half the window of %d", layer->padding, layer->kernel);
     if (in.height + 2 * layer->padding < layer->kernel || in.width + 2 * layer->padding < layer->kernel)
-        return error_set(error, "a window of %d does not fit %d x %d with a padding of %d; use a smaller one",
+        return error_set(error,
+                         "a window of %d does not fit %d x %d with a padding of %d; use a smaller one, or larger "
+                         "images (data.enlarge)",
                          layer->kernel, in.height, in.width, layer->padding);
     layer->out = (struct shape){
         .height = (in.height + 2 * layer->padding - layer->kernel) / layer->stride + 1,

@@ -7,18 +7,27 @@
 
 #include "network/internal.h"
 
-bool variables_set(struct variables *variables, const char *name, long value)
+static int find(const struct variables *variables, const char *name)
 {
     int k = 0;
 
     while (k < variables->count && strcmp(variables->list[k].name, name) != 0)
         k++;
-    if (k == VARIABLES_MAX)
-        return false;
+    return k;
+}
+
+bool variables_know(const struct variables *variables, const char *name)
+{
+    return find(variables, name) < variables->count;
+}
+
+void variables_set(struct variables *variables, const char *name, long value)
+{
+    const int k = find(variables, name);
+
     snprintf(variables->list[k].name, sizeof(variables->list[k].name), "%s", name);
     variables->list[k].value = value;
     variables->count = k < variables->count ? variables->count : k + 1;
-    return true;
 }
 
 struct scan {

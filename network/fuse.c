@@ -70,6 +70,8 @@ int network_finish(struct network *network, struct error *error)
         network->parameters += layer->parameters;
         network->state += layer->state;
     }
+    if (network->parameters > NETWORK_PARAMETERS_MAX)
+        return error_set(error, "%zu parameters are more than %zu", network->parameters, NETWORK_PARAMETERS_MAX);
     layers = realloc(network->layers, (size_t)network->layer_count * sizeof(*layers));
     network->layers = layers ? layers : network->layers;
     return 0;

@@ -15,8 +15,9 @@ struct variables {
     } list[VARIABLES_MAX];
 };
 
-/* Adds one, or sets it. False if there is no room. */
-bool variables_set(struct variables *variables, const char *name, long value);
+/* Adds one, or sets it: at most two parameters, `classes` and a name for each repeat in another. */
+void variables_set(struct variables *variables, const char *name, long value);
+bool variables_know(const struct variables *variables, const char *name);
 
 /* The value of an expression of whole numbers: names, + - * / %, comparisons (1 or 0), parentheses. -1 and what is wrong
  * with it. */

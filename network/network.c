@@ -2,22 +2,6 @@
 #include "network/network.h"
 
 #include <stdlib.h>
-#include <string.h>
-
-#include "network/internal.h"
-
-const char *network_builtin(const char *name)
-{
-    for (int n = 0; network_builtins[n][0]; n++)
-        if (strcmp(network_builtins[n][0], name) == 0)
-            return network_builtins[n][1];
-    return NULL;
-}
-
-const char *network_builtin_name(int n)
-{
-    return network_builtins[n][0];
-}
 
 void network_destroy(struct network *network)
 {

@@ -19,14 +19,18 @@ struct network {
     struct layer *layers;
     struct shape input;
     int classes;
+    int depth, width; /* the file's parameters of these names; 0: it has none */
     size_t parameters, state;
 };
 
 enum {
     NETWORK_TEXT_MAX = 1 << 16, /* bytes of a network file, */
     NETWORK_LAYERS_MAX = 1 << 14,
-    NETWORK_DEPTH_MAX = 1024
+    NETWORK_DEPTH_MAX = 1024,
+    NETWORK_WIDTH_MAX = 1 << 20,
+    NETWORK_OUTPUT_MAX = 1 << 28 /* numbers that a layer gives for an image */
 };
+#define NETWORK_PARAMETERS_MAX ((size_t)1 << 40)
 
 /* What a network is built for. */
 struct network_options {
@@ -57,6 +61,9 @@ int network_create(struct network **out, const struct network_options *options, 
  * last. */
 const char *network_builtin(const char *name);
 const char *network_builtin_name(int n);
+
+/* The text of the network of that name, or else of the file at that path. -1 and the reason, with the path. */
+int network_load(char text[NETWORK_TEXT_MAX], const char *name, struct error *error);
 
 /* A stage's share: `layer_count` layers from `first_layer`, from `block_count` whole blocks. */
 struct slice {

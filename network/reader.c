@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "network/internal.h"
 
-enum { NESTING_MAX = 8, WORDS_MAX = 16, LINE_LENGTH_MAX = 400 };
+enum { NESTING_MAX = 8, WORDS_MAX = 16, LINE_LENGTH_MAX = 400, STEPS_MAX = 1 << 20 };
 enum { IMAGE_SIDE_MIN = 28, IMAGE_SIDE_MAX = 64, CLASSES_MIN = 2, CLASSES_MAX = 256 };
 
 struct reader {
@@ -17,13 +18,14 @@ struct reader {
     int line_count;
     bool *wrong; /* [line_count]: something is wrong with the line, and told */
     int line;    /* that is being read, 0.. */
+    int steps;   /* lines that were looked at, as often as a repeat did */
     struct variables variables;
     struct network *network;
     int *readers; /* [NETWORK_LAYERS_MAX]: how many layers read each layer's output */
     char block_name[LAYER_NAME_MAX];
     int block_first; /* the block's first layer, */
     int block_input; /* and what it reads */
-    bool has_input, has_loss;
+    bool has_input, has_loss, has_stopped;
 };
 
 static void mistake_at(struct reader *reader, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -45,6 +47,7 @@ static void mistake_at(struct reader *reader, int line, const char *format, ...)
 
         snprintf(mistakes->lines[mistakes->count], sizeof(mistakes->lines[0]), "%s%.80s%s:%d: %s",
                  builtin ? "networks/" : "", reader->options->name, builtin ? ".net" : "", line + 1, text);
+        text_clean(mistakes->lines[mistakes->count]);
     }
     mistakes->count++;
 }
@@ -55,7 +58,7 @@ static void mistake_at(struct reader *reader, int line, const char *format, ...)
 static int split(struct reader *reader, int number, char copy[LINE_LENGTH_MAX], char *words[WORDS_MAX])
 {
     const char *line = reader->lines[number];
-    size_t length = strcspn(line, "#\r\n");
+    size_t length = strcspn(line, "#\n");
     char *rest = copy, *word;
     int count = 0;
 
@@ -65,7 +68,7 @@ static int split(struct reader *reader, int number, char copy[LINE_LENGTH_MAX], 
     }
     memcpy(copy, line, length);
     copy[length] = '\0';
-    while ((word = strtok_r(rest, " \t", &rest)) != NULL) {
+    while ((word = strtok_r(rest, " \t\r", &rest)) != NULL) {
         if (count == WORDS_MAX) {
             mistake_at(reader, number, "lines have at most %d words", WORDS_MAX);
             return 0;
@@ -132,40 +135,46 @@ static bool fill_in(struct reader *reader, const char *word, char name[LAYER_NAM
 static void read_parameter(struct reader *reader, char **words, int count)
 {
     long standard, low, high;
-    int given = 0;
+    const bool is_depth = count > 1 && strcmp(words[1], "depth") == 0;
+    const int given = is_depth ? reader->options->depth : reader->options->width;
+    const long most = is_depth ? NETWORK_DEPTH_MAX : NETWORK_WIDTH_MAX;
+    int *value = is_depth ? &reader->network->depth : &reader->network->width;
 
     if (count != 8 || strcmp(words[2], "=") != 0 || strcmp(words[4], "from") != 0 || strcmp(words[6], "to") != 0) {
         mistake(reader, "a parameter is: parameter depth = 3 from 1 to 100");
         return;
     }
-    if (strcmp(words[1], "depth") == 0)
-        given = reader->options->depth;
-    else if (strcmp(words[1], "width") == 0)
-        given = reader->options->width;
-    else
+    if (!is_depth && strcmp(words[1], "width") != 0) {
         mistake(reader, "no key sets %s: parameters are called depth or width, as model.depth and model.width are",
                 words[1]);
+        return;
+    }
     if (!value_of(reader, words[3], &standard) || !value_of(reader, words[5], &low) ||
         !value_of(reader, words[7], &high))
         return;
-    if (low < 1 || standard < low || standard > high)
-        mistake(reader, "%ld is not between %ld and %ld, or they are not from 1 on", standard, low, high);
+    if (*value != 0)
+        mistake(reader, "the parameter %s is said above", words[1]);
+    if (low < 1 || standard < low || standard > high || high > most)
+        mistake(reader, "%ld from %ld to %ld makes no sense; bounds are from 1 to %ld, and it is between them",
+                standard, low, high, most);
     if (given != 0 && (given < low || given > high))
         mistake(reader, "model.%s = %d is out of bounds; use %ld to %ld", words[1], given, low, high);
+    *value = (int)(given ? given : standard);
     variables_set(&reader->variables, words[1], given ? given : standard);
 }
 
 static void read_input(struct reader *reader, char **words, int count)
 {
     const struct shape *input = &reader->options->input;
+    const bool again = reader->has_input;
 
+    reader->has_input = true;
     if (count != 2 || strcmp(words[1], "image") != 0) {
         mistake(reader, "a network reads images: input image");
         return;
     }
-    if (reader->has_input)
+    if (again)
         mistake(reader, "the input is said above");
-    reader->has_input = true;
     if (input->height < IMAGE_SIDE_MIN || input->height > IMAGE_SIDE_MAX || input->width < IMAGE_SIDE_MIN ||
         input->width > IMAGE_SIDE_MAX || (input->channels != 1 && input->channels != 3))
         mistake(reader,
@@ -193,18 +202,19 @@ static void read_block(struct reader *reader, char **words, int count)
 {
     struct network *network = reader->network;
     char name[LAYER_NAME_MAX];
+    bool named;
 
-    if (count != 2) {
-        mistake(reader, "a block is: block NAME");
-        return;
-    }
     if (!reader->has_input)
         mistake(reader, "a line before the first block says what the network reads: input image");
     reader->has_input = true;
     end_block(reader);
-    if (!fill_in(reader, words[1], name))
-        return;
-    for (int l = 0; l < network->layer_count; l++)
+    if (count != 2)
+        mistake(reader, "a block is: block NAME");
+    named = count == 2 && fill_in(reader, words[1], name);
+    /* Its layers are in a block anyway. */
+    if (!named)
+        strcpy(name, "unnamed");
+    for (int l = 0; l < network->layer_count && named; l++)
         if (strncmp(network->layers[l].name, name, strlen(name)) == 0 && network->layers[l].name[strlen(name)] == '.')
             mistake(reader, "there is a block %s above", name);
     strcpy(reader->block_name, name);
@@ -376,6 +386,11 @@ static void read_layer(struct reader *reader, char **words, int count)
         mistake(reader, "%s", error.text);
         return;
     }
+    if (shape_size(layer.out) > NETWORK_OUTPUT_MAX) {
+        mistake(reader, "%d x %d x %d numbers for each image are more than %d", layer.out.height, layer.out.width,
+                layer.out.channels, NETWORK_OUTPUT_MAX);
+        return;
+    }
     if (layer.input >= 0)
         reader->readers[layer.input]++;
     if (layer.residual >= 0)
@@ -413,6 +428,7 @@ static int find_end(struct reader *reader, int first, int end)
         char copy[LINE_LENGTH_MAX], *words[WORDS_MAX];
         const int count = split(reader, n, copy, words);
 
+        reader->steps++;
         if (count > 0 && (strcmp(words[0], "repeat") == 0 || strcmp(words[0], "if") == 0))
             depth++;
         if (count > 0 && strcmp(words[0], "end") == 0 && --depth == 0)
@@ -434,6 +450,7 @@ static void join(char **words, int first, int end, char text[LINE_LENGTH_MAX])
 static void run_repeat(struct reader *reader, char **words, int count, int first, int end, int nesting)
 {
     char low[LINE_LENGTH_MAX], high[LINE_LENGTH_MAX];
+    const int outside = reader->variables.count;
     long from, to;
     int middle = 3;
 
@@ -441,6 +458,10 @@ static void run_repeat(struct reader *reader, char **words, int count, int first
         middle++;
     if (middle >= count || strcmp(words[2], "=") != 0 || !is_name(words[1])) {
         mistake(reader, "a repeat is: repeat i = 1 to 3");
+        return;
+    }
+    if (variables_know(&reader->variables, words[1])) {
+        mistake(reader, "%s stands for another number here; use another name", words[1]);
         return;
     }
     join(words, 3, middle, low);
@@ -451,13 +472,11 @@ static void run_repeat(struct reader *reader, char **words, int count, int first
         mistake(reader, "it repeats %ld times; at most %d are possible", to - from + 1, NETWORK_LAYERS_MAX);
         return;
     }
-    for (long value = from; value <= to; value++) {
-        if (!variables_set(&reader->variables, words[1], value)) {
-            mistake(reader, "there are at most %d names for numbers", VARIABLES_MAX);
-            return;
-        }
+    for (long value = from; value <= to && !reader->has_stopped; value++) {
+        variables_set(&reader->variables, words[1], value);
         run_lines(reader, first + 1, end, nesting + 1);
     }
+    reader->variables.count = outside;
 }
 
 /* if EXPRESSION */
@@ -493,6 +512,17 @@ static void run_line(struct reader *reader, char **words, int count)
                 "loss");
 }
 
+/* A few repeats in each other come to any number of lines. */
+static bool may_go_on(struct reader *reader)
+{
+    if (reader->steps++ < STEPS_MAX)
+        return true;
+    if (!reader->has_stopped)
+        mistake(reader, "its repeats come to more than %d lines", STEPS_MAX);
+    reader->has_stopped = true;
+    return false;
+}
+
 /* Lines first .. end - 1. */
 static void run_lines(struct reader *reader, int first, int end, int nesting)
 {
@@ -503,6 +533,8 @@ static void run_lines(struct reader *reader, int first, int end, int nesting)
         int last;
 
         reader->line = n;
+        if (!may_go_on(reader))
+            return;
         if (count == 0)
             continue;
         repeats = strcmp(words[0], "repeat") == 0;
@@ -567,6 +599,10 @@ static void read_all(struct reader *reader)
         mistake_at(reader, reader->line_count, "%d classes are out of bounds; labels are bytes, so use %d to %d",
                    options->classes, CLASSES_MIN, CLASSES_MAX);
     run_lines(reader, 0, reader->line_count, 0);
+    if (reader->mistakes->count == 0 && options->depth > 0 && reader->network->depth == 0)
+        mistake_at(reader, none, "model.depth = %d, but the network has no parameter depth", options->depth);
+    if (reader->mistakes->count == 0 && options->width > 0 && reader->network->width == 0)
+        mistake_at(reader, none, "model.width = %d, but the network has no parameter width", options->width);
     if (reader->mistakes->count == 0 && !reader->has_loss)
         mistake_at(reader, none, "the file ends without a loss: its last line is to be: loss cross_entropy");
     if (reader->mistakes->count == 0 && reader->network->layer_count == 0)

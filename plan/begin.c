@@ -143,47 +143,30 @@ static void check_schedule(const struct plan *plan, struct config_mistakes *mist
         config_mistake(mistakes, blame(plan), "%s", error.text);
 }
 
-/* The text of the network's file. */
-static int load_network(struct plan *plan, struct config_mistakes *mistakes)
-{
-    const char *const arch = plan->config.model.arch, *builtin = network_builtin(arch);
-    struct error error;
-    char *text;
-    size_t size;
-
-    if (builtin) {
-        snprintf(plan->network_text, sizeof(plan->network_text), "%s", builtin);
-        return 0;
-    }
-    if (file_read(arch, &text, &size, &error)) {
-        config_mistake(mistakes, "model.arch", "%s", error.text);
-        return -1;
-    }
-    if (size >= sizeof(plan->network_text) || memchr(text, '\0', size)) {
-        config_mistake(mistakes, "model.arch", "%s has %zu bytes%s; a network file is text of at most %zu", arch, size,
-                       memchr(text, '\0', size) ? ", not all of them text" : "", sizeof(plan->network_text) - 1);
-        free(text);
-        return -1;
-    }
-    memcpy(plan->network_text, text, size);
-    free(text);
-    return 0;
-}
-
 static int read_network(struct plan *plan, struct network **network, struct config_mistakes *mistakes)
 {
     const struct network_options options = plan_network_options(plan);
     struct network_mistakes *own = calloc(1, sizeof(*own));
+    struct error error;
     int failed;
 
     if (!own)
-        config_mistake(mistakes, "model.arch", "out of memory");
-    failed = !own || load_network(plan, mistakes) || network_read(network, &options, own);
-    if (failed && own)
-        for (int k = 0; k < own->count && k < NETWORK_MISTAKES_MAX; k++)
-            config_mistake_line(mistakes, own->lines[k]);
+        error_set(&error, "out of memory");
+    if (!own || network_load(plan->network_text, plan->config.model.arch, &error)) {
+        config_mistake(mistakes, "model.arch", "%s", error.text);
+        free(own);
+        return -1;
+    }
+    failed = network_read(network, &options, own);
+    for (int k = 0; k < own->count && k < NETWORK_MISTAKES_MAX; k++)
+        config_mistake_line(mistakes, own->lines[k]);
     free(own);
-    return failed ? -1 : 0;
+    if (failed)
+        return -1;
+    /* What the file says itself is as good as given. */
+    plan->config.model.depth = (*network)->depth;
+    plan->config.model.width = (*network)->width;
+    return 0;
 }
 
 /* How an epoch and the test set fall into mini-batches. */

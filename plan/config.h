@@ -99,7 +99,7 @@ struct config {
         char dir[CONFIG_PATH_MAX];
         int batch;
         int limit;
-        bool augment;
+        bool enlarge, augment;
         int last_batch;
         int synthetic_size, synthetic_channels;
     } data;

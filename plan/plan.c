@@ -85,6 +85,7 @@ struct data_options plan_data_options(const struct config *config)
         .limit = config->data.limit,
         .classes = config->model.classes,
         .synthetic = {size, size, config->data.synthetic_channels},
+        .enlarge = config->data.enlarge,
         .seed = (uint64_t)config->run.seed,
     };
 }

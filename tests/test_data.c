@@ -226,6 +226,74 @@ static struct dataset *random_set(struct shape shape, int count, uint64_t seed)
     return dataset;
 }
 
+/* Pixel by pixel, from the place of each in the enlarged image. */
+static void check_enlarged(const struct samples *plain, const struct samples *enlarged)
+{
+    const struct shape in = plain->shape, out = enlarged->shape;
+
+    ck_assert_int_eq(enlarged->count, plain->count);
+    ck_assert_int_eq(out.height, in.height + 4);
+    ck_assert_int_eq(out.width, in.width + 4);
+    ck_assert_int_eq(out.channels, 3);
+    for (size_t i = 0; i < (size_t)plain->count * shape_size(out); i++) {
+        const int channel = (int)(i % 3), x = (int)(i / 3) % out.width - 2,
+                  y = (int)(i / 3) / out.width % out.height - 2;
+        const size_t image = i / shape_size(out);
+        const bool inside = x >= 0 && x < in.width && y >= 0 && y < in.height;
+        const size_t pixel = (image * (size_t)in.height + (size_t)y) * (size_t)in.width + (size_t)x;
+        const size_t source = in.channels == 1 ? pixel : 3 * pixel + (size_t)channel;
+
+        if (enlarged->images[i] != (inside ? plain->images[source] : 0))
+            ck_abort_msg("image %zu, row %d, column %d, channel %d", image, y, x, channel);
+    }
+}
+
+START_TEST(enlarged_images_have_a_border_and_colours)
+{
+    static const struct shape shapes[] = {{28, 28, 1}, {28, 30, 3}, {33, 28, 1}};
+    struct data_options options = synthetic(shapes[_i], 20, 1);
+    struct dataset *plain = open_set(&options, BOTH), *enlarged, *labels;
+
+    options.enlarge = true;
+    enlarged = open_set(&options, BOTH);
+    labels = open_set(&options, DATA_LABELS);
+    check_enlarged(&plain->train, &enlarged->train);
+    check_enlarged(&plain->test, &enlarged->test);
+    ck_assert_mem_eq(plain->train.labels, enlarged->train.labels, 20);
+    ck_assert_ptr_null(labels->train.images);
+    ck_assert(enlarged->mean < plain->mean);
+    dataset_close(plain);
+    dataset_close(enlarged);
+    dataset_close(labels);
+}
+END_TEST
+
+START_TEST(enlarged_images_need_room)
+{
+    struct data_options options = synthetic((struct shape){28, 28, 1}, 2000, 1);
+    struct dataset *dataset;
+    struct error error;
+
+    options.room = 2 << 20; /* of which 2000 images take one and a half, and four times that */
+    dataset_close(open_set(&options, BOTH));
+    options.enlarge = true;
+    ck_assert_int_eq(dataset_open(&dataset, &options, BOTH, &error), -1);
+    ck_assert_str_eq(error.text,
+                     "data.enlarge: its images need 6 MiB of memory and this machine has 2 MiB left; use fewer");
+}
+END_TEST
+
+START_TEST(what_is_foretold_is_enlarged_too)
+{
+    const struct data_options options = {.set = "fashion-mnist", .dir = "", .classes = CLASSES, .enlarge = true};
+    struct samples train, test;
+
+    ck_assert(dataset_foretell(&options, &train, &test));
+    ck_assert(train.shape.height == 32 && train.shape.width == 32 && train.shape.channels == 3);
+    ck_assert_mem_eq(&train.shape, &test.shape, sizeof(test.shape));
+}
+END_TEST
+
 static const struct shape gather_shapes[] = {{28, 28, 1}, {32, 32, 3}, {7, 5, 3}, {5, 9, 1}};
 
 static double normalised(const struct dataset *dataset, uint8_t byte)
@@ -437,6 +505,9 @@ int main(void)
     tcase_add_loop_test(tcase, orders_are_permutations, 0, 3);
     tcase_add_test(tcase, orders_depend_on_seed_and_epoch);
     tcase_add_test(tcase, all_orders_are_as_likely);
+    tcase_add_loop_test(tcase, enlarged_images_have_a_border_and_colours, 0, 3);
+    tcase_add_test(tcase, enlarged_images_need_room);
+    tcase_add_test(tcase, what_is_foretold_is_enlarged_too);
     tcase_add_loop_test(tcase, gathered_images_are_normalised, 0, COUNT(gather_shapes));
     tcase_add_test(tcase, gathered_labels_are_the_samples);
     tcase_add_loop_test(tcase, augmentation_draws_every_move, 0, COUNT(gather_shapes));

@@ -81,6 +81,8 @@ static const struct {
     {"slots", "[\"1\", \"2\", \"3\", \"4\", \"5\",", "optimizer's slots"},
     {"train_images", "0", "its data"},
     {"data_crc32", "4294967296", "its data"},
+    {"schedule_crc32", "-1", "its schedule"},
+    {"network_crc32", "-1", "its network"},
     {"test_failed", "true", "of its test"},
     {"test_failed", "0", "of its test"},
     {"train_loss", "-0.5", "results of epoch 1"},

@@ -147,6 +147,8 @@ START_TEST(what_must_agree_is_checked)
         {"--set run.seed=2", "run.seed: 2, but the checkpoint was made with 1"},
         {"--set data.synthetic_size=32", "its images are 32 x 32 x 1, those of the checkpoint 28 x 28 x 1"},
         {"--set model.arch=resnet8", "model.arch: resnet8, but the checkpoint was made with mlp"},
+        {"--set data.enlarge=yes", "its images are 32 x 32 x 3, those of the checkpoint 28 x 28 x 1"},
+        {"--set model.width=128", "model.width: 128, but the checkpoint was made with 256"},
         {"--set model.depth=4", "model.depth: 4, but the checkpoint was made with 3"},
         {"--set train.optimizer=adamw", "train.optimizer: adamw, but the checkpoint was made with sgd, which keeps"},
         {"--set pipeline.system=nesterov-async --set pipeline.microbatches=1",
@@ -164,12 +166,29 @@ START_TEST(what_must_agree_is_checked)
         ck_assert_int_eq(run_named("made", more), 2);
         assert_says("err", cases[i].message);
     }
+    /* A parameter's own value is as good as none. */
+    ck_assert_int_eq(run_named("made", "--resume --epochs 2 --set model.width=256 --set model.depth=0"), 0);
     /* All else may change. */
     ck_assert_int_eq(run_named("made", "--resume --epochs 3 --set pipeline.stages=2 --set pipeline.system=gpipe "
                                        "--set pipeline.order=dynamic --set train.momentum=0 --set train.lr=0.001 "
                                        "--set train.optimizer=sgd"),
                      0);
     ck_assert_int_eq(run_named("made", "--resume --epochs 4 --set train.momentum=0.5"), 0);
+}
+END_TEST
+
+/* A network's file may change its place, not its text. */
+START_TEST(another_network_of_the_same_name_is_refused)
+{
+    char command[256];
+
+    snprintf(command, sizeof(command), "cp networks/mlp.net %s/own.net", program.folder);
+    ck_assert_int_eq(system(command), 0);
+    ck_assert_int_eq(run_named("own", "--epochs 1 --set model.arch=~/own.net"), 0);
+    snprintf(command, sizeof(command), "sed -i 's/^relu = relu/# none/' %s/own.net", program.folder);
+    ck_assert_int_eq(system(command), 0);
+    ck_assert_int_eq(run_named("own", "--resume --epochs 2 --set model.arch=~/own.net"), 2);
+    assert_says("err", "own.net is another network than the one that the checkpoint was made with");
 }
 END_TEST
 
@@ -298,6 +317,7 @@ int main(void)
     tcase_add_test(tests, interrupted_runs_go_on);
     tcase_add_test(tests, killed_runs_go_on);
     tcase_add_test(tests, what_must_agree_is_checked);
+    tcase_add_test(tests, another_network_of_the_same_name_is_refused);
     tcase_add_test(tests, another_backend_is_other_arithmetic);
     tcase_add_test(tests, a_learning_rate_that_changes_on_the_way_is_told);
     tcase_add_test(tests, a_signal_writes_a_checkpoint_and_the_run_goes_on);
