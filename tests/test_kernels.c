@@ -290,7 +290,7 @@ static bool same_work(const struct layer *a, const struct layer *b)
            (a->residual == NO_RESIDUAL) == (b->residual == NO_RESIDUAL);
 }
 
-enum { DISTINCT_MAX = 64 };
+enum { DISTINCT_MAX = 256 };
 
 /* Adds a network's layers to those that there are, each shape once. */
 static int add_layers(const struct network *network, struct layer distinct[DISTINCT_MAX], int count)
