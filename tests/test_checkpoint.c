@@ -528,7 +528,7 @@ START_TEST(a_linear_layer_on_coloured_images_reads_pytorchs_flattening)
     const float *ours = part_weights(pipeline.parts[0]) + layer->parameter_offset;
     snprintf(path, sizeof(path), "%s.weight", layer->name);
     ck_assert_ptr_nonnull(weight = safetensors_find(&file, path));
-    snprintf(path, sizeof(path), "optimizer.momentum.%s.weight", layer->name);
+    snprintf(path, sizeof(path), "optimizer.momentum_buffer.%s.weight", layer->name);
     ck_assert_ptr_nonnull(momentum = safetensors_find(&file, path));
     ck_assert_int_eq(weight->shape[1], 3 * PIXELS);
     for (size_t o = 0; o < (size_t)layer->out.channels; o++)
