@@ -6,8 +6,12 @@
  * there is a product of a vector with the tap's C x K matrix. */
 #include <string.h>
 
+#include "base/numbers.h"
 #include "kernels/reference/multiply.h"
 #include "kernels/reference/reference.h"
+
+/* Of a bias, at a time. */
+enum { CHANNELS = 64 };
 
 /* The taps of one output pixel inside the image: rows first_r .. end_r - 1, columns first_s .. end_s - 1. Tap (r, s)
  * meets input pixel (top + r, left + s). */
@@ -100,21 +104,32 @@ void reference_bias_forward(const struct layer *layer, int rows, const float *we
         }
 }
 
+/* Each sample is summed by itself first: a long sum of floats made of short ones loses less. */
+static void add_bias_gradient(size_t pixels, size_t channels, size_t count, const float *gradient, float *bias_gradient)
+{
+    float sums[CHANNELS] = {0.0f};
+
+    for (size_t i = 0; i < pixels; i++, gradient += channels)
+        for (size_t c = 0; c < count; c++)
+            sums[c] += gradient[c];
+    for (size_t c = 0; c < count; c++)
+        bias_gradient[c] += sums[c];
+}
+
 void reference_bias_backward(const struct layer *layer, const struct backward_call *call)
 {
-    const size_t channels = (size_t)layer->out.channels;
-    const size_t pixels =
-        (size_t)call->group_start[call->groups] * (size_t)layer->out.height * (size_t)layer->out.width;
+    const size_t channels = (size_t)layer->out.channels, rows = (size_t)call->group_start[call->groups];
+    const size_t pixels = (size_t)layer->out.height * (size_t)layer->out.width;
     float *bias_gradient = call->weight_gradient + weight_count(layer);
-    const float *gradient = call->output_gradient;
 
     if (!layer->bias)
         return;
     if (!call->add_weight_gradient)
         memset(bias_gradient, 0, channels * sizeof(float));
-    for (size_t i = 0; i < pixels; i++, gradient += channels)
-        for (size_t c = 0; c < channels; c++)
-            bias_gradient[c] += gradient[c];
+    for (size_t row = 0; row < rows; row++)
+        for (size_t c = 0; c < channels; c += CHANNELS)
+            add_bias_gradient(pixels, channels, min_size(channels - c, CHANNELS),
+                              call->output_gradient + row * pixels * channels + c, bias_gradient + c);
 }
 
 void reference_convolution_forward(const struct layer *layer, const struct forward_call *call)
@@ -195,7 +210,7 @@ void reference_convolution_backward_weights(const struct layer *layer, const str
     reference_bias_backward(layer, call);
     if (!call->add_weight_gradient)
         memset(call->weight_gradient, 0, weights * sizeof(float));
-    /* Each sample is summed by itself first: a long sum of floats made of short ones loses less. */
+    /* Sample by sample, as the bias's. */
     for (int row = 0; row < rows; row++) {
         const float *image = call->input + (size_t)row * shape_size(layer->in);
 
