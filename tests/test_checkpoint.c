@@ -485,6 +485,24 @@ START_TEST(a_refilled_pipeline_goes_on_bit_for_bit)
 }
 END_TEST
 
+/* Where nothing is stale, neither what was stopped nor who goes on can be seen in the bits: no more in what dropout draws. */
+START_TEST(a_synchronous_run_goes_on_in_another_partition_bit_for_bit)
+{
+    static const char arch[] = "tests/networks/dropout.net";
+    struct settings settings = saved_settings("gpipe", arch, 3, 2),
+                    other = saved_settings("gpipe", arch, 1 + _i % 2, 2);
+    struct result whole = run(&settings, NULL, UINT64_MAX), resumed;
+
+    tear_down();
+    set_up();
+    run_discarded(&other, NULL, stop_point(1 + _i / 2, PHASE_TRAIN, 2));
+    resumed = resume(&settings, UINT64_MAX);
+    assert_equal(&whole, &resumed);
+    result_free(&whole);
+    result_free(&resumed);
+}
+END_TEST
+
 /* A test that was cut off is repeated. */
 START_TEST(an_epoch_that_was_not_tested_is_tested)
 {
@@ -770,6 +788,7 @@ int main(void)
     tcase_add_loop_test(exact, a_stop_takes_the_place_of_a_checkpoint_that_is_under_way, 0, 3 * SYSTEMS);
     tcase_add_loop_test(exact, a_stop_may_come_at_any_moment, 0, SYSTEMS);
     tcase_add_test(exact, a_refilled_pipeline_goes_on_bit_for_bit);
+    tcase_add_loop_test(exact, a_synchronous_run_goes_on_in_another_partition_bit_for_bit, 0, 4);
     tcase_add_test(exact, an_epoch_that_was_not_tested_is_tested);
     suite_add_tcase(suite, exact);
 
