@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "network/internal.h"
 
-enum { NESTING_MAX = 8, WORDS_MAX = 16, LINE_LENGTH_MAX = 400, STEPS_MAX = 1 << 20 };
+enum { NESTING_MAX = 8, WORDS_MAX = 16, LINE_LENGTH_MAX = 400, STEPS_MAX = 1 << 18 };
 enum { IMAGE_SIDE_MIN = 28, IMAGE_SIDE_MAX = 64, CLASSES_MIN = 2, CLASSES_MAX = 256 };
 
 struct reader {
@@ -419,6 +419,17 @@ static void read_loss(struct reader *reader, char **words, int count)
 
 static void run_lines(struct reader *reader, int first, int end, int nesting);
 
+/* A few repeats in each other come to any number of lines. */
+static bool may_go_on(struct reader *reader)
+{
+    if (reader->steps++ < STEPS_MAX)
+        return true;
+    if (!reader->has_stopped)
+        mistake(reader, "its repeats come to more than %d lines", STEPS_MAX);
+    reader->has_stopped = true;
+    return false;
+}
+
 /* The line of the `end` that belongs to line `first`; `end` if it is missing. */
 static int find_end(struct reader *reader, int first, int end)
 {
@@ -472,7 +483,7 @@ static void run_repeat(struct reader *reader, char **words, int count, int first
         mistake(reader, "it repeats %ld times; at most %d are possible", to - from + 1, NETWORK_LAYERS_MAX);
         return;
     }
-    for (long value = from; value <= to && !reader->has_stopped; value++) {
+    for (long value = from; value <= to && may_go_on(reader); value++) {
         variables_set(&reader->variables, words[1], value);
         run_lines(reader, first + 1, end, nesting + 1);
     }
@@ -510,17 +521,6 @@ static void run_line(struct reader *reader, char **words, int count)
         mistake(reader,
                 "a line is a layer, NAME = TYPE ..., or begins with parameter, input, block, repeat, if, end or "
                 "loss");
-}
-
-/* A few repeats in each other come to any number of lines. */
-static bool may_go_on(struct reader *reader)
-{
-    if (reader->steps++ < STEPS_MAX)
-        return true;
-    if (!reader->has_stopped)
-        mistake(reader, "its repeats come to more than %d lines", STEPS_MAX);
-    reader->has_stopped = true;
-    return false;
 }
 
 /* Lines first .. end - 1. */
