@@ -71,7 +71,7 @@ START_TEST(mistakes_name_the_key_and_what_would_be_right)
         {"pipeline.partition=5,3,3,3", "--set pipeline.partition: 5,3,3,3 adds up to 14 blocks, but resnet20 has 11"},
         {"pipeline.microbatches=9 data.batch=8", "--set pipeline.microbatches: 9 micro-batches, but a mini-batch has"},
         {"data.batch=1001 data.last_batch=drop", "--set data.batch: 1001 is more than the 1000 training images"},
-        {"model.arch=vgg", "--set model.arch: \"vgg\" is none of the choices: "},
+        {"model.arch=no/such.net", "--set model.arch: no/such.net cannot be read: No such file or directory"},
         {"train.nesterov=yes train.momentum=0",
          "--set train.nesterov: yes is a form of momentum, of which there is none"},
         {"pipeline.system=pipedream", "/dev/null: pipeline.microbatches (by default): order 1F1B takes whole"},
