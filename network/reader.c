@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "network/internal.h"
 
-enum { NESTING_MAX = 8, WORDS_MAX = 16, LINE_LENGTH_MAX = 400, STEPS_MAX = 1 << 18 };
+enum { NESTING_MAX = 8, WORDS_MAX = 16, LINE_LENGTH_MAX = 400, STEPS_MAX = 1 << 16 };
 enum { IMAGE_SIDE_MIN = 28, IMAGE_SIDE_MAX = 64, CLASSES_MIN = 2, CLASSES_MAX = 256 };
 
 struct reader {

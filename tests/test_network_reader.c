@@ -215,8 +215,8 @@ START_TEST(the_lines_that_are_run_are_bounded)
 {
     check_mistakes(HEAD
                    "repeat i = 1 to 4096\nrepeat j = 1 to 4096\nrepeat k = 1 to 4096\nif 0\nend\nend\nend\nend\n" TAIL,
-                   "own.net:6: its repeats come to more than 262144 lines", 1);
-    check_mistakes(HEAD "repeat i = 1 to 200\nrepeat j = 1 to 200\nx{i}_{j} = relu\nend\nend\n" TAIL,
+                   "own.net:6: its repeats come to more than 65536 lines", 1);
+    check_mistakes(HEAD "repeat i = 1 to 90\nrepeat j = 1 to 90\nx{i}_{j} = relu\nend\nend\n" TAIL,
                    "own.net:5: networks have at most 4096 layers", 2);
 }
 END_TEST
