@@ -182,6 +182,20 @@ START_TEST(an_own_file_is_shown_and_trained)
 }
 END_TEST
 
+/* From end to end: a plan for the larger images, and a run on them. */
+START_TEST(enlarged_images_train)
+{
+    run("plan @ --set data.enlarge=yes");
+    assert_says("out", " images of 32 x 32 x 3\n");
+    run("@ --quiet --set data.enlarge=yes --set model.arch=template --json ~/report.json");
+    json_t *report = program_json(&program, "report.json");
+    const json_t *input = json_object_get(json_object_get(report, "network"), "input");
+    ck_assert_int_eq((int)json_integer_value(json_array_get(input, 0)), 32);
+    ck_assert_int_eq((int)json_integer_value(json_array_get(input, 2)), 3);
+    json_decref(report);
+}
+END_TEST
+
 START_TEST(files_that_are_no_text_are_refused)
 {
     static char large[NETWORK_TEXT_MAX];
@@ -210,6 +224,7 @@ int main(void)
     tcase_add_test(tests, json_adds_up);
     tcase_add_test(tests, wrong_input_is_told);
     tcase_add_test(tests, an_own_file_is_shown_and_trained);
+    tcase_add_test(tests, enlarged_images_train);
     tcase_add_test(tests, files_that_are_no_text_are_refused);
     suite_add_tcase(suite, tests);
     srunner_run_all(runner, CK_ENV);
