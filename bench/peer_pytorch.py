@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains the network of configs/resnet.ini in PyTorch, for bench/run.sh to compare with.
 
-ResNet-20 as in model/network.c, on random images: this measures speed alone. Prints one line with the images per
+ResNet-20 as in networks/resnet20.net, on random images: this measures speed alone. Prints one line with the images per
 second; exits 77 where there is no PyTorch.
 """
 

@@ -9,7 +9,8 @@ static int count_readers(const struct network *network, int l)
 {
     int count = 0;
 
-    for (int k = l + 1; k < network->layer_count; k++)
+    /* Only its own block and the one behind it can read it. */
+    for (int k = l + 1; k < network->layer_count && network->layers[k].block <= network->layers[l].block + 1; k++)
         count += (network->layers[k].input == l) + (network->layers[k].residual == l);
     return count;
 }

@@ -25,7 +25,7 @@ struct network {
 
 enum {
     NETWORK_TEXT_MAX = 1 << 16, /* bytes of a network file, */
-    NETWORK_LAYERS_MAX = 1 << 14,
+    NETWORK_LAYERS_MAX = 1 << 12,
     NETWORK_DEPTH_MAX = 1024,
     NETWORK_WIDTH_MAX = 1 << 20,
     NETWORK_OUTPUT_MAX = 1 << 28 /* numbers that a layer gives for an image */

@@ -6,30 +6,12 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "network/internal.h"
+#include "network/reader.h"
 
-enum { NESTING_MAX = 8, WORDS_MAX = 16, LINE_LENGTH_MAX = 400, STEPS_MAX = 1 << 20 };
+enum { NESTING_MAX = 8, WORDS_MAX = 16, STEPS_MAX = 1 << 16 };
 enum { IMAGE_SIDE_MIN = 28, IMAGE_SIDE_MAX = 64, CLASSES_MIN = 2, CLASSES_MAX = 256 };
 
-struct reader {
-    const struct network_options *options;
-    struct network_mistakes *mistakes;
-    const char **lines; /* [line_count]: their begins in the text */
-    int line_count;
-    bool *wrong; /* [line_count]: something is wrong with the line, and told */
-    int line;    /* that is being read, 0.. */
-    int steps;   /* lines that were looked at, as often as a repeat did */
-    struct variables variables;
-    struct network *network;
-    int *readers; /* [NETWORK_LAYERS_MAX]: how many layers read each layer's output */
-    char block_name[LAYER_NAME_MAX];
-    int block_first; /* the block's first layer, */
-    int block_input; /* and what it reads */
-    bool has_input, has_loss, has_stopped;
-};
-
-static void mistake_at(struct reader *reader, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static void mistake_at(struct reader *reader, int line, const char *format, ...)
+void reader_mistake(struct reader *reader, int line, const char *format, ...)
 {
     struct network_mistakes *mistakes = reader->mistakes;
     char text[400];
@@ -52,8 +34,6 @@ static void mistake_at(struct reader *reader, int line, const char *format, ...)
     mistakes->count++;
 }
 
-#define mistake(reader, ...) mistake_at(reader, (reader)->line, __VA_ARGS__)
-
 /* The words of a line without its comment. Returns their number; 0 where there are none. */
 static int split(struct reader *reader, int number, char copy[LINE_LENGTH_MAX], char *words[WORDS_MAX])
 {
@@ -63,14 +43,14 @@ static int split(struct reader *reader, int number, char copy[LINE_LENGTH_MAX], 
     int count = 0;
 
     if (length >= LINE_LENGTH_MAX) {
-        mistake_at(reader, number, "lines have at most %d characters", LINE_LENGTH_MAX - 1);
+        reader_mistake(reader, number, "lines have at most %d characters", LINE_LENGTH_MAX - 1);
         length = 0;
     }
     memcpy(copy, line, length);
     copy[length] = '\0';
     while ((word = strtok_r(rest, " \t\r", &rest)) != NULL) {
         if (count == WORDS_MAX) {
-            mistake_at(reader, number, "lines have at most %d words", WORDS_MAX);
+            reader_mistake(reader, number, "lines have at most %d words", WORDS_MAX);
             return 0;
         }
         words[count++] = word;
@@ -84,7 +64,7 @@ static bool is_name(const char *text)
            strlen(text) < VARIABLE_NAME_MAX;
 }
 
-static bool value_of(struct reader *reader, const char *text, long *value)
+bool reader_value(struct reader *reader, const char *text, long *value)
 {
     struct error error;
 
@@ -94,8 +74,7 @@ static bool value_of(struct reader *reader, const char *text, long *value)
     return false;
 }
 
-/* "block{i}" becomes "block3". */
-static bool fill_in(struct reader *reader, const char *word, char name[LAYER_NAME_MAX])
+bool reader_fill_in(struct reader *reader, const char *word, char name[LAYER_NAME_MAX])
 {
     size_t length = 0;
 
@@ -113,7 +92,7 @@ static bool fill_in(struct reader *reader, const char *word, char name[LAYER_NAM
                 return false;
             }
             snprintf(expression, sizeof(expression), "%.*s", (int)(end - at - 1), at + 1);
-            if (!value_of(reader, expression, &value))
+            if (!reader_value(reader, expression, &value))
                 return false;
             snprintf(digits, sizeof(digits), "%ld", value);
             at = end + 1;
@@ -149,8 +128,8 @@ static void read_parameter(struct reader *reader, char **words, int count)
                 words[1]);
         return;
     }
-    if (!value_of(reader, words[3], &standard) || !value_of(reader, words[5], &low) ||
-        !value_of(reader, words[7], &high))
+    if (!reader_value(reader, words[3], &standard) || !reader_value(reader, words[5], &low) ||
+        !reader_value(reader, words[7], &high))
         return;
     if (*value != 0)
         mistake(reader, "the parameter %s is said above", words[1]);
@@ -210,7 +189,7 @@ static void read_block(struct reader *reader, char **words, int count)
     end_block(reader);
     if (count != 2)
         mistake(reader, "a block is: block NAME");
-    named = count == 2 && fill_in(reader, words[1], name);
+    named = count == 2 && reader_fill_in(reader, words[1], name);
     /* Its layers are in a block anyway. */
     if (!named)
         strcpy(name, "unnamed");
@@ -221,181 +200,6 @@ static void read_block(struct reader *reader, char **words, int count)
     reader->block_first = network->layer_count;
     reader->block_input = network->layer_count > 0 ? network->layer_count - 1 : NETWORK_INPUT;
     network->block_count++;
-}
-
-/* The layer that a word names; -3 if there is none. */
-enum { NO_LAYER = -3 };
-static int find_input(struct reader *reader, const char *word)
-{
-    const struct network *network = reader->network;
-    char name[2 * LAYER_NAME_MAX];
-
-    if (strcmp(word, "input") == 0)
-        return reader->block_input;
-    snprintf(name, sizeof(name), "%.39s.%.39s", reader->block_name, word);
-    for (int l = reader->block_first; l < network->layer_count; l++)
-        if (strcmp(network->layers[l].name, name) == 0)
-            return l;
-    mistake(reader,
-            "block %s has no layer %s above this line: layers read layers of their own block, or its input, as a "
-            "pipeline is cut between blocks",
-            reader->block_name, word);
-    return NO_LAYER;
-}
-
-/* KEY=VALUE */
-static bool read_argument(struct reader *reader, struct layer *layer, char *word, bool given[])
-{
-    const struct layer_type *type = layer_type_of(layer->kind);
-    char *value_text = strchr(word, '=');
-    char known[160] = "";
-    long value;
-
-    *value_text++ = '\0';
-    for (int k = 0; k < LAYER_ARGUMENTS_MAX && type->arguments[k].name; k++) {
-        const struct layer_argument *argument = &type->arguments[k];
-
-        snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s", k > 0 ? ", " : "", argument->name);
-        if (strcmp(argument->name, word) != 0)
-            continue;
-        if (given[k])
-            mistake(reader, "%s is given twice", word);
-        given[k] = true;
-        if (!value_of(reader, value_text, &value))
-            return false;
-        if (value < argument->low || value > argument->high) {
-            mistake(reader, "%s=%ld is out of bounds; use %d to %d", word, value, argument->low, argument->high);
-            return false;
-        }
-        layer_set_argument(layer, argument, (int)value);
-        return true;
-    }
-    mistake(reader, "%s has no argument %s; %s%s", type->name, word, known[0] ? "it has " : "it has none", known);
-    return false;
-}
-
-static bool set_defaults(struct reader *reader, struct layer *layer, const bool given[])
-{
-    const struct layer_type *type = layer_type_of(layer->kind);
-
-    for (int k = 0; k < LAYER_ARGUMENTS_MAX && type->arguments[k].name; k++) {
-        const struct layer_argument *argument = &type->arguments[k];
-
-        if (given[k])
-            continue;
-        if (argument->standard == ARGUMENT_REQUIRED) {
-            mistake(reader, "%s needs %s=, from %d to %d", type->name, argument->name, argument->low, argument->high);
-            return false;
-        }
-        layer_set_argument(layer, argument, argument->standard);
-    }
-    return true;
-}
-
-static struct shape shape_of(const struct reader *reader, int layer)
-{
-    return layer == NETWORK_INPUT ? reader->network->input : reader->network->layers[layer].out;
-}
-
-static bool read_inputs(struct reader *reader, struct layer *layer, char **words, int count)
-{
-    const struct layer_type *type = layer_type_of(layer->kind);
-    const int last = reader->network->layer_count - 1;
-    int inputs[2] = {last < reader->block_first ? reader->block_input : last, NO_RESIDUAL};
-
-    if (count > 1 + type->takes_two || (type->takes_two && count != 2)) {
-        mistake(reader, "%s reads %s", type->name,
-                type->takes_two ? "two layers: name both" : "one layer: the one above, or one that is named");
-        return false;
-    }
-    for (int k = 0; k < count; k++)
-        if ((inputs[k] = find_input(reader, words[k])) == NO_LAYER)
-            return false;
-    layer->input = inputs[0];
-    layer->residual = inputs[1];
-    layer->in = shape_of(reader, layer->input);
-    if (type->takes_two) {
-        const struct shape other = shape_of(reader, layer->residual);
-
-        if (memcmp(&layer->in, &other, sizeof(other)) != 0) {
-            mistake(reader, "%s has %d x %d x %d, %s has %d x %d x %d: they must be alike", words[0], layer->in.height,
-                    layer->in.width, layer->in.channels, words[1], other.height, other.width, other.channels);
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool name_layer(struct reader *reader, struct layer *layer, const char *word)
-{
-    const struct network *network = reader->network;
-    char name[LAYER_NAME_MAX];
-
-    if (network->block_count == 0) {
-        mistake(reader, "a layer is in a block: a line before it is to say block NAME");
-        return false;
-    }
-    if (!fill_in(reader, word, name))
-        return false;
-    snprintf(layer->name, sizeof(layer->name), "%.19s.%.19s", reader->block_name, name);
-    for (int l = reader->block_first; l < network->layer_count; l++)
-        if (strcmp(network->layers[l].name, layer->name) == 0) {
-            mistake(reader, "block %s has a layer %s above", reader->block_name, name);
-            return false;
-        }
-    return true;
-}
-
-/* NAME = TYPE [LAYER ...] [KEY=VALUE ...] */
-static void read_layer(struct reader *reader, char **words, int count)
-{
-    struct network *network = reader->network;
-    struct layer layer = {.kind = LAYER_KINDS, .block = network->block_count - 1};
-    bool given[LAYER_ARGUMENTS_MAX] = {false};
-    const int kind = layer_kind_find(words[2]);
-    struct error error;
-    int inputs = 0;
-
-    if (kind < 0) {
-        char known[400];
-
-        layer_types_list(known, sizeof(known));
-        mistake(reader, "there is no layer type %s; there are %s", words[2], known);
-        return;
-    }
-    layer.kind = (enum layer_kind)kind;
-    if (network->layer_count == NETWORK_LAYERS_MAX) {
-        mistake(reader, "networks have at most %d layers", NETWORK_LAYERS_MAX);
-        return;
-    }
-    while (3 + inputs < count && !strchr(words[3 + inputs], '='))
-        inputs++;
-    for (int k = 3 + inputs; k < count; k++)
-        if (!strchr(words[k], '=')) {
-            mistake(reader, "%s: layers that are read come before the arguments", words[k]);
-            return;
-        }
-    if (!name_layer(reader, &layer, words[0]) || !read_inputs(reader, &layer, words + 3, inputs))
-        return;
-    for (int k = 3 + inputs; k < count; k++)
-        if (!read_argument(reader, &layer, words[k], given))
-            return;
-    if (!set_defaults(reader, &layer, given))
-        return;
-    if (layer_complete(&layer, &error)) {
-        mistake(reader, "%s", error.text);
-        return;
-    }
-    if (shape_size(layer.out) > NETWORK_OUTPUT_MAX) {
-        mistake(reader, "%d x %d x %d numbers for each image are more than %d", layer.out.height, layer.out.width,
-                layer.out.channels, NETWORK_OUTPUT_MAX);
-        return;
-    }
-    if (layer.input >= 0)
-        reader->readers[layer.input]++;
-    if (layer.residual >= 0)
-        reader->readers[layer.residual]++;
-    network->layers[network->layer_count++] = layer;
 }
 
 static void read_loss(struct reader *reader, char **words, int count)
@@ -419,6 +223,17 @@ static void read_loss(struct reader *reader, char **words, int count)
 
 static void run_lines(struct reader *reader, int first, int end, int nesting);
 
+/* A few repeats in each other come to any number of lines. */
+static bool may_go_on(struct reader *reader)
+{
+    if (reader->steps++ < STEPS_MAX)
+        return true;
+    if (!reader->has_stopped)
+        mistake(reader, "its repeats come to more than %d lines", STEPS_MAX);
+    reader->has_stopped = true;
+    return false;
+}
+
 /* The line of the `end` that belongs to line `first`; `end` if it is missing. */
 static int find_end(struct reader *reader, int first, int end)
 {
@@ -434,7 +249,7 @@ static int find_end(struct reader *reader, int first, int end)
         if (count > 0 && strcmp(words[0], "end") == 0 && --depth == 0)
             return n;
     }
-    mistake_at(reader, first, "the line \"end\" that belongs to it is missing");
+    reader_mistake(reader, first, "the line \"end\" that belongs to it is missing");
     return end;
 }
 
@@ -466,13 +281,13 @@ static void run_repeat(struct reader *reader, char **words, int count, int first
     }
     join(words, 3, middle, low);
     join(words, middle + 1, count, high);
-    if (!value_of(reader, low, &from) || !value_of(reader, high, &to))
+    if (!reader_value(reader, low, &from) || !reader_value(reader, high, &to))
         return;
     if (to - from >= NETWORK_LAYERS_MAX) {
         mistake(reader, "it repeats %ld times; at most %d are possible", to - from + 1, NETWORK_LAYERS_MAX);
         return;
     }
-    for (long value = from; value <= to && !reader->has_stopped; value++) {
+    for (long value = from; value <= to && may_go_on(reader); value++) {
         variables_set(&reader->variables, words[1], value);
         run_lines(reader, first + 1, end, nesting + 1);
     }
@@ -486,7 +301,7 @@ static void run_if(struct reader *reader, char **words, int count, int first, in
     long value;
 
     join(words, 1, count, expression);
-    if (value_of(reader, expression, &value) && value != 0)
+    if (reader_value(reader, expression, &value) && value != 0)
         run_lines(reader, first + 1, end, nesting + 1);
 }
 
@@ -505,22 +320,11 @@ static void run_line(struct reader *reader, char **words, int count)
             return;
         }
     if (count >= 3 && strcmp(words[1], "=") == 0)
-        read_layer(reader, words, count);
+        reader_read_layer(reader, words, count);
     else
         mistake(reader,
                 "a line is a layer, NAME = TYPE ..., or begins with parameter, input, block, repeat, if, end or "
                 "loss");
-}
-
-/* A few repeats in each other come to any number of lines. */
-static bool may_go_on(struct reader *reader)
-{
-    if (reader->steps++ < STEPS_MAX)
-        return true;
-    if (!reader->has_stopped)
-        mistake(reader, "its repeats come to more than %d lines", STEPS_MAX);
-    reader->has_stopped = true;
-    return false;
 }
 
 /* Lines first .. end - 1. */
@@ -596,19 +400,19 @@ static void read_all(struct reader *reader)
     reader->network->classes = options->classes;
     variables_set(&reader->variables, "classes", options->classes);
     if (options->classes < CLASSES_MIN || options->classes > CLASSES_MAX)
-        mistake_at(reader, reader->line_count, "%d classes are out of bounds; labels are bytes, so use %d to %d",
-                   options->classes, CLASSES_MIN, CLASSES_MAX);
+        reader_mistake(reader, reader->line_count, "%d classes are out of bounds; labels are bytes, so use %d to %d",
+                       options->classes, CLASSES_MIN, CLASSES_MAX);
     run_lines(reader, 0, reader->line_count, 0);
     if (reader->mistakes->count == 0 && options->depth > 0 && reader->network->depth == 0)
-        mistake_at(reader, none, "model.depth = %d, but the network has no parameter depth", options->depth);
+        reader_mistake(reader, none, "model.depth = %d, but the network has no parameter depth", options->depth);
     if (reader->mistakes->count == 0 && options->width > 0 && reader->network->width == 0)
-        mistake_at(reader, none, "model.width = %d, but the network has no parameter width", options->width);
+        reader_mistake(reader, none, "model.width = %d, but the network has no parameter width", options->width);
     if (reader->mistakes->count == 0 && !reader->has_loss)
-        mistake_at(reader, none, "the file ends without a loss: its last line is to be: loss cross_entropy");
+        reader_mistake(reader, none, "the file ends without a loss: its last line is to be: loss cross_entropy");
     if (reader->mistakes->count == 0 && reader->network->layer_count == 0)
-        mistake_at(reader, none, "the network has no layers");
+        reader_mistake(reader, none, "the network has no layers");
     if (reader->mistakes->count == 0 && network_finish(reader->network, &error))
-        mistake_at(reader, none, "%s", error.text);
+        reader_mistake(reader, none, "%s", error.text);
 }
 
 int network_read(struct network **out, const struct network_options *options, struct network_mistakes *mistakes)
@@ -619,9 +423,9 @@ int network_read(struct network **out, const struct network_options *options, st
     *mistakes = (struct network_mistakes){.count = 0};
     *out = NULL;
     if (!options->text)
-        mistake_at(&reader, 0, "there is no such network");
+        reader_mistake(&reader, 0, "there is no such network");
     else if (allocate(&reader, &error))
-        mistake_at(&reader, 0, "%s", error.text);
+        reader_mistake(&reader, 0, "%s", error.text);
     else
         read_all(&reader);
     free(reader.lines);

@@ -264,7 +264,7 @@ START_TEST(defaults_are_those_of_the_shipped_config)
 }
 END_TEST
 
-/* An ablation compares runs that differ in nothing but what is looked at. A plan follows from its config alone. */
+/* An ablation compares runs that differ in nothing but what is looked at, and so does another network. A plan follows from its config alone. */
 START_TEST(variants_differ_from_resnet_in_the_stated_keys_only)
 {
     static const struct {
@@ -273,6 +273,9 @@ START_TEST(variants_differ_from_resnet_in_the_stated_keys_only)
         {"configs/variant1.ini", " pipeline.backward_weights "},
         {"configs/variant2.ini",
          " pipeline.system pipeline.microbatches pipeline.forward_weights pipeline.backward_weights "},
+        {"configs/alexnet.ini", " model.arch data.enlarge train.lr "},
+        {"configs/vgg16.ini", " model.arch data.enlarge train.lr "},
+        {"configs/resnet50.ini", " model.arch data.enlarge train.lr "},
     };
     bool given[CONFIG_KEYS_MAX], given_there[CONFIG_KEYS_MAX];
     struct config resnet;
@@ -572,7 +575,7 @@ int main(void)
     tcase_add_test(tcase, a_line_may_be_long);
     tcase_add_test(tcase, blanks_around_an_override_s_sign_do_not_matter);
     tcase_add_test(tcase, defaults_are_those_of_the_shipped_config);
-    tcase_add_loop_test(tcase, variants_differ_from_resnet_in_the_stated_keys_only, 0, 2);
+    tcase_add_loop_test(tcase, variants_differ_from_resnet_in_the_stated_keys_only, 0, 5);
     tcase_add_test(tcase, later_mistakes_are_placed_where_the_value_came_from);
     tcase_add_test(tcase, what_is_no_text_is_refused);
     tcase_add_test(tcase, a_flood_of_mistakes_is_counted);

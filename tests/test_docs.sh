@@ -1,6 +1,6 @@
 #!/bin/sh
-# docs/systems.md must not rot: every fenced block that begins with "$ tpcoord" is what that command prints, runs of
-# spaces aside, the table under "Side by side" is what `tpcoord plan` says for the keys of each row, every system of
+# docs/systems.md and docs/networks.md must not rot: in both, every fenced block that begins with "$ tpcoord" is what that
+# command prints, runs of spaces aside, and the example of a network can be read. In docs/systems.md, the table under "Side by side" is what `tpcoord plan` says for the keys of each row, every system of
 # `tpcoord systems` has a page, and rows that name a system and its rules for forward, backward and update name those.
 # Usage: TP_BUILD=build tests/test_docs.sh
 set -u
@@ -13,7 +13,7 @@ trap 'rm -rf "$work"' EXIT
 # The document's plans are of a machine without a GPU.
 mkdir "$work/bin" && cat >"$work/bin/tpcoord" <<END
 #!/bin/sh
-[ "\$1" = systems ] || set -- "\$@" --set device.backend=onednn
+[ "\$1" = systems ] || [ "\$1" = network ] || set -- "\$@" --set device.backend=onednn
 exec "$build/tpcoord" "\$@"
 END
 chmod +x "$work/bin/tpcoord"
@@ -32,7 +32,7 @@ awk -v work="$work" '
     block == "" { next }
     command { print > (block ".command"); command = /\\$/; next }
     { print > (block ".expected") }
-' "$document"
+' "$document" docs/networks.md
 
 squeeze() {
     sed 's/  */ /g; s/ $//' "$1"
@@ -46,7 +46,7 @@ for command in "$work"/*.command; do
     squeeze "$block.printed" >"$block.actual"
     squeeze "$block.expected" >"$block.wanted"
     if ! diff "$block.wanted" "$block.actual" >"$block.difference"; then
-        echo "$document (<) is not what this prints (>): $(cat "$command")"
+        echo "a document (<) is not what this prints (>): $(cat "$command")"
         cat "$block.difference"
         failures=$((failures + 1))
     elif grep -q -e --grid "$command"; then
@@ -110,6 +110,14 @@ while read -r row; do
         failures=$((failures + 1))
     fi
 done <"$work/rules"
+
+# The example of docs/networks.md.
+awk '/^```/ { open = !open; if (!open && found) exit; next } open && /^# A small network:/ { found = 1 } found' \
+    docs/networks.md >"$work/example.net"
+if ! tpcoord network "$work/example.net" >/dev/null; then
+    echo "the example of docs/networks.md is no network"
+    failures=$((failures + 1))
+fi
 
 echo "$document: $grids grids, $others other blocks, $rows rows of numbers, $rules of rules and $systems pages agree," \
     "$failures do not"

@@ -111,7 +111,7 @@ START_TEST(one_mistake_is_one_line)
         {HEAD "repeat 3\nend\n" TAIL, "own.net:3: a repeat is: repeat i = 1 to 3"},
         {HEAD "repeat i = 1\nend\n" TAIL, "own.net:3: a repeat is: repeat i = 1 to 3"},
         {HEAD "repeat i = 1 to\nend\n" TAIL, "own.net:3: : a number or a name is missing at the end"},
-        {HEAD "repeat i = 1 to 16385\nend\n" TAIL, "own.net:3: it repeats 16385 times; at most 16384 are possible"},
+        {HEAD "repeat i = 1 to 4097\nend\n" TAIL, "own.net:3: it repeats 4097 times; at most 4096 are possible"},
         {HEAD "repeat classes = 1 to 2\nend\n" TAIL, "own.net:3: classes stands for another number here"},
         {HEAD "repeat i = 1 to 2\nrepeat i = 1 to 2\nend\nend\n" TAIL, "own.net:4: i stands for another number here"},
         {HEAD "repeat i = 1 to 2\nend\nx = linear units=i\n" TAIL, "own.net:5: i: nothing is called i"},
@@ -213,11 +213,11 @@ END_TEST
 /* Repeats in each other come to any number of lines. */
 START_TEST(the_lines_that_are_run_are_bounded)
 {
-    check_mistakes(
-        HEAD "repeat i = 1 to 16384\nrepeat j = 1 to 16384\nrepeat k = 1 to 16384\nif 0\nend\nend\nend\nend\n" TAIL,
-        "own.net:6: its repeats come to more than 1048576 lines", 1);
-    check_mistakes(HEAD "repeat i = 1 to 200\nrepeat j = 1 to 200\nx{i}_{j} = relu\nend\nend\n" TAIL,
-                   "own.net:5: networks have at most 16384 layers", 2);
+    check_mistakes(HEAD
+                   "repeat i = 1 to 4096\nrepeat j = 1 to 4096\nrepeat k = 1 to 4096\nif 0\nend\nend\nend\nend\n" TAIL,
+                   "own.net:6: its repeats come to more than 65536 lines", 1);
+    check_mistakes(HEAD "repeat i = 1 to 90\nrepeat j = 1 to 90\nx{i}_{j} = relu\nend\nend\n" TAIL,
+                   "own.net:5: networks have at most 4096 layers", 2);
 }
 END_TEST
 
