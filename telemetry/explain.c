@@ -56,11 +56,8 @@ static void name_work(const struct activity *activity, const struct schedule *sc
 static void name_cause(const struct activity *activity, const struct schedule *schedule, char words[OP_WORDS_SIZE])
 {
     static const char *const causes[WAIT_CAUSES] = {
-        [WAIT_NONE] = "its turn to run",
-        [WAIT_ACTIVATION] = "the activation of",
-        [WAIT_GRADIENT] = "the gradient of",
-        [WAIT_SLOT] = "a slot for",
-        [WAIT_NORM] = "the gradient norm of",
+        [WAIT_NONE] = "its turn to run", [WAIT_ACTIVATION] = "the activation of", [WAIT_GRADIENT] = "the gradient of",
+        [WAIT_SLOT] = "a slot for",      [WAIT_NORM] = "the gradient norm of",
     };
     char name[NAME_SIZE];
 

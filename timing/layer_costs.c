@@ -210,8 +210,7 @@ static int run_update(const struct bench *bench, struct stopwatch *stopwatch, st
     };
 
     start(stopwatch);
-    return bench->backend->update(bench->engine, &update, &call, error) ||
-           lap(stopwatch, UPDATE, bench, error);
+    return bench->backend->update(bench->engine, &update, &call, error) || lap(stopwatch, UPDATE, bench, error);
 }
 
 /* One mini-batch as a stage runs it: N forwards, then one backward or N, and an update. */

@@ -17,8 +17,8 @@ static void check_again(const struct manifest *manifest)
     if (!text || manifest_read(&again, text, size, &error) || again.file_count != manifest->file_count ||
         again.epoch_count != manifest->epoch_count || again.updates != manifest->updates ||
         again.data_crc32 != manifest->data_crc32 || again.network_crc32 != manifest->network_crc32 ||
-        again.slot_count != manifest->slot_count ||
-        again.test_failed != manifest->test_failed || strcmp(again.run, manifest->run) != 0)
+        again.slot_count != manifest->slot_count || again.test_failed != manifest->test_failed ||
+        strcmp(again.run, manifest->run) != 0)
         abort();
     manifest_release(&again);
     free(text);
