@@ -40,16 +40,25 @@ static const struct column versions[] = {
     {"all stages", "memory_peak_bytes_all", "%.2f", 1.0 / (1 << 20)},
 };
 
+static const struct column memory[] = {
+    {"system", "system", NULL, 0},
+    {"MiB of each stage: weights", "weights_peak_bytes", "%7.1f", 1.0 / (1 << 20)},
+    {"stash", "stash_peak_bytes", "%7.1f", 1.0 / (1 << 20)},
+    {"activations", "activations_peak_bytes", "%7.1f", 1.0 / (1 << 20)},
+};
+
 enum {
     LEARNING = sizeof(learning) / sizeof(learning[0]),
     VERSIONS = sizeof(versions) / sizeof(versions[0]),
-    COLUMNS_MAX = LEARNING > VERSIONS ? LEARNING : VERSIONS
+    MEMORY = sizeof(memory) / sizeof(memory[0]),
+    COLUMNS_MAX = LEARNING > VERSIONS ? LEARNING : VERSIONS /* MEMORY is fewer */
 };
 
 static const char legend[] =
     "N: micro-batches per mini-batch; M/N: images in each; busy: computing, of the stages' time; v: version\n"
     "difference, measured; stale: how many versions the weights that the forward read, and that the backward reads,\n"
-    "are behind the newest when the backward begins, mean; weight versions: most at once at each stage\n";
+    "are behind the newest when the backward begins, mean; weight versions: most at once at each stage; stash: older\n"
+    "versions, and what a pass reads in place of one; a peak is of all memory, gradients and links included\n";
 
 __attribute__((format(printf, 2, 3))) static void append(char text[CELL_MAX], const char *format, ...)
 {
@@ -229,6 +238,7 @@ void comparison_print(FILE *out, const json_t *summaries)
     if (json_array_size(rows) > 0) {
         print_table(out, learning, LEARNING, rows);
         print_table(out, versions, VERSIONS, rows);
+        print_table(out, memory, MEMORY, rows);
         fputs(legend, out);
     }
     if (target)

@@ -151,6 +151,22 @@ static double memory_all(const json_t *report)
     return sum_over(report, "stage", stage_memory);
 }
 
+/* What lies in memory because mini-batches overlap, and beside it what lies there anyway. */
+static double stage_weights(const json_t *stage)
+{
+    return number(json_object_get(stage, "memory_peak_bytes"), "weights");
+}
+
+static double stage_stash(const json_t *stage)
+{
+    return number(json_object_get(stage, "memory_peak_bytes"), "stash");
+}
+
+static double stage_activations(const json_t *stage)
+{
+    return number(json_object_get(stage, "memory_peak_bytes"), "activations");
+}
+
 static const struct row {
     const char *name;
     measure *of;
@@ -169,6 +185,9 @@ static const struct row {
     {"weight_versions", stage_versions, MOST, true},
     {"memory_peak_bytes", stage_memory, MOST, true},
     {"memory_peak_bytes_all", memory_all, MOST, false},
+    {"weights_peak_bytes", stage_weights, MOST, true},
+    {"stash_peak_bytes", stage_stash, MOST, true},
+    {"activations_peak_bytes", stage_activations, MOST, true},
 };
 
 /* A measure of each finished run. */

@@ -207,6 +207,14 @@ static void check_summary(const json_t *summary, int epochs)
         busy += number_of(stage, "busy_fraction");
         memory += peak;
         ck_assert(json_number_value(json_array_get(json_object_get(summary, "memory_peak_bytes"), s)) == peak);
+        for (int c = 0; c < 3; c++) {
+            static const char *const categories[] = {"weights", "stash", "activations"};
+            char key[64];
+
+            snprintf(key, sizeof(key), "%s_peak_bytes", categories[c]);
+            ck_assert(json_number_value(json_array_get(json_object_get(summary, key), s)) ==
+                      number_of(json_object_get(stage, "memory_peak_bytes"), categories[c]));
+        }
         ck_assert(json_number_value(json_array_get(json_object_get(summary, "weight_versions"), s)) ==
                   number_of(stage, "weight_versions_peak"));
     }
