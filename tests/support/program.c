@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "transport/rings.h"
 
-enum { ARGUMENTS_MAX = 32, TEXT_MAX = 1 << 23, TEXTS = 4, PATH_LENGTH = 256 };
+enum { ARGUMENTS_MAX = 64, TEXT_MAX = 1 << 23, TEXTS = 4, PATH_LENGTH = 256 };
 
 static void path_of(const struct program *program, const char *name, char path[PATH_LENGTH])
 {
