@@ -94,20 +94,22 @@ START_TEST(interrupted_runs_go_on)
     pid_t stage, child;
 
     ck_assert_int_eq(run_named("whole", ""), 0);
-    child = start_until("stopped", "", 500, &stage);
-    /* Two runs in one folder would spoil each other's checkpoints. */
+    child = start_until("stopped", "", 400, &stage);
+    /* Two runs in one folder would spoil each other's checkpoints. This one waits meanwhile. */
+    ck_assert_int_eq(kill(stage, SIGSTOP), 0);
     ck_assert_int_eq(kill(child, SIGSTOP), 0);
     if (program_has(&program, "runs/stopped/checkpoints/epoch-0001/manifest.json")) {
         ck_assert_int_eq(program_run(&program, words("stopped", "--resume")), 2);
         assert_says("err", "runs/stopped is in use by a run that has not ended yet");
     }
-    kill(child, SIGCONT);
     kill(child, SIGINT);
+    kill(child, SIGCONT);
+    kill(stage, SIGCONT);
     ck_assert_int_eq(program_finish(child), 3);
     assert_says("out", "continue with: ");
     assert_says("out", "/runs/stopped\n");
     /* And again, from wherever that was. */
-    child = start_until("stopped", "--resume", 1200, &stage);
+    child = start_until("stopped", "--resume", 700, &stage);
     kill(child, SIGTERM);
     ck_assert_int_eq(program_finish(child), 3);
     ck_assert_int_eq(run_named("stopped", "--resume=~/runs/stopped"), 0);
