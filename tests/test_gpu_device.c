@@ -30,11 +30,6 @@ int __wrap_cudaEventElapsedTime(float *milliseconds, void *from, void *to)
     return status;
 }
 
-static bool on_double(void)
-{
-    return double_live_allocations != NULL;
-}
-
 static struct device *device_open(void)
 {
     struct device *device;
@@ -251,7 +246,7 @@ START_TEST(too_many_marks_are_refused)
     uint64_t number;
     int marks = 0;
 
-    if (!on_double())
+    if (!gpu_is_double())
         return;
     setenv("GPU_DOUBLE_DELAY_US", "100000", 1);
     device = device_open();
@@ -355,7 +350,7 @@ END_TEST
 
 START_TEST(what_is_opened_is_closed)
 {
-    uint64_t before = on_double() ? double_live_allocations() : 0;
+    uint64_t before = gpu_is_double() ? double_live_allocations() : 0;
 
     for (int k = 0; k < 50; k++) {
         struct device *device = device_open();
@@ -366,7 +361,7 @@ START_TEST(what_is_opened_is_closed)
         device->type->release(device, memory);
         device->type->close(device);
     }
-    ck_assert_uint_eq(on_double() ? double_live_allocations() : 0, before);
+    ck_assert_uint_eq(gpu_is_double() ? double_live_allocations() : 0, before);
 }
 END_TEST
 
@@ -390,7 +385,7 @@ static int run_without(void)
 {
     TCase *tcase = tcase_create("without a GPU");
 
-    tcase_add_loop_test(tcase, every_call_says_that_there_is_no_gpu, 0, on_double() ? (int)COUNT(without) : 1);
+    tcase_add_loop_test(tcase, every_call_says_that_there_is_no_gpu, 0, gpu_is_double() ? (int)COUNT(without) : 1);
     return run(tcase, "without a GPU");
 }
 
@@ -415,7 +410,7 @@ int main(void)
     const int gpus = gpu_count();
     int failed = 0;
 
-    if (&device_cuda && (on_double() || gpus == 0))
+    if (&device_cuda && (gpu_is_double() || gpus == 0))
         failed = run_without();
     if (gpus > 0)
         failed += run_with();

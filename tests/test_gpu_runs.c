@@ -10,12 +10,9 @@
 
 #include "base/clock.h"
 #include "coordinator/outlet.h"
-#include "tests/gpu/double.h"
 #include "tests/support/gpu.h"
 #include "tests/support/learned.h"
 #include "tests/support/program.h"
-
-#pragma weak double_live_allocations
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -23,11 +20,6 @@ enum { WORDS_MAX = 1024, EPOCHS = 2 };
 
 static struct program program;
 static int gpus;
-
-static bool on_double(void)
-{
-    return double_live_allocations != NULL;
-}
 
 static void set_up(void)
 {
@@ -192,7 +184,7 @@ static const char *link_of(const json_t *report, size_t stage)
 /* Where devices do not reach each other, links go through the host. */
 START_TEST(devices_need_not_be_peers)
 {
-    if (!on_double())
+    if (!gpu_is_double())
         return;
     run(mlp, "peers", "--set device.map=0,1,1");
     ck_assert_int_eq(setenv("GPU_DOUBLE_PEERS", "0", 1), 0);
@@ -429,7 +421,7 @@ END_TEST
 /* Kernels fail long after they were launched; the message says which stage did what. */
 START_TEST(a_kernel_that_fails_is_named)
 {
-    if (!on_double())
+    if (!gpu_is_double())
         return;
     ck_assert_int_eq(setenv("GPU_DOUBLE_FAULT_KERNEL", "3000", 1), 0);
     pid_t child = program_start(&program, words(long_run, "faulty", ""));
@@ -495,7 +487,7 @@ START_TEST(auto_takes_what_there_is)
     ck_assert_uint_ge(json_array_size(json_object_get(object, "gpus")), 1);
     json_decref(object);
     ck_assert_ptr_nonnull(strstr(program_text(&program, "out"), "  runs on  backend     link\n"));
-    if (!on_double())
+    if (!gpu_is_double())
         return;
     ck_assert_int_eq(setenv("GPU_DOUBLE_DEVICES", "none", 1), 0);
     ck_assert_int_eq(program_run(&program, plan), 0);
@@ -513,7 +505,7 @@ int main(void)
     SRunner *runner;
     int failed;
 
-    if (on_double())
+    if (gpu_is_double())
         setenv("GPU_DOUBLE_DEVICES", "2", 1);
     gpus = gpu_count();
     if (gpus == 0)

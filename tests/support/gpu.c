@@ -7,6 +7,9 @@
 #include <unistd.h>
 
 #include "device/device.h"
+#include "tests/gpu/double.h"
+
+#pragma weak double_live_allocations
 
 enum { SKIPPED = 77 };
 
@@ -30,6 +33,11 @@ int gpu_count(void)
     if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
         exit(EXIT_FAILURE);
     return WEXITSTATUS(status);
+}
+
+bool gpu_is_double(void)
+{
+    return double_live_allocations != NULL;
 }
 
 int gpu_skip(void)
