@@ -13,14 +13,14 @@ static const struct verb_row {
     const char *name, *usage, *help;
     bool takes_config, takes_network;
 } verbs[VERBS] = {
-    [VERB_RUN] = {"run", "[run] CONFIG", "train", true},
-    [VERB_PLAN] = {"plan", "plan CONFIG", "print what would happen: stages, weight versions, memory", true},
-    [VERB_COMPARE] = {"compare", "compare CONFIG", "train with several systems in turn, and compare them", true},
+    [VERB_RUN] = {"run", "[run] CONFIG", "train", true, false},
+    [VERB_PLAN] = {"plan", "plan CONFIG", "print what would happen: stages, weight versions, memory", true, false},
+    [VERB_COMPARE] = {"compare", "compare CONFIG", "train with several systems in turn, and compare them", true, false},
     [VERB_NETWORK] = {"network", "network [NAME]", "print a network's layers, or list the networks",
                       .takes_network = true},
-    [VERB_SYSTEMS] = {"systems", "systems", "list the systems that pipeline.system can name", false},
-    [VERB_DEVICES] = {"devices", "devices", "list what stages can run on here", false},
-    [VERB_HELP] = {"help", "help", "print this", false},
+    [VERB_SYSTEMS] = {"systems", "systems", "list the systems that pipeline.system can name", false, false},
+    [VERB_DEVICES] = {"devices", "devices", "list what stages can run on here", false, false},
+    [VERB_HELP] = {"help", "help", "print this", false, false},
 };
 
 enum {

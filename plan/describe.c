@@ -73,7 +73,7 @@ void describe_kept(const struct plan *plan, char text[KEPT_TEXT_MAX])
 void describe_setting(const struct plan *plan, size_t offset, int updates, char text[SETTING_TEXT_MAX])
 {
     const struct rule_settings settings = plan_rule_settings(plan);
-    double least = INFINITY, most = -INFINITY;
+    double least = HUGE_VAL, most = -HUGE_VAL;
 
     for (int k = 1; k <= plan->part_count; k++) {
         const struct update_facts facts = plan_update_facts(plan, &settings, k, plan_staleness(plan, k), updates);
