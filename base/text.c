@@ -1,7 +1,9 @@
 #include "base/text.h"
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 static bool is_control(unsigned char byte, unsigned char next)
 {
@@ -31,4 +33,14 @@ const char *text_with_commas(size_t number, char text[32])
     }
     text[used] = '\0';
     return text;
+}
+
+void text_append(char *text, size_t size, const char *format, ...)
+{
+    const size_t used = strlen(text);
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(text + used, size - used, format, arguments);
+    va_end(arguments);
 }

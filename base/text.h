@@ -11,4 +11,7 @@ void text_clean(char *text);
 /* "272,474" */
 const char *text_with_commas(size_t number, char text[32]);
 
+/* Adds to the end of a text in `size` bytes; what does not fit is left out. */
+__attribute__((format(printf, 3, 4))) void text_append(char *text, size_t size, const char *format, ...);
+
 #endif

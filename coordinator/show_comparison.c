@@ -2,9 +2,10 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
+
+#include "base/text.h"
 
 enum { CELL_MAX = 256, STAGES_LISTED_MAX = 6 };
 
@@ -60,19 +61,10 @@ static const char legend[] =
     "are behind the newest when the backward begins, mean; weight versions: most at once at each stage; stash: older\n"
     "versions, and what a pass reads in place of one; a peak is of all memory, gradients and links included\n";
 
-__attribute__((format(printf, 2, 3))) static void append(char text[CELL_MAX], const char *format, ...)
-{
-    size_t used = strlen(text);
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text + used, CELL_MAX - used, format, arguments);
-    va_end(arguments);
-}
-
 static void append_number(char text[CELL_MAX], const struct column *column, const json_t *value)
 {
-    append(text, column->format, json_is_null(value) ? (double)NAN : column->scale * json_number_value(value));
+    text_append(text, CELL_MAX, column->format,
+                json_is_null(value) ? (double)NAN : column->scale * json_number_value(value));
 }
 
 /* "1.57 to 99.26" */
@@ -90,7 +82,7 @@ static void append_bounds(char text[CELL_MAX], const struct column *column, cons
     append_number(low_text, column, low);
     append_number(high_text, column, high);
     /* The format pads, for numbers that stand side by side. */
-    append(text, "%s to %s", low_text + strspn(low_text, " "), high_text + strspn(high_text, " "));
+    text_append(text, CELL_MAX, "%s to %s", low_text + strspn(low_text, " "), high_text + strspn(high_text, " "));
 }
 
 /* A number per stage, or the bounds if there are many. */
@@ -116,17 +108,17 @@ static void format_cell(char text[CELL_MAX], const struct column *column, const 
 
     text[0] = '\0';
     if (json_is_string(value)) {
-        append(text, "%s", json_string_value(value));
+        text_append(text, CELL_MAX, "%s", json_string_value(value));
     } else if (json_is_array(value)) {
         append_stages(text, column, value);
     } else if (json_is_null(value) && strcmp(column->key, "epochs_to_target") == 0) {
-        append(text, ">%d", (int)json_integer_value(json_object_get(summary, "epochs")));
+        text_append(text, CELL_MAX, ">%d", (int)json_integer_value(json_object_get(summary, "epochs")));
     } else {
         append_number(text, column, value);
         snprintf(name, sizeof(name), "%s_deviation", column->key);
         deviation = json_object_get(summary, name);
         if (deviation) {
-            append(text, " ± ");
+            text_append(text, CELL_MAX, " ± ");
             append_number(text, column, deviation);
         }
     }

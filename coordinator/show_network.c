@@ -1,6 +1,5 @@
 #include "coordinator/show_network.h"
 
-#include <stdarg.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -102,16 +101,6 @@ static bool says_something(const struct layer *layer, const struct layer_argumen
            layer_argument_value(&other, argument) != layer_argument_value(layer, argument);
 }
 
-__attribute__((format(printf, 2, 3))) static void append(char text[DESCRIPTION_MAX], const char *format, ...)
-{
-    const size_t used = strlen(text);
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text + used, DESCRIPTION_MAX - used, format, arguments);
-    va_end(arguments);
-}
-
 /* "convolution input channels=32 kernel=1 stride=2", "batch_norm + add input + relu" */
 static void describe(const struct network *network, int l, char text[DESCRIPTION_MAX])
 {
@@ -119,18 +108,19 @@ static void describe(const struct network *network, int l, char text[DESCRIPTION
     const struct layer_type *type = layer_type_of(layer->kind);
 
     text[0] = '\0';
-    append(text, "%s", type->name);
+    text_append(text, DESCRIPTION_MAX, "%s", type->name);
     if (type->takes_two || !reads_the_one_above(network, l))
-        append(text, " %s", name_of_input(network, l, layer->input));
+        text_append(text, DESCRIPTION_MAX, " %s", name_of_input(network, l, layer->input));
     if (type->takes_two)
-        append(text, " %s", name_of_input(network, l, layer->residual));
+        text_append(text, DESCRIPTION_MAX, " %s", name_of_input(network, l, layer->residual));
     for (int k = 0; k < LAYER_ARGUMENTS_MAX && type->arguments[k].name; k++)
         if (says_something(layer, &type->arguments[k]))
-            append(text, " %s=%d", type->arguments[k].name, layer_argument_value(layer, &type->arguments[k]));
+            text_append(text, DESCRIPTION_MAX, " %s=%d", type->arguments[k].name,
+                        layer_argument_value(layer, &type->arguments[k]));
     if (layer->residual != NO_RESIDUAL && !type->takes_two)
-        append(text, " + add %s", name_of_input(network, l, layer->residual));
+        text_append(text, DESCRIPTION_MAX, " + add %s", name_of_input(network, l, layer->residual));
     if (layer->relu)
-        append(text, " + relu");
+        text_append(text, DESCRIPTION_MAX, " + relu");
 }
 
 /* Sums over a block, or over all. */

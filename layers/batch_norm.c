@@ -1,13 +1,6 @@
 /* Batch norm (Ioffe and Szegedy, ICML 2015) over rows, height and width. */
 #include "layers/layer.h"
 
-static int complete(struct layer *layer, struct error *error)
-{
-    (void)error;
-    layer->out = layer->in;
-    return 0;
-}
-
 static int tensors(const struct layer *layer, struct layer_tensor tensors[LAYER_TENSORS_MAX])
 {
     const int channels = layer->in.channels;
@@ -28,7 +21,7 @@ static double flops(const struct layer *layer)
 const struct layer_type layer_batch_norm = {
     .name = "batch_norm",
     .summary = "batch normalisation, by channel",
-    .complete = complete,
+    .complete = layer_keep_shape,
     .tensors = tensors,
     .flops = flops,
     .is_norm = true,

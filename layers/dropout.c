@@ -2,13 +2,6 @@
  * does nothing. */
 #include "layers/layer.h"
 
-static int complete(struct layer *layer, struct error *error)
-{
-    (void)error;
-    layer->out = layer->in;
-    return 0;
-}
-
 /* The random numbers of four elements take about a hundred. */
 static double flops(const struct layer *layer)
 {
@@ -19,7 +12,7 @@ const struct layer_type layer_dropout = {
     .name = "dropout",
     .summary = "in training, sets so many in a hundred elements to 0, and scales up the others",
     .arguments = {{"percent", offsetof(struct layer, percent), false, 1, 99, ARGUMENT_REQUIRED}},
-    .complete = complete,
+    .complete = layer_keep_shape,
     .flops = flops,
     .draws = true,
 };

@@ -63,6 +63,18 @@ int layer_tensors(const struct layer *layer, struct layer_tensor tensors[LAYER_T
     return type->tensors ? type->tensors(layer, tensors) : 0;
 }
 
+int layer_keep_shape(struct layer *layer, struct error *error)
+{
+    (void)error;
+    layer->out = layer->in;
+    return 0;
+}
+
+double layer_flop_per_element(const struct layer *layer)
+{
+    return (double)shape_size(layer->out);
+}
+
 static void count_flops(struct layer *layer)
 {
     const struct layer_type *type = layer_type_of(layer->kind);

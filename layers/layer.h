@@ -116,10 +116,10 @@ struct layer_type {
      * per element where memory is the cost anyway. */
     double (*flops)(const struct layer *layer);
 
-    bool
-        has_weight_half; /* a backward does a forward's work twice, once for the weights' gradient, which may come later, */
-    bool is_norm; /* or it is over statistics of each micro-batch by itself, and the weights' gradient falls out of
-                             the input's */
+    /* A backward does a forward's work twice, once for the weights' gradient, which may come later. */
+    bool has_weight_half;
+    /* It is over statistics of each micro-batch by itself, and the weights' gradient falls out of the input's. */
+    bool is_norm;
     bool fuses_residual, fuses_relu; /* what it can do at once */
     bool draws;                      /* random numbers in training, other ones for each mini-batch */
 };
@@ -139,6 +139,11 @@ int layer_tensors(const struct layer *layer, struct layer_tensor tensors[LAYER_T
 
 /* Works out everything behind `padding` but the offsets, and `out`, from the rest. -1 and what would be right. */
 int layer_complete(struct layer *layer, struct error *error);
+
+/* For the rows of types that work on each element by itself: `complete` that gives `out` the shape of `in`, `flops` of one an
+ * element. */
+int layer_keep_shape(struct layer *layer, struct error *error);
+double layer_flop_per_element(const struct layer *layer);
 
 extern const struct layer_type layer_convolution, layer_batch_norm, layer_linear, layer_average_pool, layer_max_pool,
     layer_relu, layer_add, layer_dropout;

@@ -1,21 +1,12 @@
 #include "plan/describe.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 enum { NAME_MAX_LENGTH = 40, TERMS_SHOWN = 2 };
-
-__attribute__((format(printf, 3, 4))) static void append(char *text, size_t size, const char *format, ...)
-{
-    const size_t used = strlen(text);
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text + used, size - used, format, arguments);
-    va_end(arguments);
-}
 
 static void name_vector(const struct plan *plan, const struct summed_read *read, enum vector vector,
                         char text[NAME_MAX_LENGTH])
@@ -38,13 +29,13 @@ static void append_term(const struct plan *plan, const struct summed_read *read,
     name_vector(plan, read, term->plus, plus);
     name_vector(plan, read, term->minus, minus);
     name_vector(plan, read, term->square, square);
-    append(text, READ_TEXT_MAX, " %c %.3g ", term->coefficient < 0.0 ? '-' : '+', fabs(term->coefficient));
+    text_append(text, READ_TEXT_MAX, " %c %.3g ", term->coefficient < 0.0 ? '-' : '+', fabs(term->coefficient));
     if (term->minus)
-        append(text, READ_TEXT_MAX, "(%s - %s)", plus, minus);
+        text_append(text, READ_TEXT_MAX, "(%s - %s)", plus, minus);
     else
-        append(text, READ_TEXT_MAX, "%s", plus);
+        text_append(text, READ_TEXT_MAX, "%s", plus);
     if (term->square)
-        append(text, READ_TEXT_MAX, " / (sqrt(%s) / %.3g + %.3g)", square, term->root, term->epsilon);
+        text_append(text, READ_TEXT_MAX, " / (sqrt(%s) / %.3g + %.3g)", square, term->root, term->epsilon);
 }
 
 void describe_read(const struct plan *plan, const struct summed_read *read, struct optimizer_course *course,
@@ -57,7 +48,7 @@ void describe_read(const struct plan *plan, const struct summed_read *read, stru
     for (int k = 0; k < count && k < TERMS_SHOWN; k++)
         append_term(plan, read, &terms[k], text);
     if (count > TERMS_SHOWN)
-        append(text, READ_TEXT_MAX, ", and %d more", count - TERMS_SHOWN);
+        text_append(text, READ_TEXT_MAX, ", and %d more", count - TERMS_SHOWN);
 }
 
 void describe_kept(const struct plan *plan, char text[KEPT_TEXT_MAX])
@@ -67,7 +58,7 @@ void describe_kept(const struct plan *plan, char text[KEPT_TEXT_MAX])
 
     snprintf(text, KEPT_TEXT_MAX, "%s", count > 0 ? "" : "nothing");
     for (int k = 0; k < count; k++)
-        append(text, KEPT_TEXT_MAX, "%s%s", k > 0 ? ", " : "", slots[k].name);
+        text_append(text, KEPT_TEXT_MAX, "%s%s", k > 0 ? ", " : "", slots[k].name);
 }
 
 void describe_setting(const struct plan *plan, size_t offset, int updates, char text[SETTING_TEXT_MAX])

@@ -196,7 +196,6 @@ int plan_terms(const struct plan *plan, const struct reading *reading, int part,
     const struct reading_facts read = {
         .settings = &settings,
         .part = part,
-        .parts = plan->part_count,
         .staleness = plan_tau(plan, reading, part, staleness),
         .optimizer = plan_optimizer(plan),
         .step = &step,

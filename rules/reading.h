@@ -22,7 +22,7 @@ enum version_source {
 /* What is known when a pass begins at a part. */
 struct reading_facts {
     const struct rule_settings *settings;
-    int part, parts; /* 1..C, C */
+    int part; /* 1..C */
     /* tau, in updates of the part. A forward: those between its begin and its micro-batch's update, that one not counted.
      * A backward: those since the micro-batch's forward. */
     int staleness;

@@ -50,7 +50,6 @@ static void scene_set(struct scene *scene, struct dice *dice, const struct form 
     scene->facts = (struct reading_facts){
         .settings = &scene->settings,
         .part = part,
-        .parts = 64,
         .staleness = staleness,
         .optimizer = optimizer_find(form->optimizer),
         .step = &scene->step,
