@@ -154,7 +154,7 @@ struct stage_block {
     _Atomic uint64_t activity; /* activity_pack() of what it does now */
     _Atomic uint64_t activity_since_ns;
     char error[STAGE_ERROR_MAX]; /* valid in STAGE_FAILED */
-    char diverged[80];           /* likewise: "the output of block3.conv1", the first that is not finite here; or "" */
+    char diverged[96];           /* likewise: "the output of block3.conv1", the first that is not finite here; or "" */
     alignas(CACHE_LINE) struct norm norm;
     alignas(CACHE_LINE) struct counters counters;
     struct version_table versions;

@@ -360,7 +360,7 @@ static void locate_divergence(struct run *run)
 
         if (!place[0])
             continue;
-        snprintf(text + strlen(text), size - strlen(text), "; the first numbers out of range are in %.63s (stage %d)",
+        snprintf(text + strlen(text), size - strlen(text), "; the first numbers out of range are in %.95s (stage %d)",
                  place, plan_stage_of(&run->segment.header->plan, s));
         break;
     }
