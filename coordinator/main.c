@@ -247,7 +247,8 @@ static enum exit_status run_prepared(const struct options *options, struct prepa
         .standard = &outputs->standard,
         .trace = outputs->trace,
         .record = outputs->record,
-        .interactive = options->interactive,
+        .interactive = options->interactive != NULL,
+        .paused = options->interactive && *options->interactive,
         .quiet = options->quiet,
     };
 

@@ -54,8 +54,8 @@ static const struct option_row rows[] = {
      .help = "write every op, run or simulated, as a Chrome trace for ui.perfetto.dev"},
     {"record", "FILE", OPTION_TEXT, offsetof(struct options, record), WITH_RUN,
      .help = "record the run, for tpmon --replay; at most run.record_mib of it"},
-    {"interactive", NULL, OPTION_FLAG, offsetof(struct options, interactive), WITH_RUN,
-     .help = "let tpmon pause, step and slow the run"},
+    {"interactive", "[=paused]", OPTION_PERHAPS, offsetof(struct options, interactive), WITH_RUN,
+     .help = "let tpmon pause, step and slow the run; paused: hold each stage before its first op"},
     {"quiet", NULL, OPTION_FLAG, offsetof(struct options, quiet), WITH_RUN | WITH_COMPARE,
      .help = "no progress, and only the report's essentials, or the comparison"},
     {"grid", NULL, OPTION_FLAG, offsetof(struct options, grid), WITH_PLAN,
@@ -168,6 +168,8 @@ static int check_combination(const struct options *options, unsigned given, stru
         return error_set(error, "--minibatches goes with --grid, --csv or --simulate");
     if (options->verb == VERB_PLAN && !options->simulate && options->trace)
         return error_set(error, "--trace goes with --simulate, or with tpcoord run");
+    if (options->interactive && *options->interactive && strcmp(options->interactive, "paused") != 0)
+        return error_set(error, "--interactive is followed by nothing or =paused, not by \"=%s\"", options->interactive);
     if (options->grid && options->simulate)
         return error_set(error, "--grid and --simulate do not go together");
     if (options->json && options->trace && strcmp(options->json, "-") == 0 && strcmp(options->trace, "-") == 0)

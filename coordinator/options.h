@@ -24,7 +24,8 @@ struct options {
     const char *resume;                   /* run folder or checkpoint; "" = to be found; NULL = start anew */
     int slots, minibatches;               /* 0 = not given */
     const char *systems, *seeds, *target; /* of a comparison; NULL = not given */
-    bool interactive, quiet, grid, simulate, types, help, help_keys, version;
+    const char *interactive;              /* "": tpmon may control the run; "paused": and it waits for that */
+    bool quiet, grid, simulate, types, help, help_keys, version;
 };
 
 /* Reads the command line. -1 and the reason if it makes no sense. Strings are argv's or the options' own, which must
