@@ -169,7 +169,8 @@ static int check_combination(const struct options *options, unsigned given, stru
     if (options->verb == VERB_PLAN && !options->simulate && options->trace)
         return error_set(error, "--trace goes with --simulate, or with tpcoord run");
     if (options->interactive && *options->interactive && strcmp(options->interactive, "paused") != 0)
-        return error_set(error, "--interactive is followed by nothing or =paused, not by \"=%s\"", options->interactive);
+        return error_set(error, "--interactive is followed by nothing or =paused, not by \"=%s\"",
+                         options->interactive);
     if (options->grid && options->simulate)
         return error_set(error, "--grid and --simulate do not go together");
     if (options->json && options->trace && strcmp(options->json, "-") == 0 && strcmp(options->trace, "-") == 0)
