@@ -43,7 +43,8 @@ static void check_layers(const struct network *network)
             check(layer->residual < l && (layer->residual >= block_first || layer->residual == block_first - 1));
             check(same(layer->out, layer->residual < 0 ? network->input : network->layers[layer->residual].out));
         }
-        check(strchr(layer->name, '.') && memchr(layer->name, '\0', LAYER_NAME_MAX));
+        check(memchr(layer->name, '\0', LAYER_NAME_MAX) && layer->own_name >= 0 &&
+              layer->name[layer->own_name] != '\0');
         check(shape_size(layer->out) > 0 && shape_size(layer->out) <= NETWORK_OUTPUT_MAX);
         check(layer->parameter_offset == parameters && layer->state_offset == state);
         check(layer->forward_flops >= 0 && layer->backward_flops >= 0);
