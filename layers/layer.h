@@ -35,7 +35,7 @@ static inline size_t shape_size(struct shape shape)
     return (size_t)shape.height * (size_t)shape.width * (size_t)shape.channels;
 }
 
-enum { LAYER_NAME_MAX = 40, LAYER_INPUTS_MAX = 3, LAYER_TENSORS_MAX = 4, TENSOR_DIMENSIONS_MAX = 4 };
+enum { LAYER_NAME_MAX = 64, LAYER_INPUTS_MAX = 3, LAYER_TENSORS_MAX = 4, TENSOR_DIMENSIONS_MAX = 4 };
 
 /* Where a layer's input is none of the network's layers. */
 enum { NETWORK_INPUT = -1 };
@@ -44,7 +44,8 @@ enum { NETWORK_INPUT = -1 };
  * a network file says in layers of their own (network/fuse.c). */
 struct layer {
     enum layer_kind kind;
-    char name[LAYER_NAME_MAX]; /* global and unique: "block3.conv1" */
+    char name[LAYER_NAME_MAX]; /* global and unique, as files have it: "block3.conv1" */
+    int own_name;              /* where in it the one begins that its block has for it: 7 */
     int block;
     int input_count;
     int inputs[LAYER_INPUTS_MAX]; /* indices of the layers whose outputs this one reads, or NETWORK_INPUT */

@@ -8,6 +8,7 @@ void network_destroy(struct network *network)
     if (!network)
         return;
     free(network->layers);
+    free(network->blocks);
     free(network);
 }
 

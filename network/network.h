@@ -13,8 +13,17 @@
 #include "base/error.h"
 #include "layers/layer.h"
 
+enum { NETWORK_NAME_MAX = LAYER_NAME_MAX / 2 }; /* of a block, of a layer in its block */
+
+struct block {
+    char name[NETWORK_NAME_MAX];   /* unique */
+    char prefix[NETWORK_NAME_MAX]; /* of its layers' names, which blocks may share: the name, unless the file says
+                                      another; "": none */
+};
+
 struct network {
     int block_count;
+    struct block *blocks;
     int layer_count;
     struct layer *layers;
     struct shape input;

@@ -9,18 +9,19 @@ enum { NO_LAYER = -3 };
 static int find_input(struct reader *reader, const char *word)
 {
     const struct network *network = reader->network;
-    char name[2 * LAYER_NAME_MAX];
+    char name[NETWORK_NAME_MAX];
 
     if (strcmp(word, "input") == 0)
         return reader->block_input;
-    snprintf(name, sizeof(name), "%.39s.%.39s", reader->block_name, word);
+    if (!reader_fill_in(reader, word, name))
+        return NO_LAYER;
     for (int l = reader->block_first; l < network->layer_count; l++)
-        if (strcmp(network->layers[l].name, name) == 0)
+        if (strcmp(network->layers[l].name + network->layers[l].own_name, name) == 0)
             return l;
     mistake(reader,
             "block %s has no layer %s above this line: layers read layers of their own block, or its input, as a "
             "pipeline is cut between blocks",
-            reader->block_name, word);
+            reader->block->name, name);
     return NO_LAYER;
 }
 
@@ -119,24 +120,41 @@ static bool other_inputs_fit(struct reader *reader, const struct layer *layer, c
     return true;
 }
 
+/* Checkpoints have other tensors beside the network's (checkpoint/checkpoint.h). */
+static bool is_for_networks(struct reader *reader, const char *name)
+{
+    static const char *const taken[] = {"optimizer.", "version."};
+
+    for (size_t k = 0; k < sizeof(taken) / sizeof(taken[0]); k++)
+        if (strncmp(name, taken[k], strlen(taken[k])) == 0) {
+            mistake(reader, "%s: names that begin with %s are those of what checkpoints hold beside the weights", name,
+                    taken[k]);
+            return false;
+        }
+    return true;
+}
+
 static bool name_layer(struct reader *reader, struct layer *layer, const char *word)
 {
     const struct network *network = reader->network;
-    char name[LAYER_NAME_MAX];
+    const struct block *block = reader->block;
+    char name[NETWORK_NAME_MAX];
 
-    if (network->block_count == 0) {
+    if (!block) {
         mistake(reader, "a layer is in a block: a line before it is to say block NAME");
         return false;
     }
     if (!reader_fill_in(reader, word, name))
         return false;
-    snprintf(layer->name, sizeof(layer->name), "%.19s.%.19s", reader->block_name, name);
-    for (int l = reader->block_first; l < network->layer_count; l++)
+    snprintf(layer->name, sizeof(layer->name), "%s%s%s", block->prefix, block->prefix[0] ? "." : "", name);
+    layer->own_name = (int)(strlen(layer->name) - strlen(name));
+    for (int l = 0; l < network->layer_count; l++)
         if (strcmp(network->layers[l].name, layer->name) == 0) {
-            mistake(reader, "block %s has a layer %s above", reader->block_name, name);
+            mistake(reader, "block %s has a layer %s above, and no network has two of one name",
+                    network->blocks[network->layers[l].block].name, layer->name);
             return false;
         }
-    return true;
+    return is_for_networks(reader, layer->name);
 }
 
 void reader_read_layer(struct reader *reader, char **words, int count)

@@ -160,8 +160,21 @@ static void plan_one_part(struct plan *plan, const struct golden *golden, const 
     network_destroy(network);
 }
 
+/* Whether it is a batch norm's: then its layer has running statistics, too. */
+static bool is_of_norm(const struct training *training, const struct tensor *tensor)
+{
+    char sibling[TENSOR_NAME_MAX + 16];
+    bool found = false;
+
+    snprintf(sibling, sizeof(sibling), "%.*s.running_var", (int)(strrchr(tensor->name, '.') - tensor->name),
+             tensor->name);
+    for (int t = 0; t < training->tensors.count; t++)
+        found |= strcmp(training->tensors.list[t].name, sibling) == 0;
+    return found;
+}
+
 /* As `first_values` of bench/golden_networks.py has it, where the reasons are. */
-static float first_value(const struct tensor *tensor, uint32_t number, size_t i)
+static float first_value(const struct tensor *tensor, bool norm, uint32_t number, size_t i)
 {
     const char *last = strrchr(tensor->name, '.');
     int bits = 0;
@@ -175,7 +188,7 @@ static float first_value(const struct tensor *tensor, uint32_t number, size_t i)
             bits++;
         return ldexpf((float)(second ? -value : value), -(6 + bits / 2));
     }
-    if (!strstr(tensor->name, "bn"))
+    if (!norm)
         return ldexpf((float)scatter(i, number), -10);
     if (strcmp(last, ".weight") == 0)
         return 0.25f + ldexpf((float)scatter(i, number), -10);
@@ -203,9 +216,11 @@ static void fill_weights(struct training *training)
 
         if (tensor->state)
             continue;
+        const bool norm = is_of_norm(training, tensor);
+
         number++;
         for (size_t i = 0; i < tensor->count; i++)
-            training->weights.values[tensor_element(tensor, i)] = first_value(tensor, number, i);
+            training->weights.values[tensor_element(tensor, i)] = first_value(tensor, norm, number, i);
     }
     memcpy(training->first.values, training->weights.values, training->weights.count * sizeof(float));
     memset(training->momentum.values, 0, training->momentum.count * sizeof(float));

@@ -41,7 +41,8 @@ static void check_layers(const struct network *network)
         check(layer->input_count >= 1 && layer->input_count <= LAYER_INPUTS_MAX);
         for (int k = 0; k < layer->input_count; k++)
             check_input(network, l, k, block_first);
-        check(strchr(layer->name, '.') && memchr(layer->name, '\0', LAYER_NAME_MAX));
+        check(memchr(layer->name, '\0', LAYER_NAME_MAX) && layer->own_name >= 0 &&
+              layer->name[layer->own_name] != '\0');
         check(shape_size(layer->out) > 0 && shape_size(layer->out) <= NETWORK_OUTPUT_MAX);
         check(layer->parameter_offset == parameters && layer->state_offset == state);
         check(layer->forward_flops >= 0 && layer->backward_flops >= 0);
