@@ -95,6 +95,9 @@ BINARIES := $(PROGRAMS:%=$(BUILD)/%)
 BENCHES  := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
 MANUALS  := $(wildcard docs/man/*.1)
 
+# bash looks for a command's completion by its name, so tpmon's is the same file once more; zsh reads which they are for.
+COMPLETIONS := bash-completion/completions/tpcoord bash-completion/completions/tpmon zsh/site-functions/_tpcoord
+
 # The version is base/version.h's; the commit is known where there is a checkout, or given: COMMIT=...
 ifndef COMMIT
 COMMIT := $(shell [ -e .git ] && GIT_OPTIONAL_LOCKS=0 git describe --always --dirty --abbrev=10 --exclude '*' 2>/dev/null)
@@ -143,9 +146,14 @@ install: all
 		sed 's/^\.Os$$/.Os tp $(VERSION)/' "docs/man/$$manual" >"$(BUILD)/$$manual" && \
 		install -m 644 "$(BUILD)/$$manual" "$(DESTDIR)$(PREFIX)/share/man/man1" || exit 1; \
 	done
+	@for file in $(COMPLETIONS); do \
+		echo "install $$file"; \
+		install -D -m 644 completion/$$(case $$file in zsh*) echo _tpcoord ;; *) echo tpcoord.bash ;; esac) \
+			"$(DESTDIR)$(PREFIX)/share/$$file" || exit 1; \
+	done
 
 uninstall:
-	@for file in $(PROGRAMS:%=bin/%) $(MANUALS:docs/man/%=share/man/man1/%); do \
+	@for file in $(PROGRAMS:%=bin/%) $(MANUALS:docs/man/%=share/man/man1/%) $(COMPLETIONS:%=share/%); do \
 		echo "rm $(DESTDIR)$(PREFIX)/$$file"; rm -f "$(DESTDIR)$(PREFIX)/$$file"; \
 	done
 

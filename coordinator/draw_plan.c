@@ -5,6 +5,7 @@
 
 #include "coordinator/show_plan.h"
 #include "picture/simulated.h"
+#include "plan/config_keys.h"
 #include "plan/predict.h"
 
 /* More of them nobody can read. */
@@ -144,7 +145,7 @@ static int add_plan(struct drawing *drawing, const struct plan *plan, struct err
 static enum exit_status prepare_beside(struct drawing *drawing, const struct config *config, const char *name)
 {
     const struct preparation *first = drawing->request->preparation;
-    const struct system *system = system_find(name);
+    const struct system *system = system_find(name); /* NULL: a schedule file */
     const char **overrides = calloc((size_t)first->override_count + 2, sizeof(*overrides));
     struct prepared *prepared = calloc(1, sizeof(*prepared));
     char chosen[CONFIG_NAME_MAX + 32], microbatches[64];
@@ -154,7 +155,8 @@ static enum exit_status prepare_beside(struct drawing *drawing, const struct con
     if (overrides && prepared) {
         snprintf(chosen, sizeof(chosen), "pipeline.system=%s", name);
         snprintf(microbatches, sizeof(microbatches), "pipeline.microbatches=%d",
-                 system_microbatches(system, config->pipeline.microbatches, config->pipeline.stages));
+                 system ? system_microbatches(system, config->pipeline.microbatches, config->pipeline.stages)
+                        : config->pipeline.microbatches);
         memcpy(overrides, first->overrides, (size_t)first->override_count * sizeof(*overrides));
         overrides[preparation.override_count++] = chosen;
         overrides[preparation.override_count++] = microbatches;
@@ -176,14 +178,6 @@ static enum exit_status add_beside(struct drawing *drawing, const struct config 
 {
     struct error error;
 
-    if (!system_find(name)) {
-        error_set(&error, "--beside: there is no system \"%s\"; tpcoord systems lists them", name);
-        return fail(EXIT_USAGE, &error);
-    }
-    if (drawing->count == PANELS_MAX) {
-        error_set(&error, "--beside: a picture has at most %d systems", PANELS_MAX);
-        return fail(EXIT_USAGE, &error);
-    }
     const enum exit_status status = prepare_beside(drawing, config, name);
     if (status == EXIT_DONE && add_plan(drawing, &drawing->prepared[drawing->count]->plan, &error))
         return fail(EXIT_FAILED, &error);
@@ -204,6 +198,21 @@ static enum exit_status add_all(struct drawing *drawing, const struct plan *plan
         status = add_beside(drawing, &plan->config, name);
     free(copy);
     return status;
+}
+
+int plan_check_beside(const char *list, struct error *error)
+{
+    char *copy = strdup(list), *rest = copy, *name;
+    int result = copy ? 0 : error_set(error, "out of memory"), count = 1;
+    struct config scratch;
+
+    while (result == 0 && (name = strsep(&rest, ",")) != NULL) {
+        result = config_key_set(config_key_find("pipeline.system"), &scratch, name, error);
+        if (result == 0 && ++count > PANELS_MAX)
+            result = error_set(error, "a picture has at most %d systems", PANELS_MAX);
+    }
+    free(copy);
+    return result ? error_prefix(error, "--beside") : 0;
 }
 
 enum exit_status plan_compose(struct picture *picture, const struct plan *plan, const struct drawing_request *request)

@@ -15,6 +15,9 @@ struct drawing_request {
     FILE *const *files;                    /* [PICTURE_FORMATS], open */
 };
 
+/* -1 and the reason if `beside` names something that is no system. */
+int plan_check_beside(const char *list, struct error *error);
+
 /* Says on stderr what is wrong. */
 enum exit_status plan_draw(const struct plan *plan, const struct drawing_request *request);
 

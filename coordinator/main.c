@@ -10,7 +10,9 @@
 #include "base/program.h"
 #include "base/version.h"
 #include "coordinator/compare.h"
+#include "coordinator/complete.h"
 #include "coordinator/draw_plan.h"
+#include "coordinator/help.h"
 #include "coordinator/options.h"
 #include "coordinator/prepare.h"
 #include "coordinator/read_network.h"
@@ -521,6 +523,19 @@ static void print_version(void)
     printf("tpcoord %s (backends: %s)\n", version_text(), devices_backends(PLACES, backends));
 }
 
+static enum exit_status do_help(const struct options *options)
+{
+    struct error error;
+
+    return help_print(stdout, options->program, options->topic, &error) ? fail(EXIT_USAGE, &error) : EXIT_DONE;
+}
+
+static enum exit_status do_complete(const struct options *options)
+{
+    complete_print(stdout, options->words);
+    return EXIT_DONE;
+}
+
 static enum exit_status dispatch(const struct options *options)
 {
     const bool asks = options->help || options->help_keys || options->version;
@@ -531,8 +546,8 @@ static enum exit_status dispatch(const struct options *options)
         return do_compare(options);
     signals_unblock();
     if (options->help)
-        options_print_help(stdout);
-    else if (options->help_keys)
+        return do_help(options);
+    if (options->help_keys)
         config_print_keys(stdout);
     else if (options->version)
         print_version();
@@ -542,6 +557,8 @@ static enum exit_status dispatch(const struct options *options)
         return do_systems();
     else if (options->verb == VERB_DEVICES)
         return do_devices(options);
+    else if (options->verb == VERB_COMPLETE)
+        return do_complete(options);
     else if (options->verb == VERB_PLAN)
         return options->grid || (options_draw(options) && !options->simulate) ? do_grid(options)
                : options->csv                                                 ? do_schedule_csv(options)

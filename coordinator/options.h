@@ -5,16 +5,18 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "base/command_line.h"
 #include "base/error.h"
+#include "coordinator/commands.h"
 #include "picture/render.h"
-
-enum verb { VERB_RUN, VERB_PLAN, VERB_COMPARE, VERB_NETWORK, VERB_SYSTEMS, VERB_DEVICES, VERB_HELP, VERBS };
 
 struct options {
     const char *program; /* as it was called */
     enum verb verb;
     const char *config;     /* path of the config file */
     const char *network;    /* a name, or a file; NULL = not given */
+    const char *topic;      /* of help; NULL = all */
+    char *const *words;     /* of complete; ends with NULL */
     const char **overrides; /* "section.key=value" */
     int override_count;
     char epochs[64];                       /* the override that --epochs stands for */
@@ -37,6 +39,7 @@ void options_release(struct options *options);
 /* Whether a picture is asked for. */
 bool options_draw(const struct options *options);
 
-void options_print_help(FILE *out);
+/* The table of options. */
+const struct command_line *options_line(void);
 
 #endif

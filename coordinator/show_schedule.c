@@ -21,6 +21,7 @@ int plan_simulate_ticks(const struct plan *plan, const struct schedule *schedule
 static void print_aligned(FILE *out, char *const *lines, int count, int columns)
 {
     int *widths = calloc((size_t)columns, sizeof(*widths));
+    const int head = (int)(strchr(lines[count - 1], ':') + 1 - lines[count - 1]);
 
     for (int s = 0; widths && s < count; s++) {
         const char *word = strchr(lines[s], ':') + 2;
@@ -35,7 +36,7 @@ static void print_aligned(FILE *out, char *const *lines, int count, int columns)
     for (int s = 0; s < count; s++) {
         char *rest = strchr(lines[s], ':') + 1, *word;
 
-        fprintf(out, "%.*s", (int)(rest - lines[s]), lines[s]);
+        fprintf(out, "%-*.*s", head, (int)(rest - lines[s]), lines[s]);
         for (int c = 0; (word = strsep(&rest, " ")) != NULL;)
             if (*word) {
                 fprintf(out, " %-*s", rest && widths ? widths[c] : 0, word);

@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/guess.h"
 #include "base/parse.h"
+#include "base/text.h"
 #include "network/network.h"
 #include "optimizers/optimizer.h"
 #include "schedule/parts.h"
@@ -234,6 +236,33 @@ const struct config_key *config_key_find(const char *name)
     return NULL;
 }
 
+static const char *name_in_section(const struct config_key *key)
+{
+    return strchr(key->name, '.') + 1;
+}
+
+const struct config_key *config_key_meant(const char *section, const char *name)
+{
+    const size_t length = strlen(section);
+    const char *own = strchr(name, '.') ? strchr(name, '.') + 1 : name;
+    const struct config_key *nearest = NULL;
+    struct guess guess;
+
+    guess_begin(&guess, own);
+    for (int i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        const bool here = strncmp(key->name, section, length) == 0 && key->name[length] == '.';
+
+        if (strcmp(name_in_section(key), own) == 0)
+            return key;
+        if (here)
+            guess_consider(&guess, name_in_section(key));
+        if (here && guess.nearest == name_in_section(key))
+            nearest = key;
+    }
+    return nearest;
+}
+
 const char *config_key_choice(const struct config_key *key, int index)
 {
     return key->choice ? key->choice(index) : key->choices[index];
@@ -291,9 +320,11 @@ static bool is_file_name(const struct config_key *key, const char *text)
 
 static int set_choice(const struct config_key *key, void *member, const char *text, struct error *error)
 {
-    char all[512] = "";
+    char all[512] = "", meant[GUESS_TEXT_MAX];
     const char *choice;
+    struct guess guess;
 
+    guess_begin(&guess, text);
     if (is_file_name(key, text))
         return set_text(key, member, text, error);
     for (int i = 0; (choice = config_key_choice(key, i)) != NULL; i++) {
@@ -303,11 +334,12 @@ static int set_choice(const struct config_key *key, void *member, const char *te
             *(int *)member = key->first_choice + i;
             return 0;
         }
-        snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i > 0 ? ", " : "", choice);
+        text_append(all, sizeof(all), "%s%s", i > 0 ? ", " : "", choice);
+        guess_consider(&guess, choice);
     }
-    return error_set(error, "\"%s\" is none of the choices: %s%s%s", text, all,
-                     key->file_ending ? "; nor a file whose name ends with " : "",
-                     key->file_ending ? key->file_ending : "");
+    return error_set(
+        error, "\"%s\" is none of the choices%s: %s%s%s", text, guess_text(&guess, "; ", " There are", meant), all,
+        key->file_ending ? "; nor a file whose name ends with " : "", key->file_ending ? key->file_ending : "");
 }
 
 /* The next item of a comma-separated list, without the blanks around it. NULL behind the last. */

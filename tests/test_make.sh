@@ -66,6 +66,9 @@ version=$(sed -n 's/^#define TP_VERSION "\(.*\)"/\1/p' base/version.h)
 for page in tpcoord tpmon; do
     ok "$page.1 has the version" says ".Os tp $version (1a2b)" "$work/it's a root/u/p/share/man/man1/$page.1"
 done
+for file in bash-completion/completions/tpcoord bash-completion/completions/tpmon zsh/site-functions/_tpcoord; do
+    ok "$file is there" [ -s "$work/it's a root/u/p/share/$file" ]
+done
 ok "it can be removed" make_to uninstall
 ok "to the last file" [ -z "$(find "$work/it's a root" -type f)" ]
 

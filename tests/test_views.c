@@ -147,6 +147,25 @@ static void alter_zoom_out(struct fabricated *run, struct view_state *state)
         ck_assert(view_key(state, &run->moment, '-'));
 }
 
+static void alter_to_ticks(struct fabricated *run, struct view_state *state)
+{
+    ck_assert(view_key(state, &run->moment, 't'));
+}
+
+static void alter_to_costs(struct fabricated *run, struct view_state *state)
+{
+    alter_to_ticks(run, state);
+    ck_assert(view_key(state, &run->moment, 'w'));
+    ck_assert(view_key(state, &run->moment, '-'));
+}
+
+/* What eight steps of a run that began paused have made. */
+static void alter_to_stepped(struct fabricated *run, struct view_state *state)
+{
+    alter_pause(run, state);
+    alter_to_ticks(run, state);
+}
+
 static void alter_wait_for_run(struct fabricated *run, struct view_state *state)
 {
     (void)state;
@@ -170,6 +189,10 @@ static const struct scene {
     {"kept-for-update", {"gap-aware", 4, 1, 60, 4, 0.5}, alter_to_versions, 44, 130},
     {"rates", {"pipemare", 4, 1, 60, 1, 0.5}, alter_to_training, 24, 80},
     {"zoomed-out", {"gpipe", 6, 4, 60, 4, 0.5}, alter_zoom_out, 24, 80},
+    {"ticks", {"timeprest", 4, 4, 60, 4, 0.5}, alter_to_ticks, 24, 80},
+    {"ticks-1f1b", {"1f1b", 4, 4, 60, 1, 0.04}, alter_to_ticks, 40, 120},
+    {"costs", {"timeprest", 4, 4, 60, 4, 0.5}, alter_to_costs, 24, 80},
+    {"stepped", {"timeprest", 4, 3, 60, 1, 0.012}, alter_to_stepped, 24, 80},
     {"split-backward", {"zb-h1", 4, 4, 60, 1, 0.03}, alter_nothing, 24, 80},
     {"evaluation", {"1f1b", 4, 4, 20, 1, 1.02}, alter_nothing, 24, 80},
     {"sixteen-stages", {"pipedream-2bw", 16, 16, 60, 4, 0.5}, alter_nothing, 40, 120},
@@ -387,9 +410,21 @@ END_TEST
 /* No key, wherever it is pressed, leads to what cannot be drawn. */
 START_TEST(test_any_key)
 {
-    static const int keys[] = {'+',       '-',         '0',           PRESS_LEFT,      PRESS_RIGHT,
-                               PRESS_UP,  PRESS_DOWN,  PRESS_PAGE_UP, PRESS_PAGE_DOWN, PRESS_HOME,
-                               PRESS_END, PRESS_ENTER, PRESS_ESCAPE};
+    static const int keys[] = {'+',
+                               '-',
+                               '0',
+                               't',
+                               'w',
+                               PRESS_LEFT,
+                               PRESS_RIGHT,
+                               PRESS_UP,
+                               PRESS_DOWN,
+                               PRESS_PAGE_UP,
+                               PRESS_PAGE_DOWN,
+                               PRESS_HOME,
+                               PRESS_END,
+                               PRESS_ENTER,
+                               PRESS_ESCAPE};
     struct fabricated *run = fabricate(&usual);
     struct view_state state = {0};
     uint32_t random = 20241018;
@@ -516,7 +551,7 @@ START_TEST(test_plan_is_the_epochs)
             struct simulation *whole = NULL;
 
             run->plan.config.pipeline.static_times = _i % 2 ? STATIC_NOMINAL : STATIC_UNIT;
-            planned_begin(&planned, &run->moment, &axis);
+            planned_begin(&planned, &run->moment, &axis, NULL, false);
             ck_assert_ptr_nonnull(planned.simulation);
             ck_assert_int_eq(plan_simulate(&run->plan, &run->plan.schedule, true, &whole, &error), 0);
             found = (struct found){.whole = whole, .tick_ns = planned.tick_ns, .zero_ns = planned.zero_ns};
