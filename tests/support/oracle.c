@@ -233,7 +233,7 @@ static void batch_statistics(const struct layer *layer, int c, const double *x, 
 static void forward_layer(const struct layer *layer, int l, struct pass *pass, const double *weights, double *state,
                           enum running mode)
 {
-    const double *x = output_of(pass, layer->input), *w = weights + layer->parameter_offset;
+    const double *x = output_of(pass, layer->inputs[0]), *w = weights + layer->parameter_offset;
     double *y = pass->outputs[l];
     int channels = layer->out.channels, rows = pass->rows;
     int points = rows * layer->out.height * layer->out.width;
@@ -256,7 +256,7 @@ static void forward_layer(const struct layer *layer, int l, struct pass *pass, c
             for (int p = 0; p < points; p++)
                 y[p * channels + c] =
                     w[c] * (x[p * channels + c] - mean) / sqrt(variance + batch_norm_epsilon) + w[channels + c] +
-                    (layer->residual == NO_RESIDUAL ? 0 : output_of(pass, layer->residual)[p * channels + c]);
+                    (layer->input_count == 1 ? 0 : output_of(pass, layer->inputs[1])[p * channels + c]);
         }
         break;
     case LAYER_LINEAR:
@@ -281,7 +281,7 @@ static void forward_layer(const struct layer *layer, int l, struct pass *pass, c
         break;
     case LAYER_ADD:
         for (int p = 0; p < points * channels; p++)
-            y[p] = x[p] + output_of(pass, layer->residual)[p];
+            y[p] = x[p] + output_of(pass, layer->inputs[1])[p];
         break;
     case LAYER_DROPOUT:
         for (int p = 0; p < points * channels; p++)
@@ -299,8 +299,9 @@ static void forward_layer(const struct layer *layer, int l, struct pass *pass, c
 static void backward_layer(const struct layer *layer, int l, const struct pass *pass, const double *weights,
                            double **gradients, double *weight_gradient)
 {
-    const double *x = output_of(pass, layer->input), *w = weights + layer->parameter_offset;
-    double *dy = gradients[l + 1], *dx = gradients[layer->input + 1], *dw = weight_gradient + layer->parameter_offset;
+    const double *x = output_of(pass, layer->inputs[0]), *w = weights + layer->parameter_offset;
+    double *dy = gradients[l + 1], *dx = gradients[layer->inputs[0] + 1],
+           *dw = weight_gradient + layer->parameter_offset;
     int channels = layer->out.channels, rows = pass->rows;
     int points = rows * layer->out.height * layer->out.width;
     int inputs = (int)shape_size(layer->in);
@@ -329,8 +330,8 @@ static void backward_layer(const struct layer *layer, int l, const struct pass *
 
                 dx[p * channels + c] +=
                     w[c] * inverse * (dy[p * channels + c] - sum / points - normalised * product / points);
-                if (layer->residual != NO_RESIDUAL)
-                    gradients[layer->residual + 1][p * channels + c] += dy[p * channels + c];
+                if (layer->input_count > 1)
+                    gradients[layer->inputs[1] + 1][p * channels + c] += dy[p * channels + c];
             }
         }
         break;
@@ -360,7 +361,7 @@ static void backward_layer(const struct layer *layer, int l, const struct pass *
     case LAYER_ADD:
         for (int p = 0; p < points * channels; p++) {
             dx[p] += dy[p];
-            gradients[layer->residual + 1][p] += dy[p];
+            gradients[layer->inputs[1] + 1][p] += dy[p];
         }
         break;
     case LAYER_DROPOUT:
