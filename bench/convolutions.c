@@ -213,7 +213,7 @@ struct training {
     struct node *nodes;
     int *group_start;
     float *input, *weights, *weight_gradient, *momentum, *state;
-    uint8_t *labels;
+    int32_t *targets;
     void *workspace;
     uint64_t best_loss, best_update;
 };
@@ -230,8 +230,8 @@ static void training_create(struct training *training, const struct network *net
     training->best_loss = training->best_update = UINT64_MAX;
     training->nodes = calloc((size_t)network->layer_count, sizeof(struct node));
     training->group_start = calloc((size_t)settings->microbatches + 1, sizeof(int));
-    training->labels = calloc(rows, 1);
-    if (!training->nodes || !training->group_start || !training->labels)
+    training->targets = calloc(rows, sizeof(*training->targets));
+    if (!training->nodes || !training->group_start || !training->targets)
         check(error_set(&error, "out of memory"), &error);
     for (int j = 0; j <= settings->microbatches; j++)
         training->group_start[j] = first_row(settings, j);
@@ -270,7 +270,7 @@ static void training_destroy(struct training *training)
     training->settings->backend->close(training->engine);
     free(training->nodes);
     free(training->group_start);
-    free(training->labels);
+    free(training->targets);
     free(training->input);
     free(training->weights);
     free(training->weight_gradient);
@@ -375,7 +375,7 @@ static void step(struct training *training)
             forward(training, i, j);
 
     start = clock_now_ns();
-    check(backend->softmax_cross_entropy(training->engine, rows, CLASSES, last->output, training->labels,
+    check(backend->softmax_cross_entropy(training->engine, rows, CLASSES, last->output, training->targets,
                                          1.0f / (float)rows, last->gradient, &result, &error),
           &error);
     training->best_loss = smaller(training->best_loss, clock_now_ns() - start);

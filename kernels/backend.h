@@ -104,8 +104,8 @@ struct combine_term {
 };
 
 struct loss_result {
-    double loss_sum; /* sum over rows of -log softmax[label] */
-    int top1, top5;  /* rows whose label is the first, or among the first five, by logit (ties: lower class first) */
+    double loss_sum; /* sum over rows of -log softmax[target] */
+    int top1, top5;  /* rows whose target is the first, or among the first five, by logit (ties: lower class first) */
 };
 
 /* What a pass reads and writes: passes of equal keys make equal calls. It has no padding. */
@@ -154,10 +154,10 @@ struct backend {
     int (*backward_weights)(struct layer_kernel *kernel, const struct backward_call *call, struct error *error);
 
     /* logits [rows][classes]; gradient [rows][classes] = (softmax - onehot) * scale, or NULL. Adds to *result.
-     * `labels` [rows] and `result` lie in host memory that the device reaches, and are read and added to when the device
+     * `targets` [rows] and `result` lie in host memory that the device reaches, and are read and added to when the device
      * comes to it. */
     int (*softmax_cross_entropy)(struct engine *engine, int rows, int classes, const float *logits,
-                                 const uint8_t *labels, float scale, float *gradient, struct loss_result *result,
+                                 const int32_t *targets, float scale, float *gradient, struct loss_result *result,
                                  struct error *error);
 
     /* One step of an optimizer (kernels/elements.h). */

@@ -310,16 +310,19 @@ static float *gradient_at(const struct compute *compute, const struct slot_tenso
 }
 
 int compute_loss(struct compute *compute, const struct slot_tensors *tensors, int first, int count,
-                 const uint8_t *labels, bool differentiate, struct loss_result *result, struct error *error)
+                 const int32_t *targets, bool differentiate, struct loss_result *result, struct error *error)
 {
     int last = compute->slice.first_layer + compute->slice.layer_count - 1;
     int start = first_row(compute, tensors, first);
     int end = first_row(compute, tensors, first + count);
+    int per_sample = network_targets_per_sample(compute->network);
+    int skipped = microbatch_start(tensors->rows, compute->plan->config.pipeline.microbatches, first - 1);
 
     return compute->backend->softmax_cross_entropy(
-        compute->engine, end - start, compute->network->classes, tensor_at(compute, tensors, last, start, true),
-        labels + microbatch_start(tensors->rows, compute->plan->config.pipeline.microbatches, first - 1),
-        1.0f / (float)tensors->rows, differentiate ? gradient_at(compute, tensors, last, start) : NULL, result, error);
+        compute->engine, (end - start) * per_sample, compute->network->classes,
+        tensor_at(compute, tensors, last, start, true), targets + (size_t)skipped * (size_t)per_sample,
+        1.0f / (float)(tensors->rows * per_sample), differentiate ? gradient_at(compute, tensors, last, start) : NULL,
+        result, error);
 }
 
 enum { CHUNK_FLOATS = 1 << 16 };

@@ -388,7 +388,7 @@ START_TEST(what_cannot_be_built_is_refused)
         {"resnet20", {65, 32, 3}, 10, "28 to 64"},        {"mlp", {32, 65, 3}, 10, "28 to 64"},
         {"resnet20", {32, 32, 2}, 10, "1 or 3 channels"}, {"mlp", {32, 32, 0}, 10, "1 or 3 channels"},
         {"resnet20", {32, 32, 4}, 10, "1 or 3 channels"}, {"resnet20", {-32, 32, 3}, 10, "28 to 64"},
-        {"resnet20", {32, 32, 3}, 1, "2 to 256"},         {"resnet20", {32, 32, 3}, 257, "2 to 256"},
+        {"resnet20", {32, 32, 3}, 1, "2 to 262144"},      {"resnet20", {32, 32, 3}, 262145, "2 to 262144"},
     };
     struct network *network = NULL;
     struct error error;
