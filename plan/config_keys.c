@@ -135,7 +135,7 @@ const struct config_key config_keys[] = {
      .help = "networks with a parameter depth (mlp: its layers); 0: as the network's file says"},
     {MEMBER(model, width), KEY_INTEGER, "0", 0, NETWORK_WIDTH_MAX,
      .help = "networks with a parameter width (mlp: units of its layers but the last); 0: as the file says"},
-    {MEMBER(model, classes), KEY_INTEGER, "10", 2, 256,
+    {MEMBER(model, classes), KEY_INTEGER, "10", 2, 1 << 18,
      .help = "classes that the network tells apart; labels are below it"},
 
     {MEMBER(data, set), KEY_CHOICE_NAME, "fashion-mnist", .choices = CHOICES("fashion-mnist", "idx", "synthetic"),
