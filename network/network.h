@@ -66,6 +66,9 @@ void network_destroy(struct network *network);
 /* The same with the first mistake alone. */
 int network_create(struct network **out, const struct network_options *options, struct error *error);
 
+/* What the loss compares with a target each: 1 for a sample, or one for each position of the last layer's output. */
+int network_targets_per_sample(const struct network *network);
+
 /* The text of networks/NAME.net, which is built in; NULL if there is none. And the n-th name (0..), NULL behind the
  * last. */
 const char *network_builtin(const char *name);

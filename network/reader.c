@@ -9,7 +9,7 @@
 #include "network/reader.h"
 
 enum { NESTING_MAX = 8, WORDS_MAX = 16, STEPS_MAX = 1 << 16 };
-enum { IMAGE_SIDE_MIN = 28, IMAGE_SIDE_MAX = 64, CLASSES_MIN = 2, CLASSES_MAX = 256 };
+enum { IMAGE_SIDE_MIN = 28, IMAGE_SIDE_MAX = 64, CLASSES_MIN = 2, CLASSES_MAX = 1 << 18 };
 
 void reader_mistake(struct reader *reader, int line, const char *format, ...)
 {
@@ -430,8 +430,8 @@ static void read_all(struct reader *reader)
     reader->network->classes = options->classes;
     variables_set(&reader->variables, "classes", options->classes);
     if (options->classes < CLASSES_MIN || options->classes > CLASSES_MAX)
-        reader_mistake(reader, reader->line_count, "%d classes are out of bounds; labels are bytes, so use %d to %d",
-                       options->classes, CLASSES_MIN, CLASSES_MAX);
+        reader_mistake(reader, reader->line_count, "%d classes are out of bounds; use %d to %d", options->classes,
+                       CLASSES_MIN, CLASSES_MAX);
     run_lines(reader, 0, reader->line_count, 0);
     if (reader->mistakes->count == 0 && options->depth > 0 && reader->network->depth == 0)
         reader_mistake(reader, none, "model.depth = %d, but the network has no parameter depth", options->depth);

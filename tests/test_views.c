@@ -5,7 +5,6 @@
  *
  * After a change that is meant, UPDATE_GOLDEN=1 build/tests/test_views writes the screens anew. */
 #include <check.h>
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +15,9 @@
 #include "monitor/planned.h"
 #include "plan/replay.h"
 #include "tests/support/fabricate.h"
+#include "tests/support/golden.h"
 
-enum { SENTINEL = 0x7f, TEXT_MAX = 1 << 18 };
+enum { SENTINEL = 0x7f };
 
 static const struct fabrication usual = {"timeprest", 4, 4, 60, 4, 0.5};
 
@@ -42,33 +42,6 @@ static char *draw(const struct view_state *state, const struct moment *moment, i
     return text;
 }
 
-static void read_golden(const char *path, char *text)
-{
-    FILE *file = fopen(path, "re");
-    size_t length;
-
-    ck_assert_msg(file != NULL, "%s: %s; UPDATE_GOLDEN=1 writes it", path, strerror(errno));
-    length = fread(text, 1, TEXT_MAX - 1, file);
-    text[length] = '\0';
-    fclose(file);
-}
-
-static void check_golden(const char *name, const char *text)
-{
-    static char golden[TEXT_MAX];
-    char path[256];
-
-    snprintf(path, sizeof(path), "tests/golden/%s.txt", name);
-    if (getenv("UPDATE_GOLDEN")) {
-        FILE *file = fopen(path, "we");
-
-        ck_assert_msg(file != NULL && fputs(text, file) >= 0 && fclose(file) == 0, "%s: %s", path, strerror(errno));
-        return;
-    }
-    read_golden(path, golden);
-    ck_assert_msg(strcmp(text, golden) == 0, "%s is\n%s\nbut drawn was\n%s", path, golden, text);
-}
-
 static const struct size {
     int rows, columns;
     bool ascii;
@@ -86,7 +59,7 @@ START_TEST(test_golden_views)
 
         snprintf(name, sizeof(name), "%s-%dx%d%s", view_name(state.view), size->columns, size->rows,
                  size->ascii ? "-ascii" : "");
-        check_golden(name, text);
+        golden_check(name, text);
         free(text);
     }
     fabricated_destroy(run);
@@ -261,7 +234,7 @@ START_TEST(test_golden_scenes)
 
     scene->alter(run, &state);
     text = draw(&state, &run->moment, scene->rows, scene->columns, false);
-    check_golden(scene->name, text);
+    golden_check(scene->name, text);
     free(text);
     fabricated_destroy(run);
 }
