@@ -188,8 +188,8 @@ START_TEST(a_restart_goes_on_from_the_set_that_was_asked_for)
 {
     ck_assert_int_eq(run("@ --epochs 3 --set run.name=x"), 0);
     shell("{ echo '#!/bin/sh'; echo 'mkdir %s/died && kill -9 $$'; echo 'exec %s/%.*s/tpstage \"$@\"'; } >tpstage",
-          program.folder, program.path[0] == '/' ? "" : getenv("PWD"),
-          (int)(strrchr(program.path, '/') - program.path), program.path);
+          program.folder, program.path[0] == '/' ? "" : getenv("PWD"), (int)(strrchr(program.path, '/') - program.path),
+          program.path);
     shell("chmod +x tpstage");
     use_copy();
     ck_assert_int_eq(run("@ --epochs 3 --resume=~/runs/x/checkpoints/epoch-0002 --set run.restarts=1"), 0);
@@ -429,6 +429,28 @@ START_TEST(planted_links_are_not_followed)
 }
 END_TEST
 
+/* Nor are those in the place of files that a user names. */
+START_TEST(outputs_are_not_written_through_planted_links)
+{
+    static const char *const options[] = {"@ --json", "@ --trace", "@ --record", "plan @ --json", "plan @ --csv"};
+    char words[128];
+
+    share("outputs");
+    write_secret();
+    as_nobody("ln -s ../secret outputs/planted");
+    shell("ln -s ../elsewhere outputs/own");
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+        snprintf(words, sizeof(words), "%s ~/outputs/planted", options[i]);
+        assert_refused(program_run(&program, words),
+                       "/outputs/planted cannot be written: it is a link of another user's");
+        snprintf(words, sizeof(words), "%s ~/outputs/own", options[i]);
+        ck_assert_int_eq(program_run(&program, words), 0);
+        shell("test -s elsewhere && rm elsewhere");
+    }
+    assert_secret();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("run_folder");
@@ -459,6 +481,7 @@ int main(void)
         tcase_add_test(users, another_users_folder_is_not_written_into);
         tcase_add_test(users, another_users_run_is_not_resumed);
         tcase_add_test(users, planted_links_are_not_followed);
+        tcase_add_test(users, outputs_are_not_written_through_planted_links);
     }
     suite_add_tcase(suite, users);
 
