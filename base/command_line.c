@@ -4,16 +4,20 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/guess.h"
 #include "base/parse.h"
+#include "base/program.h"
 
-enum { ROWS_MAX = 32 };
+enum { ROWS_MAX = 32, NAME_MAX_SHOWN = 64 };
 
-void command_line_print(const struct command_line *line, FILE *out)
+void command_line_print(const struct command_line *line, int verbs, FILE *out)
 {
     for (int i = 0; i < line->row_count; i++) {
         const struct option_row *row = &line->rows[i];
         const char letter[] = {'(', '-', row->letter, ')', '\0'};
 
+        if (verbs && !(row->verbs & verbs))
+            continue;
         fprintf(out, "  --%s %-*s %s\n", row->name, 22 - (int)strlen(row->name),
                 row->argument ? row->argument : (row->letter ? letter : ""), row->help);
     }
@@ -83,18 +87,32 @@ static int row_of(const struct command_line *line, int letter)
     return -1;
 }
 
+static int refuse_unknown(const struct command_line *line, const char *word, const char *called, struct error *error)
+{
+    char call[PROGRAM_CALL_MAX], name[NAME_MAX_SHOWN], names[ROWS_MAX][NAME_MAX_SHOWN], meant[GUESS_TEXT_MAX];
+    struct guess guess;
+
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);
+    guess_begin(&guess, name);
+    for (int i = 0; i < line->row_count; i++) {
+        snprintf(names[i], sizeof(names[i]), "--%s", line->rows[i].name);
+        guess_consider(&guess, names[i]);
+    }
+    program_beside(call, called, line->program);
+    return error_set(error, "unknown option %s; %s%s --help lists all", word, guess_text(&guess, "", " ", meant), call);
+}
+
 /* getopt_long has stopped at an option. */
 static int refuse(const struct command_line *line, int choice, char **argv, struct error *error)
 {
     const char *word = argv[optind - 1];
+    char letter[] = {'-', (char)optopt, '\0'};
 
     if (choice == ':')
         return error_set(error, "%s needs a value", word);
     if (optopt == LONG)
         return error_set(error, "%.*s takes no value", (int)strcspn(word, "="), word);
-    if (optopt)
-        return error_set(error, "unknown option -%c; %s --help lists them", optopt, line->program);
-    return error_set(error, "unknown option %s; %s --help lists them", word, line->program);
+    return refuse_unknown(line, optopt ? letter : word, argv[0], error);
 }
 
 int command_line_read(const struct command_line *line, void *options, int argc, char **argv, unsigned *given,

@@ -39,7 +39,7 @@ struct command_line {
 int command_line_read(const struct command_line *line, void *options, int argc, char **argv, unsigned *given,
                       struct error *error);
 
-/* A line for each option, for --help. */
-void command_line_print(const struct command_line *line, FILE *out);
+/* A line for each option that goes with any of `verbs`, for --help; 0: for all options. */
+void command_line_print(const struct command_line *line, int verbs, FILE *out);
 
 #endif

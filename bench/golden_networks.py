@@ -4,7 +4,8 @@ Each file is a network of networks/, written out here as PyTorch modules, and
 what its first updates make of it: in float64, so that the numbers are those that
 float32 would have without rounding. First weights, images and labels come from
 integers that `scatter` makes: whoever reads the files makes the same ones.
-Modules are called as layers are in network files.
+Modules are called as layers are in network files, which is as torchvision calls
+those that it has.
 
 NAME.txt    "input HEIGHT WIDTH CHANNELS", "classes", "rows"; the settings of SGD:
             "rate", "momentum", "weight_decay"
@@ -42,7 +43,7 @@ def scatter(count, t):
     return (x ^ x >> 12) % 255 - 127
 
 
-def first_values(name, shape, number):
+def first_values(shape, number, norm, name):
     """Weights have about the deviation that He et al. give them; biases are near 0.
 
     Norms keep what a ReLU reads far from 0, above or below by channel: near 0,
@@ -56,7 +57,7 @@ def first_values(name, shape, number):
             values[:, 1::2] = -values[:, ::2]
         bits = (shape.numel() // shape[0]).bit_length() - 1
         return values * 2.0 ** -(6 + bits // 2)
-    if "bn" not in name:
+    if not norm:
         return values * 2.0**-10
     if name.endswith("weight"):
         return 0.25 + values * 2.0**-10
@@ -79,15 +80,21 @@ class Residual(nn.Module):
             self.add_module(f"bn{n + 1}", nn.BatchNorm2d(channels[n + 1]))
         self.projects = stride != 1 or inputs != channels[-1]
         if self.projects:
-            self.shortcut = nn.Conv2d(inputs, channels[-1], 1, stride, bias=False)
-            self.shortcut_bn = nn.BatchNorm2d(channels[-1])
+            shortcut = [nn.Conv2d(inputs, channels[-1], 1, stride, bias=False), nn.BatchNorm2d(channels[-1])]
+            if self.count == 2:
+                self.shortcut, self.shortcut_bn = shortcut
+            else:
+                self.downsample = nn.Sequential(*shortcut)
+
+    def project(self, x):
+        return self.shortcut_bn(self.shortcut(x)) if self.count == 2 else self.downsample(x)
 
     def forward(self, x):
         y = x
         for n in range(1, self.count + 1):
             y = getattr(self, f"bn{n}")(getattr(self, f"conv{n}")(y))
             y = functional.relu(y) if n < self.count else y
-        return functional.relu(y + (self.shortcut_bn(self.shortcut(x)) if self.projects else x))
+        return functional.relu(y + (self.project(x) if self.projects else x))
 
 
 def keep_apart(pool, inputs, _):
@@ -110,10 +117,6 @@ class Chain(nn.Sequential):
             self.add_module(name, module)
 
 
-def pooled_head(inputs):
-    return Chain(pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), linear=nn.Linear(inputs, CLASSES))
-
-
 def small_resnet(channels, blocks):
     stem = Chain(conv=nn.Conv2d(channels, 16, 3, padding=1, bias=False), bn=nn.BatchNorm2d(16), relu=nn.ReLU())
     residual, inputs = {}, 16
@@ -122,57 +125,55 @@ def small_resnet(channels, blocks):
             stride = 2 if group > 0 and n == 0 else 1
             residual[f"block{len(residual) + 1}"] = Residual(inputs, [3, 3], [width] * 2, stride)
             inputs = width
-    return Chain(stem=stem, **residual, head=pooled_head(64))
+    head = Chain(pool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), linear=nn.Linear(64, CLASSES))
+    return Chain(stem=stem, **residual, head=head)
 
 
-def resnet50(stem):
-    residual, inputs = {}, 64
+def resnet50(conv1, **maxpool):
+    layers, inputs = {}, 64
     for group, blocks in enumerate((3, 4, 6, 3)):
         width = 64 * 2**group
+        layers[f"layer{group + 1}"] = nn.Sequential()
         for n in range(blocks):
             stride = 2 if group > 0 and n == 0 else 1
-            residual[f"block{len(residual) + 1}"] = Residual(inputs, [1, 3, 1], [width, width, 4 * width], stride)
+            layers[f"layer{group + 1}"].append(Residual(inputs, [1, 3, 1], [width, width, 4 * width], stride))
             inputs = 4 * width
-    return Chain(stem=stem, **residual, head=pooled_head(2048))
+    return Chain(
+        conv1=conv1, bn1=nn.BatchNorm2d(64), relu=nn.ReLU(), **maxpool, **layers,
+        avgpool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), fc=nn.Linear(2048, CLASSES),
+    )
 
 
 def resnet50_small():
-    conv = nn.Conv2d(3, 64, 3, padding=1, bias=False)
-    return resnet50(Chain(conv=conv, bn=nn.BatchNorm2d(64), relu=nn.ReLU()))
+    return resnet50(nn.Conv2d(3, 64, 3, padding=1, bias=False))
 
 
 def resnet50_imagenet():
-    conv = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
-    pool = nn.MaxPool2d(3, stride=2, padding=1)
-    return resnet50(Chain(conv=conv, bn=nn.BatchNorm2d(64), relu=nn.ReLU(), pool=pool))
+    conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+    return resnet50(conv1, maxpool=nn.MaxPool2d(3, stride=2, padding=1))
 
 
-def vgg16(hidden):
-    blocks, inputs = {}, 3
+def vgg16():
+    features, inputs = nn.Sequential(), 3
     for item in [64, 64, "P", 128, 128, "P", *[256] * 3, "P", *[512] * 3, "P", *[512] * 3, "P"]:
         if item == "P":
-            blocks[f"conv{len(blocks)}"].add_module("pool", nn.MaxPool2d(2))
+            features.append(nn.MaxPool2d(2))
             continue
-        conv = nn.Conv2d(inputs, item, 3, padding=1)
-        blocks[f"conv{len(blocks) + 1}"] = Chain(conv=conv, bn=nn.BatchNorm2d(item), relu=nn.ReLU())
+        features.extend([nn.Conv2d(inputs, item, 3, padding=1), nn.BatchNorm2d(item), nn.ReLU()])
         inputs = item
-    blocks["flat"] = nn.Flatten()
-    for n in range(1, 3 if hidden else 1):
-        blocks[f"linear{n}"] = Chain(linear=nn.Linear(inputs, hidden), relu=nn.ReLU())
-        inputs = hidden
-    return Chain(**blocks, head=Chain(linear=nn.Linear(inputs, CLASSES)))
+    return Chain(features=features, flat=nn.Flatten(), classifier=nn.Linear(inputs, CLASSES))
 
 
 def alexnet():
-    blocks, inputs = {}, 3
-    for n, (width, kernel, stride, pools) in enumerate(
+    features, inputs = nn.Sequential(), 3
+    for width, kernel, stride, pools in (
         [(64, 11, 4, True), (192, 5, 1, True), (384, 3, 1, False), (256, 3, 1, False), (256, 3, 1, True)]
     ):
-        conv = nn.Conv2d(inputs, width, kernel, stride, kernel // 2)
-        pool = {"pool": nn.MaxPool2d(2)} if pools else {}
-        blocks[f"conv{n + 1}"] = Chain(conv=conv, relu=nn.ReLU(), **pool)
+        features.extend([nn.Conv2d(inputs, width, kernel, stride, kernel // 2), nn.ReLU()])
+        if pools:
+            features.append(nn.MaxPool2d(2))
         inputs = width
-    return Chain(**blocks, flat=nn.Flatten(), head=Chain(linear=nn.Linear(inputs, CLASSES)))
+    return Chain(features=features, flat=nn.Flatten(), classifier=nn.Linear(inputs, CLASSES))
 
 
 def mlp():
@@ -190,7 +191,7 @@ NETWORKS = {
     "resnet8": (lambda: small_resnet(3, 1), 8, (32, 32, 3), 78042, 2.0**-8),
     "resnet20": (lambda: small_resnet(1, 3), 8, (28, 28, 1), 272186, 2.0**-8),
     "alexnet": (alexnet, 8, (32, 32, 3), 2472266, 2.0**-10),
-    "vgg16": (lambda: vgg16(0), 6, (32, 32, 3), 14728266, 2.0**-8),
+    "vgg16": (vgg16, 6, (32, 32, 3), 14728266, 2.0**-8),
     "resnet50": (resnet50_small, 4, (32, 32, 3), 23520842, 2.0**-9),
     "resnet50-imagenet": (resnet50_imagenet, 5, (64, 64, 3), 23528522, 2.0**-9),
 }
@@ -226,7 +227,10 @@ def describe(make, rows, shape, parameters, rate):
     height, width, channels = shape
     model = make().double()
     assert sum(parameter.numel() for parameter in model.parameters()) == parameters
-    initial = [first_values(name, p.shape, n) for n, (name, p) in enumerate(model.named_parameters(), 1)]
+    norms = {id(p) for module in model.modules() if isinstance(module, nn.BatchNorm2d) for p in module.parameters()}
+    initial = [
+        first_values(p.shape, n, id(p) in norms, name) for n, (name, p) in enumerate(model.named_parameters(), 1)
+    ]
     for parameter, values in zip(model.parameters(), initial):
         parameter.data.copy_(values)
     for module in model.modules():

@@ -20,7 +20,7 @@
 
 #define SEGMENT_MAGIC UINT64_C(0x0a6e75722d7074) /* "tp-run\n" */
 
-enum { SEGMENT_VERSION = 6, STAGE_ERROR_MAX = 1024, EPOCHS_MAX = 1000, CACHE_LINE = 64, CONTROLS_BYTES = 4096 };
+enum { SEGMENT_VERSION = 7, STAGE_ERROR_MAX = 1024, EPOCHS_MAX = 1000, CACHE_LINE = 64, CONTROLS_BYTES = 4096 };
 
 /* MEETING: still starting, but all that is left to do is the neighbours'. */
 enum stage_state { STAGE_STARTING, STAGE_MEETING, STAGE_READY, STAGE_RUNNING, STAGE_DONE, STAGE_FAILED };
@@ -154,7 +154,7 @@ struct stage_block {
     _Atomic uint64_t activity; /* activity_pack() of what it does now */
     _Atomic uint64_t activity_since_ns;
     char error[STAGE_ERROR_MAX]; /* valid in STAGE_FAILED */
-    char diverged[80];           /* likewise: "the output of block3.conv1", the first that is not finite here; or "" */
+    char diverged[96];           /* likewise: "the output of block3.conv1", the first that is not finite here; or "" */
     alignas(CACHE_LINE) struct norm norm;
     alignas(CACHE_LINE) struct counters counters;
     struct version_table versions;
@@ -172,6 +172,7 @@ struct controls {
     _Atomic uint64_t ops_allowed[MAX_STAGES]; /* stage s runs its n-th op (0-based, counters.ops) when n < this;
                                                  UINT64_MAX: it runs freely */
     _Atomic uint32_t slow_motion;             /* an op takes so many times its usual time; 1: as fast as it can */
+    _Atomic uint32_t awaited;                 /* 1: the run began paused, and no monitor has changed anything yet */
 };
 enum { SLOW_MOTION_MAX = 1000 };
 

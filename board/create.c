@@ -35,6 +35,7 @@ static void initialise(struct segment *segment, const struct plan *plan, channel
     for (int s = 1; s <= MAX_STAGES; s++)
         atomic_init(&segment_controls(segment)->ops_allowed[s - 1], UINT64_MAX);
     atomic_init(&segment_controls(segment)->slow_motion, 1);
+    atomic_init(&segment_controls(segment)->awaited, 0);
 }
 
 void segment_seal(const struct segment *segment)

@@ -6,22 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/command_line.h"
-
-static const struct verb_row {
-    const char *name, *usage, *help;
-    bool takes_config, takes_network;
-} verbs[VERBS] = {
-    [VERB_RUN] = {"run", "[run] CONFIG", "train", true, false},
-    [VERB_PLAN] = {"plan", "plan CONFIG", "print what would happen: stages, weight versions, memory", true, false},
-    [VERB_COMPARE] = {"compare", "compare CONFIG", "train with several systems in turn, and compare them", true, false},
-    [VERB_NETWORK] = {"network", "network [NAME]", "print a network's layers, or list the networks",
-                      .takes_network = true},
-    [VERB_SYSTEMS] = {"systems", "systems", "list the systems that pipeline.system can name", false, false},
-    [VERB_DEVICES] = {"devices", "devices", "list what stages can run on here", false, false},
-    [VERB_HELP] = {"help", "help", "print this", false, false},
-};
+#include "base/guess.h"
+#include "coordinator/draw_plan.h"
+#include "coordinator/help.h"
 
 enum {
     WITH_RUN = 1 << VERB_RUN,
@@ -30,7 +20,7 @@ enum {
     WITH_NETWORK = 1 << VERB_NETWORK,
     WITH_DEVICES = 1 << VERB_DEVICES,
     WITH_CONFIG = WITH_RUN | WITH_PLAN | WITH_COMPARE,
-    WITH_ANY = (1 << VERBS) - 1
+    WITH_ANY = (1 << VERBS) - 1 - (1 << VERB_COMPLETE)
 };
 
 static int read_override(void *context, const char *argument, struct error *error)
@@ -65,18 +55,26 @@ static const struct option_row rows[] = {
      .help = "write every op, run or simulated, as a Chrome trace for ui.perfetto.dev"},
     {"record", "FILE", OPTION_TEXT, offsetof(struct options, record), WITH_RUN,
      .help = "record the run, for tpmon --replay; at most run.record_mib of it"},
-    {"interactive", NULL, OPTION_FLAG, offsetof(struct options, interactive), WITH_RUN,
-     .help = "let tpmon pause, step and slow the run"},
+    {"interactive", "[=paused]", OPTION_PERHAPS, offsetof(struct options, interactive), WITH_RUN,
+     .help = "let tpmon pause, step and slow the run; paused: hold each stage before its first op"},
     {"quiet", NULL, OPTION_FLAG, offsetof(struct options, quiet), WITH_RUN | WITH_COMPARE,
      .help = "no progress, and only the report's essentials, or the comparison"},
     {"grid", NULL, OPTION_FLAG, offsetof(struct options, grid), WITH_PLAN,
      .help = "print only the schedule, one line per stage"},
     {"slots", "K", OPTION_COUNT, offsetof(struct options, slots), WITH_PLAN,
-     .help = "of the grid; default: until stage 1 is done with three mini-batches"},
+     .help = "of the grid or its picture; default: until stage 1 is done with three mini-batches"},
+    {"svg", "FILE", OPTION_TEXT, offsetof(struct options, pictures[PICTURE_SVG]), WITH_PLAN,
+     .help = "draw the schedule, a column per unit of time; with --simulate, in the times predicted"},
+    {"pdf", "FILE", OPTION_TEXT, offsetof(struct options, pictures[PICTURE_PDF]), WITH_PLAN, .help = "the same as PDF"},
+    {"png", "FILE", OPTION_TEXT, offsetof(struct options, pictures[PICTURE_PNG]), WITH_PLAN, .help = "the same as PNG"},
+    {"beside", "A,B", OPTION_TEXT, offsetof(struct options, beside), WITH_PLAN,
+     .help = "draw the schedules of these systems below it"},
+    {"versions", NULL, OPTION_FLAG, offsetof(struct options, versions), WITH_PLAN,
+     .help = "write on each op of the picture which weight versions it reads and makes"},
     {"simulate", NULL, OPTION_FLAG, offsetof(struct options, simulate), WITH_PLAN,
      .help = "predict time, waits and staleness, from measured times or those in [simulation]"},
     {"minibatches", "K", OPTION_COUNT, offsetof(struct options, minibatches), WITH_PLAN,
-     .help = "that --grid, --csv or --simulate simulates; default: an epoch's"},
+     .help = "that --grid, --csv, --simulate or a picture simulates; default: an epoch's"},
     {"systems", "A,B,C", OPTION_TEXT, offsetof(struct options, systems), WITH_COMPARE,
      .help = "compare these; default: all that tpcoord systems lists"},
     {"seeds", "1,2,3", OPTION_TEXT, offsetof(struct options, seeds), WITH_COMPARE,
@@ -88,7 +86,7 @@ static const struct option_row rows[] = {
     {"types", NULL, OPTION_FLAG, offsetof(struct options, types), WITH_NETWORK,
      .help = "list the layer types that a network file can name, with their arguments"},
     {"help-keys", NULL, OPTION_FLAG, offsetof(struct options, help_keys), WITH_ANY, .help = "list the config's keys"},
-    {"help", NULL, OPTION_FLAG, offsetof(struct options, help), WITH_ANY, .help = "print this", .letter = 'h'},
+    {"help", NULL, OPTION_FLAG, offsetof(struct options, help), WITH_ANY, .help = "print this; behind a command, about that command", .letter = 'h'},
     {"version", NULL, OPTION_FLAG, offsetof(struct options, version), WITH_ANY,
      .help = "print the version and the backends that are built in", .letter = 'V'},
 };
@@ -98,40 +96,60 @@ enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
 static const struct command_line line = {"tpcoord", rows, ROWS};
 
-void options_print_help(FILE *out)
+const struct command_line *options_line(void)
 {
-    fputs("Trains a network on a pipeline of processes, one per stage.\n\n", out);
+    return &line;
+}
+
+/* A word that stands where a command or a config may stand, and is neither. */
+static int refuse_first(const char *word, const char *call, struct error *error)
+{
+    char meant[GUESS_TEXT_MAX];
+    struct guess guess;
+
+    guess_begin(&guess, word);
     for (int v = 0; v < VERBS; v++)
-        fprintf(out, "%s tpcoord %-14s %s\n", v == 0 ? "usage:" : "      ", verbs[v].usage, verbs[v].help);
-    fputc('\n', out);
-    command_line_print(&line, out);
-    fputs("\nexit status: 0 done, 1 the run failed, 2 usage or config, 3 interrupted after a clean stop\n", out);
+        guess_consider(&guess, commands[v].name);
+    return error_set(error, "\"%s\" is neither a command nor a file; %s%s --help lists the commands", word,
+                     guess_text(&guess, "", " ", meant), call);
+}
+
+/* A path, or a file that is there. */
+static bool is_like_file(const char *word)
+{
+    return strpbrk(word, "./") || access(word, F_OK) == 0;
 }
 
 static int read_operands(struct options *options, int count, char **operands, struct error *error)
 {
-    for (int v = 0; v < VERBS && count > 0; v++) {
-        if (strcmp(operands[0], verbs[v].name) == 0) {
-            options->verb = (enum verb)v;
-            operands++;
-            count--;
-            break;
-        }
+    const struct command *command = count > 0 ? command_find(operands[0]) : NULL;
+
+    if (command) {
+        options->verb = (enum verb)(command - commands);
+        operands++;
+        count--;
+    } else if (count > 0 && !is_like_file(operands[0])) {
+        return refuse_first(operands[0], options->program, error);
     }
-    const struct verb_row *verb = &verbs[options->verb];
-    options->help = options->verb == VERB_HELP;
-    if (options->help)
+    command = &commands[options->verb];
+    options->words = operands;
+    if (command->operand == OPERAND_WORDS)
         return 0;
-    const int most = verb->takes_config + verb->takes_network;
+    const int most = command->operand != OPERAND_NONE;
     if (count > most && options->resume && !options->resume[0])
         return error_set(error, "a folder to resume from goes into the same word: --resume=DIR; else, what is \"%s\"?",
                          operands[1]);
     if (count > most)
-        return error_set(error, "what is \"%s\"? usage: tpcoord %s", operands[most], verb->usage);
-    if (count < verb->takes_config)
-        return error_set(error, "which config? usage: tpcoord %s", verb->usage);
-    if (count > 0)
-        *(verb->takes_config ? &options->config : &options->network) = operands[0];
+        return error_set(error, "what is \"%s\"? usage: tpcoord %s", operands[most], command->usage);
+    if (count == 0 && command->operand == OPERAND_CONFIG)
+        return error_set(error, "which config? usage: tpcoord %s; for example %s%s%s %s", command->usage,
+                         options->program, options->verb == VERB_RUN ? "" : " ",
+                         options->verb == VERB_RUN ? "" : command->name, help_config());
+    const char *operand = count > 0 ? operands[0] : NULL;
+    options->config = command->operand == OPERAND_CONFIG ? operand : NULL;
+    options->network = command->operand == OPERAND_NETWORK ? operand : NULL;
+    options->topic = command->operand == OPERAND_TOPIC ? operand : NULL;
+    options->help = options->help || options->verb == VERB_HELP;
     return 0;
 }
 
@@ -148,17 +166,59 @@ static int check_resume(const char *folder, struct error *error)
     return 0;
 }
 
+bool options_draw(const struct options *options)
+{
+    for (int format = 0; format < PICTURE_FORMATS; format++)
+        if (options->pictures[format])
+            return true;
+    return false;
+}
+
+static int check_pictures(const struct options *options, struct error *error)
+{
+    const bool draws = options_draw(options);
+    int standard =
+        (options->json && strcmp(options->json, "-") == 0) + (options->csv && strcmp(options->csv, "-") == 0);
+
+    for (int format = 0; format < PICTURE_FORMATS; format++) {
+        const char *path = options->pictures[format];
+
+        if (path && picture_check((enum picture_format)format, path, error))
+            return -1;
+        standard += path && strcmp(path, "-") == 0;
+    }
+    if (draws && standard > 1)
+        return error_set(error, "only one file can go to standard output");
+    if (!draws && options->beside)
+        return error_set(error, "--beside goes with --svg, --pdf or --png");
+    if (options->beside && plan_check_beside(options->beside, error))
+        return -1;
+    if (!draws && options->versions)
+        return error_set(error, "--versions goes with --svg, --pdf or --png");
+    if (draws && options->csv)
+        return error_set(error, "--csv writes a schedule, not a picture; give it alone");
+    if (draws && options->json && !options->simulate)
+        return error_set(error, "--json and a picture go together with --simulate only");
+    return 0;
+}
+
 static int check_combination(const struct options *options, unsigned given, struct error *error)
 {
     for (int i = 0; i < ROWS; i++)
         if (given & 1u << i && !(rows[i].verbs & 1 << options->verb))
-            return error_set(error, "--%s does not go with tpcoord %s", rows[i].name, verbs[options->verb].name);
-    if (!options->grid && options->slots)
-        return error_set(error, "--slots goes with --grid");
-    if (!options->grid && !options->simulate && !(options->verb == VERB_PLAN && options->csv) && options->minibatches)
-        return error_set(error, "--minibatches goes with --grid, --csv or --simulate");
+            return error_set(error, "--%s does not go with tpcoord %s", rows[i].name, commands[options->verb].name);
+    if (check_pictures(options, error))
+        return -1;
+    if (options->slots && (options->simulate || (!options->grid && !options_draw(options))))
+        return error_set(error, "--slots goes with --grid, or with a picture of ticks");
+    if (options->verb == VERB_PLAN && options->minibatches && !options->grid && !options->simulate && !options->csv &&
+        !options_draw(options))
+        return error_set(error, "--minibatches goes with --grid, --csv, --simulate or a picture");
     if (options->verb == VERB_PLAN && !options->simulate && options->trace)
         return error_set(error, "--trace goes with --simulate, or with tpcoord run");
+    if (options->interactive && *options->interactive && strcmp(options->interactive, "paused") != 0)
+        return error_set(error, "--interactive is followed by nothing or =paused, not by \"=%s\"",
+                         options->interactive);
     if (options->grid && options->simulate)
         return error_set(error, "--grid and --simulate do not go together");
     if (options->json && options->trace && strcmp(options->json, "-") == 0 && strcmp(options->trace, "-") == 0)
@@ -170,7 +230,7 @@ static int check_combination(const struct options *options, unsigned given, stru
     if (options->verb == VERB_PLAN && options->csv && (options->grid || options->json || options->simulate))
         return error_set(error, "--csv goes with neither --grid nor --json nor --simulate");
     if (options->verb == VERB_NETWORK && !options->network && (options->json || options->override_count > 0))
-        return error_set(error, "which network? usage: tpcoord %s", verbs[VERB_NETWORK].usage);
+        return error_set(error, "which network? usage: tpcoord %s", commands[VERB_NETWORK].usage);
     if (options->types && options->network)
         return error_set(error, "--types is about all networks; it takes no name");
     return check_resume(options->resume, error);
@@ -184,8 +244,13 @@ int options_read(struct options *options, int argc, char **argv, struct error *e
                                 .overrides = calloc((size_t)argc, sizeof(*options->overrides))};
     if (!options->overrides)
         return error_set(error, "out of memory");
+    const struct command *first = argc > 1 ? command_find(argv[1]) : NULL;
+    if (first && (first->operand == OPERAND_TOPIC || first->operand == OPERAND_WORDS))
+        return read_operands(options, argc - 1, argv + 1, error);
     if (command_line_read(&line, options, argc, argv, &given, error))
         return -1;
+    if (options->help && optind < argc && command_find(argv[optind]))
+        options->topic = argv[optind];
     if (options->help || options->help_keys || options->version)
         return 0;
     if (read_operands(options, argc - optind, argv + optind, error))

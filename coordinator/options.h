@@ -5,24 +5,30 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "base/command_line.h"
 #include "base/error.h"
-
-enum verb { VERB_RUN, VERB_PLAN, VERB_COMPARE, VERB_NETWORK, VERB_SYSTEMS, VERB_DEVICES, VERB_HELP, VERBS };
+#include "coordinator/commands.h"
+#include "picture/render.h"
 
 struct options {
     const char *program; /* as it was called */
     enum verb verb;
     const char *config;     /* path of the config file */
     const char *network;    /* a name, or a file; NULL = not given */
+    const char *topic;      /* of help; NULL = all */
+    char *const *words;     /* of complete; ends with NULL */
     const char **overrides; /* "section.key=value" */
     int override_count;
-    char epochs[64];                      /* the override that --epochs stands for */
-    const char *json, *csv;               /* path; "-" = standard output; NULL = none */
-    const char *trace, *record;           /* path; NULL = none */
-    const char *resume;                   /* run folder or checkpoint; "" = to be found; NULL = start anew */
-    int slots, minibatches;               /* 0 = not given */
-    const char *systems, *seeds, *target; /* of a comparison; NULL = not given */
-    bool interactive, quiet, grid, simulate, types, help, help_keys, version;
+    char epochs[64];                       /* the override that --epochs stands for */
+    const char *json, *csv;                /* path; "-" = standard output; NULL = none */
+    const char *trace, *record;            /* path; NULL = none */
+    const char *pictures[PICTURE_FORMATS]; /* path; "-" = standard output; NULL = none */
+    const char *beside;                    /* systems to draw below the plan's own; NULL = none */
+    const char *resume;                    /* run folder or checkpoint; "" = to be found; NULL = start anew */
+    int slots, minibatches;                /* 0 = not given */
+    const char *systems, *seeds, *target;  /* of a comparison; NULL = not given */
+    const char *interactive;               /* "": tpmon may control the run; "paused": and it waits for that */
+    bool quiet, grid, simulate, versions, types, help, help_keys, version;
 };
 
 /* Reads the command line. -1 and the reason if it makes no sense. Strings are argv's or the options' own, which must
@@ -30,6 +36,10 @@ struct options {
 int options_read(struct options *options, int argc, char **argv, struct error *error);
 void options_release(struct options *options);
 
-void options_print_help(FILE *out);
+/* Whether a picture is asked for. */
+bool options_draw(const struct options *options);
+
+/* The table of options. */
+const struct command_line *options_line(void);
 
 #endif

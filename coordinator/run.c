@@ -231,6 +231,9 @@ static void go(struct run *run)
     atomic_store(&run->segment.board->run_state, RUN_TRAINING);
     atomic_store(&run->segment.board->go, 1);
     segment_ring_all(&run->segment);
+    if (controls_are_awaited(segment_controls(&run->segment)))
+        fprintf(stderr,
+                "tpcoord: each stage is held before its first op; in tpmon s steps them all, space frees them\n");
 }
 
 static void follow(struct run *run)
@@ -357,7 +360,7 @@ static void locate_divergence(struct run *run)
 
         if (!place[0])
             continue;
-        snprintf(text + strlen(text), size - strlen(text), "; the first numbers out of range are in %.63s (stage %d)",
+        snprintf(text + strlen(text), size - strlen(text), "; the first numbers out of range are in %.95s (stage %d)",
                  place, plan_stage_of(&run->segment.header->plan, s));
         break;
     }
@@ -481,6 +484,8 @@ static int attempt(struct run *run, struct checkpoint_set *from, struct error *e
     if (request->trace && !run->trace.file)
         trace_begin(&run->trace, outlet_stream(request->trace), request->plan, run->segment.header->start_ns);
     run->segment.header->interactive = request->interactive;
+    if (request->paused && run->outcome.restarts == 0)
+        controls_await(segment_controls(&run->segment));
     run->segment.header->data = request->data;
     segment_seal(&run->segment);
     if (run->outcome.restarts == 0 && keep_begin(&run->keep, request, &run->segment, error))
@@ -539,6 +544,8 @@ enum exit_status run_execute(const struct run_request *request, json_t *json)
     } while (begin_again(&run, &set, &from));
     status = report(&run, json);
     say_how_to_continue(&run);
+    if (run.outcome.state == RUN_FINISHED && request->plan->config.checkpoints.keep == 0)
+        sets_remove_all(request->folder);
     checkpoints_end(&run.checkpoints);
     segment_close(&run.segment);
     return status;

@@ -24,6 +24,7 @@ struct run_request {
     struct outlet *trace;                    /* or NULL */
     struct outlet *record;                   /* or NULL; then, if run.record says so, it is in the folder */
     bool interactive;                        /* tpmon may pause, step and slow the stages */
+    bool paused;                             /* and they are held until it lets them go */
     bool quiet;
     const char *label; /* the run is one of several: this stands before its messages, and its progress is one line; or
                           NULL */

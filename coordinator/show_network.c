@@ -47,7 +47,10 @@ void layer_types_print(FILE *out)
     for (int kind = 0; kind < LAYER_KINDS; kind++) {
         const struct layer_type *type = layer_type_of((enum layer_kind)kind);
 
-        fprintf(out, "%-14s %s%s\n", type->name, type->summary, type->takes_two ? "; it names both" : "");
+        fprintf(out, "%-14s %s%s\n", type->name, type->summary,
+                type->inputs == 1   ? ""
+                : type->inputs == 2 ? "; it names both"
+                                    : "; it names all three");
         for (int k = 0; k < LAYER_ARGUMENTS_MAX && type->arguments[k].name; k++) {
             const struct layer_argument *argument = &type->arguments[k];
 
@@ -61,15 +64,23 @@ void layer_types_print(FILE *out)
     }
 }
 
-/* The name behind the block's. */
+/* In its block. */
 static const char *own_name(const struct layer *layer)
 {
-    return strchr(layer->name, '.') + 1;
+    return layer->name + layer->own_name;
 }
 
-static int block_name_length(const struct layer *layer)
+enum { BLOCK_TITLE_MAX = 2 * NETWORK_NAME_MAX + 4 };
+
+/* As the file has it: "conv1 as features". */
+static void title_of(const struct block *block, char title[BLOCK_TITLE_MAX])
 {
-    return (int)strcspn(layer->name, ".");
+    const bool own = strcmp(block->prefix, block->name) == 0;
+
+    snprintf(title, BLOCK_TITLE_MAX, "%s%s%s", block->name, own ? "" : " as ",
+             own                ? ""
+             : block->prefix[0] ? block->prefix
+                                : "\"\"");
 }
 
 /* As the file names what the l-th layer reads. */
@@ -85,7 +96,7 @@ static bool reads_the_one_above(const struct network *network, int l)
 {
     const bool first = l == 0 || network->layers[l - 1].block != network->layers[l].block;
 
-    return first || network->layers[l].input == l - 1;
+    return first || network->layers[l].inputs[0] == l - 1;
 }
 
 /* Whether the argument must be said for the layer to be what it is. */
@@ -109,16 +120,14 @@ static void describe(const struct network *network, int l, char text[DESCRIPTION
 
     text[0] = '\0';
     text_append(text, DESCRIPTION_MAX, "%s", type->name);
-    if (type->takes_two || !reads_the_one_above(network, l))
-        text_append(text, DESCRIPTION_MAX, " %s", name_of_input(network, l, layer->input));
-    if (type->takes_two)
-        text_append(text, DESCRIPTION_MAX, " %s", name_of_input(network, l, layer->residual));
+    for (int k = 0; k < type->inputs && (type->inputs > 1 || !reads_the_one_above(network, l)); k++)
+        text_append(text, DESCRIPTION_MAX, " %s", name_of_input(network, l, layer->inputs[k]));
     for (int k = 0; k < LAYER_ARGUMENTS_MAX && type->arguments[k].name; k++)
         if (says_something(layer, &type->arguments[k]))
             text_append(text, DESCRIPTION_MAX, " %s=%d", type->arguments[k].name,
                         layer_argument_value(layer, &type->arguments[k]));
-    if (layer->residual != NO_RESIDUAL && !type->takes_two)
-        text_append(text, DESCRIPTION_MAX, " + add %s", name_of_input(network, l, layer->residual));
+    if (layer->input_count > type->inputs)
+        text_append(text, DESCRIPTION_MAX, " + add %s", name_of_input(network, l, layer->inputs[1]));
     if (layer->relu)
         text_append(text, DESCRIPTION_MAX, " + relu");
 }
@@ -163,13 +172,16 @@ struct widths {
 static struct widths find_widths(const struct network *network)
 {
     struct widths widths = {5, 5, 4};
-    char text[DESCRIPTION_MAX];
+    char text[DESCRIPTION_MAX], title[BLOCK_TITLE_MAX];
 
+    for (int b = 0; b < network->block_count; b++) {
+        title_of(&network->blocks[b], title);
+        widths.block = max_int(widths.block, (int)strlen(title));
+    }
     for (int l = 0; l < network->layer_count; l++) {
         const struct layer *layer = &network->layers[l];
 
         describe(network, l, text);
-        widths.block = max_int(widths.block, block_name_length(layer));
         widths.name = max_int(widths.name, (int)strlen(own_name(layer)));
         widths.description = max_int(widths.description, (int)strlen(text));
     }
@@ -187,12 +199,15 @@ static void print_layer(FILE *out, const struct network *network, int l, const s
 {
     const struct layer *layer = &network->layers[l];
     const bool first = l == 0 || network->layers[l - 1].block != layer->block;
-    char description[DESCRIPTION_MAX], shape[40];
+    char description[DESCRIPTION_MAX], shape[40], title[BLOCK_TITLE_MAX] = "";
+
+    if (first)
+        title_of(&network->blocks[layer->block], title);
 
     describe(network, l, description);
     snprintf(shape, sizeof(shape), "%d x %d x %d", layer->out.height, layer->out.width, layer->out.channels);
-    fprintf(out, "%-*.*s  %-*s  %-*s  %-14s", widths->block, first ? block_name_length(layer) : 0, layer->name,
-            widths->name, own_name(layer), widths->description, description, shape);
+    fprintf(out, "%-*s  %-*s  %-*s  %-14s", widths->block, title, widths->name, own_name(layer), widths->description,
+            description, shape);
     print_cost(out, layer->parameters, layer->forward_flops, layer->backward_flops);
 }
 
@@ -257,16 +272,15 @@ static json_t *layer_json(const struct network *network, int l)
     const struct layer_type *type = layer_type_of(layer->kind);
     json_t *reads = json_array();
 
-    json_array_append_new(reads, read_json(network, layer->input));
-    if (layer->residual != NO_RESIDUAL)
-        json_array_append_new(reads, read_json(network, layer->residual));
+    for (int k = 0; k < layer->input_count; k++)
+        json_array_append_new(reads, read_json(network, layer->inputs[k]));
     /* clang-format off */
     return json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:o, s:o, s:I, s:I, s:f, s:f}",
                      "name", layer->name,
                      "type", type->name,
                      "reads", reads,
                      "arguments", arguments_json(layer),
-                     "add", layer->residual != NO_RESIDUAL && !type->takes_two,
+                     "add", layer->input_count > type->inputs,
                      "relu", layer->relu,
                      "input", shape_json(layer->in),
                      "output", shape_json(layer->out),
@@ -281,14 +295,14 @@ static json_t *block_json(const struct network *network, int block)
 {
     const struct cost cost = cost_of_block(network, block);
     const struct slice slice = network_slice(network, block, 1);
-    const struct layer *first = &network->layers[slice.first_layer];
     json_t *layers = json_array();
 
     for (int l = slice.first_layer; l < slice.first_layer + slice.layer_count; l++)
         json_array_append_new(layers, layer_json(network, l));
     /* clang-format off */
-    return json_pack("{s:s%, s:o, s:o, s:I, s:f, s:f, s:o}",
-                     "name", first->name, (size_t)block_name_length(first),
+    return json_pack("{s:s, s:s, s:o, s:o, s:I, s:f, s:f, s:o}",
+                     "name", network->blocks[block].name,
+                     "prefix", network->blocks[block].prefix,
                      "input", shape_json(slice_input(network, &slice)),
                      "output", shape_json(slice_output(network, &slice)),
                      "parameters", (json_int_t)cost.parameters,

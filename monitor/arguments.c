@@ -47,7 +47,7 @@ void arguments_print_help(FILE *out)
           "       tpmon --replay FILE  watch a recorded one\n"
           "       tpmon --list\n\n",
           out);
-    command_line_print(&line, out);
+    command_line_print(&line, 0, out);
     fputs("\n? shows the keys. The environment's NO_COLOR turns colours off.\n"
           "exit status: 0 done, 1 there is no such run or recording, 2 usage\n",
           out);

@@ -1,5 +1,7 @@
 #include "monitor/axis.h"
 
+#include <string.h>
+
 #include "base/numbers.h"
 #include "monitor/facts.h"
 #include "telemetry/timeline.h"
@@ -81,4 +83,63 @@ struct time_axis axis_shown(const struct view_state *state, const struct moment 
     right = (right / axis.ns_per_column + 1) * axis.ns_per_column;
     axis.left = right > width ? right - width : 0;
     return axis;
+}
+
+/* Of each part, so many newest ops have room for their names. */
+enum { NAMED_OPS = 8 };
+
+int axis_tick_columns(const struct view_state *state, const struct moment *moment)
+{
+    size_t longest = 2;
+
+    if (state->tick_columns > 0)
+        return min_int(state->tick_columns, TICK_COLUMNS_MAX);
+    for (int p = 0; p < moment->snapshot->stage_count; p++) {
+        const struct stage_history *stage = &moment->history->stages[p];
+
+        for (int k = max_int(0, stage->count - NAMED_OPS); k < stage->count; k++) {
+            const struct op op = timeline_op(&stage->ops[k]);
+            char label[OP_LABEL_SIZE];
+
+            timeline_label(moment->snapshot->plan, (enum phase)stage->ops[k].phase, &op, label);
+            if (strlen(label) > longest)
+                longest = strlen(label);
+        }
+    }
+    return min_int((int)longest + 1, TICK_COLUMNS_MAX);
+}
+
+int axis_ticks(const struct view_state *state, const struct moment *moment, const struct op_record *selected, int part,
+               int columns, struct ticks *ticks)
+{
+    const struct part_times nominal = nominal_times(&moment->snapshot->plan->schedule);
+    const struct stage_history *stage = &moment->history->stages[part - 1];
+    const int shown = columns / axis_tick_columns(state, moment) + 1;
+    uint64_t right = state->right_ns > 0 ? state->right_ns : UINT64_MAX;
+    int k = selected ? (int)(selected - stage->ops) + shown / 2 : stage->count;
+
+    /* The selected op is always in sight. */
+    if (k < stage->count && stage->ops[k].start_ns < right)
+        right = stage->ops[k].start_ns;
+    if (selected && selected->start_ns >= right)
+        right = selected->end_ns;
+    return ticks_create(ticks, moment->snapshot, moment->history, right, shown + 4 * moment->snapshot->stage_count,
+                        state->costs ? &nominal : NULL);
+}
+
+struct time_axis axis_of_ticks(const struct view_state *state, const struct moment *moment, const struct ticks *ticks,
+                               const struct tick_op *selected, int columns)
+{
+    const int width = axis_tick_columns(state, moment), shown = max_int(columns / width, 1);
+    int64_t left = max_i64(ticks->now + shown / 4 - shown, 0);
+
+    if (ticks->origin >= 0 && ticks->now - ticks->origin < shown - shown / 4)
+        left = ticks->origin;
+    if (selected && selected->start < left)
+        left = max_i64(selected->start - shown / 4, 0);
+    return (struct time_axis){
+        .left = (uint64_t)left * TICK_UNITS,
+        .ns_per_column = (uint64_t)(TICK_UNITS / width),
+        .columns = min_int(columns, shown * width),
+    };
 }

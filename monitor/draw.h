@@ -42,5 +42,6 @@ void draw_stage_name(const struct canvas *canvas, int row, int column, struct st
 
 /* A section's title in a line across the canvas. */
 void draw_title(const struct canvas *canvas, int row, const char *title);
+void draw_title_at(const struct canvas *canvas, int row, int column, const char *title);
 
 #endif

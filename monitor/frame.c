@@ -195,6 +195,7 @@ static const struct {
 } keys[] = {
     {"q ?", "quit; this help"},
     {"1 2 3 4, Tab", "schedule, versions, memory, training"},
+    {"t w", "ticks or clock; ops as wide as they cost, or all alike"},
     {"f", "freeze what is shown; the run goes on"},
     {"+ - 0", "zoom in, out, back to what fits"},
     {"Left, Right", "move through time, or from op to op once one is selected"},
@@ -231,10 +232,15 @@ void frame_help(const struct canvas *canvas, const struct view_state *state, con
     }
 }
 
-void draw_title(const struct canvas *canvas, int row, const char *title)
+void draw_title_at(const struct canvas *canvas, int row, int column, const char *title)
 {
     canvas_fill(canvas, row, 0, canvas->columns, ink(COLOUR_DIM), 0x2500);
-    canvas_print(canvas, row, 2, bold(COLOUR_TITLE), " %s ", title);
+    canvas_print(canvas, row, column, bold(COLOUR_TITLE), " %s ", title);
+}
+
+void draw_title(const struct canvas *canvas, int row, const char *title)
+{
+    draw_title_at(canvas, row, 2, title);
 }
 
 void draw_stages_shown(const struct canvas *canvas, int row, int first, int shown, int stages)

@@ -59,11 +59,21 @@ void lane_add(void *context, const struct span *span)
             break;
         uint64_t taken = (end < to ? end : to) - (start > from ? start : from);
         column->taken += taken;
+        column->busy += span->kind == SPAN_OP ? taken : 0;
         if (taken > column->owned) {
             column->owned = taken;
             column->owner = *span;
         }
     }
+}
+
+double lane_idle_share(const struct lane *lane, int first, int end)
+{
+    uint64_t busy = 0;
+
+    for (int c = first; c < end; c++)
+        busy += lane->columns[c].busy;
+    return end > first ? 1 - (double)busy / ((double)lane->axis.ns_per_column * (end - first)) : 0;
 }
 
 struct op_colours {
@@ -104,7 +114,7 @@ static struct style fill_style(struct style text)
 
 static bool is_selected(const struct lane *lane, const struct span *span)
 {
-    return lane->selected && span->start == lane->selected->start_ns;
+    return lane->selected && span->record == lane->selected;
 }
 
 static bool is_shared(const struct lane *lane, int column)

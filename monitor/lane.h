@@ -14,7 +14,8 @@ struct lane {
     const struct op_record *selected; /* of this stage; NULL: none */
     struct lane_column {
         struct span owner;
-        uint64_t owned, taken; /* ns of the column that the owner, and all spans, take */
+        uint64_t owned, taken; /* ns of the column that the owner, and all spans, take; */
+        uint64_t busy;         /* and ops alone */
     } columns[LANE_COLUMNS_MAX];
 };
 
@@ -23,6 +24,9 @@ void lane_begin(struct lane *lane, const struct plan *plan, const struct time_ax
 
 /* A span_visitor; the context is the lane. Spans come in order and do not overlap. */
 void lane_add(void *lane, const struct span *span);
+
+/* How much of the columns from `first` to before `end` no op takes, 0 to 1. */
+double lane_idle_share(const struct lane *lane, int first, int end);
 
 /* Over all rows of the canvas, column 0 being the axis's first; names stand in the middle row. */
 void lane_draw(const struct lane *lane, const struct canvas *canvas);

@@ -92,9 +92,30 @@ static double usual_ticks(const struct simulation *simulation, int stage)
     return fmax(1.0, (double)simulation->stages[stage - 1].busy / simulation_op_count(simulation, stage));
 }
 
+/* The plan's list, or where there is none its order, with one tick for each op, or nominal times. */
+static int simulate_costs(const struct plan *plan, const struct schedule *schedule, bool costs, struct simulation **out,
+                          struct error *error)
+{
+    const struct link_slots slots = {.gradients = schedule_is_list(schedule) ? 0 : schedule_gradient_slots(schedule)};
+    const struct part_times ones = {.op = {1, 1, 1, 1}}, nominal = nominal_times(schedule);
+    const struct link_times link = {.slots = slots};
+    const struct timing timing = {costs ? &nominal : &ones, &link, true, true, 1.0};
+    struct simulation *list;
+    int result;
+
+    if (!plan_replays(plan))
+        return simulate_timed(schedule, &timing, NULL, true, out, error);
+    if (plan_simulate(plan, schedule, true, &list, error))
+        return -1;
+    result = simulate_timed(schedule, &timing, list, true, out, error);
+    simulation_destroy(list);
+    return result;
+}
+
 /* Every order is periodic once the pipeline is full: each mini-batch repeats the one before. So any stretch in the
  * middle of an epoch is the middle of a phase of a few mini-batches, and its begin and end are that phase's. */
-static void simulate_around(struct planned *planned, const struct plan *plan, int first, int last)
+static void simulate_around(struct planned *planned, const struct plan *plan, int first, int last, bool by_costs,
+                            bool costs)
 {
     struct schedule schedule = plan_training(plan);
     int all = schedule.minibatches, lead = 2 * schedule.stages + 2;
@@ -106,7 +127,8 @@ static void simulate_around(struct planned *planned, const struct plan *plan, in
     planned->shift = max_int(0, min_int(first - 1 - lead, all - schedule.minibatches));
     if (schedule_op_count(&schedule) > OPS_MAX / schedule.stages)
         return;
-    if (plan_simulate(plan, &schedule, true, &planned->simulation, &error))
+    if (by_costs ? simulate_costs(plan, &schedule, costs, &planned->simulation, &error)
+                 : plan_simulate(plan, &schedule, true, &planned->simulation, &error))
         planned->simulation = NULL;
 }
 
@@ -120,14 +142,58 @@ static int minibatches_shown(double op_ns, const struct plan *plan, const struct
     return shown < OPS_MAX ? (int)shown + 2 * schedule.stages : OPS_MAX;
 }
 
-void planned_begin(struct planned *planned, const struct moment *moment, const struct time_axis *axis)
+/* The last part's newest update in sight, or the newest op of training's. */
+static const struct tick_op *find_tick(const struct ticks *ticks, int parts, const struct time_axis *axis, int *part)
+{
+    const struct tick_op *newest = NULL;
+
+    for (*part = parts; *part >= 1; --*part) {
+        const struct tick_op *ops = &ticks->ops[ticks->first[*part - 1]];
+
+        for (int k = ticks->count[*part - 1] - 1; k >= 0; k--) {
+            if (!is_training(ops[k].record) || (uint64_t)ops[k].start * TICK_UNITS >= axis_right(axis))
+                continue;
+            if (ops[k].record->updated && *part == parts)
+                return &ops[k];
+            if (!newest)
+                newest = &ops[k];
+        }
+        if (newest)
+            return newest;
+    }
+    return NULL;
+}
+
+static void begin_in_ticks(struct planned *planned, const struct moment *moment, const struct time_axis *axis,
+                           const struct ticks *ticks, bool costs)
+{
+    const struct plan *plan = moment->snapshot->plan;
+    int part;
+    const struct tick_op *anchor = find_tick(ticks, moment->snapshot->stage_count, axis, &part);
+    int64_t tick;
+
+    if (!anchor)
+        return;
+    planned->epoch = anchor->record->epoch;
+    const int shown = minibatches_shown(TICK_UNITS, plan, axis);
+    simulate_around(planned, plan, anchor->record->minibatch - shown, anchor->record->minibatch + shown, true, costs);
+    if (!planned->simulation)
+        return;
+    tick = end_of(planned, plan, part, anchor->record);
+    planned->tick_ns = TICK_UNITS;
+    planned->zero_ns = (double)TICK_UNITS * (double)(anchor->end - tick);
+    if (tick < 0)
+        planned_end(planned);
+}
+
+static void begin_in_time(struct planned *planned, const struct moment *moment, const struct time_axis *axis,
+                          bool costs)
 {
     const struct plan *plan = moment->snapshot->plan;
     struct anchors anchors = find_updates(moment, axis);
     double op_ns = usual_op(moment->snapshot);
     int64_t tick;
 
-    *planned = (struct planned){.simulation = NULL};
     if (!anchors.last)
         anchors = find_op(moment, axis);
     if (!anchors.last)
@@ -136,7 +202,7 @@ void planned_begin(struct planned *planned, const struct moment *moment, const s
         op_ns = (double)(anchors.last->end_ns - anchors.last->start_ns);
     planned->epoch = anchors.last->epoch;
     const int shown = minibatches_shown(op_ns, plan, axis);
-    simulate_around(planned, plan, anchors.first->minibatch - shown, anchors.last->minibatch + shown);
+    simulate_around(planned, plan, anchors.first->minibatch - shown, anchors.last->minibatch + shown, costs, costs);
     if (!planned->simulation)
         return;
     tick = end_of(planned, plan, anchors.part, anchors.last);
@@ -151,6 +217,16 @@ void planned_begin(struct planned *planned, const struct moment *moment, const s
         planned->tick_ns =
             (end - (double)(anchors.first->end_ns - anchors.first->update_ns)) / (double)(tick - first_tick);
     planned->zero_ns = end - planned->tick_ns * (double)tick;
+}
+
+void planned_begin(struct planned *planned, const struct moment *moment, const struct time_axis *axis,
+                   const struct ticks *ticks, bool costs)
+{
+    *planned = (struct planned){.simulation = NULL};
+    if (ticks)
+        begin_in_ticks(planned, moment, axis, ticks, costs);
+    else
+        begin_in_time(planned, moment, axis, costs);
 }
 
 void planned_end(struct planned *planned)

@@ -3,7 +3,7 @@
 #define TP_MONITOR_PLANNED_H
 
 #include "monitor/axis.h"
-#include "telemetry/timeline.h"
+#include "telemetry/ticks.h"
 
 struct planned {
     struct simulation *simulation; /* of a few mini-batches around those shown; NULL: there is nothing to show */
@@ -14,8 +14,10 @@ struct planned {
 };
 
 /* Lays the plan so that the last stage's updates on the screen are in the same places; where there are fewer than two,
- * ops take on the average what an op took. Without an op of training on the screen there is no plan. */
-void planned_begin(struct planned *planned, const struct moment *moment, const struct time_axis *axis);
+ * ops take on the average what an op took. Without an op of training on the screen there is no plan. `ticks`, or NULL: the
+ * axis is of these. `costs`: ops are as wide as they cost, in nominal times. */
+void planned_begin(struct planned *planned, const struct moment *moment, const struct time_axis *axis,
+                   const struct ticks *ticks, bool costs);
 void planned_end(struct planned *planned);
 
 /* As timeline_visit, of the planned ops on the axis. */

@@ -32,6 +32,37 @@ static void move(struct view_state *state, const struct moment *moment, int colu
     state->cursor_ns = 0;
 }
 
+/* In the order of things: from op to op of the selected stage, as many as those columns are ticks. */
+static void move_ticks(struct view_state *state, const struct moment *moment, int columns)
+{
+    const struct stage_history *history = &moment->history->stages[selected_stage(state, moment) - 1];
+    const int width = axis_tick_columns(state, moment), by = columns / width != 0 ? columns / width
+                                                             : columns < 0        ? -1
+                                                                                  : 1;
+    const struct op_record *newest = state->right_ns > 0 ? timeline_find(history, state->right_ns) : NULL;
+    int k = (newest ? (int)(newest - history->ops) : history->count) + by;
+
+    state->cursor_ns = 0;
+    k = max_int(k, min_int(history->count, PAGE_COLUMNS / width));
+    state->right_ns = k < history->count ? history->ops[k].start_ns : 0;
+}
+
+static void go(struct view_state *state, const struct moment *moment, int columns)
+{
+    if (state->ticks)
+        move_ticks(state, moment, columns);
+    else
+        move(state, moment, columns);
+}
+
+static void zoom(struct view_state *state, const struct moment *moment, int direction)
+{
+    if (state->ticks)
+        state->tick_columns = max_int(1, min_int(axis_tick_columns(state, moment) + direction, TICK_COLUMNS_MAX));
+    else
+        state->ns_per_column = axis_zoom_step(axis_zoom(state, moment), direction);
+}
+
 static void select_op(struct view_state *state, const struct op_record *op)
 {
     if (op)
@@ -73,24 +104,31 @@ bool schedule_key(struct view_state *state, const struct moment *moment, int key
     switch (key) {
     case '+':
     case '=':
-        state->ns_per_column = axis_zoom_step(axis_zoom(state, moment), 1);
+        zoom(state, moment, 1);
         return true;
     case '-':
-        state->ns_per_column = axis_zoom_step(axis_zoom(state, moment), -1);
+        zoom(state, moment, -1);
         return true;
     case '0':
         state->ns_per_column = 0;
+        state->tick_columns = 0;
+        return true;
+    case 't':
+        state->ticks = !state->ticks;
+        return true;
+    case 'w':
+        state->costs = !state->costs;
         return true;
     case PRESS_LEFT:
     case PRESS_RIGHT:
         if (state->cursor_ns > 0)
             select_neighbour(state, moment, direction);
         else
-            move(state, moment, direction * MOVE_COLUMNS);
+            go(state, moment, direction * MOVE_COLUMNS);
         return true;
     case PRESS_PAGE_UP:
     case PRESS_PAGE_DOWN:
-        move(state, moment, direction * PAGE_COLUMNS);
+        go(state, moment, direction * PAGE_COLUMNS);
         return true;
     case PRESS_HOME:
         select_oldest(state, moment);

@@ -36,6 +36,9 @@ struct view_state {
     uint64_t right_ns;      /* time at the right edge; 0: it follows the newest */
     int cursor_stage;       /* selected stage, 1..; 0: the first */
     uint64_t cursor_ns;     /* selected time, for an op's details; 0: no op is selected */
+    bool ticks;             /* the schedule's axis is the order of things (telemetry/ticks.h), not the clock; */
+    int tick_columns;       /* a tick is so wide, up to 12; 0: as wide as an op's name */
+    bool costs;             /* planned ops are as wide as they cost, and in ticks those that ran, too */
     bool help;              /* the keys are shown over the view */
 };
 
@@ -55,7 +58,7 @@ enum press {
     PRESS_BACK_TAB,
 };
 
-/* Keys of the views: 1 to 4, Tab and Shift-Tab choose the view; f freezes it; + and - zoom; arrows, Page Up, Page Down,
+/* Keys of the views: 1 to 4, Tab and Shift-Tab choose the view; f freezes it; t changes the schedule's axis, w how wide ops are; + and - zoom; arrows, Page Up, Page Down,
  * Home and End move and select; Enter selects the newest op, Escape nothing; ? shows the keys.
  *
  * Keys of time, which main handles and a view does not see: q quits; space pauses and resumes the run (--interactive) or

@@ -6,9 +6,9 @@
 #include "monitor/draw.h"
 #include "monitor/facts.h"
 #include "monitor/format.h"
+#include "monitor/inspector.h"
 #include "monitor/lane.h"
 #include "monitor/planned.h"
-#include "plan/describe.h"
 #include "telemetry/explain.h"
 
 /* Columns left and right of the lanes, and how many the screen must have for the longer texts. */
@@ -18,8 +18,8 @@ enum {
     RIGHT_LONG = 26,
     LONG_FROM = 110,
     RIGHT_FROM = 50,
-    TICK_COLUMNS = 12,
-    VERSIONS_MAX = READ_TEXT_MAX + 80
+    MARK_COLUMNS = 12,
+    TITLE_MAX = 80
 };
 
 /* How high things are. The first that fits is taken; with the last one lanes scroll. */
@@ -81,7 +81,7 @@ static uint64_t round_step(uint64_t least)
 
 static void draw_axis(const struct canvas *canvas, const struct time_axis *axis, uint64_t now_ns)
 {
-    uint64_t step = round_step(axis->ns_per_column * TICK_COLUMNS), ago = 0;
+    uint64_t step = round_step(axis->ns_per_column * MARK_COLUMNS), ago = 0;
     char text[FORMAT_MAX];
 
     canvas_fill(canvas, 0, 0, axis->columns, ink(COLOUR_DIM), 0x2500);
@@ -96,6 +96,21 @@ static void draw_axis(const struct canvas *canvas, const struct time_axis *axis,
         else
             canvas_print(canvas, 0, column + 1, ink(COLOUR_DIM), "-%s", format_duration(ago, text));
     }
+}
+
+/* Ticks are numbered from the epoch's begin, 1, 2, ..., as columns of the grid; where that is not known, back from now. */
+static void draw_tick_axis(const struct canvas *canvas, const struct time_axis *axis, const struct ticks *ticks)
+{
+    const int width = (int)(TICK_UNITS / axis->ns_per_column);
+    const int64_t left = (int64_t)(axis->left / TICK_UNITS), now = ticks->now - left;
+    const int64_t zero = ticks->origin >= 0 ? ticks->origin - 1 : ticks->now;
+    const int64_t step = (int64_t)round_step((uint64_t)((MARK_COLUMNS / 2 + width - 1) / width));
+
+    canvas_fill(canvas, 0, 0, axis->columns, ink(COLOUR_DIM), 0x2500);
+    for (int64_t tick = 0; tick * width < axis->columns && tick < now; tick++)
+        if ((left + tick - zero) % step == 0)
+            canvas_print(canvas, 0, (int)tick * width, ink(COLOUR_DIM), "%d", (int)(left + tick - zero));
+    canvas_write(canvas, 0, (int)now * width, bold(COLOUR_TITLE), "▼now");
 }
 
 /* What a stage does now, in so many words as there is room for. */
@@ -148,54 +163,123 @@ static void draw_lane_name(const struct canvas *canvas, int row, int height, con
     draw_stage_name(canvas, row + height / 2, 0, style, plan, s);
 }
 
-static void draw_lanes(const struct canvas *canvas, const struct schedule_layout *layout, const struct time_axis *axis,
-                       const struct view_state *state, const struct moment *moment, const struct op_record *selected)
+/* What is drawn, and on which axis. */
+struct scene {
+    const struct canvas *canvas;
+    const struct view_state *state;
+    const struct moment *moment;
+    struct schedule_layout layout;
+    struct time_axis axis;
+    struct ticks ticks; /* the axis is of these, if state->ticks; else empty */
+    int stage;          /* selected */
+    const struct op_record *selected;
+    int begin, now; /* columns between which something has happened */
+};
+
+static const struct ticks *ticks_of(const struct scene *scene)
 {
+    return scene->ticks.ops ? &scene->ticks : NULL;
+}
+
+static struct canvas lanes_part(const struct scene *scene, int row, int height)
+{
+    return canvas_part(scene->canvas, row, LEFT, height, scene->layout.columns);
+}
+
+static struct canvas right_part(const struct scene *scene, int row, int height)
+{
+    return canvas_part(scene->canvas, row, LEFT + scene->layout.columns, height, scene->layout.right);
+}
+
+/* In the row of what the stage does there is no room for it. */
+static void draw_idle_share(const struct canvas *right, int row, const struct scene *scene, const struct lane *lane)
+{
+    if (scene->now > scene->begin)
+        canvas_print(right, row, 1, ink(COLOUR_DIM), "idle %.0f%%",
+                     100 * lane_idle_share(lane, scene->begin, scene->now));
+}
+
+static void draw_lanes(const struct scene *scene)
+{
+    const struct plan *plan = scene->moment->snapshot->plan;
+    const struct schedule_layout *layout = &scene->layout;
     struct lane lane;
-    int selected_stage = max_int(state->cursor_stage, 1);
 
     for (int k = 0; k < layout->count; k++) {
-        int s = layout->first + k, height = layout->heights.lane;
-        int row = layout->lanes + k * (height + layout->heights.gap);
-        struct canvas part = canvas_part(canvas, row, LEFT, height, layout->columns);
-        struct canvas right = canvas_part(canvas, row, LEFT + layout->columns, height, layout->right);
+        const int s = layout->first + k, height = layout->heights.lane;
+        const int row = layout->lanes + k * (height + layout->heights.gap);
+        const struct canvas part = lanes_part(scene, row, height), right = right_part(scene, row, height);
 
-        lane_begin(&lane, moment->snapshot->plan, axis);
-        lane.selected = s == selected_stage ? selected : NULL;
-        timeline_visit(moment->snapshot, moment->history, s, axis->left, axis_right(axis), lane_add, &lane);
+        lane_begin(&lane, plan, &scene->axis);
+        lane.selected = s == scene->stage ? scene->selected : NULL;
+        if (ticks_of(scene))
+            ticks_visit(&scene->ticks, scene->moment->snapshot, s, lane_add, &lane);
+        else
+            timeline_visit(scene->moment->snapshot, scene->moment->history, s, scene->axis.left,
+                           axis_right(&scene->axis), lane_add, &lane);
         lane_draw(&lane, &part);
-        draw_lane_name(canvas, row, height, moment->snapshot->plan, s, s == selected_stage && state->cursor_stage > 0);
-        draw_activity(&right, height / 2, moment, s);
+        draw_lane_name(scene->canvas, row, height, plan, s, s == scene->stage && scene->state->cursor_stage > 0);
+        draw_activity(&right, height / 2, scene->moment, s);
+        if (height > 1)
+            draw_idle_share(&right, height == 2 ? 0 : height - 1, scene, &lane);
     }
 }
 
-static void draw_planned(const struct canvas *canvas, const struct schedule_layout *layout,
-                         const struct time_axis *axis, const struct moment *moment)
+static void planned_title(const struct scene *scene, const struct planned *planned, char title[TITLE_MAX])
 {
+    const enum static_times times = scene->moment->snapshot->plan->config.pipeline.static_times;
+    char text[FORMAT_MAX];
+
+    if (!planned->simulation)
+        snprintf(title, TITLE_MAX, "planned");
+    else if (scene->state->costs)
+        snprintf(title, TITLE_MAX, "planned: as wide as it costs");
+    else if (ticks_of(scene))
+        snprintf(title, TITLE_MAX, "planned: every op takes a tick");
+    else if (times == STATIC_MEASURED)
+        snprintf(title, TITLE_MAX, "planned: as measured before the run");
+    else
+        snprintf(title, TITLE_MAX, "planned: %s takes a tick, %s", times == STATIC_UNIT ? "every op" : "a forward",
+                 format_duration((uint64_t)planned->tick_ns, text));
+}
+
+/* Beside the mark of now. */
+static int title_column(const struct scene *scene, const char *title)
+{
+    const int now = LEFT + scene->now;
+
+    return scene->now < scene->axis.columns - 1 && now < 2 + canvas_width(title) + 2 ? now + 5 : 2;
+}
+
+static void draw_planned(const struct scene *scene)
+{
+    const struct plan *plan = scene->moment->snapshot->plan;
+    const struct schedule_layout *layout = &scene->layout;
+    const struct canvas above = lanes_part(scene, layout->planned, 1);
     struct planned planned;
     struct lane lane;
-    char text[FORMAT_MAX], title[80];
+    char title[TITLE_MAX];
 
-    planned_begin(&planned, moment, axis);
-    if (moment->snapshot->plan->config.pipeline.static_times == STATIC_MEASURED)
-        snprintf(title, sizeof(title), "planned: as measured before the run");
-    else
-        snprintf(title, sizeof(title), "planned: %s takes a slot, %s",
-                 moment->snapshot->plan->config.pipeline.static_times == STATIC_UNIT ? "every op" : "a forward",
-                 format_duration((uint64_t)planned.tick_ns, text));
-    draw_title(canvas, layout->planned, planned.simulation ? title : "planned");
+    planned_begin(&planned, scene->moment, &scene->axis, ticks_of(scene), scene->state->costs);
+    planned_title(scene, &planned, title);
+    draw_title_at(scene->canvas, layout->planned, title_column(scene, title), title);
     if (!planned.simulation) {
-        canvas_write(canvas, layout->planned + 1, LEFT, ink(COLOUR_DIM), "no training in sight, or too much of it");
+        canvas_write(scene->canvas, layout->planned + 1, LEFT, ink(COLOUR_DIM),
+                     "no training in sight, or too much of it");
         return;
     }
+    if (scene->now < scene->axis.columns - 1)
+        canvas_write(&above, 0, scene->now, bold(COLOUR_KEY), "▼now");
     for (int k = 0; k < layout->count; k++) {
-        int row = layout->planned + 1 + k * layout->heights.planned;
-        struct canvas part = canvas_part(canvas, row, LEFT, layout->heights.planned, layout->columns);
+        const int row = layout->planned + 1 + k * layout->heights.planned;
+        const struct canvas part = lanes_part(scene, row, layout->heights.planned);
+        const struct canvas right = right_part(scene, row, 1);
 
-        lane_begin(&lane, moment->snapshot->plan, axis);
-        planned_visit(&planned, moment->snapshot->plan, layout->first + k, axis, lane_add, &lane);
+        lane_begin(&lane, plan, &scene->axis);
+        planned_visit(&planned, plan, layout->first + k, &scene->axis, lane_add, &lane);
         lane_draw(&lane, &part);
-        draw_lane_name(canvas, row, layout->heights.planned, moment->snapshot->plan, layout->first + k, false);
+        draw_lane_name(scene->canvas, row, layout->heights.planned, plan, layout->first + k, false);
+        draw_idle_share(&right, 0, scene, &lane);
     }
     planned_end(&planned);
 }
@@ -217,105 +301,103 @@ static void draw_reasons(const struct canvas *canvas, const struct schedule_layo
     }
 }
 
-/* "reads v7 - 0.054 momentum_buffer, tau 3". */
-static void sum_text(char *text, size_t size, const struct op_record *op, const struct plan *plan, int part)
-{
-    const struct backward_versions versions = {op->version_forward, op->version_live, op->version_read};
-    const struct summed_read read = timeline_summed_read(plan, part, op);
-    struct optimizer_course course = {0};
-    char sum[READ_TEXT_MAX];
-
-    describe_read(plan, &read, &course, sum);
-    if (op->kind == OP_FORWARD)
-        snprintf(text, size, "reads %s, tau %d", sum, plan_tau(plan, read.reading, part, read.staleness));
-    else
-        snprintf(text, size, "reads %s: staleness %.2f", sum, plan_staleness_of(plan, &versions));
-}
-
-static void version_text(char *text, size_t size, const struct op_record *op, const struct plan *plan, int part)
-{
-    const bool forward = op->kind == OP_FORWARD;
-    char read[READ_TEXT_MAX + 40];
-
-    if (timeline_reads_sum(plan, op))
-        sum_text(read, sizeof(read), op, plan, part);
-    else
-        snprintf(read, sizeof(read), "reads weights v%d, live v%d: staleness %d", op->version_read, op->version_live,
-                 op->version_live - op->version_read);
-    if (forward || op->phase != PHASE_TRAIN)
-        snprintf(text, size, "%s", read);
-    else
-        snprintf(text, size, "%s; its forward %s v%d", read,
-                 forward_reading(plan->schedule.forward)->terms ? "predicted from" : "read", op->version_forward);
-}
-
-/* Two rows about one op. */
-static void draw_details(const struct canvas *canvas, int row, const struct moment *moment, int s,
-                         const struct op_record *record)
-{
-    const struct span span = timeline_span(moment->snapshot->plan, record);
-    char name[OP_LABEL_SIZE], stage[PART_TEXT_SIZE], time[FORMAT_MAX], other[FORMAT_MAX], versions[VERSIONS_MAX];
-    int column;
-
-    timeline_label(moment->snapshot->plan, span.phase, &span.op, name);
-    column = canvas_print(canvas, row, 1, lane_style(&span), " %s ", name);
-    part_format(&moment->snapshot->plan->schedule, s, stage);
-    column =
-        canvas_print(canvas, row, column, bold(COLOUR_TITLE), " %s at stage %s", op_kind_name(span.op.kind), stage);
-    column = canvas_print(canvas, row, column, ink(COLOUR_DEFAULT), ", epoch %d, %s", record->epoch,
-                          format_duration(record->end_ns - record->start_ns, time));
-    if (record->updated)
-        column = canvas_print(canvas, row, column, ink(COLOUR_DEFAULT), " (update %s)",
-                              format_duration(record->update_ns, time));
-    if (record->wait_ns > 0)
-        column = canvas_print(canvas, row, column, ink(lane_wait(record->wait_cause).colour), ", waited %s for %s",
-                              format_duration(record->wait_ns, time), lane_wait(record->wait_cause).name);
-    if (record->held_ns > 0)
-        canvas_print(canvas, row, column, ink(COLOUR_HELD), ", slowed by %s", format_duration(record->held_ns, time));
-    version_text(versions, sizeof(versions), record, moment->snapshot->plan, s);
-    column = canvas_write(canvas, row + 1, 1, ink(COLOUR_DEFAULT), versions);
-    column = canvas_print(canvas, row + 1, column, ink(COLOUR_DEFAULT), "; %u images, sent %s", (unsigned)record->rows,
-                          format_bytes(record->bytes_sent, other));
-    if (record->loss > 0)
-        canvas_print(canvas, row + 1, column, ink(COLOUR_LOSS), ", loss %.4f", (double)record->loss);
-}
-
-static void draw_hint(const struct canvas *canvas, int row, const struct time_axis *axis)
+static void draw_hint(const struct scene *scene, int row)
 {
     char text[FORMAT_MAX];
-    int column =
-        canvas_print(canvas, row + 1, 1, ink(COLOUR_DIM), "a column is %s", format_duration(axis->ns_per_column, text));
+    int column;
 
-    canvas_write(canvas, row + 1, column, ink(COLOUR_DIM), "; Enter selects an op");
+    if (ticks_of(scene))
+        column = canvas_write(scene->canvas, row, 1, ink(COLOUR_DIM), "the order of things: pauses take no room");
+    else
+        column = canvas_print(scene->canvas, row, 1, ink(COLOUR_DIM), "a column is %s",
+                              format_duration(scene->axis.ns_per_column, text));
+    column = canvas_write(scene->canvas, row, column, ink(COLOUR_DIM), "; ");
+    column = canvas_write(scene->canvas, row, column, bold(COLOUR_KEY), "t");
+    column = canvas_write(scene->canvas, row, column, ink(COLOUR_DIM), ticks_of(scene) ? " clock, " : " ticks, ");
+    column = canvas_write(scene->canvas, row, column, bold(COLOUR_KEY), "w");
+    canvas_write(scene->canvas, row, column, ink(COLOUR_DIM), scene->state->costs ? " unit times" : " costs");
+}
+
+/* Columns between which the stages can be compared: from the first op in sight to now. */
+static void find_span(struct scene *scene)
+{
+    const struct time_axis *axis = &scene->axis;
+    uint64_t begin = UINT64_MAX, now = scene->moment->snapshot->now_ns;
+
+    if (ticks_of(scene)) {
+        begin = axis->left;
+        now = (uint64_t)scene->ticks.now * TICK_UNITS;
+    } else {
+        for (int s = 0; s < scene->moment->snapshot->stage_count; s++) {
+            const struct op_record *op = timeline_find(&scene->moment->history->stages[s], axis->left);
+            if (op)
+                begin = min_u64(begin, op->start_ns);
+        }
+    }
+    begin = max_u64(begin, axis->left);
+    scene->begin = begin < axis_right(axis) ? (int)((begin - axis->left) / axis->ns_per_column) : axis->columns;
+    now = max_u64(now, axis->left);
+    scene->now = now < axis_right(axis) ? (int)((now - axis->left) / axis->ns_per_column) : axis->columns;
+}
+
+/* The axis that the state asks for. */
+static void choose_axis(struct scene *scene)
+{
+    const int columns = min_int(scene->layout.columns, LANE_COLUMNS_MAX);
+
+    if (scene->state->ticks &&
+        axis_ticks(scene->state, scene->moment, scene->selected, scene->stage, columns, &scene->ticks) == 0)
+        scene->axis = axis_of_ticks(scene->state, scene->moment, &scene->ticks,
+                                    ticks_find(&scene->ticks, scene->stage, scene->selected), columns);
+    else
+        scene->axis = axis_shown(scene->state, scene->moment, columns);
+    find_span(scene);
+}
+
+/* Above the selected op. */
+static void draw_cursor(const struct scene *scene, const struct canvas *top)
+{
+    const struct time_axis *axis = &scene->axis;
+    const struct tick_op *op = ticks_of(scene) ? ticks_find(&scene->ticks, scene->stage, scene->selected) : NULL;
+    uint64_t at = (scene->selected->start_ns + scene->selected->end_ns) / 2;
+
+    if (ticks_of(scene))
+        at = op ? (uint64_t)(op->start + op->end) * (TICK_UNITS / 2) : 0;
+    if (at > axis->left)
+        canvas_put(top, 0, (int)((at - axis->left) / axis->ns_per_column), bold(COLOUR_KEY), 0x25bc);
 }
 
 void draw_schedule(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
-    const struct schedule_layout layout = lay_out(canvas, state, moment);
-    const struct time_axis axis = axis_shown(state, moment, min_int(layout.columns, LANE_COLUMNS_MAX));
-    const struct canvas top = canvas_part(canvas, layout.axis, LEFT, 1, layout.columns);
-    const struct canvas beside = canvas_part(canvas, layout.axis, LEFT + layout.columns, 1, layout.right);
-    int stage = max_int(1, min_int(state->cursor_stage, moment->snapshot->stage_count));
-    const struct op_record *selected =
-        state->cursor_ns > 0 ? timeline_find(&moment->history->stages[stage - 1], state->cursor_ns) : NULL;
+    struct scene scene = {.canvas = canvas, .state = state, .moment = moment, .layout = lay_out(canvas, state, moment)};
+    const struct schedule_layout *layout = &scene.layout;
+    const struct canvas top = lanes_part(&scene, layout->axis, 1), beside = right_part(&scene, layout->axis, 1);
 
-    draw_axis(&top, &axis, moment->snapshot->now_ns);
-    draw_stages_shown(layout.right > 0 ? &beside : &top, 0, layout.first, layout.count, moment->snapshot->stage_count);
-    draw_lanes(canvas, &layout, &axis, state, moment, selected);
-    if (selected && selected->end_ns > axis.left)
-        canvas_put(&top, 0, (int)(((selected->start_ns + selected->end_ns) / 2 - axis.left) / axis.ns_per_column),
-                   bold(COLOUR_KEY), 0x25bc);
-    if (layout.planned >= 0)
-        draw_planned(canvas, &layout, &axis, moment);
-    if (layout.reasons >= 0)
-        draw_reasons(canvas, &layout, state, moment);
-    if (layout.details >= 0 && selected)
-        draw_details(canvas, layout.details, moment, stage, selected);
-    else if (layout.details >= 0)
-        draw_hint(canvas, layout.details, &axis);
-    if (layout.legend >= 0) {
-        const struct canvas legend = canvas_part(canvas, layout.legend, 1, 1, canvas->columns);
+    scene.stage = max_int(1, min_int(state->cursor_stage, moment->snapshot->stage_count));
+    if (state->cursor_ns > 0)
+        scene.selected = timeline_find(&moment->history->stages[scene.stage - 1], state->cursor_ns);
+    choose_axis(&scene);
+    if (ticks_of(&scene))
+        draw_tick_axis(&top, &scene.axis, &scene.ticks);
+    else
+        draw_axis(&top, &scene.axis, moment->snapshot->now_ns);
+    draw_stages_shown(layout->right > 0 ? &beside : &top, 0, layout->first, layout->count,
+                      moment->snapshot->stage_count);
+    draw_lanes(&scene);
+    if (scene.selected)
+        draw_cursor(&scene, &top);
+    if (layout->planned >= 0)
+        draw_planned(&scene);
+    if (layout->reasons >= 0)
+        draw_reasons(canvas, layout, state, moment);
+    if (layout->details >= 0 && scene.selected)
+        inspector_draw(canvas, layout->details, moment, scene.stage, scene.selected);
+    else if (layout->details >= 0)
+        draw_hint(&scene, layout->details + 1);
+    if (layout->legend >= 0) {
+        const struct canvas legend = canvas_part(canvas, layout->legend, 1, 1, canvas->columns);
 
         lane_legend(moment->snapshot->plan, &legend, 0, moment->snapshot->interactive);
     }
+    ticks_destroy(&scene.ticks);
 }

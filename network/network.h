@@ -13,8 +13,17 @@
 #include "base/error.h"
 #include "layers/layer.h"
 
+enum { NETWORK_NAME_MAX = LAYER_NAME_MAX / 2 }; /* of a block, of a layer in its block */
+
+struct block {
+    char name[NETWORK_NAME_MAX];   /* unique */
+    char prefix[NETWORK_NAME_MAX]; /* of its layers' names, which blocks may share: the name, unless the file says
+                                      another; "": none */
+};
+
 struct network {
     int block_count;
+    struct block *blocks;
     int layer_count;
     struct layer *layers;
     struct shape input;
@@ -56,6 +65,9 @@ void network_destroy(struct network *network);
 
 /* The same with the first mistake alone. */
 int network_create(struct network **out, const struct network_options *options, struct error *error);
+
+/* What the loss compares with a target each: 1 for a sample, or one for each position of the last layer's output. */
+int network_targets_per_sample(const struct network *network);
 
 /* The text of networks/NAME.net, which is built in; NULL if there is none. And the n-th name (0..), NULL behind the
  * last. */

@@ -9,7 +9,7 @@
 #include "network/reader.h"
 
 enum { NESTING_MAX = 8, WORDS_MAX = 16, STEPS_MAX = 1 << 16 };
-enum { IMAGE_SIDE_MIN = 28, IMAGE_SIDE_MAX = 64, CLASSES_MIN = 2, CLASSES_MAX = 256 };
+enum { IMAGE_SIDE_MIN = 28, IMAGE_SIDE_MAX = 64, CLASSES_MIN = 2, CLASSES_MAX = 1 << 18 };
 
 void reader_mistake(struct reader *reader, int line, const char *format, ...)
 {
@@ -58,10 +58,21 @@ static int split(struct reader *reader, int number, char copy[LINE_LENGTH_MAX], 
     return count;
 }
 
-static bool is_name(const char *text)
+static bool is_variable(const char *text)
 {
     return *text >= 'a' && *text <= 'z' && text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0' &&
            strlen(text) < VARIABLE_NAME_MAX;
+}
+
+/* Of a block or a layer: words with dots between them. */
+static bool is_name(const char *text)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+    size_t length;
+
+    while ((length = strspn(text, letters)) > 0 && text[length] == '.')
+        text += length + 1;
+    return length > 0 && text[length] == '\0';
 }
 
 bool reader_value(struct reader *reader, const char *text, long *value)
@@ -74,7 +85,7 @@ bool reader_value(struct reader *reader, const char *text, long *value)
     return false;
 }
 
-bool reader_fill_in(struct reader *reader, const char *word, char name[LAYER_NAME_MAX])
+bool reader_fill_in(struct reader *reader, const char *word, char name[NETWORK_NAME_MAX])
 {
     size_t length = 0;
 
@@ -97,8 +108,8 @@ bool reader_fill_in(struct reader *reader, const char *word, char name[LAYER_NAM
             snprintf(digits, sizeof(digits), "%ld", value);
             at = end + 1;
         }
-        if (length + strlen(digits) >= LAYER_NAME_MAX / 2) {
-            mistake(reader, "names have at most %d characters", LAYER_NAME_MAX / 2 - 1);
+        if (length + strlen(digits) >= NETWORK_NAME_MAX) {
+            mistake(reader, "names have at most %d characters", NETWORK_NAME_MAX - 1);
             return false;
         }
         strcpy(name + length, digits);
@@ -106,7 +117,7 @@ bool reader_fill_in(struct reader *reader, const char *word, char name[LAYER_NAM
     }
     if (is_name(name))
         return true;
-    mistake(reader, "\"%s\" is no name: use small letters, digits and \"_\", a letter first", name);
+    mistake(reader, "\"%s\" is no name: use letters, digits and \"_\", with \".\" between them", name);
     return false;
 }
 
@@ -170,36 +181,54 @@ static void end_block(struct reader *reader)
     if (network->block_count == 0)
         return;
     if (reader->block_first == network->layer_count)
-        mistake(reader, "block %s, which ends here, has no layers", reader->block_name);
+        mistake(reader, "block %s, which ends here, has no layers", reader->block->name);
     for (int l = reader->block_first; l < network->layer_count - 1; l++)
         if (reader->readers[l] == 0)
-            mistake(reader, "nothing in block %s, which ends here, reads its layer %s", reader->block_name,
-                    network->layers[l].name);
+            mistake(reader, "nothing in block %s, which ends here, reads its layer %s", reader->block->name,
+                    network->layers[l].name + network->layers[l].own_name);
+}
+
+/* block NAME [as PREFIX] */
+static bool name_block(struct reader *reader, struct block *block, char **words, int count)
+{
+    const struct network *network = reader->network;
+
+    if (count != 2 && (count != 4 || strcmp(words[2], "as") != 0)) {
+        mistake(reader, "a block is: block NAME, or block NAME as PREFIX, which goes before its layers' names");
+        return false;
+    }
+    if (!reader_fill_in(reader, words[1], block->name))
+        return false;
+    for (int b = 0; b < network->block_count; b++)
+        if (strcmp(network->blocks[b].name, block->name) == 0)
+            mistake(reader, "there is a block %s above", block->name);
+    if (count == 2)
+        strcpy(block->prefix, block->name);
+    else if (strcmp(words[3], "\"\"") != 0)
+        return reader_fill_in(reader, words[3], block->prefix);
+    return true;
 }
 
 static void read_block(struct reader *reader, char **words, int count)
 {
     struct network *network = reader->network;
-    char name[LAYER_NAME_MAX];
-    bool named;
+    struct block block = {.prefix = ""};
 
     if (!reader->has_input)
         mistake(reader, "a line before the first block says what the network reads: input image");
     reader->has_input = true;
     end_block(reader);
-    if (count != 2)
-        mistake(reader, "a block is: block NAME");
-    named = count == 2 && reader_fill_in(reader, words[1], name);
     /* Its layers are in a block anyway. */
-    if (!named)
-        strcpy(name, "unnamed");
-    for (int l = 0; l < network->layer_count && named; l++)
-        if (strncmp(network->layers[l].name, name, strlen(name)) == 0 && network->layers[l].name[strlen(name)] == '.')
-            mistake(reader, "there is a block %s above", name);
-    strcpy(reader->block_name, name);
+    if (!name_block(reader, &block, words, count))
+        block = (struct block){.name = "unnamed", .prefix = "unnamed"};
+    if (network->block_count == NETWORK_LAYERS_MAX)
+        mistake(reader, "networks have at most %d blocks", NETWORK_LAYERS_MAX);
+    else
+        network->block_count++;
+    reader->block = &network->blocks[network->block_count - 1];
+    *reader->block = block;
     reader->block_first = network->layer_count;
     reader->block_input = network->layer_count > 0 ? network->layer_count - 1 : NETWORK_INPUT;
-    network->block_count++;
 }
 
 static void read_loss(struct reader *reader, char **words, int count)
@@ -271,7 +300,7 @@ static void run_repeat(struct reader *reader, char **words, int count, int first
 
     while (middle < count && strcmp(words[middle], "to") != 0)
         middle++;
-    if (middle >= count || strcmp(words[2], "=") != 0 || !is_name(words[1])) {
+    if (middle >= count || strcmp(words[2], "=") != 0 || !is_variable(words[1])) {
         mistake(reader, "a repeat is: repeat i = 1 to 3");
         return;
     }
@@ -385,7 +414,8 @@ static int allocate(struct reader *reader, struct error *error)
     reader->network = calloc(1, sizeof(*reader->network));
     reader->readers = calloc(NETWORK_LAYERS_MAX, sizeof(*reader->readers));
     if (!reader->network || !reader->readers ||
-        !(reader->network->layers = calloc(NETWORK_LAYERS_MAX, sizeof(*reader->network->layers))))
+        !(reader->network->layers = calloc(NETWORK_LAYERS_MAX, sizeof(*reader->network->layers))) ||
+        !(reader->network->blocks = calloc(NETWORK_LAYERS_MAX, sizeof(*reader->network->blocks))))
         return error_set(error, "out of memory");
     return find_lines(reader, error);
 }
@@ -400,8 +430,8 @@ static void read_all(struct reader *reader)
     reader->network->classes = options->classes;
     variables_set(&reader->variables, "classes", options->classes);
     if (options->classes < CLASSES_MIN || options->classes > CLASSES_MAX)
-        reader_mistake(reader, reader->line_count, "%d classes are out of bounds; labels are bytes, so use %d to %d",
-                       options->classes, CLASSES_MIN, CLASSES_MAX);
+        reader_mistake(reader, reader->line_count, "%d classes are out of bounds; use %d to %d", options->classes,
+                       CLASSES_MIN, CLASSES_MAX);
     run_lines(reader, 0, reader->line_count, 0);
     if (reader->mistakes->count == 0 && options->depth > 0 && reader->network->depth == 0)
         reader_mistake(reader, none, "model.depth = %d, but the network has no parameter depth", options->depth);

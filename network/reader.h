@@ -17,7 +17,7 @@ struct reader {
     struct variables variables;
     struct network *network;
     int *readers; /* [NETWORK_LAYERS_MAX]: how many layers read each layer's output */
-    char block_name[LAYER_NAME_MAX];
+    struct block *block;
     int block_first; /* the block's first layer, */
     int block_input; /* and what it reads */
     bool has_input, has_loss, has_stopped;
@@ -29,9 +29,9 @@ void reader_mistake(struct reader *reader, int line, const char *format, ...) __
 /* In the line that is being read. */
 #define mistake(reader, ...) reader_mistake(reader, (reader)->line, __VA_ARGS__)
 
-/* The value of an expression; "block3" of the word "block{i}". False after a mistake. */
+/* The value of an expression; the name "block3" that the word "block{i}" is. False after a mistake. */
 bool reader_value(struct reader *reader, const char *text, long *value);
-bool reader_fill_in(struct reader *reader, const char *word, char name[LAYER_NAME_MAX]);
+bool reader_fill_in(struct reader *reader, const char *word, char name[NETWORK_NAME_MAX]);
 
 /* Adds the layer that the line's words are, or a mistake. */
 void reader_read_layer(struct reader *reader, char **words, int count);

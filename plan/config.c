@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/guess.h"
 #include "base/ini.h"
 #include "plan/config_keys.h"
 
@@ -100,14 +101,21 @@ static void list_names(const char *section, char *list, size_t size)
 
 static void unknown_section(struct config_mistakes *mistakes, int place, const char *key, const char *section)
 {
-    char list[512];
+    char list[512], names[512], *rest = names, *name, meant[GUESS_TEXT_MAX];
+    struct guess guess;
 
     list_names(NULL, list, sizeof(list));
-    mistake_at(mistakes, place, key, "unknown section [%s]; there are: %s", section, list);
+    strcpy(names, list);
+    guess_begin(&guess, section);
+    while ((name = strsep(&rest, ", ")) != NULL)
+        guess_consider(&guess, name);
+    mistake_at(mistakes, place, key, "unknown section [%s]; %sthere are: %s", section,
+               guess_text(&guess, "", " ", meant), list);
 }
 
 static void unknown_key(struct config_mistakes *mistakes, int place, const char *section, const char *key)
 {
+    const struct config_key *meant = config_key_meant(section, key);
     char list[512];
 
     list_names(section, list, sizeof(list));
@@ -116,7 +124,8 @@ static void unknown_key(struct config_mistakes *mistakes, int place, const char 
     else if (list[0] == '\0')
         unknown_section(mistakes, place, key, section);
     else
-        mistake_at(mistakes, place, key, "unknown key; [%s] has: %s", section, list);
+        mistake_at(mistakes, place, key, "unknown key; %s%s%s[%s] has: %s", meant ? "did you mean " : "",
+                   meant ? meant->name : "", meant ? "? " : "", section, list);
 }
 
 static void set_key(struct load *load, int place, const struct config_key *key, const char *value)

@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/guess.h"
 #include "base/parse.h"
+#include "base/text.h"
 #include "network/network.h"
 #include "optimizers/optimizer.h"
 #include "schedule/parts.h"
@@ -133,7 +135,7 @@ const struct config_key config_keys[] = {
      .help = "networks with a parameter depth (mlp: its layers); 0: as the network's file says"},
     {MEMBER(model, width), KEY_INTEGER, "0", 0, NETWORK_WIDTH_MAX,
      .help = "networks with a parameter width (mlp: units of its layers but the last); 0: as the file says"},
-    {MEMBER(model, classes), KEY_INTEGER, "10", 2, 256,
+    {MEMBER(model, classes), KEY_INTEGER, "10", 2, 1 << 18,
      .help = "classes that the network tells apart; labels are below it"},
 
     {MEMBER(data, set), KEY_CHOICE_NAME, "fashion-mnist", .choices = CHOICES("fashion-mnist", "idx", "synthetic"),
@@ -186,8 +188,8 @@ const struct config_key config_keys[] = {
     {MEMBER(train, clip_norm), KEY_REAL, "0", 0.0, 1e6,
      .help = "gradients longer than this are shortened to it: all stages' at a flush, else each stage's; 0: never"},
 
-    {MEMBER(checkpoints, keep), KEY_INTEGER, "2", 1, 1000,
-     .help = "newest checkpoints that are kept; the one with the best test top-1 always is"},
+    {MEMBER(checkpoints, keep), KEY_INTEGER, "2", 0, 1000,
+     .help = "newest checkpoints that are kept, and the best; 0: none of a finished run, before that the newest"},
     {MEMBER(checkpoints, every), KEY_INTERVAL, "0", 0, 1000000000,
      .help = "mini-batches, such as 500, or minutes, such as 10m, between checkpoints within an epoch; 0: at its end only"},
 
@@ -232,6 +234,33 @@ const struct config_key *config_key_find(const char *name)
         if (strcmp(config_keys[i].name, name) == 0)
             return &config_keys[i];
     return NULL;
+}
+
+static const char *name_in_section(const struct config_key *key)
+{
+    return strchr(key->name, '.') + 1;
+}
+
+const struct config_key *config_key_meant(const char *section, const char *name)
+{
+    const size_t length = strlen(section);
+    const char *own = strchr(name, '.') ? strchr(name, '.') + 1 : name;
+    const struct config_key *nearest = NULL;
+    struct guess guess;
+
+    guess_begin(&guess, own);
+    for (int i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        const bool here = strncmp(key->name, section, length) == 0 && key->name[length] == '.';
+
+        if (strcmp(name_in_section(key), own) == 0)
+            return key;
+        if (here)
+            guess_consider(&guess, name_in_section(key));
+        if (here && guess.nearest == name_in_section(key))
+            nearest = key;
+    }
+    return nearest;
 }
 
 const char *config_key_choice(const struct config_key *key, int index)
@@ -291,9 +320,11 @@ static bool is_file_name(const struct config_key *key, const char *text)
 
 static int set_choice(const struct config_key *key, void *member, const char *text, struct error *error)
 {
-    char all[512] = "";
+    char all[512] = "", meant[GUESS_TEXT_MAX];
     const char *choice;
+    struct guess guess;
 
+    guess_begin(&guess, text);
     if (is_file_name(key, text))
         return set_text(key, member, text, error);
     for (int i = 0; (choice = config_key_choice(key, i)) != NULL; i++) {
@@ -303,11 +334,12 @@ static int set_choice(const struct config_key *key, void *member, const char *te
             *(int *)member = key->first_choice + i;
             return 0;
         }
-        snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i > 0 ? ", " : "", choice);
+        text_append(all, sizeof(all), "%s%s", i > 0 ? ", " : "", choice);
+        guess_consider(&guess, choice);
     }
-    return error_set(error, "\"%s\" is none of the choices: %s%s%s", text, all,
-                     key->file_ending ? "; nor a file whose name ends with " : "",
-                     key->file_ending ? key->file_ending : "");
+    return error_set(
+        error, "\"%s\" is none of the choices%s: %s%s%s", text, guess_text(&guess, "; ", " There are", meant), all,
+        key->file_ending ? "; nor a file whose name ends with " : "", key->file_ending ? key->file_ending : "");
 }
 
 /* The next item of a comma-separated list, without the blanks around it. NULL behind the last. */

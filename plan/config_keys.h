@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "base/error.h"
 #include "plan/config.h"
@@ -48,6 +49,10 @@ extern const int config_key_count;
 /* NULL if there is no such key. `name` is "section.key". */
 const struct config_key *config_key_find(const char *name);
 
+/* The one that may have been meant by `name`, with or without its section, in `section`: one of that very name in another
+ * section, or the nearest of its own. NULL if none is near. */
+const struct config_key *config_key_meant(const char *section, const char *name);
+
 /* Reads `text` into the key's member. -1 and what would be right if it does not fit. */
 int config_key_set(const struct config_key *key, struct config *config, const char *text, struct error *error);
 
@@ -56,6 +61,10 @@ bool config_key_holds(const struct config_key *key, const struct config *config)
 
 /* The index-th choice of a KEY_CHOICE or KEY_CHOICE_NAME; NULL behind the last. */
 const char *config_key_choice(const struct config_key *key, int index);
+
+/* A key with its help, default and bounds; all keys of a section likewise, and whether there are any. */
+void config_print_key(FILE *out, const struct config_key *key);
+bool config_print_section(FILE *out, const char *section);
 
 /* The choice that stands for a number of KEY_INTEGERS; NULL if none does. */
 const char *config_key_word(const struct config_key *key, int value);

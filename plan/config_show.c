@@ -103,17 +103,52 @@ static void print_values(const struct config_key *key, FILE *out)
         fprintf(out, ", or FILE%s", key->file_ending);
 }
 
-void config_print_keys(FILE *out)
+static void print_default(FILE *out, const struct config_key *key)
 {
+    fprintf(out, "default %s", key->fallback[0] ? key->fallback : "none");
+    print_values(key, out);
+    fputc('\n', out);
+}
+
+void config_print_key(FILE *out, const struct config_key *key)
+{
+    fprintf(out, "%s\n  %s\n  ", key->name, key->help);
+    print_default(out, key);
+}
+
+bool config_print_section(FILE *out, const char *section)
+{
+    const int length = (int)strlen(section);
+    bool found = false;
+
     for (int i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
-        int section = (int)strcspn(key->name, ".");
 
-        if (i == 0 || strncmp(key->name, config_keys[i - 1].name, (size_t)section + 1) != 0)
-            fprintf(out, "%s[%.*s]\n", i > 0 ? "\n" : "", section, key->name);
-        fprintf(out, "  %-21s %s\n  %-21s default %s", key->name + section + 1, key->help, "",
-                key->fallback[0] ? key->fallback : "none");
-        print_values(key, out);
-        fputc('\n', out);
+        if (strncmp(key->name, section, (size_t)length) != 0 || key->name[length] != '.')
+            continue;
+        if (!found)
+            fprintf(out, "[%s]\n", section);
+        fprintf(out, "  %-21s %s\n  %-21s ", key->name + length + 1, key->help, "");
+        print_default(out, key);
+        found = true;
+    }
+    return found;
+}
+
+void config_print_keys(FILE *out)
+{
+    const char *last = "";
+
+    for (int i = 0; i < config_key_count; i++) {
+        char section[CONFIG_NAME_MAX];
+        const char *name = config_keys[i].name;
+        const int length = (int)strcspn(name, ".");
+
+        if (strncmp(name, last, (size_t)length + 1) != 0) {
+            fputs(i > 0 ? "\n" : "", out);
+            snprintf(section, sizeof(section), "%.*s", length, name);
+            config_print_section(out, section);
+        }
+        last = name;
     }
 }

@@ -37,7 +37,7 @@ bool controls_free(const struct segment *segment)
     struct controls *controls = segment_controls(segment);
     bool found;
 
-    if (are_free(controls) || lock(segment, F_WRLCK))
+    if (controls_are_awaited(controls) || are_free(controls) || lock(segment, F_WRLCK))
         return false;
     /* A monitor may have resumed the run and ended in between. */
     found = !are_free(controls);
@@ -53,13 +53,32 @@ static void allow_all(struct controls *controls, uint64_t ops)
         atomic_store_explicit(&controls->ops_allowed[s], ops, memory_order_relaxed);
 }
 
+void controls_await(struct controls *controls)
+{
+    allow_all(controls, 0);
+    atomic_store_explicit(&controls->awaited, 1, memory_order_relaxed);
+}
+
+bool controls_are_awaited(const struct controls *controls)
+{
+    return atomic_load_explicit(&controls->awaited, memory_order_relaxed) != 0;
+}
+
+/* From here on somebody answers for what is held. */
+static void take_over(struct controls *controls)
+{
+    atomic_store_explicit(&controls->awaited, 0, memory_order_relaxed);
+}
+
 void controls_pause(struct controls *controls)
 {
+    take_over(controls);
     allow_all(controls, 0);
 }
 
 void controls_resume(struct controls *controls)
 {
+    take_over(controls);
     allow_all(controls, UINT64_MAX);
 }
 
@@ -78,6 +97,7 @@ bool controls_step(struct controls *controls, const struct snapshot *snapshot, i
 
     if (held->activity.kind != ACTIVITY_HELD || held->allowed)
         return false;
+    take_over(controls);
     atomic_store_explicit(&controls->ops_allowed[stage - 1], held->counters.ops + 1, memory_order_relaxed);
     return true;
 }
@@ -105,6 +125,7 @@ int controls_slot(struct controls *controls, const struct snapshot *snapshot)
 static int set_slow_motion(struct controls *controls, int factor)
 {
     factor = max_int(1, min_int(factor, SLOW_MOTION_MAX));
+    take_over(controls);
     atomic_store_explicit(&controls->slow_motion, (uint32_t)factor, memory_order_relaxed);
     return factor;
 }

@@ -9,8 +9,12 @@
 /* Monitor: before it changes anything. The kernel lets go when the segment is closed or the process ends. -1: not now. */
 int controls_hold(const struct segment *segment);
 
-/* Coordinator: lets a run that is paused or slowed go on freely, if no living process holds its controls. True if it
- * did. */
+/* Coordinator, before the stages start: every stage is held before its first op until a monitor changes that. */
+void controls_await(struct controls *controls);
+bool controls_are_awaited(const struct controls *controls);
+
+/* Coordinator: lets a run that is paused or slowed go on freely, if no living process holds its controls, and one has
+ * held them. True if it did. */
 bool controls_free(const struct segment *segment);
 
 /* Every stage ends the op that it runs and begins no other; and all run freely again. */

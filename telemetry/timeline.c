@@ -47,6 +47,7 @@ struct span timeline_span(const struct plan *plan, const struct op_record *recor
         .phase = (enum phase)record->phase,
         .op = timeline_op(record),
         .number = timeline_number(plan, record->epoch, record->minibatch),
+        .record = record,
         .updated = record->updated != 0,
     };
 }

@@ -15,9 +15,10 @@ struct span {
     enum span_kind kind;
     enum wait_cause cause; /* SPAN_WAIT */
     enum phase phase;
-    struct op op; /* SPAN_OP */
-    int number;   /* of its mini-batch, counted through the run's training: gives its colour */
-    bool updated; /* an update followed, within the span */
+    struct op op;                   /* SPAN_OP */
+    int number;                     /* of its mini-batch, counted through the run's training: gives its colour */
+    const struct op_record *record; /* of an op that has ended; else NULL */
+    bool updated;                   /* an update followed, within the span */
 };
 
 /* An op that has ended, as a span. */

@@ -510,7 +510,7 @@ END_TEST
 START_TEST(wrong_input_is_one_line_and_nothing_starts)
 {
     static const char *const cases[][2] = {
-        {"@ --systems gpip", "--systems: \"gpip\" is none of the choices: timeprest, "},
+        {"@ --systems gpip", "--systems: \"gpip\" is none of the choices; did you mean gpipe? There are: timeprest, "},
         {"@ --systems gpipe,naive,gpipe", "--systems: gpipe is there twice"},
         {"@ --systems gpipe,", "--systems: \"\" is none of the choices"},
         {"@ --systems gpipe,x.csv", "--systems: x.csv is a schedule file; only systems are compared"},

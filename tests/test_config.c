@@ -179,9 +179,12 @@ START_TEST(all_mistakes_are_found_each_with_its_line)
     check_mistake(3, 7, "pipeline.stages: \"0x4\" is not a whole number; use one from 1 to 1024");
     check_mistake(4, 8, "pipeline.stages: already given in line 7");
     check_mistake(5, 10, "expected key = value");
-    check_mistake(6, 11, "pipeline.system: \"timeprst\" is none of the choices: timeprest, v-timeprest");
+    check_mistake(6, 11,
+                  "pipeline.system: \"timeprst\" is none of the choices; did you mean timeprest? There are: timeprest, "
+                  "v-timeprest");
     check_mistake(7, 12, "pipeline.order: has no value");
-    check_mistake(8, 13, "pipeline.microbatch: unknown key; [pipeline] has: system, stages, microbatches");
+    check_mistake(
+        8, 13, "pipeline.microbatch: unknown key; did you mean pipeline.microbatches? [pipeline] has: system, stages");
     check_mistake(9, 15, "train.lr: \"nan\" is not a number");
     check_mistake(10, 16, "train.momentum: 1 is out of bounds");
     check_mistake(11, 18, "data.augment: \"maybe\" is neither yes nor no");
@@ -199,6 +202,10 @@ START_TEST(overrides_have_a_place_of_their_own)
         {"pipeline.stages=", "--set pipeline.stages: has no value"},
         {"stages=4", "--set stages=4: expected section.key=value"},
         {"pipeline.stages", "--set pipeline.stages: expected section.key=value"},
+        {"pipline.stages=4", "--set pipline.stages: unknown section [pipline]; did you mean pipeline? there are: run,"},
+        {"pipeline.stgaes=4",
+         "--set pipeline.stgaes: unknown key; did you mean pipeline.stages? [pipeline] has: system,"},
+        {"pipeline.batch=4", "--set pipeline.batch: unknown key; did you mean data.batch? [pipeline] has: system,"},
         {"nope.stages=4", "--set nope.stages: unknown section [nope]; there are: run,"},
         {"pipeline.nope=4", "--set pipeline.nope: unknown key; [pipeline] has: system,"},
         {"pipeline.partition=5,,3",
@@ -570,7 +577,7 @@ int main(void)
     tcase_add_test(tcase, nothing_is_left_to_the_system_in_a_config_that_was_read);
     tcase_add_test(tcase, file_and_overrides_fill_every_type);
     tcase_add_test(tcase, all_mistakes_are_found_each_with_its_line);
-    tcase_add_loop_test(tcase, overrides_have_a_place_of_their_own, 0, 17);
+    tcase_add_loop_test(tcase, overrides_have_a_place_of_their_own, 0, 20);
     tcase_add_loop_test(tcase, no_line_is_passed_over, 0, PASSED_OVER_CASES);
     tcase_add_test(tcase, a_line_may_be_long);
     tcase_add_test(tcase, blanks_around_an_override_s_sign_do_not_matter);

@@ -262,6 +262,41 @@ START_TEST(a_pause_lasts_as_long_as_one_of_its_monitors)
 }
 END_TEST
 
+/* A run that began paused has had no monitor yet: one that only looks and leaves changes nothing. */
+START_TEST(a_run_that_begins_paused_waits_for_a_monitor)
+{
+    static const struct {
+        const char *name;
+        void (*act)(struct controls *controls);
+    } acts[] = {{"pause", controls_pause}, {"resume", controls_resume}};
+    struct segment run, monitor;
+    struct error error;
+
+    for (size_t k = 0; k < sizeof(acts) / sizeof(acts[0]); k++) {
+        ck_assert_msg(!segment_create(&run, &pipeline.plan, rings_bytes, "", &error), "%s", error.text);
+        struct controls *controls = segment_controls(&run);
+        controls_await(controls);
+        segment_seal(&run);
+        ck_assert_msg(!segment_publish(&run, &error), "%s", error.text);
+        for (int looks = 0; looks < 2; looks++) {
+            ck_assert(!controls_free(&run));
+            ck_assert(controls_are_paused(controls) && controls_are_awaited(controls));
+            ck_assert_msg(!segment_open(&monitor, run.name, rings_bytes, &error), "%s", error.text);
+            if (looks == 0)
+                segment_close(&monitor);
+        }
+        segment_unlink(run.name);
+        ck_assert_int_eq(controls_hold(&monitor), 0);
+        acts[k].act(controls);
+        ck_assert(!controls_are_awaited(controls));
+        segment_close(&monitor);
+        controls_free(&run);
+        ck_assert_msg(!controls_are_paused(controls), "%s", acts[k].name);
+        segment_close(&run);
+    }
+}
+END_TEST
+
 /* As a monitor leaves them that dies anywhere in what it does. */
 START_TEST(whatever_a_dead_monitor_left_is_freed)
 {
@@ -304,6 +339,7 @@ int main(void)
     suite_add_tcase(suite, words);
     tcase_add_checked_fixture(holds, set_up_plan, tear_down_plan);
     tcase_add_test(holds, a_pause_lasts_as_long_as_one_of_its_monitors);
+    tcase_add_test(holds, a_run_that_begins_paused_waits_for_a_monitor);
     tcase_add_test(holds, whatever_a_dead_monitor_left_is_freed);
     suite_add_tcase(suite, holds);
     tcase_set_timeout(runs, 120);

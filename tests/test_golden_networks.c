@@ -132,7 +132,7 @@ struct training {
     void *scratch; /* the device's */
     const struct network *network;
     struct tensors tensors;
-    uint8_t labels[ROWS_MAX];
+    int32_t targets[ROWS_MAX];
     struct guarded images, weights, first, gradient, momentum, state, set;
 };
 
@@ -160,8 +160,21 @@ static void plan_one_part(struct plan *plan, const struct golden *golden, const 
     network_destroy(network);
 }
 
+/* Whether it is a batch norm's: then its layer has running statistics, too. */
+static bool is_of_norm(const struct training *training, const struct tensor *tensor)
+{
+    char sibling[TENSOR_NAME_MAX + 16];
+    bool found = false;
+
+    snprintf(sibling, sizeof(sibling), "%.*s.running_var", (int)(strrchr(tensor->name, '.') - tensor->name),
+             tensor->name);
+    for (int t = 0; t < training->tensors.count; t++)
+        found |= strcmp(training->tensors.list[t].name, sibling) == 0;
+    return found;
+}
+
 /* As `first_values` of bench/golden_networks.py has it, where the reasons are. */
-static float first_value(const struct tensor *tensor, uint32_t number, size_t i)
+static float first_value(const struct tensor *tensor, bool norm, uint32_t number, size_t i)
 {
     const char *last = strrchr(tensor->name, '.');
     int bits = 0;
@@ -175,7 +188,7 @@ static float first_value(const struct tensor *tensor, uint32_t number, size_t i)
             bits++;
         return ldexpf((float)(second ? -value : value), -(6 + bits / 2));
     }
-    if (!strstr(tensor->name, "bn"))
+    if (!norm)
         return ldexpf((float)scatter(i, number), -10);
     if (strcmp(last, ".weight") == 0)
         return 0.25f + ldexpf((float)scatter(i, number), -10);
@@ -203,9 +216,11 @@ static void fill_weights(struct training *training)
 
         if (tensor->state)
             continue;
+        const bool norm = is_of_norm(training, tensor);
+
         number++;
         for (size_t i = 0; i < tensor->count; i++)
-            training->weights.values[tensor_element(tensor, i)] = first_value(tensor, number, i);
+            training->weights.values[tensor_element(tensor, i)] = first_value(tensor, norm, number, i);
     }
     memcpy(training->first.values, training->weights.values, training->weights.count * sizeof(float));
     memset(training->momentum.values, 0, training->momentum.count * sizeof(float));
@@ -227,7 +242,7 @@ static void fill_data(struct training *training)
         training->images.values[(row * area + position) * channels + channel] = ldexpf((float)scatter(i, 0), -6);
     }
     for (int r = 0; r < training->golden->rows; r++)
-        training->labels[r] = (uint8_t)((scatter((size_t)r, 1) + 127) % training->golden->classes);
+        training->targets[r] = (int32_t)((scatter((size_t)r, 1) + 127) % training->golden->classes);
 }
 
 static void training_create(struct training *training, const struct golden *golden, const char *name,
@@ -310,12 +325,12 @@ static double backward(struct training *training)
     double loss;
 
     succeed(training, device->allocate_host(training->machine.device, &memory,
-                                            sizeof(*result) + sizeof(training->labels), "a result", &error));
+                                            sizeof(*result) + sizeof(training->targets), "a result", &error));
     result = memory;
     *result = (struct loss_result){0};
-    memcpy(result + 1, training->labels, sizeof(training->labels));
+    memcpy(result + 1, training->targets, sizeof(training->targets));
     succeed(training,
-            compute_loss(training->compute, &tensors, 1, 1, (const uint8_t *)(result + 1), true, result, &error));
+            compute_loss(training->compute, &tensors, 1, 1, (const int32_t *)(result + 1), true, result, &error));
     succeed(training, compute_backward(training->compute, &tensors, 1, 1, HALF_INPUT | HALF_WEIGHTS,
                                        machine_lend(&training->machine, &training->weights),
                                        machine_lend(&training->machine, &training->gradient), false, &error));

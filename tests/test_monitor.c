@@ -230,6 +230,31 @@ START_TEST(a_monitor_that_quits_lets_the_run_go_on)
 }
 END_TEST
 
+/* No op is done before a monitor says so; then one of stage 1, since the others have nothing to compute with. */
+START_TEST(a_run_that_begins_paused_shows_its_first_op)
+{
+    pid_t run = program_start(&program, "@ --quiet --interactive=paused --epochs 2 --set run.name=watched");
+    char folder[128];
+    struct error error;
+
+    snprintf(folder, sizeof(folder), "%s/runs/watched", program.folder);
+    WAIT_FOR(&program, source_attach(&source, folder, &error) == 0);
+    do
+        source_look(source, &moment);
+    while (moment.snapshot->state != RUN_TRAINING || moment.snapshot->stages[0].activity.kind != ACTIVITY_HELD);
+    ck_assert_uint_eq(ops_done(), 0);
+    ck_assert(source_key(source, 's', 1));
+    do
+        source_look(source, &moment);
+    while (moment.history->stages[0].count == 0);
+    ck_assert_uint_eq(ops_done(), 1);
+    ck_assert_int_eq(moment.history->stages[0].ops[0].minibatch, 1);
+    source_close(source);
+    source = NULL;
+    ck_assert_int_eq(program_finish(run), 0);
+}
+END_TEST
+
 /* Against the trace of the same run, op for op. */
 START_TEST(a_recording_has_the_ops_of_the_trace)
 {
@@ -449,6 +474,7 @@ int main(void)
     tcase_add_test(tcase, a_killed_stage_is_named);
     tcase_add_test(tcase, a_killed_coordinator_is_missed);
     tcase_add_test(tcase, only_an_interactive_run_is_controlled);
+    tcase_add_test(tcase, a_run_that_begins_paused_shows_its_first_op);
     tcase_add_test(tcase, a_monitor_that_quits_lets_the_run_go_on);
     tcase_add_test(tcase, a_recording_has_the_ops_of_the_trace);
     tcase_add_test(tcase, a_run_records_itself_into_its_folder);

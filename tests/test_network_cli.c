@@ -126,7 +126,7 @@ END_TEST
 START_TEST(wrong_input_is_told)
 {
     static const char *const cases[][2] = {
-        {"network vgg", "tpcoord: \"vgg\" is none of the choices: "},
+        {"network vgg", "tpcoord: \"vgg\" is none of the choices; did you mean vgg16? "},
         {"network no.net", "tpcoord: no.net cannot be read: No such file or directory\n"},
         {"network mlp resnet8", "tpcoord: what is \"resnet8\"? usage: tpcoord network [NAME]\n"},
         {"network --json -", "tpcoord: which network? usage: tpcoord network [NAME]\n"},

@@ -90,8 +90,9 @@ START_TEST(one_mistake_is_one_line)
         /* A layer of another block: a cut would cut it, too. */
         {HEAD "x = relu\nblock b\ny = add input x\n" TAIL, "own.net:5: block b has no layer x above this line"},
         {HEAD "x = relu\nblock b\ny = relu a.x\n" TAIL, "own.net:5: block b has no layer a.x above this line"},
-        {HEAD "x = relu\ny = relu input\n" TAIL, "own.net:6: nothing in block a, which ends here, reads its layer a.x"},
-        {HEAD "x = relu\nx = relu\n" TAIL, "own.net:4: block a has a layer x above"},
+        {HEAD "x = relu\ny = relu input\n" TAIL, "own.net:6: nothing in block a, which ends here, reads its layer x"},
+        {HEAD "x = relu\nx = relu\n" TAIL,
+         "own.net:4: block a has a layer a.x above, and no network has two of one name"},
         {HEAD "x = relu\nblock a\n" TAIL, "own.net:4: there is a block a above"},
         {HEAD "block b\n" TAIL, "own.net:3: block a, which ends here, has no layers"},
         {HEAD TAIL "block b\n", "own.net:5: nothing follows the loss"},
@@ -99,12 +100,31 @@ START_TEST(one_mistake_is_one_line)
         {"block a\n" TAIL, "own.net:1: a line before the first block says what the network reads: input image"},
         {"input text\nblock a\n" TAIL, "own.net:1: a network reads images: input image"},
         {"input image\n" HEAD TAIL, "own.net:2: the input is said above"},
-        {"input image\nblock\n" TAIL, "own.net:2: a block is: block NAME"},
-        {"input image\nblock Stem\n" TAIL, "own.net:2: \"Stem\" is no name: use small letters, digits and \"_\""},
-        {"input image\nblock a.b\n" TAIL, "own.net:2: \"a.b\" is no name"},
+        {"input image\nblock\n" TAIL, "own.net:2: a block is: block NAME, or block NAME as PREFIX"},
+        {"input image\nblock stem-1\n" TAIL,
+         "own.net:2: \"stem-1\" is no name: use letters, digits and \"_\", with \".\" between them"},
+        {"input image\nblock .a\n" TAIL, "own.net:2: \".a\" is no name"},
+        {"input image\nblock a.\n" TAIL, "own.net:2: \"a.\" is no name"},
+        {"input image\nblock a..b\n" TAIL, "own.net:2: \"a..b\" is no name"},
+        {HEAD "x/y = relu\n" TAIL, "own.net:3: \"x/y\" is no name"},
+        {HEAD "x = relu\ny = add x x{\n" TAIL, "own.net:4: x{: a \"}\" is missing"},
+        {"input image\nblock a as\n" TAIL, "own.net:2: a block is: block NAME, or block NAME as PREFIX, which goes"},
+        {"input image\nblock a b\n" TAIL, "own.net:2: a block is: block NAME, or block NAME as PREFIX, which goes"},
+        {"input image\nblock a like b\n" TAIL, "own.net:2: a block is: block NAME, or block NAME as PREFIX"},
+        {"input image\nblock a as b c\n" TAIL, "own.net:2: a block is: block NAME, or block NAME as PREFIX"},
+        {"input image\nblock a as b.\n" TAIL, "own.net:2: \"b.\" is no name"},
+        {"input image\nblock \"\" as b\n" TAIL, "own.net:2: \"\"\"\" is no name"},
+        {"input image\nblock a as b\nx = relu\nblock c as b\nx = relu\n" TAIL,
+         "own.net:5: block a has a layer b.x above, and no network has two of one name"},
+        {"input image\nblock a as \"\"\nb.x = relu\nblock b\nx = relu\n" TAIL,
+         "own.net:5: block a has a layer b.x above, and no network has two of one name"},
+        {"input image\nblock a as \"\"\ny = relu\noptimizer.x = relu\n" TAIL,
+         "own.net:4: optimizer.x: names that begin with optimizer. are those of what checkpoints hold beside"},
+        {"input image\nblock a as \"\"\nversion.1 = relu\n" TAIL,
+         "own.net:3: version.1: names that begin with version."},
         {"input image\nblock a{1\n" TAIL, "own.net:2: a{1: a \"}\" is missing"},
         {"input image\nblock a{i}\n" TAIL, "own.net:2: i: nothing is called i"},
-        {"input image\nblock abcdefghijklmnopqrstuvwxyz\n" TAIL, "own.net:2: names have at most 19 characters"},
+        {"input image\nblock abcdefghijklmnopqrstuvwxyz012345\n" TAIL, "own.net:2: names have at most 31 characters"},
         {HEAD "repeat i = 1 to 2\n" TAIL, "own.net:3: the line \"end\" that belongs to it is missing"},
         {HEAD "if 1\n" TAIL, "own.net:3: the line \"end\" that belongs to it is missing"},
         {HEAD "end\n" TAIL, "own.net:3: nothing ends here: there is no repeat or if before it"},
@@ -250,6 +270,37 @@ START_TEST(line_ends_may_be_any_and_the_last_may_lack)
     read_well("\n\n  input\timage  \nblock a\n\thead  =  linear\tunits=classes\nloss cross_entropy");
     ck_assert_str_eq(network->layers[0].name, "a.head");
     network_destroy(network);
+}
+END_TEST
+
+/* Blocks are told apart by their own names, layers by those that files have for them. */
+START_TEST(layers_are_called_as_their_blocks_say)
+{
+    static const char *const layers[] = {"Conv_1",          "features.0",  "features.3",
+                                         "features.3.proj", "model.2.q.k", "c.head"};
+    static const char *const blocks[] = {"stem", "one", "2", "model.2", "c"};
+
+    read_well("input image\nblock stem as \"\"\nConv_1 = relu\nblock one as features\n0 = relu\n"
+              "repeat i = 2 to 2\nblock {i} as features\n{i+1} = relu\n{i+1}.proj = relu {i+1}\n"
+              "block model.{i}\nq.k = relu\nend\nblock c\n" TAIL);
+    ck_assert_int_eq(network->layer_count, 6);
+    for (int l = 0; l < network->layer_count; l++)
+        ck_assert_str_eq(network->layers[l].name, layers[l]);
+    ck_assert_str_eq(network->layers[3].name + network->layers[3].own_name, "3.proj");
+    ck_assert_int_eq(network->block_count, 5);
+    for (int b = 0; b < network->block_count; b++)
+        ck_assert_str_eq(network->blocks[b].name, blocks[b]);
+    ck_assert_str_eq(network->blocks[0].prefix, "");
+    ck_assert_str_eq(network->blocks[2].prefix, "features");
+    ck_assert_str_eq(network->blocks[3].prefix, "model.2");
+    network_destroy(network);
+    /* As long as can be, and longer. */
+    read_well("input image\nblock a234567890123456789012345678901 as b234567890123456789012345678901\n"
+              "c234567890123456789012345678901 = linear units=classes\nloss cross_entropy\n");
+    ck_assert_str_eq(network->layers[0].name, "b234567890123456789012345678901.c234567890123456789012345678901");
+    network_destroy(network);
+    check_mistakes(HEAD "c2345678901234567890123456789012 = relu\n" TAIL, "own.net:3: names have at most 31 characters",
+                   1);
 }
 END_TEST
 
@@ -456,6 +507,7 @@ int main(void)
     tcase_add_test(tests, the_lines_that_are_run_are_bounded);
     tcase_add_test(tests, parentheses_are_bounded);
     tcase_add_test(tests, line_ends_may_be_any_and_the_last_may_lack);
+    tcase_add_test(tests, layers_are_called_as_their_blocks_say);
     tcase_add_test(tests, parameters_are_the_keys_or_their_own);
     tcase_add_test(tests, images_and_classes_have_bounds);
     tcase_add_test(tests, repeats_and_conditions_run_their_lines);

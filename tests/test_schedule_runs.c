@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "schedule/system.h"
 #include "tests/support/program.h"
 
 static struct program program;
@@ -77,6 +78,36 @@ END_TEST
 
 static const char *const written[] = {"timeprest", "v-timeprest", "1f1b", "zb-h1", "pipedream-2bw"};
 enum { WRITTEN = sizeof(written) / sizeof(written[0]) };
+
+/* Each word begins where those of the other stages in its slot do, also where stages have two digits. */
+START_TEST(the_grid_s_columns_line_up)
+{
+    const struct system *system = &systems[_i];
+    const bool whole = orders[system->order].microbatches == 1;
+    char words[256];
+    int starts[30], lines = 0;
+
+    snprintf(words, sizeof(words),
+             "plan @ --grid --slots 30 --set pipeline.system=%s --set model.depth=48 --set pipeline.stages=12 --set "
+             "pipeline.microbatches=%d",
+             system->name, whole ? 1 : 24);
+    run(words);
+    const char *grid = program_text(&program, "out");
+    for (const char *line = grid; *line; line += strcspn(line, "\n") + 1, lines++) {
+        int at = (int)strcspn(line, ":") + 1, column = 0;
+
+        while (line[at] != '\n') {
+            at += (int)strspn(line + at, " ");
+            starts[column] = lines == 0 ? at : starts[column];
+            ck_assert_msg(at == starts[column], "word %d of line %d of:\n%s", column + 1, lines + 1, grid);
+            at += (int)strcspn(line + at, " \n");
+            column++;
+        }
+        ck_assert_int_eq(column, 30);
+    }
+    ck_assert_int_eq(lines, 12);
+}
+END_TEST
 
 /* What a system does and what its schedule file says are the same grid and the same bits. */
 START_TEST(a_schedule_that_is_written_trains_to_the_same_bits)
@@ -295,6 +326,7 @@ int main(void)
     tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_loop_test(tests, the_plan_has_the_published_makespans, 0, sizeof(published) / sizeof(published[0]));
+    tcase_add_loop_test(tests, the_grid_s_columns_line_up, 0, system_count);
     tcase_add_loop_test(tests, a_schedule_that_is_written_trains_to_the_same_bits, 0, WRITTEN);
     tcase_add_loop_test(tests, pytorchs_files_are_drawn_and_trained, 0, PYTORCH);
     tcase_add_test(tests, measured_times_are_kept);

@@ -5,7 +5,6 @@
  *
  * After a change that is meant, UPDATE_GOLDEN=1 build/tests/test_views writes the screens anew. */
 #include <check.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +14,9 @@
 #include "monitor/planned.h"
 #include "plan/replay.h"
 #include "tests/support/fabricate.h"
+#include "tests/support/golden.h"
 
-enum { SENTINEL = 0x7f, TEXT_MAX = 1 << 18 };
+enum { SENTINEL = 0x7f };
 
 static const struct fabrication usual = {"timeprest", 4, 4, 60, 4, 0.5};
 
@@ -41,33 +41,6 @@ static char *draw(const struct view_state *state, const struct moment *moment, i
     return text;
 }
 
-static void read_golden(const char *path, char *text)
-{
-    FILE *file = fopen(path, "re");
-    size_t length;
-
-    ck_assert_msg(file != NULL, "%s: %s; UPDATE_GOLDEN=1 writes it", path, strerror(errno));
-    length = fread(text, 1, TEXT_MAX - 1, file);
-    text[length] = '\0';
-    fclose(file);
-}
-
-static void check_golden(const char *name, const char *text)
-{
-    static char golden[TEXT_MAX];
-    char path[256];
-
-    snprintf(path, sizeof(path), "tests/golden/%s.txt", name);
-    if (getenv("UPDATE_GOLDEN")) {
-        FILE *file = fopen(path, "we");
-
-        ck_assert_msg(file != NULL && fputs(text, file) >= 0 && fclose(file) == 0, "%s: %s", path, strerror(errno));
-        return;
-    }
-    read_golden(path, golden);
-    ck_assert_msg(strcmp(text, golden) == 0, "%s is\n%s\nbut drawn was\n%s", path, golden, text);
-}
-
 static const struct size {
     int rows, columns;
     bool ascii;
@@ -85,7 +58,7 @@ START_TEST(test_golden_views)
 
         snprintf(name, sizeof(name), "%s-%dx%d%s", view_name(state.view), size->columns, size->rows,
                  size->ascii ? "-ascii" : "");
-        check_golden(name, text);
+        golden_check(name, text);
         free(text);
     }
     fabricated_destroy(run);
@@ -174,6 +147,25 @@ static void alter_zoom_out(struct fabricated *run, struct view_state *state)
         ck_assert(view_key(state, &run->moment, '-'));
 }
 
+static void alter_to_ticks(struct fabricated *run, struct view_state *state)
+{
+    ck_assert(view_key(state, &run->moment, 't'));
+}
+
+static void alter_to_costs(struct fabricated *run, struct view_state *state)
+{
+    alter_to_ticks(run, state);
+    ck_assert(view_key(state, &run->moment, 'w'));
+    ck_assert(view_key(state, &run->moment, '-'));
+}
+
+/* What eight steps of a run that began paused have made. */
+static void alter_to_stepped(struct fabricated *run, struct view_state *state)
+{
+    alter_pause(run, state);
+    alter_to_ticks(run, state);
+}
+
 static void alter_wait_for_run(struct fabricated *run, struct view_state *state)
 {
     (void)state;
@@ -197,6 +189,10 @@ static const struct scene {
     {"kept-for-update", {"gap-aware", 4, 1, 60, 4, 0.5}, alter_to_versions, 44, 130},
     {"rates", {"pipemare", 4, 1, 60, 1, 0.5}, alter_to_training, 24, 80},
     {"zoomed-out", {"gpipe", 6, 4, 60, 4, 0.5}, alter_zoom_out, 24, 80},
+    {"ticks", {"timeprest", 4, 4, 60, 4, 0.5}, alter_to_ticks, 24, 80},
+    {"ticks-1f1b", {"1f1b", 4, 4, 60, 1, 0.04}, alter_to_ticks, 40, 120},
+    {"costs", {"timeprest", 4, 4, 60, 4, 0.5}, alter_to_costs, 24, 80},
+    {"stepped", {"timeprest", 4, 3, 60, 1, 0.012}, alter_to_stepped, 24, 80},
     {"split-backward", {"zb-h1", 4, 4, 60, 1, 0.03}, alter_nothing, 24, 80},
     {"evaluation", {"1f1b", 4, 4, 20, 1, 1.02}, alter_nothing, 24, 80},
     {"sixteen-stages", {"pipedream-2bw", 16, 16, 60, 4, 0.5}, alter_nothing, 40, 120},
@@ -222,7 +218,7 @@ START_TEST(test_golden_scenes)
 
     scene->alter(run, &state);
     text = draw(&state, &run->moment, scene->rows, scene->columns, false);
-    check_golden(scene->name, text);
+    golden_check(scene->name, text);
     free(text);
     fabricated_destroy(run);
 }
@@ -414,9 +410,21 @@ END_TEST
 /* No key, wherever it is pressed, leads to what cannot be drawn. */
 START_TEST(test_any_key)
 {
-    static const int keys[] = {'+',       '-',         '0',           PRESS_LEFT,      PRESS_RIGHT,
-                               PRESS_UP,  PRESS_DOWN,  PRESS_PAGE_UP, PRESS_PAGE_DOWN, PRESS_HOME,
-                               PRESS_END, PRESS_ENTER, PRESS_ESCAPE};
+    static const int keys[] = {'+',
+                               '-',
+                               '0',
+                               't',
+                               'w',
+                               PRESS_LEFT,
+                               PRESS_RIGHT,
+                               PRESS_UP,
+                               PRESS_DOWN,
+                               PRESS_PAGE_UP,
+                               PRESS_PAGE_DOWN,
+                               PRESS_HOME,
+                               PRESS_END,
+                               PRESS_ENTER,
+                               PRESS_ESCAPE};
     struct fabricated *run = fabricate(&usual);
     struct view_state state = {0};
     uint32_t random = 20241018;
@@ -543,7 +551,7 @@ START_TEST(test_plan_is_the_epochs)
             struct simulation *whole = NULL;
 
             run->plan.config.pipeline.static_times = _i % 2 ? STATIC_NOMINAL : STATIC_UNIT;
-            planned_begin(&planned, &run->moment, &axis);
+            planned_begin(&planned, &run->moment, &axis, NULL, false);
             ck_assert_ptr_nonnull(planned.simulation);
             ck_assert_int_eq(plan_simulate(&run->plan, &run->plan.schedule, true, &whole, &error), 0);
             found = (struct found){.whole = whole, .tick_ns = planned.tick_ns, .zero_ns = planned.zero_ns};

@@ -62,8 +62,9 @@ void fuzz_draw(const struct moment *moment)
 
     if (canvas_create(&canvas, 24, 80, false))
         abort();
-    for (int view = 0; view < VIEWS; view++) {
-        struct view_state state = {.view = (enum view)view};
+    /* The schedule once more, in ticks as wide as ops cost. */
+    for (int view = 0; view <= VIEWS; view++) {
+        struct view_state state = {.view = (enum view)(view % VIEWS), .ticks = view == VIEWS, .costs = view == VIEWS};
 
         view_draw(&canvas, &state, moment);
         view_key(&state, moment, PRESS_ENTER);

@@ -1,0 +1,49 @@
+#include "coordinator/commands.h"
+
+#include <string.h>
+
+const struct command commands[VERBS] = {
+    [VERB_RUN] =
+        {"run", "[run] CONFIG", "train", OPERAND_CONFIG,
+         "Cuts the network into stages, starts a process for each, and trains. Ctrl-C finishes the mini-batches\n"
+         "in flight, writes a checkpoint and prints the report; --resume goes on from there.",
+         .examples = {"CONFIG", "CONFIG --set pipeline.system=gpipe --epochs 1", "CONFIG --resume"}},
+    [VERB_PLAN] =
+        {"plan", "plan CONFIG", "print what would happen: stages, weight versions, memory", OPERAND_CONFIG,
+         "Trains nothing. Prints each stage's layers, weight versions and memory, the version difference and\n"
+         "the bubble; with --grid the schedule on paper, with --svg, --pdf or --png as a picture; with --simulate\n"
+         "what it would take in time.",
+         .examples = {"plan CONFIG", "plan CONFIG --grid --set pipeline.system=1f1b",
+                      "plan CONFIG --svg figure.svg --beside pipedream --versions",
+                      "plan CONFIG --simulate --set simulation.link_mbit=1000"}},
+    [VERB_COMPARE] = {"compare", "compare CONFIG", "train with several systems in turn, and compare them",
+                      OPERAND_CONFIG,
+                      "Runs every system on the same seed, partition and data, and prints one table: speed, accuracy,\n"
+                      "memory, weight versions, staleness.",
+                      .examples = {"compare CONFIG --systems timeprest,pipedream,gpipe --set data.limit=10000"}},
+    [VERB_NETWORK] = {"network", "network [NAME]", "print a network's layers, or list the networks", OPERAND_NETWORK,
+                      "NAME is one of those that are listed without it, or a file whose name ends with .net.",
+                      .examples = {"network", "network vgg16", "network --types"}},
+    [VERB_SYSTEMS] = {"systems", "systems", "list the systems that pipeline.system can name", OPERAND_NONE,
+                      "Prints the rules of every system: its order of work, what its forwards and backwards read, its\n"
+                      "updates; then a line about each rule, with its formula."},
+    [VERB_DEVICES] = {"devices", "devices", "list what stages can run on here", OPERAND_NONE,
+                      "Prints the CPU and every GPU that works, or why none does."},
+    [VERB_HELP] = {"help", "help [TOPIC]", "print this, or about a command, an option or a key", OPERAND_TOPIC,
+                   "TOPIC is a command, an option, a key of the config such as pipeline.system, or a section of it\n"
+                   "such as pipeline.",
+                   .examples = {"help plan", "help --grid", "help pipeline.system"}},
+    [VERB_COMPLETE] = {"complete", "complete WORD...", "print what the last word of a command line may become",
+                       OPERAND_WORDS,
+                       "For shells. The words are those of a command line behind the program, up to the cursor; the\n"
+                       "last one may be unfinished, or empty. Where a file is wanted nothing is printed.",
+                       .examples = {"complete plan --gr", "complete plan --set pipeline.system="}},
+};
+
+const struct command *command_find(const char *name)
+{
+    for (int v = 0; v < VERBS; v++)
+        if (strcmp(commands[v].name, name) == 0)
+            return &commands[v];
+    return NULL;
+}

@@ -1,0 +1,72 @@
+#include "monitor/inspector.h"
+
+#include <stdio.h>
+
+#include "monitor/draw.h"
+#include "monitor/format.h"
+#include "monitor/lane.h"
+#include "plan/describe.h"
+
+enum { VERSIONS_MAX = READ_TEXT_MAX + 80 };
+
+/* "reads v7 - 0.054 momentum_buffer, tau 3". */
+static void sum_text(char *text, size_t size, const struct op_record *op, const struct plan *plan, int part)
+{
+    const struct backward_versions versions = {op->version_forward, op->version_live, op->version_read};
+    const struct summed_read read = timeline_summed_read(plan, part, op);
+    struct optimizer_course course = {0};
+    char sum[READ_TEXT_MAX];
+
+    describe_read(plan, &read, &course, sum);
+    if (op->kind == OP_FORWARD)
+        snprintf(text, size, "reads %s, tau %d", sum, plan_tau(plan, read.reading, part, read.staleness));
+    else
+        snprintf(text, size, "reads %s: staleness %.2f", sum, plan_staleness_of(plan, &versions));
+}
+
+static void version_text(char *text, size_t size, const struct op_record *op, const struct plan *plan, int part)
+{
+    const bool forward = op->kind == OP_FORWARD;
+    char read[READ_TEXT_MAX + 40];
+
+    if (timeline_reads_sum(plan, op))
+        sum_text(read, sizeof(read), op, plan, part);
+    else
+        snprintf(read, sizeof(read), "reads weights v%d, live v%d: staleness %d", op->version_read, op->version_live,
+                 op->version_live - op->version_read);
+    if (forward || op->phase != PHASE_TRAIN)
+        snprintf(text, size, "%s", read);
+    else
+        snprintf(text, size, "%s; its forward %s v%d", read,
+                 forward_reading(plan->schedule.forward)->terms ? "predicted from" : "read", op->version_forward);
+}
+
+void inspector_draw(const struct canvas *canvas, int row, const struct moment *moment, int s,
+                    const struct op_record *record)
+{
+    const struct span span = timeline_span(moment->snapshot->plan, record);
+    char name[OP_LABEL_SIZE], stage[PART_TEXT_SIZE], time[FORMAT_MAX], other[FORMAT_MAX], versions[VERSIONS_MAX];
+    int column;
+
+    timeline_label(moment->snapshot->plan, span.phase, &span.op, name);
+    column = canvas_print(canvas, row, 1, lane_style(&span), " %s ", name);
+    part_format(&moment->snapshot->plan->schedule, s, stage);
+    column =
+        canvas_print(canvas, row, column, bold(COLOUR_TITLE), " %s at stage %s", op_kind_name(span.op.kind), stage);
+    column = canvas_print(canvas, row, column, ink(COLOUR_DEFAULT), ", epoch %d, %s", record->epoch,
+                          format_duration(record->end_ns - record->start_ns, time));
+    if (record->updated)
+        column = canvas_print(canvas, row, column, ink(COLOUR_DEFAULT), " (update %s)",
+                              format_duration(record->update_ns, time));
+    if (record->wait_ns > 0)
+        column = canvas_print(canvas, row, column, ink(lane_wait(record->wait_cause).colour), ", waited %s for %s",
+                              format_duration(record->wait_ns, time), lane_wait(record->wait_cause).name);
+    if (record->held_ns > 0)
+        canvas_print(canvas, row, column, ink(COLOUR_HELD), ", slowed by %s", format_duration(record->held_ns, time));
+    version_text(versions, sizeof(versions), record, moment->snapshot->plan, s);
+    column = canvas_write(canvas, row + 1, 1, ink(COLOUR_DEFAULT), versions);
+    column = canvas_print(canvas, row + 1, column, ink(COLOUR_DEFAULT), "; %u images, sent %s", (unsigned)record->rows,
+                          format_bytes(record->bytes_sent, other));
+    if (record->loss > 0)
+        canvas_print(canvas, row + 1, column, ink(COLOUR_LOSS), ", loss %.4f", (double)record->loss);
+}
