@@ -1,11 +1,12 @@
 #!/bin/sh
-# docs/systems.md and docs/networks.md must not rot: in both, every fenced block that begins with "$ tpcoord" is what that
-# command prints, runs of spaces aside, and the example of a network can be read. In docs/systems.md, the table under "Side by side" is what `tpcoord plan` says for the keys of each row, every system of
+# Documents must not rot: in those that $documents lists, every fenced block that begins with "$ tpcoord" is what that
+# command prints, runs of spaces aside. The example of a network in docs/networks.md can be read. In docs/systems.md, the table under "Side by side" is what `tpcoord plan` says for the keys of each row, every system of
 # `tpcoord systems` has a page, and rows that name a system and its rules for forward, backward and update name those.
 # Usage: TP_BUILD=build tests/test_docs.sh
 set -u
 build=$(cd "${TP_BUILD:-build}" && pwd) && cd "$(dirname "$0")/.." || exit 1
 document=docs/systems.md
+documents="$document docs/networks.md docs/glossary.md"
 grids_least=8
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -32,7 +33,7 @@ awk -v work="$work" '
     block == "" { next }
     command { print > (block ".command"); command = /\\$/; next }
     { print > (block ".expected") }
-' "$document" docs/networks.md
+' $documents
 
 squeeze() {
     sed 's/  */ /g; s/ $//' "$1"
