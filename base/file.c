@@ -52,10 +52,26 @@ FILE *file_open(const char *path, struct error *error)
     return NULL;
 }
 
+/* The system's own, such as /dev/stdout, are not. */
+static bool is_foreign_link(const char *path)
+{
+    struct stat link;
+
+    return lstat(path, &link) == 0 && S_ISLNK(link.st_mode) && link.st_uid != geteuid() && link.st_uid != 0;
+}
+
 FILE *file_open_output(const char *path, struct error *error)
 {
-    FILE *file = open_stream(path, O_WRONLY | O_CREAT | O_TRUNC, "w");
+    const int flags = O_WRONLY | O_CREAT | O_TRUNC;
+    FILE *file = open_stream(path, flags | O_NOFOLLOW, "w");
 
+    if (!file && errno == ELOOP) {
+        if (is_foreign_link(path)) {
+            error_set(error, "cannot be written: it is a link of another user's");
+            return NULL;
+        }
+        file = open_stream(path, flags, "w");
+    }
     if (!file)
         error_set(error, "cannot be written: %s",
                   errno == ENXIO ? "it is a pipe that nobody reads, or a socket" : strerror(errno));

@@ -15,8 +15,8 @@
  * is empty. NULL and the reason, in which the path is not named: "is a pipe, not a regular file". */
 FILE *file_open(const char *path, struct error *error);
 
-/* Opens a file to write it anew: a regular one, a device, or a pipe that somebody reads, such as /dev/stdout may be.
- * NULL and the reason, likewise. */
+/* Opens a file to write it anew: a regular one, a device, or a pipe that somebody reads, such as /dev/stdout may be. A link
+ * is followed if it is this user's or root's. NULL and the reason, likewise. */
 FILE *file_open_output(const char *path, struct error *error);
 
 /* Reads a regular file to its end; a NUL follows the bytes. The caller frees. */

@@ -98,7 +98,7 @@ static int find_data(struct data_facts *facts, struct error *unread, const struc
                            "; to simulate without it, describe it with data.set = synthetic, data.limit and "
                            "data.synthetic_size",
                            mistakes);
-    *facts = (struct data_facts){train.count, test.count, train.shape, 0};
+    *facts = (struct data_facts){train.count, test.count, train.shape, false, 0};
     return 0;
 }
 

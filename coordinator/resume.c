@@ -196,7 +196,7 @@ static int open_set(struct checkpoint_set *set, struct run_folder *folder, const
 
     if (find_set(where, path, name, error) || run_folder_open(folder, path, error))
         return -1;
-    failed = name[0] ? set_open(set, folder, name, error) : set_open_newest(set, folder, error);
+    failed = name[0] ? set_open(set, folder, name, error) : set_open_newest(set, folder, NULL, error);
     if (failed)
         run_folder_close(folder);
     return failed;

@@ -21,7 +21,7 @@ struct panel {
     int lane_count;
     struct panel_lane {
         char name[32];
-        struct panel_span *spans; /* [count], in order; they do not overlap */
+        struct panel_span *spans; /* [count]; they do not overlap */
         int count, room;
     } lanes[];
 };
