@@ -21,6 +21,7 @@ chmod +x "$work/bin/tpcoord"
 PATH=$work/bin:$PATH
 
 # Block n goes to n.command and n.expected. A command may go on behind a backslash.
+# shellcheck disable=SC2086 # names
 awk -v work="$work" '
     /^```/ { open = !open; first = open; block = ""; next }
     open && first {
@@ -93,7 +94,7 @@ tpcoord systems | awk '
     NR == 1 { column = index($0, "update rule"); next }
     { rule = substr($0, column); sub(/ .*/, "", rule); print $1 "|" $3 "|" $4 "|" rule }
 ' >"$work/systems"
-sed -n 's/^| `\([^`=]*\)` | `\([^`]*\)` | `\([^`]*\)` | `\([^`]*\)` |.*/\1|\2|\3|\4/p' "$document" >"$work/rules"
+sed -n '/^## Formulas/,/^## Side/d; s/^| `\([^`=]*\)` | `\([^`]*\)` | `\([^`]*\)` | `\([^`]*\)` |.*/\1|\2|\3|\4/p' "$document" >"$work/rules"
 systems=0 rules=0
 while IFS='|' read -r name _; do
     if grep -qx "## $name" "$document"; then
