@@ -12,6 +12,7 @@
 #include "coordinator/compare.h"
 #include "coordinator/complete.h"
 #include "coordinator/draw_plan.h"
+#include "coordinator/explain.h"
 #include "coordinator/help.h"
 #include "coordinator/options.h"
 #include "coordinator/prepare.h"
@@ -534,6 +535,13 @@ static enum exit_status do_help(const struct options *options)
     return help_print(stdout, options->program, options->topic, &error) ? fail(EXIT_USAGE, &error) : EXIT_DONE;
 }
 
+static enum exit_status do_explain(const struct options *options)
+{
+    struct error error;
+
+    return explain_print(stdout, options->program, options->topic, &error) ? fail(EXIT_USAGE, &error) : EXIT_DONE;
+}
+
 static enum exit_status do_complete(const struct options *options)
 {
     complete_print(stdout, options->words);
@@ -561,6 +569,8 @@ static enum exit_status dispatch(const struct options *options)
         return do_systems();
     else if (options->verb == VERB_DEVICES)
         return do_devices(options);
+    else if (options->verb == VERB_EXPLAIN)
+        return do_explain(options);
     else if (options->verb == VERB_COMPLETE)
         return do_complete(options);
     else if (options->verb == VERB_PLAN)

@@ -150,7 +150,7 @@ static int read_operands(struct options *options, int count, char **operands, st
     const char *operand = count > 0 ? operands[0] : NULL;
     options->config = command->operand == OPERAND_CONFIG ? operand : NULL;
     options->network = command->operand == OPERAND_NETWORK ? operand : NULL;
-    options->topic = command->operand == OPERAND_TOPIC ? operand : NULL;
+    options->topic = command->operand == OPERAND_TOPIC || command->operand == OPERAND_NAME ? operand : NULL;
     options->help = options->help || options->verb == VERB_HELP;
     return 0;
 }

@@ -15,6 +15,10 @@ void plan_print(FILE *out, const struct plan *plan, const struct network *networ
 int plan_simulate_ticks(const struct plan *plan, const struct schedule *schedule, struct simulation **out,
                         struct error *error);
 
+/* One line per stage for the first `slots` ticks of a simulation in unit or nominal times, words in columns. */
+int grid_print(FILE *out, const struct schedule *schedule, const struct simulation *simulation, int slots,
+               bool versions, struct error *error);
+
 /* One line per stage for the first `slots` ticks of an epoch of `minibatches` mini-batches.
  * 0 slots: until stage 1 is done with three mini-batches; 0 mini-batches: as many as the plan has. `versions`: each op says
  * which it reads and makes: "2B:1", "2:1>2". */

@@ -104,12 +104,27 @@ static char *line_with_versions(const struct simulation *simulation, const struc
     return line;
 }
 
+int grid_print(FILE *out, const struct schedule *schedule, const struct simulation *simulation, int slots,
+               bool versions, struct error *error)
+{
+    char *lines[PLANNED_MAX] = {NULL};
+    int count = 0;
+
+    while (count < schedule->stages &&
+           (lines[count] = versions ? line_with_versions(simulation, schedule, count + 1, slots)
+                                    : simulation_grid_line(simulation, schedule, count + 1, slots)) != NULL)
+        count++;
+    if (count == schedule->stages)
+        print_aligned(out, lines, count, slots);
+    for (int s = 0; s < count; s++)
+        free(lines[s]);
+    return count == schedule->stages ? 0 : error_set(error, "out of memory for the grid");
+}
+
 int plan_print_grid(FILE *out, const struct plan *plan, int slots, int minibatches, bool versions, struct error *error)
 {
     struct schedule schedule = plan_training(plan);
-    char *lines[PLANNED_MAX] = {NULL};
     struct simulation *simulation;
-    int count = 0;
 
     if (minibatches > 0)
         schedule.minibatches = minibatches;
@@ -117,16 +132,9 @@ int plan_print_grid(FILE *out, const struct plan *plan, int slots, int minibatch
         return -1;
     if (slots == 0)
         slots = (int)simulation_until(simulation, GRID_MINIBATCHES);
-    while (count < schedule.stages &&
-           (lines[count] = versions ? line_with_versions(simulation, &schedule, count + 1, slots)
-                                    : simulation_grid_line(simulation, &schedule, count + 1, slots)) != NULL)
-        count++;
+    const int result = grid_print(out, &schedule, simulation, slots, versions, error);
     simulation_destroy(simulation);
-    if (count == schedule.stages)
-        print_aligned(out, lines, count, slots);
-    for (int s = 0; s < count; s++)
-        free(lines[s]);
-    return count == schedule.stages ? 0 : error_set(error, "out of memory for the grid");
+    return result;
 }
 
 int plan_write_csv(FILE *out, const struct plan *plan, int minibatches, struct error *error)
