@@ -123,7 +123,7 @@ static int print_example(FILE *out, const struct schedule *schedule, bool drawn,
     print_holdings(out, schedule, simulation);
     if (!drawn) {
         fputc('\n', out);
-        result = grid_print(out, schedule, simulation, TICKS, error);
+        result = grid_print(out, schedule, simulation, TICKS, false, error);
     }
     simulation_destroy(simulation);
     return result;

@@ -108,7 +108,11 @@ static enum exit_status do_grid(const struct options *options)
         return status;
     if (open_pictures(files, options->pictures))
         status = EXIT_USAGE;
-    else if (options->grid && plan_print_grid(stdout, &prepared.plan, options->slots, options->minibatches, &error))
+    else if (options->stage &&
+             plan_print_ledger(stdout, &prepared.plan, options->stage, options->slots, options->minibatches, &error))
+        status = fail(EXIT_USAGE, &error);
+    else if (options->grid &&
+             plan_print_grid(stdout, &prepared.plan, options->slots, options->minibatches, options->versions, &error))
         status = fail(EXIT_FAILED, &error);
     else if (options_draw(options))
         status = draw_plan(options, &preparation, &prepared.plan, files);
@@ -570,9 +574,9 @@ static enum exit_status dispatch(const struct options *options)
     else if (options->verb == VERB_COMPLETE)
         return do_complete(options);
     else if (options->verb == VERB_PLAN)
-        return options->grid || (options_draw(options) && !options->simulate) ? do_grid(options)
-               : options->csv                                                 ? do_schedule_csv(options)
-                                                                              : do_plan(options);
+        return options->grid || options->stage || (options_draw(options) && !options->simulate) ? do_grid(options)
+               : options->csv ? do_schedule_csv(options)
+                              : do_plan(options);
     return EXIT_DONE;
 }
 

@@ -69,8 +69,10 @@ static const struct option_row rows[] = {
     {"png", "FILE", OPTION_TEXT, offsetof(struct options, pictures[PICTURE_PNG]), WITH_PLAN, .help = "the same as PNG"},
     {"beside", "A,B", OPTION_TEXT, offsetof(struct options, beside), WITH_PLAN,
      .help = "draw the schedules of these systems below it"},
+    {"stage", "S", OPTION_COUNT, offsetof(struct options, stage), WITH_PLAN,
+     .help = "with --versions: which weight versions the stage holds after each op, and who still reads them"},
     {"versions", NULL, OPTION_FLAG, offsetof(struct options, versions), WITH_PLAN,
-     .help = "write on each op of the picture which weight versions it reads and makes"},
+     .help = "write on each op of the grid, or the picture, which weight versions it reads and makes"},
     {"simulate", NULL, OPTION_FLAG, offsetof(struct options, simulate), WITH_PLAN,
      .help = "predict time, waits and staleness, from measured times or those in [simulation]"},
     {"minibatches", "K", OPTION_COUNT, offsetof(struct options, minibatches), WITH_PLAN,
@@ -193,8 +195,12 @@ static int check_pictures(const struct options *options, struct error *error)
         return error_set(error, "--beside goes with --svg, --pdf or --png");
     if (options->beside && plan_check_beside(options->beside, error))
         return -1;
-    if (!draws && options->versions)
-        return error_set(error, "--versions goes with --svg, --pdf or --png");
+    if (!draws && !options->grid && !options->stage && options->versions)
+        return error_set(error, "--versions goes with --grid, with --stage K, or with --svg, --pdf or --png");
+    if (options->stage &&
+        (!options->versions || draws || options->grid || options->json || options->csv || options->simulate))
+        return error_set(error,
+                         "--stage goes with --versions alone: it lists the stage's weight versions, tick by tick");
     if (draws && options->csv)
         return error_set(error, "--csv writes a schedule, not a picture; give it alone");
     if (draws && options->json && !options->simulate)
@@ -209,10 +215,10 @@ static int check_combination(const struct options *options, unsigned given, stru
             return error_set(error, "--%s does not go with tpcoord %s", rows[i].name, commands[options->verb].name);
     if (check_pictures(options, error))
         return -1;
-    if (options->slots && (options->simulate || (!options->grid && !options_draw(options))))
-        return error_set(error, "--slots goes with --grid, or with a picture of ticks");
-    if (options->verb == VERB_PLAN && options->minibatches && !options->grid && !options->simulate && !options->csv &&
-        !options_draw(options))
+    if (options->slots && (options->simulate || (!options->grid && !options->stage && !options_draw(options))))
+        return error_set(error, "--slots goes with --grid, --stage, or with a picture of ticks");
+    if (options->verb == VERB_PLAN && options->minibatches && !options->grid && !options->stage && !options->simulate &&
+        !options->csv && !options_draw(options))
         return error_set(error, "--minibatches goes with --grid, --csv, --simulate or a picture");
     if (options->verb == VERB_PLAN && !options->simulate && options->trace)
         return error_set(error, "--trace goes with --simulate, or with tpcoord run");
