@@ -76,7 +76,7 @@ static int add_slots(const struct part *part, int version, const struct part_arr
     return count;
 }
 
-static bool restores(const struct part *part)
+bool save_restores(const struct part *part)
 {
     return part->header->start.set[0] != '\0';
 }
@@ -87,10 +87,6 @@ int save_restore(struct part *part, struct error *error)
     const struct part_arrays arrays = save_arrays(part), copies = save_copies(part);
     struct tensor_group groups[GROUPS_MAX] = {{.floats = copies.weights}, {.state = true, .floats = copies.state}};
 
-    if (tensors_create(&part->tensors, compute_network(part->compute), own_slice(part), error))
-        return -1;
-    if (!restores(part))
-        return 0;
     weights_renumber(part->weights, start->updates);
     part_set_applied(part, start->updates);
     return checkpoint_read(part->header->folder, start->set, start->files, part->index, &part->tensors, groups,
@@ -100,7 +96,7 @@ int save_restore(struct part *part, struct error *error)
 
 bool save_continues(const struct part *part, int epoch)
 {
-    return restores(part) && epoch == part->header->start.epoch;
+    return save_restores(part) && epoch == part->header->start.epoch;
 }
 
 int save_find_versions(const struct part *part, int minibatch, struct old_versions *versions)
