@@ -33,11 +33,12 @@ ifeq ($(origin CXX),default)
 CXX := $(if $(findstring clang,$(CC)),$(subst clang,clang++,$(CC)),$(if $(findstring gcc,$(CC)),$(subst gcc,g++,$(CC)),c++))
 endif
 
-DIRS      := base device layers network kernels kernels/reference kernels/onednn data optimizers rules schedule schedule/orders plan board transport telemetry checkpoint timing stages coordinator monitor
+DIRS      := base device layers network kernels kernels/reference kernels/onednn data optimizers rules schedule schedule/orders plan board transport telemetry checkpoint picture timing stages coordinator monitor
 PROGRAMS  := tpcoord tpstage tpmon
 MAINS     := coordinator/main.c stages/main.c monitor/main.c
 LIBRARIES := jansson zlib
 PACKAGES  := pkg-config libdnnl-dev libjansson-dev zlib1g-dev libncurses-dev
+OPTIONAL_PACKAGES := libcairo2-dev
 DATA_PACKAGES := dataset-fashion-mnist
 TEST_PACKAGES := g++ check
 
@@ -65,6 +66,15 @@ ALL_LDLIBS   = $(LINKED) $(LDLIBS)
 LIBRARY_FLAGS := $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
 LINKED   := $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -ldnnl -lm -lrt -pthread
 CURSES   := $(shell pkg-config --libs ncursesw 2>/dev/null)
+
+# Pictures are drawn where cairo is found. CAIRO=0: never; CAIRO=1: or it is an error.
+CAIRO    ?= auto
+HAS_CAIRO   := $(if $(filter-out 0,$(CAIRO)),$(shell pkg-config --exists cairo-svg cairo-pdf cairo-png 2>/dev/null && echo 1))
+CAIRO_FLAGS := $(if $(HAS_CAIRO),-DTP_CAIRO $(shell pkg-config --cflags cairo))
+CAIRO_LIBS  := $(if $(HAS_CAIRO),$(shell pkg-config --libs cairo))
+ifeq ($(CAIRO)$(HAS_CAIRO),1)
+$(error CAIRO=1, but pkg-config finds no cairo)
+endif
 
 # Files that include CUDA's headers. They are compiled for a GPU, and once more for the tests' double of one.
 CUDA_SOURCES := device/cuda.c $(wildcard kernels/cuda/*.c kernels/cuda/*.cu)
@@ -110,15 +120,17 @@ help:
 	@echo "make all | deps | bench | install, uninstall [DESTDIR=] [PREFIX=] | clean | format | lint"
 	@echo "make asan | ubsan | tsan | valgrind | fuzz [SECONDS=] [TARGET=] | exhaustive"
 	@echo "make torture [KILLS=] [SEED=] | scribble [RUNS=] [SEED=] | starts [COUNT=] | soak [MINUTES=] | nightly: all of these"
-	@echo "for all: BUILD= CC= OPT= ARCH= CFLAGS= CPPFLAGS= LDFLAGS= CUDA=0|1 CUDA_ARCH= DOUBLE=0 WERROR=0|1"
+	@echo "for all: BUILD= CC= OPT= ARCH= CFLAGS= CPPFLAGS= LDFLAGS= CUDA=0|1 CUDA_ARCH= CAIRO=0|1 DOUBLE=0 WERROR=0|1"
 
 deps:
 	@./deps.sh $(PACKAGES) $(DATA_PACKAGES) $(TEST_PACKAGES)
+	@./deps.sh --try $(OPTIONAL_PACKAGES)
 
 programs: $(BINARIES)
 
 run:
 	@./deps.sh $(PACKAGES) $(DATA_PACKAGES)
+	@./deps.sh --try $(OPTIONAL_PACKAGES)
 	@$(SUBMAKE) programs
 	@$(BUILD)/tpcoord $(CONFIG)
 
@@ -162,9 +174,9 @@ lint:
 
 # What a kind of file is made with: whatever depends on $(BUILD)/KIND.flags is made again when its flags are others.
 # Whether warnings are errors changes no file.
-FLAGS_c      := $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(CXX) $(ALL_CXXFLAGS)
+FLAGS_c      := $(CC) $(CAIRO_FLAGS) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(CXX) $(ALL_CXXFLAGS)
 FLAGS_cuda   := $(NVCC) $(CUDA_FLAGS)
-FLAGS_link   := $(LDFLAGS) $(ALL_LDLIBS) $(CURSES) $(CUDA_LIBS)
+FLAGS_link   := $(LDFLAGS) $(ALL_LDLIBS) $(CURSES) $(CUDA_LIBS) $(CAIRO_LIBS)
 FLAGS_commit := $(COMMIT)
 $(addprefix $(BUILD)/,c.flags cuda.flags link.flags commit.flags): $(BUILD)/%.flags: FORCE
 	@mkdir -p $(@D)
@@ -199,6 +211,8 @@ $(BUILD)/tpstage: $(BUILD)/stages/main.o $(LIBRARY) $(CUDA_OBJECTS)
 $(BUILD)/tpcoord $(BUILD)/tpstage: LINKED += $(CUDA_LIBS)
 $(BUILD)/tpmon: $(BUILD)/monitor/main.o $(LIBRARY)
 $(BUILD)/tpmon: LINKED += $(CURSES)
+$(BUILD)/tpcoord $(BUILD)/tpmon: LINKED += $(CAIRO_LIBS)
+$(BUILD)/picture/render.o: ALL_CPPFLAGS += $(CAIRO_FLAGS)
 $(BINARIES): $(BUILD)/link.flags
 	@echo "  link $@"
 	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(INPUTS) $(ALL_LDLIBS)

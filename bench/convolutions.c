@@ -153,7 +153,7 @@ static double library_time(const struct layer *layer, enum direction direction, 
 static bool same_shape(const struct layer *a, const struct layer *b)
 {
     return memcmp(&a->in, &b->in, sizeof(a->in)) == 0 && memcmp(&a->out, &b->out, sizeof(a->out)) == 0 &&
-           a->kernel == b->kernel && a->stride == b->stride && (a->input < 0) == (b->input < 0);
+           a->kernel == b->kernel && a->stride == b->stride && (a->inputs[0] < 0) == (b->inputs[0] < 0);
 }
 
 /* Microseconds per sample of each direction. The network's input needs no gradient. */
@@ -162,7 +162,7 @@ static void measure_layer(const struct layer *layer, const struct settings *sett
     times[DIRECTION_FORWARD] = library_time(layer, DIRECTION_FORWARD, first_row(settings, 1));
     times[DIRECTION_BACKWARD_WEIGHTS] = library_time(layer, DIRECTION_BACKWARD_WEIGHTS, settings->minibatch);
     times[DIRECTION_BACKWARD_INPUT] =
-        layer->input == NETWORK_INPUT ? 0.0 : library_time(layer, DIRECTION_BACKWARD_INPUT, settings->minibatch);
+        layer->inputs[0] == NETWORK_INPUT ? 0.0 : library_time(layer, DIRECTION_BACKWARD_INPUT, settings->minibatch);
 }
 
 /* Prints the convolutions, each shape once; returns microseconds per sample of them all. */
@@ -213,7 +213,7 @@ struct training {
     struct node *nodes;
     int *group_start;
     float *input, *weights, *weight_gradient, *momentum, *state;
-    uint8_t *labels;
+    int32_t *targets;
     void *workspace;
     uint64_t best_loss, best_update;
 };
@@ -230,8 +230,8 @@ static void training_create(struct training *training, const struct network *net
     training->best_loss = training->best_update = UINT64_MAX;
     training->nodes = calloc((size_t)network->layer_count, sizeof(struct node));
     training->group_start = calloc((size_t)settings->microbatches + 1, sizeof(int));
-    training->labels = calloc(rows, 1);
-    if (!training->nodes || !training->group_start || !training->labels)
+    training->targets = calloc(rows, sizeof(*training->targets));
+    if (!training->nodes || !training->group_start || !training->targets)
         check(error_set(&error, "out of memory"), &error);
     for (int j = 0; j <= settings->microbatches; j++)
         training->group_start[j] = first_row(settings, j);
@@ -270,7 +270,7 @@ static void training_destroy(struct training *training)
     training->settings->backend->close(training->engine);
     free(training->nodes);
     free(training->group_start);
-    free(training->labels);
+    free(training->targets);
     free(training->input);
     free(training->weights);
     free(training->weight_gradient);
@@ -285,13 +285,12 @@ static void forward(struct training *training, int index, int microbatch)
     struct node *node = &training->nodes[index];
     const struct layer *layer = node->layer;
     const size_t first = (size_t)training->group_start[microbatch];
-    const float *input = layer->input == NETWORK_INPUT ? training->input : training->nodes[layer->input].output;
-    const float *residual = layer->residual == NO_RESIDUAL ? NULL : training->nodes[layer->residual].output;
+    const float *input = layer->inputs[0] == NETWORK_INPUT ? training->input : training->nodes[layer->inputs[0]].output;
+    const float *added = layer->input_count == 1 ? NULL : training->nodes[layer->inputs[1]].output;
     const struct forward_call call = {
         .rows = training->group_start[microbatch + 1] - training->group_start[microbatch],
         .training = true,
-        .input = input + first * shape_size(layer->in),
-        .residual = residual ? residual + first * shape_size(layer->out) : NULL,
+        .inputs = {input + first * shape_size(layer->in), added ? added + first * shape_size(layer->out) : NULL},
         .weights = training->weights + layer->parameter_offset,
         .output = node->output + first * shape_size(layer->out),
         .saved = node->saved + (size_t)microbatch * backend->saved_floats(node->kernel),
@@ -323,7 +322,7 @@ static void backward(struct training *training, int index)
     struct backward_call call = {
         .groups = training->settings->microbatches,
         .group_start = training->group_start,
-        .input = layer->input == NETWORK_INPUT ? training->input : training->nodes[layer->input].output,
+        .inputs = {layer->inputs[0] == NETWORK_INPUT ? training->input : training->nodes[layer->inputs[0]].output},
         .output = node->output,
         .weights = training->weights + layer->parameter_offset,
         .saved = node->saved,
@@ -334,8 +333,8 @@ static void backward(struct training *training, int index)
     struct error error;
     uint64_t start, middle;
 
-    call.residual_gradient = gradient_of(training, layer->residual, &call.add_residual_gradient);
-    call.input_gradient = gradient_of(training, layer->input, &call.add_input_gradient);
+    for (int k = layer->input_count - 1; k >= 0; k--)
+        call.input_gradients[k] = gradient_of(training, layer->inputs[k], &call.add_input_gradients[k]);
     start = clock_now_ns();
     check(backend->backward_input(node->kernel, &call, &error), &error);
     middle = clock_now_ns();
@@ -376,7 +375,7 @@ static void step(struct training *training)
             forward(training, i, j);
 
     start = clock_now_ns();
-    check(backend->softmax_cross_entropy(training->engine, rows, CLASSES, last->output, training->labels,
+    check(backend->softmax_cross_entropy(training->engine, rows, CLASSES, last->output, training->targets,
                                          1.0f / (float)rows, last->gradient, &result, &error),
           &error);
     training->best_loss = smaller(training->best_loss, clock_now_ns() - start);
@@ -460,10 +459,10 @@ int main(int argc, char **argv)
     check(settings.backend->available(&error), &error);
     check(device_host.open(&settings.host, 0, &error), &error);
     check(backend_onednn.open(&onednn, settings.host, &one_thread, &error), &error);
-    check(network_create(
-              &network,
-              &(struct network_options){settings.arch, network_builtin(settings.arch), 0, 0, {28, 28, 1}, CLASSES},
-              &error),
+    check(network_create(&network,
+                         &(struct network_options){
+                             settings.arch, network_builtin(settings.arch), 0, 0, false, {28, 28, 1}, CLASSES},
+                         &error),
           &error);
 
     printf("%s, 28 x 28 x 1, mini-batches of %d in %d micro-batches, one thread\n\n", settings.arch, settings.minibatch,

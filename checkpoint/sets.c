@@ -312,6 +312,21 @@ void set_remove(const struct run_folder *folder, const char *name)
     close_set(sets);
 }
 
+void sets_remove_all(const struct run_folder *folder)
+{
+    struct set_place *places;
+    const int count = sets_list(folder, &places), sets = open_set(folder, "");
+
+    for (int i = 0; i < count; i++)
+        set_remove(folder, places[i].name);
+    free(places);
+    if (sets < 0)
+        return;
+    unlinkat(sets, BEST_SET, 0);
+    close(sets);
+    unlinkat(folder->descriptor, CHECKPOINTS_FOLDER, AT_REMOVEDIR);
+}
+
 void sets_set_aside_after(const struct run_folder *folder, const char *name)
 {
     struct set_place *places;

@@ -53,6 +53,9 @@ void set_mark_best(const struct run_folder *folder, const char *name);
 /* Removes what tp has written there, the manifest first. */
 void set_remove(const struct run_folder *folder, const char *name);
 
+/* Removes all sets of a run folder, whole or not, and the link. */
+void sets_remove_all(const struct run_folder *folder);
+
 /* Takes sets after this one out of account, as training goes on from it: their manifests get another name. */
 void sets_set_aside_after(const struct run_folder *folder, const char *name);
 

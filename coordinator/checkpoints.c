@@ -295,8 +295,9 @@ static void find_best(const struct checkpoints *checkpoints, const struct set_pl
 static void remove_old(const struct checkpoints *checkpoints)
 {
     const struct manifest *manifest = &checkpoints->manifest;
-    /* Until the newest has passed its test, the one before it may be needed. */
-    const int keep = checkpoints->segment->header->plan.config.checkpoints.keep +
+    /* Until the newest has passed its test, the one before it may be needed. A run that is to keep none goes on from
+     * the newest as long as it is not finished. */
+    const int keep = max_int(checkpoints->segment->header->plan.config.checkpoints.keep, 1) +
                      (manifest_is_whole(manifest) && !manifest_is_tested(manifest));
     struct set_place *places;
     const int count = sets_list(checkpoints->folder, &places);

@@ -11,8 +11,10 @@ const struct command commands[VERBS] = {
     [VERB_PLAN] =
         {"plan", "plan CONFIG", "print what would happen: stages, weight versions, memory", OPERAND_CONFIG,
          "Trains nothing. Prints each stage's layers, weight versions and memory, the version difference and\n"
-         "the bubble; with --grid the schedule on paper; with --simulate what it would take in time.",
+         "the bubble; with --grid the schedule on paper, with --svg, --pdf or --png as a picture; with --simulate\n"
+         "what it would take in time.",
          .examples = {"plan CONFIG", "plan CONFIG --grid --set pipeline.system=1f1b",
+                      "plan CONFIG --svg figure.svg --beside pipedream --versions",
                       "plan CONFIG --simulate --set simulation.link_mbit=1000"}},
     [VERB_COMPARE] = {"compare", "compare CONFIG", "train with several systems in turn, and compare them",
                       OPERAND_CONFIG,

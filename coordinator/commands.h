@@ -29,7 +29,7 @@ struct command {
     const char *name, *usage, *help;
     enum operand operand;
     const char *about;       /* the sentences of its own help */
-    const char *examples[3]; /* arguments, in which CONFIG is a config; to the first NULL */
+    const char *examples[4]; /* arguments, in which CONFIG is a config; to the first NULL */
 };
 
 extern const struct command commands[VERBS];

@@ -105,18 +105,6 @@ static int read_request(struct comparison *comparison, const struct comparison_r
     return request->target ? read_target(&comparison->target, request->target, error) : 0;
 }
 
-/* The config's N, unless the system cannot have it. */
-static int microbatches_of(const struct system *system, const struct config *config)
-{
-    const int asked = config->pipeline.microbatches, needed = orders[system->order].microbatches;
-
-    if (needed > 0)
-        return needed;
-    if (system->forward == FORWARD_DOUBLE_BUFFERED && asked < config->pipeline.stages)
-        return config->pipeline.stages;
-    return asked;
-}
-
 static enum exit_status out_of_memory(void)
 {
     fprintf(stderr, "tpcoord: out of memory\n");
@@ -146,7 +134,8 @@ static int make_overrides(struct overrides *overrides, const struct comparison *
     config_format_integers(&shared, "pipeline.partition", partition, sizeof(partition));
     snprintf(overrides->own[0], sizeof(overrides->own[0]), "pipeline.system=%s", contender->system->name);
     snprintf(overrides->own[1], sizeof(overrides->own[1]), "pipeline.microbatches=%d",
-             microbatches_of(contender->system, &comparison->config));
+             system_microbatches(contender->system, comparison->config.pipeline.microbatches,
+                                 comparison->config.pipeline.stages));
     snprintf(overrides->own[2], sizeof(overrides->own[2]), "pipeline.partition=%s", partition);
     for (int i = 0; i < overrides->count; i++)
         overrides->list[i] = i < given ? request->overrides[i] : overrides->own[i - given];

@@ -89,7 +89,7 @@ static void offer_argument(const struct completion *completion, const char *opti
             offer_values(completion);
         else
             offer_keys(completion, "=");
-    } else if (strcmp(option, "systems") == 0) {
+    } else if (strcmp(option, "systems") == 0 || strcmp(option, "beside") == 0) {
         offer_listed(completion, system_name);
     }
 }

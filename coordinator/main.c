@@ -11,6 +11,7 @@
 #include "base/version.h"
 #include "coordinator/compare.h"
 #include "coordinator/complete.h"
+#include "coordinator/draw_plan.h"
 #include "coordinator/help.h"
 #include "coordinator/options.h"
 #include "coordinator/prepare.h"
@@ -57,9 +58,46 @@ static struct preparation preparation_of(const struct options *options)
         .path = options->config, .overrides = options->overrides, .override_count = options->override_count};
 }
 
+/* The pictures that are asked for. */
+static void close_pictures(FILE *files[PICTURE_FORMATS])
+{
+    for (int format = 0; format < PICTURE_FORMATS; format++)
+        close_output(files[format]);
+}
+
+static int open_pictures(FILE *files[PICTURE_FORMATS], const char *const paths[PICTURE_FORMATS])
+{
+    int result = 0;
+
+    for (int format = 0; format < PICTURE_FORMATS; format++) {
+        char option[16];
+
+        snprintf(option, sizeof(option), "--%s", picture_format_name((enum picture_format)format));
+        files[format] = NULL;
+        if (result == 0)
+            result = open_output(&files[format], option, paths[format]);
+    }
+    return result;
+}
+
+static enum exit_status draw_plan(const struct options *options, const struct preparation *preparation,
+                                  const struct plan *plan, FILE *files[PICTURE_FORMATS])
+{
+    return plan_draw(plan, &(struct drawing_request){.preparation = preparation,
+                                                     .beside = options->beside,
+                                                     .times = options->simulate,
+                                                     .versions = options->versions,
+                                                     .slots = options->slots,
+                                                     .minibatches = options->minibatches,
+                                                     .paths = options->pictures,
+                                                     .files = files});
+}
+
+/* The schedule, as text, as a picture or both. */
 static enum exit_status do_grid(const struct options *options)
 {
     struct preparation preparation = preparation_of(options);
+    FILE *files[PICTURE_FORMATS];
     struct prepared prepared;
     struct error error;
 
@@ -67,8 +105,13 @@ static enum exit_status do_grid(const struct options *options)
     enum exit_status status = prepare(&prepared, &preparation);
     if (status != EXIT_DONE)
         return status;
-    if (plan_print_grid(stdout, &prepared.plan, options->slots, options->minibatches, &error))
+    if (open_pictures(files, options->pictures))
+        status = EXIT_USAGE;
+    else if (options->grid && plan_print_grid(stdout, &prepared.plan, options->slots, options->minibatches, &error))
         status = fail(EXIT_FAILED, &error);
+    else if (options_draw(options))
+        status = draw_plan(options, &preparation, &prepared.plan, files);
+    close_pictures(files);
     prepared_release(&prepared);
     return status;
 }
@@ -134,17 +177,49 @@ static void print_plan(FILE *out, const struct prepared *prepared)
     devices_print_used(out, &prepared->devices, &prepared->plan);
 }
 
-static enum exit_status show_plan(const struct options *options, const struct prepared *prepared, FILE *json_file,
-                                  FILE *trace_file)
+/* What a plan is written to. */
+struct plan_outputs {
+    FILE *json, *trace, *pictures[PICTURE_FORMATS];
+};
+
+static int open_plan_outputs(struct plan_outputs *outputs, const struct options *options)
 {
-    FILE *table = json_file == stdout || trace_file == stdout ? NULL : stdout;
+    *outputs = (struct plan_outputs){.json = NULL};
+    return open_output(&outputs->json, "--json", options->json) ||
+                   open_output(&outputs->trace, "--trace", options->trace) ||
+                   open_pictures(outputs->pictures, options->pictures)
+               ? -1
+               : 0;
+}
+
+static void close_plan_outputs(struct plan_outputs *outputs)
+{
+    close_output(outputs->json);
+    close_output(outputs->trace);
+    close_pictures(outputs->pictures);
+}
+
+static bool standard_is_taken(const struct plan_outputs *outputs)
+{
+    bool taken = outputs->json == stdout || outputs->trace == stdout;
+
+    for (int format = 0; format < PICTURE_FORMATS; format++)
+        taken = taken || outputs->pictures[format] == stdout;
+    return taken;
+}
+
+static enum exit_status show_plan(const struct options *options, const struct prepared *prepared,
+                                  const struct plan_outputs *outputs)
+{
+    FILE *table = standard_is_taken(outputs) ? NULL : stdout;
     json_t *object = plan_to_json(prepared);
     enum exit_status status = EXIT_FAILED;
 
     if (table)
         print_plan(table, prepared);
-    if (!options->simulate || show_prediction(table, object, trace_file, &prepared->plan, options->minibatches) == 0)
-        status = write_json(json_file, options->json, object);
+    if (!options->simulate ||
+        show_prediction(table, object, outputs->trace, &prepared->plan, options->minibatches) == 0)
+        status = write_json(outputs->json, options->json, object);
     json_decref(object);
     return status;
 }
@@ -152,8 +227,8 @@ static enum exit_status show_plan(const struct options *options, const struct pr
 static enum exit_status do_plan(const struct options *options)
 {
     struct preparation preparation = preparation_of(options);
+    struct plan_outputs outputs;
     struct prepared prepared;
-    FILE *json_file, *trace_file = NULL;
 
     preparation.depth = PREPARE_PLAN;
     preparation.simulated = options->simulate;
@@ -161,12 +236,10 @@ static enum exit_status do_plan(const struct options *options)
     if (status != EXIT_DONE)
         return status;
     prepared_say_gpu_left_out(&prepared);
-    if (open_output(&json_file, "--json", options->json) || open_output(&trace_file, "--trace", options->trace))
-        status = EXIT_USAGE;
-    else
-        status = show_plan(options, &prepared, json_file, trace_file);
-    close_output(json_file);
-    close_output(trace_file);
+    status = open_plan_outputs(&outputs, options) ? EXIT_USAGE : show_plan(options, &prepared, &outputs);
+    if (status == EXIT_DONE && options_draw(options))
+        status = draw_plan(options, &preparation, &prepared.plan, outputs.pictures);
+    close_plan_outputs(&outputs);
     prepared_release(&prepared);
     return status;
 }
@@ -487,7 +560,9 @@ static enum exit_status dispatch(const struct options *options)
     else if (options->verb == VERB_COMPLETE)
         return do_complete(options);
     else if (options->verb == VERB_PLAN)
-        return options->grid ? do_grid(options) : options->csv ? do_schedule_csv(options) : do_plan(options);
+        return options->grid || (options_draw(options) && !options->simulate) ? do_grid(options)
+               : options->csv                                                 ? do_schedule_csv(options)
+                                                                              : do_plan(options);
     return EXIT_DONE;
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/command_line.h"
 #include "base/guess.h"
+#include "coordinator/draw_plan.h"
 #include "coordinator/help.h"
 
 enum {
@@ -75,11 +76,19 @@ static const struct option_row rows[] = {
     {"grid", NULL, OPTION_FLAG, offsetof(struct options, grid), WITH_PLAN,
      .help = "print only the schedule, one line per stage"},
     {"slots", "K", OPTION_COUNT, offsetof(struct options, slots), WITH_PLAN,
-     .help = "of the grid; default: until stage 1 is done with three mini-batches"},
+     .help = "of the grid or its picture; default: until stage 1 is done with three mini-batches"},
+    {"svg", "FILE", OPTION_TEXT, offsetof(struct options, pictures[PICTURE_SVG]), WITH_PLAN,
+     .help = "draw the schedule, a column per unit of time; with --simulate, in the times predicted"},
+    {"pdf", "FILE", OPTION_TEXT, offsetof(struct options, pictures[PICTURE_PDF]), WITH_PLAN, .help = "the same as PDF"},
+    {"png", "FILE", OPTION_TEXT, offsetof(struct options, pictures[PICTURE_PNG]), WITH_PLAN, .help = "the same as PNG"},
+    {"beside", "A,B", OPTION_TEXT, offsetof(struct options, beside), WITH_PLAN,
+     .help = "draw the schedules of these systems below it"},
+    {"versions", NULL, OPTION_FLAG, offsetof(struct options, versions), WITH_PLAN,
+     .help = "write on each op of the picture which weight versions it reads and makes"},
     {"simulate", NULL, OPTION_FLAG, offsetof(struct options, simulate), WITH_PLAN,
      .help = "predict time, waits and staleness, from measured times or those in [simulation]"},
     {"minibatches", "K", OPTION_COUNT, offsetof(struct options, minibatches), WITH_PLAN,
-     .help = "that --grid, --csv or --simulate simulates; default: an epoch's"},
+     .help = "that --grid, --csv, --simulate or a picture simulates; default: an epoch's"},
     {"systems", "A,B,C", OPTION_TEXT, offsetof(struct options, systems), WITH_COMPARE,
      .help = "compare these; default: all that tpcoord systems lists"},
     {"seeds", "1,2,3", OPTION_TEXT, offsetof(struct options, seeds), WITH_COMPARE,
@@ -171,6 +180,42 @@ static int check_resume(const char *folder, struct error *error)
     return 0;
 }
 
+bool options_draw(const struct options *options)
+{
+    for (int format = 0; format < PICTURE_FORMATS; format++)
+        if (options->pictures[format])
+            return true;
+    return false;
+}
+
+static int check_pictures(const struct options *options, struct error *error)
+{
+    const bool draws = options_draw(options);
+    int standard =
+        (options->json && strcmp(options->json, "-") == 0) + (options->csv && strcmp(options->csv, "-") == 0);
+
+    for (int format = 0; format < PICTURE_FORMATS; format++) {
+        const char *path = options->pictures[format];
+
+        if (path && picture_check((enum picture_format)format, path, error))
+            return -1;
+        standard += path && strcmp(path, "-") == 0;
+    }
+    if (draws && standard > 1)
+        return error_set(error, "only one file can go to standard output");
+    if (!draws && options->beside)
+        return error_set(error, "--beside goes with --svg, --pdf or --png");
+    if (options->beside && plan_check_beside(options->beside, error))
+        return -1;
+    if (!draws && options->versions)
+        return error_set(error, "--versions goes with --svg, --pdf or --png");
+    if (draws && options->csv)
+        return error_set(error, "--csv writes a schedule, not a picture; give it alone");
+    if (draws && options->json && !options->simulate)
+        return error_set(error, "--json and a picture go together with --simulate only");
+    return 0;
+}
+
 static int check_combination(const struct options *options, unsigned given, struct error *error)
 {
     for (int i = 0; i < ROWS; i++)
@@ -179,10 +224,13 @@ static int check_combination(const struct options *options, unsigned given, stru
     if (options->init[0] && options->resume)
         return error_set(error,
                          "--init and --resume do not go together: a run that goes on has its checkpoint's weights");
-    if (!options->grid && options->slots)
-        return error_set(error, "--slots goes with --grid");
-    if (!options->grid && !options->simulate && !(options->verb == VERB_PLAN && options->csv) && options->minibatches)
-        return error_set(error, "--minibatches goes with --grid, --csv or --simulate");
+    if (check_pictures(options, error))
+        return -1;
+    if (options->slots && (options->simulate || (!options->grid && !options_draw(options))))
+        return error_set(error, "--slots goes with --grid, or with a picture of ticks");
+    if (options->verb == VERB_PLAN && options->minibatches && !options->grid && !options->simulate && !options->csv &&
+        !options_draw(options))
+        return error_set(error, "--minibatches goes with --grid, --csv, --simulate or a picture");
     if (options->verb == VERB_PLAN && !options->simulate && options->trace)
         return error_set(error, "--trace goes with --simulate, or with tpcoord run");
     if (options->interactive && *options->interactive && strcmp(options->interactive, "paused") != 0)

@@ -8,6 +8,7 @@
 #include "base/command_line.h"
 #include "base/error.h"
 #include "coordinator/commands.h"
+#include "picture/render.h"
 #include "plan/config.h"
 
 struct options {
@@ -19,21 +20,26 @@ struct options {
     char *const *words;     /* of complete; ends with NULL */
     const char **overrides; /* "section.key=value" */
     int override_count;
-    char epochs[64];                      /* the overrides that --epochs and --init stand for; "": not given */
+    char epochs[64]; /* the overrides that --epochs and --init stand for; "": not given */
     char init[CONFIG_PATH_MAX + 16];
-    const char *json, *csv;               /* path; "-" = standard output; NULL = none */
-    const char *trace, *record;           /* path; NULL = none */
-    const char *resume;                   /* run folder or checkpoint; "" = to be found; NULL = start anew */
-    int slots, minibatches;               /* 0 = not given */
-    const char *systems, *seeds, *target; /* of a comparison; NULL = not given */
-    const char *interactive;              /* "": tpmon may control the run; "paused": and it waits for that */
-    bool quiet, grid, simulate, types, help, help_keys, version;
+    const char *json, *csv;                /* path; "-" = standard output; NULL = none */
+    const char *trace, *record;            /* path; NULL = none */
+    const char *pictures[PICTURE_FORMATS]; /* path; "-" = standard output; NULL = none */
+    const char *beside;                    /* systems to draw below the plan's own; NULL = none */
+    const char *resume;                    /* run folder or checkpoint; "" = to be found; NULL = start anew */
+    int slots, minibatches;                /* 0 = not given */
+    const char *systems, *seeds, *target;  /* of a comparison; NULL = not given */
+    const char *interactive;               /* "": tpmon may control the run; "paused": and it waits for that */
+    bool quiet, grid, simulate, versions, types, help, help_keys, version;
 };
 
 /* Reads the command line. -1 and the reason if it makes no sense. Strings are argv's or the options' own, which must
  * not be copied. The caller releases. */
 int options_read(struct options *options, int argc, char **argv, struct error *error);
 void options_release(struct options *options);
+
+/* Whether a picture is asked for. */
+bool options_draw(const struct options *options);
 
 /* The table of options. */
 const struct command_line *options_line(void);

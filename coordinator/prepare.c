@@ -13,13 +13,31 @@
 #include "plan/predict.h"
 #include "plan/replay.h"
 
-/* Both images and labels, to the checksum of what came before. */
-static uint32_t add_samples(uint32_t crc, const struct samples *samples)
-{
-    const size_t count = (size_t)samples->count;
+enum { BYTE_VALUES = 256 };
 
-    crc = (uint32_t)crc32_z(crc, samples->images, count * shape_size(samples->shape));
-    return (uint32_t)crc32_z(crc, samples->labels, count);
+/* Targets to the checksum of what came before: as bytes if all are bytes, so that it is what it was when checkpoints were
+ * made whose labels were bytes. */
+static uint32_t add_targets(uint32_t crc, const struct samples *samples, int classes)
+{
+    const size_t count = (size_t)samples->count * (size_t)samples->targets_per_sample;
+    unsigned char bytes[4096];
+
+    if (classes > BYTE_VALUES)
+        return (uint32_t)crc32_z(crc, (const unsigned char *)samples->targets, count * sizeof(*samples->targets));
+    for (size_t start = 0, size; start < count; start += size) {
+        size = count - start < sizeof(bytes) ? count - start : sizeof(bytes);
+        for (size_t i = 0; i < size; i++)
+            bytes[i] = (unsigned char)samples->targets[start + i];
+        crc = (uint32_t)crc32_z(crc, bytes, size);
+    }
+    return crc;
+}
+
+/* Both images and targets, to the checksum of what came before. */
+static uint32_t add_samples(uint32_t crc, const struct samples *samples, int classes)
+{
+    crc = (uint32_t)crc32_z(crc, samples->images, (size_t)samples->count * shape_size(samples->shape));
+    return add_targets(crc, samples, classes);
 }
 
 /* Reads the whole data set, so that what is damaged is found before anything starts, and leaves it in `data` if runs
@@ -28,16 +46,17 @@ static int read_data(struct data_facts *facts, struct shared_data *data, const s
                      struct error *error)
 {
     struct data_options options = plan_data_options(config);
+    const int classes = options.classes;
     struct dataset *dataset;
     struct error ignored;
 
     options.room = room_bytes();
-    if (dataset_open(&dataset, &options, DATA_IMAGES | DATA_LABELS, error))
+    if (dataset_open(&dataset, &options, DATA_IMAGES | DATA_TARGETS, error))
         return -1;
     facts->train_count = dataset->train.count;
     facts->test_count = dataset->test.count;
     facts->shape = dataset->train.shape;
-    facts->crc32 = data ? add_samples(add_samples(0, &dataset->train), &dataset->test) : 0;
+    facts->crc32 = data ? add_samples(add_samples(0, &dataset->train, classes), &dataset->test, classes) : 0;
     if (!data) {
         dataset_close(dataset);
         return 0;
@@ -80,7 +99,7 @@ static int find_data(struct data_facts *facts, struct error *unread, const struc
                            "; to simulate without it, describe it with data.set = synthetic, data.limit and "
                            "data.synthetic_size",
                            mistakes);
-    *facts = (struct data_facts){train.count, test.count, train.shape, 0};
+    *facts = (struct data_facts){train.count, test.count, train.shape, false, 0};
     return 0;
 }
 

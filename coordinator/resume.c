@@ -92,8 +92,9 @@ static void check_init(const struct config *made_with, const struct config *conf
     const char *was = made_with->model.init, *is = config->model.init;
 
     if (is[0] && strcmp(is, was) != 0)
-        config_mistake(mistakes, "model.init", "%s, but a run that goes on has its checkpoint's weights; it began with %s",
-                       is, was[0] ? was : "weights drawn from run.seed");
+        config_mistake(mistakes, "model.init",
+                       "%s, but a run that goes on has its checkpoint's weights; it began with %s", is,
+                       was[0] ? was : "weights drawn from run.seed");
 }
 
 static int check(const struct checkpoint_set *set, const struct plan *plan, struct config_mistakes *mistakes)

@@ -542,6 +542,8 @@ enum exit_status run_execute(const struct run_request *request, json_t *json)
     } while (begin_again(&run, &set, &from));
     status = report(&run, json);
     say_how_to_continue(&run);
+    if (run.outcome.state == RUN_FINISHED && request->plan->config.checkpoints.keep == 0)
+        sets_remove_all(request->folder);
     checkpoints_end(&run.checkpoints);
     segment_close(&run.segment);
     return status;

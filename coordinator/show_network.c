@@ -47,7 +47,10 @@ void layer_types_print(FILE *out)
     for (int kind = 0; kind < LAYER_KINDS; kind++) {
         const struct layer_type *type = layer_type_of((enum layer_kind)kind);
 
-        fprintf(out, "%-14s %s%s\n", type->name, type->summary, type->takes_two ? "; it names both" : "");
+        fprintf(out, "%-14s %s%s\n", type->name, type->summary,
+                type->inputs == 1   ? ""
+                : type->inputs == 2 ? "; it names both"
+                                    : "; it names all three");
         for (int k = 0; k < LAYER_ARGUMENTS_MAX && type->arguments[k].name; k++) {
             const struct layer_argument *argument = &type->arguments[k];
 
@@ -93,7 +96,7 @@ static bool reads_the_one_above(const struct network *network, int l)
 {
     const bool first = l == 0 || network->layers[l - 1].block != network->layers[l].block;
 
-    return first || network->layers[l].input == l - 1;
+    return first || network->layers[l].inputs[0] == l - 1;
 }
 
 /* Whether the argument must be said for the layer to be what it is. */
@@ -117,16 +120,14 @@ static void describe(const struct network *network, int l, char text[DESCRIPTION
 
     text[0] = '\0';
     text_append(text, DESCRIPTION_MAX, "%s", type->name);
-    if (type->takes_two || !reads_the_one_above(network, l))
-        text_append(text, DESCRIPTION_MAX, " %s", name_of_input(network, l, layer->input));
-    if (type->takes_two)
-        text_append(text, DESCRIPTION_MAX, " %s", name_of_input(network, l, layer->residual));
+    for (int k = 0; k < type->inputs && (type->inputs > 1 || !reads_the_one_above(network, l)); k++)
+        text_append(text, DESCRIPTION_MAX, " %s", name_of_input(network, l, layer->inputs[k]));
     for (int k = 0; k < LAYER_ARGUMENTS_MAX && type->arguments[k].name; k++)
         if (says_something(layer, &type->arguments[k]))
             text_append(text, DESCRIPTION_MAX, " %s=%d", type->arguments[k].name,
                         layer_argument_value(layer, &type->arguments[k]));
-    if (layer->residual != NO_RESIDUAL && !type->takes_two)
-        text_append(text, DESCRIPTION_MAX, " + add %s", name_of_input(network, l, layer->residual));
+    if (layer->input_count > type->inputs)
+        text_append(text, DESCRIPTION_MAX, " + add %s", name_of_input(network, l, layer->inputs[1]));
     if (layer->relu)
         text_append(text, DESCRIPTION_MAX, " + relu");
 }
@@ -271,16 +272,15 @@ static json_t *layer_json(const struct network *network, int l)
     const struct layer_type *type = layer_type_of(layer->kind);
     json_t *reads = json_array();
 
-    json_array_append_new(reads, read_json(network, layer->input));
-    if (layer->residual != NO_RESIDUAL)
-        json_array_append_new(reads, read_json(network, layer->residual));
+    for (int k = 0; k < layer->input_count; k++)
+        json_array_append_new(reads, read_json(network, layer->inputs[k]));
     /* clang-format off */
     return json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:o, s:o, s:I, s:I, s:f, s:f}",
                      "name", layer->name,
                      "type", type->name,
                      "reads", reads,
                      "arguments", arguments_json(layer),
-                     "add", layer->residual != NO_RESIDUAL && !type->takes_two,
+                     "add", layer->input_count > type->inputs,
                      "relu", layer->relu,
                      "input", shape_json(layer->in),
                      "output", shape_json(layer->out),

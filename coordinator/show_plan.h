@@ -10,9 +10,14 @@
 
 void plan_print(FILE *out, const struct plan *plan, const struct network *network);
 
-/* One line per stage for the first `slots` ticks of an epoch of `minibatches` mini-batches, with the times that
- * pipeline.static names (measured ones are drawn as nominal ones).
+/* Plays `schedule`, the plan's or one of its mini-batches, in ticks that can be drawn: with the times that pipeline.static
+ * names, measured ones as nominal ones. The caller owns the simulation. */
+int plan_simulate_ticks(const struct plan *plan, const struct schedule *schedule, struct simulation **out,
+                        struct error *error);
+
+/* One line per stage for the first `slots` ticks of an epoch of `minibatches` mini-batches.
  * 0 slots: until stage 1 is done with three mini-batches; 0 mini-batches: as many as the plan has. */
+enum { GRID_MINIBATCHES = 3 };
 int plan_print_grid(FILE *out, const struct plan *plan, int slots, int minibatches, struct error *error);
 
 /* Writes the schedule as a schedule file (docs/schedule-files.md): in PyTorch's form, if that can say it. So many

@@ -7,23 +7,8 @@
 #include "base/numbers.h"
 #include "schedule/csv.h"
 
-/* Slots until stage 1 is done with the first `minibatches` mini-batches. */
-static int slots_of(const struct simulation *simulation, int minibatches)
-{
-    int slots = 0;
-
-    for (int k = 0; k < simulation_op_count(simulation, 1); k++) {
-        const struct timed_op timed = simulation_op(simulation, 1, k);
-
-        if (timed.op.minibatch <= minibatches && timed.end > slots)
-            slots = (int)timed.end;
-    }
-    return slots;
-}
-
-/* In ticks, as they can be drawn. */
-static int simulate_ticks(const struct plan *plan, const struct schedule *schedule, struct simulation **out,
-                          struct error *error)
+int plan_simulate_ticks(const struct plan *plan, const struct schedule *schedule, struct simulation **out,
+                        struct error *error)
 {
     const struct link_slots slots = {0, 0};
 
@@ -71,10 +56,10 @@ int plan_print_grid(FILE *out, const struct plan *plan, int slots, int minibatch
 
     if (minibatches > 0)
         schedule.minibatches = minibatches;
-    if (simulate_ticks(plan, &schedule, &simulation, error))
+    if (plan_simulate_ticks(plan, &schedule, &simulation, error))
         return -1;
     if (slots == 0)
-        slots = slots_of(simulation, 3);
+        slots = (int)simulation_until(simulation, GRID_MINIBATCHES);
     while (count < schedule.stages &&
            (lines[count] = simulation_grid_line(simulation, &schedule, count + 1, slots)) != NULL)
         count++;
@@ -96,7 +81,7 @@ int plan_write_csv(FILE *out, const struct plan *plan, int minibatches, struct e
         schedule.minibatches = minibatches;
     else
         schedule.minibatches = schedule.order.flush ? 1 : 12 * schedule.stages + 20;
-    if (simulate_ticks(plan, &schedule, &simulation, error))
+    if (plan_simulate_ticks(plan, &schedule, &simulation, error))
         return -1;
     result = csv_write_simulation(out, &schedule, simulation, 1, error);
     simulation_destroy(simulation);

@@ -3,9 +3,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-uint8_t *data_allocate(const char *where, const char *elements, uint64_t bytes, uint64_t room, struct error *error)
+void *data_allocate(const char *where, const char *elements, uint64_t bytes, uint64_t room, struct error *error)
 {
-    uint8_t *memory = NULL;
+    void *memory = NULL;
 
     if (room > 0 && bytes > room)
         error_set(error,

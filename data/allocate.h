@@ -6,8 +6,8 @@
 
 #include "base/error.h"
 
-/* `bytes` for the images or labels of `where`, a file or a setting; `room` as struct data_options has it. The caller
+/* `bytes` for the images or targets of `where`, a file or a setting; `room` as struct data_options has it. The caller
  * frees them. NULL and both figures if there is no room. */
-uint8_t *data_allocate(const char *where, const char *elements, uint64_t bytes, uint64_t room, struct error *error);
+void *data_allocate(const char *where, const char *elements, uint64_t bytes, uint64_t room, struct error *error);
 
 #endif

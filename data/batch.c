@@ -93,8 +93,10 @@ void data_gather_images(const struct dataset *dataset, const struct samples *sam
     }
 }
 
-void data_gather_labels(const struct samples *samples, const int *indices, int rows, uint8_t *out)
+void data_gather_targets(const struct samples *samples, const int *indices, int rows, int32_t *out)
 {
-    for (int r = 0; r < rows; r++)
-        out[r] = samples->labels[indices[r]];
+    const size_t size = (size_t)samples->targets_per_sample;
+
+    for (int r = 0; r < rows; r++, out += size)
+        memcpy(out, samples->targets + (size_t)indices[r] * size, size * sizeof(*out));
 }

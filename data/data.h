@@ -1,6 +1,6 @@
 /* Data sets, their order in an epoch, and batches of normalised images.
  *
- * A data set is immutable once open. Who needs only labels opens only labels. */
+ * A data set is immutable once open. Who needs only targets opens only targets. */
 #ifndef TP_DATA_DATA_H
 #define TP_DATA_DATA_H
 
@@ -11,26 +11,27 @@
 #include "base/error.h"
 #include "network/network.h"
 
-enum data_part { DATA_IMAGES = 1, DATA_LABELS = 2 };
+enum data_part { DATA_IMAGES = 1, DATA_TARGETS = 2 };
 
 struct data_options {
     const char *set;        /* "fashion-mnist", "idx" (four IDX files in `dir`), "synthetic" */
     const char *dir;        /* where the IDX files lie; "" = where Debian's dataset-fashion-mnist puts them */
     int limit;              /* use only the first `limit` training and limit/5 (at least 1) test images; 0 = all, or
                              * 10000 and 2000 synthetic ones */
-    int classes;            /* 1 to 256; labels must be below */
+    int classes;            /* targets must be below */
     struct shape synthetic; /* shape of synthetic images */
     bool enlarge;           /* images by a border, and grey ones to three channels (data/enlarge.h) */
     uint64_t seed;          /* of synthetic images */
-    uint64_t room;          /* bytes that images or labels may take; 0: any number */
+    uint64_t room;          /* bytes that images or targets may take; 0: any number */
 };
 
 /* One half of a data set. */
 struct samples {
     int count;
-    struct shape shape; /* of an image, all 0 if images were not opened */
-    uint8_t *images;    /* [count][height][width][channels], NULL if not opened */
-    uint8_t *labels;    /* [count], NULL if not opened */
+    struct shape shape;     /* of an image, all 0 if images were not opened */
+    uint8_t *images;        /* [count][height][width][channels], NULL if not opened */
+    int targets_per_sample; /* 1 of images: the label */
+    int32_t *targets;       /* [count][targets_per_sample], NULL if not opened */
 };
 
 struct dataset {
@@ -42,7 +43,7 @@ struct dataset {
     size_t map_bytes;
 };
 
-/* Opens the parts named (DATA_IMAGES | DATA_LABELS). Reads each file to its end, so damage anywhere is found here. An
+/* Opens the parts named (DATA_IMAGES | DATA_TARGETS). Reads each file to its end, so damage anywhere is found here. An
  * error names the file, what is wrong, and what would be right. The caller owns the data set. */
 int dataset_open(struct dataset **out, const struct data_options *options, int parts, struct error *error);
 void dataset_close(struct dataset *dataset);
@@ -73,7 +74,9 @@ struct augmentation {
 /* Writes the normalised images samples->images[indices[r]] to out [rows][height][width][channels]. */
 void data_gather_images(const struct dataset *dataset, const struct samples *samples, const int *indices, int rows,
                         const struct augmentation *augmentation, float *out);
-void data_gather_labels(const struct samples *samples, const int *indices, int rows, uint8_t *out);
+
+/* Writes samples->targets[indices[r]] to out [rows][targets_per_sample]. */
+void data_gather_targets(const struct samples *samples, const int *indices, int rows, int32_t *out);
 
 /* Rows of micro-batch j (0-based) of a mini-batch of `rows` samples in `microbatches` parts: first row; the next one's
  * first row is its end. As even as can be, larger parts first; a small last mini-batch may leave parts empty. */

@@ -108,20 +108,25 @@ static int read_half(struct samples *samples, const char *dir, const char *const
                                   idx_read_images(samples, images_path, options->room, error) != 0))
         return -1;
     int images = samples->count;
-    if ((parts & DATA_LABELS) && (find_file(labels_path, dir, names, label_files, set, error) != 0 ||
-                                  idx_read_labels(samples, labels_path, options->classes, options->room, error) != 0))
+    if ((parts & DATA_TARGETS) && (find_file(labels_path, dir, names, label_files, set, error) != 0 ||
+                                   idx_read_labels(samples, labels_path, options->classes, options->room, error) != 0))
         return -1;
-    if (parts == (DATA_IMAGES | DATA_LABELS) && samples->count != images)
+    if (parts == (DATA_IMAGES | DATA_TARGETS) && samples->count != images)
         return error_set(error, "%s: holds %d labels, but %s holds %d images; they must be the same set's", labels_path,
                          samples->count, images_path, images);
     return 0;
 }
 
-static uint8_t *shrink(uint8_t *bytes, size_t size)
+static void *shrink(void *bytes, size_t size)
 {
-    uint8_t *smaller = bytes ? realloc(bytes, size) : NULL;
+    void *smaller = bytes ? realloc(bytes, size) : NULL;
 
     return smaller ? smaller : bytes;
+}
+
+static size_t target_bytes(const struct samples *samples, int count)
+{
+    return (size_t)count * (size_t)samples->targets_per_sample * sizeof(*samples->targets);
 }
 
 /* Forgets all but the first `count` samples and gives their memory back. */
@@ -131,7 +136,7 @@ static void keep_first(struct samples *samples, int count)
         return;
     samples->count = count;
     samples->images = shrink(samples->images, (size_t)count * shape_size(samples->shape));
-    samples->labels = shrink(samples->labels, (size_t)count);
+    samples->targets = shrink(samples->targets, target_bytes(samples, count));
 }
 
 static int test_limit(int limit)
@@ -172,7 +177,7 @@ static int make_half(struct samples *samples, enum synthetic_half half, int coun
         if (synthetic_images(samples, half, options->classes, options->seed, options->room, error) != 0)
             return -1;
     }
-    return parts & DATA_LABELS ? synthetic_labels(samples, options->classes, options->room, error) : 0;
+    return parts & DATA_TARGETS ? synthetic_labels(samples, options->classes, options->room, error) : 0;
 }
 
 static int open_synthetic(struct dataset *dataset, const struct set *set, const struct data_options *options, int parts,
@@ -275,9 +280,9 @@ void dataset_close(struct dataset *dataset)
         munmap(dataset->map, dataset->map_bytes);
     } else {
         free(dataset->train.images);
-        free(dataset->train.labels);
+        free(dataset->train.targets);
         free(dataset->test.images);
-        free(dataset->test.labels);
+        free(dataset->test.targets);
     }
     free(dataset);
 }

@@ -184,18 +184,25 @@ int idx_read_labels(struct samples *samples, const char *path, int classes, uint
 {
     struct idx_header header;
     uint8_t *labels;
+    int32_t *targets;
 
     if (read_idx(path, &labels_kind, room, &header, &labels, error) != 0)
         return -1;
-    for (uint32_t i = 0; i < header.sizes[0]; i++) {
+    targets = data_allocate(path, "labels", header.bytes * sizeof(*targets), room, error);
+    for (uint32_t i = 0; targets && i < header.sizes[0]; i++) {
+        targets[i] = labels[i];
         if (labels[i] >= classes) {
             error_set(error, "%s: label %" PRIu32 " (counted from 0) is %d; with model.classes = %d labels are 0 to %d",
                       path, i, labels[i], classes, classes - 1);
-            free(labels);
-            return -1;
+            free(targets);
+            targets = NULL;
         }
     }
+    free(labels);
+    if (!targets)
+        return -1;
     samples->count = (int)header.sizes[0];
-    samples->labels = labels;
+    samples->targets_per_sample = 1;
+    samples->targets = targets;
     return 0;
 }

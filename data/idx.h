@@ -10,7 +10,7 @@
  * The caller frees samples->images. */
 int idx_read_images(struct samples *samples, const char *path, uint64_t room, struct error *error);
 
-/* Fills count and labels from a file of [n] labels below `classes`. The caller frees samples->labels. */
+/* Fills count and targets from a file of [n] labels below `classes`. The caller frees samples->targets. */
 int idx_read_labels(struct samples *samples, const char *path, int classes, uint64_t room, struct error *error);
 
 #endif

@@ -9,10 +9,11 @@
 
 #include "data/data.h"
 
-/* What the memory begins with; images and labels of training, then of the test follow. */
+/* What the memory begins with. The targets of training and of the test follow, then the images: what has the larger
+ * elements comes first. */
 struct head {
     struct {
-        int count;
+        int count, targets_per_sample;
         struct shape shape;
     } halves[2];
     float mean, deviation;
@@ -25,12 +26,17 @@ static size_t image_bytes(const struct head *head, int half)
     return (size_t)head->halves[half].count * shape_size(head->halves[half].shape);
 }
 
+static size_t target_bytes(const struct head *head, int half)
+{
+    return (size_t)head->halves[half].count * (size_t)head->halves[half].targets_per_sample * sizeof(int32_t);
+}
+
 static size_t total_bytes(const struct head *head)
 {
     size_t bytes = sizeof(*head);
 
     for (int half = 0; half < 2; half++)
-        bytes += image_bytes(head, half) + (size_t)head->halves[half].count;
+        bytes += image_bytes(head, half) + target_bytes(head, half);
     return bytes;
 }
 
@@ -50,12 +56,11 @@ static int put(int descriptor, const void *bytes, size_t size)
 }
 
 /* What has been copied is given back at once. */
-static int put_and_free(int descriptor, uint8_t **bytes, size_t size)
+static int put_and_free(int descriptor, void *bytes, size_t size)
 {
-    const int failed = put(descriptor, *bytes, size);
+    const int failed = put(descriptor, bytes, size);
 
-    free(*bytes);
-    *bytes = NULL;
+    free(bytes);
     return failed;
 }
 
@@ -68,12 +73,18 @@ int dataset_share(struct dataset *dataset, struct error *error)
 
     for (int half = 0; half < 2; half++) {
         head.halves[half].count = halves[half]->count;
+        head.halves[half].targets_per_sample = halves[half]->targets_per_sample;
         head.halves[half].shape = halves[half]->shape;
     }
     failed = failed || put(descriptor, &head, sizeof(head));
-    for (int half = 0; half < 2 && !failed; half++)
-        failed = put_and_free(descriptor, &halves[half]->images, image_bytes(&head, half)) ||
-                 put_and_free(descriptor, &halves[half]->labels, (size_t)halves[half]->count);
+    for (int half = 0; half < 2 && !failed; half++) {
+        failed = put_and_free(descriptor, halves[half]->targets, target_bytes(&head, half));
+        halves[half]->targets = NULL;
+    }
+    for (int half = 0; half < 2 && !failed; half++) {
+        failed = put_and_free(descriptor, halves[half]->images, image_bytes(&head, half));
+        halves[half]->images = NULL;
+    }
     failed = failed || fcntl(descriptor, F_ADD_SEALS, SEALS);
     if (failed)
         error_set(error, "cannot share the data set's %zu bytes: %s", total_bytes(&head), strerror(errno));
@@ -86,8 +97,11 @@ int dataset_share(struct dataset *dataset, struct error *error)
 /* Whether the file holds what its head says. Nobody can change that any more. */
 static bool is_sound(const struct head *head, size_t size)
 {
-    if (size < sizeof(*head) || head->halves[0].count < 1 || head->halves[1].count < 1)
+    if (size < sizeof(*head))
         return false;
+    for (int half = 0; half < 2; half++)
+        if (head->halves[half].count < 1 || head->halves[half].targets_per_sample < 1)
+            return false;
     return total_bytes(head) == size;
 }
 
@@ -115,13 +129,17 @@ int dataset_map(struct dataset **out, int descriptor, struct error *error)
         error_set(error, "descriptor %d is no shared data set", descriptor);
         goto fail;
     }
-    uint8_t *at = (uint8_t *)map + sizeof(*head);
+    unsigned char *at = (unsigned char *)map + sizeof(*head);
     for (int half = 0; half < 2; half++) {
         *halves[half] = (struct samples){.count = head->halves[half].count,
                                          .shape = head->halves[half].shape,
-                                         .images = at,
-                                         .labels = at + image_bytes(head, half)};
-        at += image_bytes(head, half) + (size_t)head->halves[half].count;
+                                         .targets_per_sample = head->halves[half].targets_per_sample,
+                                         .targets = (int32_t *)(void *)at};
+        at += target_bytes(head, half);
+    }
+    for (int half = 0; half < 2; half++) {
+        halves[half]->images = at;
+        at += image_bytes(head, half);
     }
     dataset->mean = head->mean;
     dataset->deviation = head->deviation;

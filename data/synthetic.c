@@ -99,12 +99,13 @@ int synthetic_images(struct samples *samples, enum synthetic_half half, int clas
 
 int synthetic_labels(struct samples *samples, int classes, uint64_t room, struct error *error)
 {
-    uint8_t *labels = data_allocate(where, "labels", (size_t)samples->count, room, error);
+    int32_t *labels = data_allocate(where, "labels", (size_t)samples->count * sizeof(*labels), room, error);
 
     if (!labels)
         return -1;
     for (int i = 0; i < samples->count; i++)
-        labels[i] = (uint8_t)label_of(i, classes);
-    samples->labels = labels;
+        labels[i] = label_of(i, classes);
+    samples->targets_per_sample = 1;
+    samples->targets = labels;
     return 0;
 }

@@ -7,7 +7,7 @@
 
 enum synthetic_half { SYNTHETIC_TRAIN, SYNTHETIC_TEST };
 
-/* Fills samples->images or samples->labels [samples->count], whose shape is set; sample i does not depend on the count.
+/* Fills samples->images or samples->targets [samples->count], whose shape is set; sample i does not depend on the count.
  * The caller frees them. `room` is as struct data_options has it. */
 int synthetic_images(struct samples *samples, enum synthetic_half half, int classes, uint64_t seed, uint64_t room,
                      struct error *error);

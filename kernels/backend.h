@@ -35,12 +35,11 @@ struct engine_options {
 
 struct forward_call {
     int rows;
-    bool training;         /* batch norm: statistics of these rows (true), or the running ones (false) */
-    const float *input;    /* [rows][in] */
-    const float *residual; /* [rows][out], or NULL where the layer has none */
-    const float *weights;  /* the layer's parameters */
-    float *output;         /* [rows][out] */
-    struct draw draw;      /* of these rows, in training: dropout */
+    bool training; /* batch norm: statistics of these rows (true), or the running ones (false) */
+    const float *inputs[LAYER_INPUTS_MAX]; /* [rows][that input]; NULL behind the layer's last */
+    const float *weights;                  /* the layer's parameters */
+    float *output;                         /* [rows][out] */
+    struct draw draw;                      /* of these rows, in training: dropout */
 
     /* [saved_floats()], written in training: batch norm's mean [C] and biased variance [C] of these rows. */
     float *saved;
@@ -58,21 +57,21 @@ struct forward_call {
 struct backward_call {
     int groups;
     const int *group_start;
-    struct draw draw;     /* of these rows, as their forwards had it */
-    const float *input;   /* [rows][in], as the forward read it */
-    const float *output;  /* [rows][out], as the forward wrote it: ReLU's mask is output > 0 */
-    const float *weights; /* the version that this backward reads */
-    const float *saved;   /* [groups][saved_floats()] from the forward */
+    struct draw draw;                      /* of these rows, as their forwards had it */
+    const float *inputs[LAYER_INPUTS_MAX]; /* [rows][that input], as the forward read them */
+    const float *output;                   /* [rows][out], as the forward wrote it: ReLU's mask is output > 0 */
+    const float *weights;                  /* the version that this backward reads */
+    const float *saved;                    /* [groups][saved_floats()] from the forward */
 
     /* [rows][out]. The input half may overwrite it (with ReLU's mask), and the weight half must then be given what the
      * input half left. */
     float *output_gradient;
 
-    /* Each is written, or added to if its flag says so. */
-    float *input_gradient;    /* [rows][in], or NULL when nobody needs it */
-    float *residual_gradient; /* [rows][out], or NULL */
-    float *weight_gradient;   /* the layer's parameters; sums over rows */
-    bool add_input_gradient, add_residual_gradient, add_weight_gradient;
+    /* Each is written, or added to if its flag says so. Two inputs' gradients may lie in one place, where the last one's is
+     * written first; and that of an input that is added last of all in the output gradient's. */
+    float *input_gradients[LAYER_INPUTS_MAX]; /* [rows][that input], or NULL when nobody needs it */
+    float *weight_gradient;                   /* the layer's parameters; sums over rows */
+    bool add_input_gradients[LAYER_INPUTS_MAX], add_weight_gradient;
 
     void *workspace;
 };
@@ -105,8 +104,8 @@ struct combine_term {
 };
 
 struct loss_result {
-    double loss_sum; /* sum over rows of -log softmax[label] */
-    int top1, top5;  /* rows whose label is the first, or among the first five, by logit (ties: lower class first) */
+    double loss_sum; /* sum over rows of -log softmax[target] */
+    int top1, top5;  /* rows whose target is the first, or among the first five, by logit (ties: lower class first) */
 };
 
 /* What a pass reads and writes: passes of equal keys make equal calls. It has no padding. */
@@ -148,17 +147,17 @@ struct backend {
 
     int (*forward)(struct layer_kernel *kernel, const struct forward_call *call, struct error *error);
 
-    /* The input half computes input_gradient and residual_gradient, and for batch norm also weight_gradient, which
+    /* The input half computes input_gradients, and for batch norm also weight_gradient, which
      * falls out of the same sums. The weight half computes weight_gradient of convolutions and linear layers and does
      * nothing for others. A whole backward is the input half, then the weight half. */
     int (*backward_input)(struct layer_kernel *kernel, const struct backward_call *call, struct error *error);
     int (*backward_weights)(struct layer_kernel *kernel, const struct backward_call *call, struct error *error);
 
     /* logits [rows][classes]; gradient [rows][classes] = (softmax - onehot) * scale, or NULL. Adds to *result.
-     * `labels` [rows] and `result` lie in host memory that the device reaches, and are read and added to when the device
+     * `targets` [rows] and `result` lie in host memory that the device reaches, and are read and added to when the device
      * comes to it. */
     int (*softmax_cross_entropy)(struct engine *engine, int rows, int classes, const float *logits,
-                                 const uint8_t *labels, float scale, float *gradient, struct loss_result *result,
+                                 const int32_t *targets, float scale, float *gradient, struct loss_result *result,
                                  struct error *error);
 
     /* One step of an optimizer (kernels/elements.h). */

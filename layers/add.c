@@ -4,8 +4,9 @@
 const struct layer_type layer_add = {
     .name = "add",
     .summary = "the sum of two tensors of one shape",
-    .takes_two = true,
+    .inputs = 2,
     .complete = layer_keep_shape,
     .flops = layer_flop_per_element,
+    .adds_second = true,
     .fuses_relu = true,
 };

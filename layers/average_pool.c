@@ -16,6 +16,7 @@ static double flops(const struct layer *layer)
 const struct layer_type layer_average_pool = {
     .name = "average_pool",
     .summary = "each channel's mean over height and width",
+    .inputs = 1,
     .complete = complete,
     .flops = flops,
 };

@@ -15,16 +15,17 @@ static int tensors(const struct layer *layer, struct layer_tensor tensors[LAYER_
 /* Mean, variance, scale and shift: five; one for each extra. */
 static double flops(const struct layer *layer)
 {
-    return (double)shape_size(layer->out) * (5.0 + (layer->residual != NO_RESIDUAL) + layer->relu);
+    return (double)shape_size(layer->out) * (5.0 + (layer->input_count > 1) + layer->relu);
 }
 
 const struct layer_type layer_batch_norm = {
     .name = "batch_norm",
     .summary = "batch normalisation, by channel",
+    .inputs = 1,
     .complete = layer_keep_shape,
     .tensors = tensors,
     .flops = flops,
     .is_norm = true,
-    .fuses_residual = true,
+    .adds_second = true,
     .fuses_relu = true,
 };

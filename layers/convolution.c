@@ -45,6 +45,7 @@ static double flops(const struct layer *layer)
 const struct layer_type layer_convolution = {
     .name = "convolution",
     .summary = "convolution with square kernels",
+    .inputs = 1,
     .arguments = {{"channels", offsetof(struct layer, units), false, 1, 65536, ARGUMENT_REQUIRED},
                   {"kernel", offsetof(struct layer, kernel), false, 1, 11, ARGUMENT_REQUIRED},
                   {"stride", offsetof(struct layer, stride), false, 1, 11, 1},

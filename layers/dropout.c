@@ -11,6 +11,7 @@ static double flops(const struct layer *layer)
 const struct layer_type layer_dropout = {
     .name = "dropout",
     .summary = "in training, sets so many in a hundred elements to 0, and scales up the others",
+    .inputs = 1,
     .arguments = {{"percent", offsetof(struct layer, percent), false, 1, 99, ARGUMENT_REQUIRED}},
     .complete = layer_keep_shape,
     .flops = flops,

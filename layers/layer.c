@@ -63,6 +63,13 @@ int layer_tensors(const struct layer *layer, struct layer_tensor tensors[LAYER_T
     return type->tensors ? type->tensors(layer, tensors) : 0;
 }
 
+struct shape layer_input_shape(const struct layer *layer, int k)
+{
+    const struct layer_type *type = layer_type_of(layer->kind);
+
+    return k > 0 && type->input_shape ? type->input_shape(layer, k) : layer->in;
+}
+
 int layer_keep_shape(struct layer *layer, struct error *error)
 {
     (void)error;
@@ -79,7 +86,7 @@ static void count_flops(struct layer *layer)
 {
     const struct layer_type *type = layer_type_of(layer->kind);
     const double forward = type->flops(layer);
-    const bool twice = (type->has_weight_half || type->is_norm) && layer->input != NETWORK_INPUT;
+    const bool twice = (type->has_weight_half || type->is_norm) && layer->inputs[0] != NETWORK_INPUT;
 
     layer->forward_flops = forward;
     layer->backward_flops = twice ? 2.0 * forward : forward;

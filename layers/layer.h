@@ -35,32 +35,32 @@ static inline size_t shape_size(struct shape shape)
     return (size_t)shape.height * (size_t)shape.width * (size_t)shape.channels;
 }
 
-enum { LAYER_NAME_MAX = 64, LAYER_TENSORS_MAX = 4, TENSOR_DIMENSIONS_MAX = 4 };
+enum { LAYER_NAME_MAX = 64, LAYER_INPUTS_MAX = 3, LAYER_TENSORS_MAX = 4, TENSOR_DIMENSIONS_MAX = 4 };
 
-/* Where a layer's input or residual is none of the network's layers. */
-enum { NETWORK_INPUT = -1, NO_RESIDUAL = -2 };
+/* Where a layer's input is none of the network's layers. */
+enum { NETWORK_INPUT = -1 };
 
-/* A layer of a network. `residual` and `relu` say what is done at once with the layer's own work, where its type can do so:
- * what a network file says in layers of their own (network/fuse.c). */
+/* A layer of a network. An input more than its type has, and `relu`, say what is done at once with the layer's own work: what
+ * a network file says in layers of their own (network/fuse.c). */
 struct layer {
     enum layer_kind kind;
     char name[LAYER_NAME_MAX]; /* global and unique, as files have it: "block3.conv1" */
     int own_name;              /* where in it the one begins that its block has for it: 7 */
     int block;
-    int input;    /* index of the layer whose output this one reads, or NETWORK_INPUT */
-    int residual; /* that of the layer whose output is added, NETWORK_INPUT, or NO_RESIDUAL */
-    bool relu;    /* last of all */
-    struct shape in, out;
-    int units;                   /* out channels of convolutions and linear layers */
-    int kernel, stride, padding; /* of convolutions and pools */
-    bool bias;                   /* of convolutions */
-    int percent;                 /* of elements that a dropout drops */
-    size_t parameters;           /* floats in the flat weight array */
-    size_t parameter_offset;     /* of the first one, counted over the whole network */
-    size_t state;                /* floats that are not trained, of the running statistics */
-    size_t state_offset;         /* over the whole network */
-    double forward_flops;        /* per sample */
-    double backward_flops;       /* per sample, both halves; the network's first layer has no input gradient */
+    int input_count;
+    int inputs[LAYER_INPUTS_MAX]; /* indices of the layers whose outputs this one reads, or NETWORK_INPUT */
+    bool relu;                    /* last of all */
+    struct shape in, out;         /* of the first input, from which those of others follow; and of the output */
+    int units;                    /* out channels of convolutions and linear layers */
+    int kernel, stride, padding;  /* of convolutions and pools */
+    bool bias;                    /* of convolutions */
+    int percent;                  /* of elements that a dropout drops */
+    size_t parameters;            /* floats in the flat weight array */
+    size_t parameter_offset;      /* of the first one, counted over the whole network */
+    size_t state;                 /* floats that are not trained, of the running statistics */
+    size_t state_offset;          /* over the whole network */
+    double forward_flops;         /* per sample */
+    double backward_flops;        /* per sample, both halves; the network's first layer has no input gradient */
 };
 
 /* An argument of a type in a network file: NAME=VALUE. */
@@ -105,10 +105,13 @@ struct layer_type {
     const char *name;                                     /* in network files */
     const char *summary;                                  /* for the reader */
     struct layer_argument arguments[LAYER_ARGUMENTS_MAX]; /* up to the first without a name */
-    bool takes_two;                                       /* inputs: the second is the residual */
+    int inputs;                                           /* that a network file gives it, 1..LAYER_INPUTS_MAX */
 
     /* Fills in `out` and the arguments that were not given. -1 and what would be right, for a reader of the network file. */
     int (*complete)(struct layer *layer, struct error *error);
+
+    /* What input k = 1.. is to look like, as it follows from the first. NULL: inputs are alike. */
+    struct shape (*input_shape)(const struct layer *layer, int k);
 
     /* Its tensors; their number. NULL: it has none. */
     int (*tensors)(const struct layer *layer, struct layer_tensor tensors[LAYER_TENSORS_MAX]);
@@ -121,8 +124,10 @@ struct layer_type {
     bool has_weight_half;
     /* It is over statistics of each micro-batch by itself, and the weights' gradient falls out of the input's. */
     bool is_norm;
-    bool fuses_residual, fuses_relu; /* what it can do at once */
-    bool draws;                      /* random numbers in training, other ones for each mini-batch */
+    /* Last of all but ReLU it adds its second input, where it has one, whose gradient is then that of the output. */
+    bool adds_second;
+    bool fuses_relu; /* it can do so at once */
+    bool draws;      /* random numbers in training, other ones for each mini-batch */
 };
 
 /* The row of a kind; the kind of that name in network files, -1 if there is none. */
@@ -140,6 +145,9 @@ int layer_tensors(const struct layer *layer, struct layer_tensor tensors[LAYER_T
 
 /* Works out everything behind `padding` but the offsets, and `out`, from the rest. -1 and what would be right. */
 int layer_complete(struct layer *layer, struct error *error);
+
+/* What input k of a complete layer is to look like. */
+struct shape layer_input_shape(const struct layer *layer, int k);
 
 /* For the rows of types that work on each element by itself: `complete` that gives `out` the shape of `in`, `flops` of one an
  * element. */

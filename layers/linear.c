@@ -32,6 +32,7 @@ static double flops(const struct layer *layer)
 const struct layer_type layer_linear = {
     .name = "linear",
     .summary = "linear layer with bias, on its input flattened",
+    .inputs = 1,
     .arguments = {{"units", offsetof(struct layer, units), false, 1, 1 << 20, ARGUMENT_REQUIRED}},
     .complete = complete,
     .tensors = tensors,

@@ -247,7 +247,8 @@ void planned_visit(const struct planned *planned, const struct plan *plan, int p
 
         if (timed.op.part != part || end <= (double)axis->left || start >= (double)axis_right(axis))
             continue;
-        struct span span = {.start = (uint64_t)llround(fmax(start, 0)), .end = (uint64_t)llround(end), .kind = SPAN_OP};
+        struct span span = {
+            .start = (uint64_t)llround(fmax(start, 0)), .end = (uint64_t)llround(end), .kind = SPAN_OP, .version = -1};
         span.op = timed.op;
         span.op.minibatch += planned->shift;
         span.op.part = 0; /* the row says it */

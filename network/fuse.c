@@ -5,13 +5,23 @@
 
 #include "network/internal.h"
 
+/* How often a layer reads layer l. */
+static int layer_reads(const struct layer *layer, int l)
+{
+    int count = 0;
+
+    for (int k = 0; k < layer->input_count; k++)
+        count += layer->inputs[k] == l;
+    return count;
+}
+
 static int count_readers(const struct network *network, int l)
 {
     int count = 0;
 
     /* Only its own block and the one behind it can read it. */
     for (int k = l + 1; k < network->layer_count && network->layers[k].block <= network->layers[l].block + 1; k++)
-        count += (network->layers[k].input == l) + (network->layers[k].residual == l);
+        count += layer_reads(&network->layers[k], l);
     return count;
 }
 
@@ -21,7 +31,7 @@ static bool leads_to(const struct network *network, int l, enum layer_kind kind)
     const struct layer *next = &network->layers[l + 1];
 
     return l + 1 < network->layer_count && next->kind == kind && next->block == network->layers[l].block &&
-           (next->input == l) + (next->residual == l) == 1 && count_readers(network, l) == 1;
+           layer_reads(next, l) == 1 && count_readers(network, l) == 1;
 }
 
 /* Takes the layer behind l into it: who read that one reads l. */
@@ -30,8 +40,8 @@ static void take_in(struct network *network, int l)
     for (int k = l + 1; k < network->layer_count; k++) {
         struct layer *layer = &network->layers[k];
 
-        layer->input -= layer->input > l;
-        layer->residual -= layer->residual > l;
+        for (int n = 0; n < layer->input_count; n++)
+            layer->inputs[n] -= layer->inputs[n] > l;
     }
     network->layer_count--;
     memmove(&network->layers[l + 1], &network->layers[l + 2],
@@ -43,10 +53,10 @@ static void fuse(struct network *network, int l)
     struct layer *layer = &network->layers[l];
     const struct layer_type *type = layer_type_of(layer->kind);
 
-    if (type->fuses_residual && leads_to(network, l, LAYER_ADD)) {
+    if (type->adds_second && layer->input_count == 1 && leads_to(network, l, LAYER_ADD)) {
         const struct layer *add = &network->layers[l + 1];
 
-        layer->residual = add->input == l ? add->residual : add->input;
+        layer->inputs[layer->input_count++] = add->inputs[add->inputs[0] == l];
         take_in(network, l);
     }
     if (type->fuses_relu && leads_to(network, l, LAYER_RELU)) {

@@ -12,6 +12,13 @@ void network_destroy(struct network *network)
     free(network);
 }
 
+int network_targets_per_sample(const struct network *network)
+{
+    const struct shape out = network->layers[network->layer_count - 1].out;
+
+    return out.height * out.width;
+}
+
 struct slice network_slice(const struct network *network, int first_block, int block_count)
 {
     const struct layer *layers = network->layers;

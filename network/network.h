@@ -25,6 +25,7 @@ struct network {
     int block_count;
     struct block *blocks;
     int layer_count;
+    bool tokens; /* the input is tokens, 32-bit integers below `classes`: {context, 1, 1} */
     struct layer *layers;
     struct shape input;
     int classes;
@@ -46,6 +47,7 @@ struct network_options {
     const char *name; /* of the file, for messages */
     const char *text; /* what is in it */
     int depth, width; /* what the file's parameters of these names are to be; 0: what it says itself */
+    bool tokens;      /* what there is to read is tokens, not an image */
     struct shape input;
     int classes;
 };
@@ -65,6 +67,9 @@ void network_destroy(struct network *network);
 
 /* The same with the first mistake alone. */
 int network_create(struct network **out, const struct network_options *options, struct error *error);
+
+/* What the loss compares with a target each: 1 for a sample, or one for each position of the last layer's output. */
+int network_targets_per_sample(const struct network *network);
 
 /* The text of networks/NAME.net, which is built in; NULL if there is none. And the n-th name (0..), NULL behind the
  * last. */

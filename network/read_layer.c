@@ -83,27 +83,39 @@ static bool read_inputs(struct reader *reader, struct layer *layer, char **words
 {
     const struct layer_type *type = layer_type_of(layer->kind);
     const int last = reader->network->layer_count - 1;
-    int inputs[2] = {last < reader->block_first ? reader->block_input : last, NO_RESIDUAL};
 
-    if (count > 1 + type->takes_two || (type->takes_two && count != 2)) {
-        mistake(reader, "%s reads %s", type->name,
-                type->takes_two ? "two layers: name both" : "one layer: the one above, or one that is named");
+    layer->input_count = type->inputs;
+    if (count > layer->input_count || (layer->input_count > 1 && count != layer->input_count)) {
+        static const char *const rules[] = {"one layer: the one above, or one that is named", "two layers: name both",
+                                            "three layers: name all"};
+
+        mistake(reader, "%s reads %s", type->name, rules[layer->input_count - 1]);
         return false;
     }
+    layer->inputs[0] = last < reader->block_first ? reader->block_input : last;
     for (int k = 0; k < count; k++)
-        if ((inputs[k] = find_input(reader, words[k])) == NO_LAYER)
+        if ((layer->inputs[k] = find_input(reader, words[k])) == NO_LAYER)
             return false;
-    layer->input = inputs[0];
-    layer->residual = inputs[1];
-    layer->in = shape_of(reader, layer->input);
-    if (type->takes_two) {
-        const struct shape other = shape_of(reader, layer->residual);
+    layer->in = shape_of(reader, layer->inputs[0]);
+    return true;
+}
 
-        if (memcmp(&layer->in, &other, sizeof(other)) != 0) {
+/* Behind the first input, from whose shape those of the others follow. */
+static bool other_inputs_fit(struct reader *reader, const struct layer *layer, char **words)
+{
+    for (int k = 1; k < layer->input_count; k++) {
+        const struct shape is = shape_of(reader, layer->inputs[k]), right = layer_input_shape(layer, k);
+
+        if (memcmp(&is, &right, sizeof(is)) == 0)
+            continue;
+        if (memcmp(&right, &layer->in, sizeof(right)) == 0)
             mistake(reader, "%s has %d x %d x %d, %s has %d x %d x %d: they must be alike", words[0], layer->in.height,
-                    layer->in.width, layer->in.channels, words[1], other.height, other.width, other.channels);
-            return false;
-        }
+                    layer->in.width, layer->in.channels, words[k], is.height, is.width, is.channels);
+        else
+            mistake(reader, "%s has %d x %d x %d, %s has %d x %d x %d, but %s takes %d x %d x %d there", words[0],
+                    layer->in.height, layer->in.width, layer->in.channels, words[k], is.height, is.width, is.channels,
+                    layer_type_of(layer->kind)->name, right.height, right.width, right.channels);
+        return false;
     }
     return true;
 }
@@ -184,14 +196,15 @@ void reader_read_layer(struct reader *reader, char **words, int count)
         mistake(reader, "%s", error.text);
         return;
     }
+    if (!other_inputs_fit(reader, &layer, words + 3))
+        return;
     if (shape_size(layer.out) > NETWORK_OUTPUT_MAX) {
         mistake(reader, "%d x %d x %d numbers for each image are more than %d", layer.out.height, layer.out.width,
                 layer.out.channels, NETWORK_OUTPUT_MAX);
         return;
     }
-    if (layer.input >= 0)
-        reader->readers[layer.input]++;
-    if (layer.residual >= 0)
-        reader->readers[layer.residual]++;
+    for (int k = 0; k < layer.input_count; k++)
+        if (layer.inputs[k] >= 0)
+            reader->readers[layer.inputs[k]]++;
     network->layers[network->layer_count++] = layer;
 }

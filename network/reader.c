@@ -9,7 +9,7 @@
 #include "network/reader.h"
 
 enum { NESTING_MAX = 8, WORDS_MAX = 16, STEPS_MAX = 1 << 16 };
-enum { IMAGE_SIDE_MIN = 28, IMAGE_SIDE_MAX = 64, CLASSES_MIN = 2, CLASSES_MAX = 256 };
+enum { IMAGE_SIDE_MIN = 28, IMAGE_SIDE_MAX = 64, CLASSES_MIN = 2, CLASSES_MAX = 1 << 18 };
 
 void reader_mistake(struct reader *reader, int line, const char *format, ...)
 {
@@ -153,24 +153,36 @@ static void read_parameter(struct reader *reader, char **words, int count)
     variables_set(&reader->variables, words[1], given ? given : standard);
 }
 
-static void read_input(struct reader *reader, char **words, int count)
+static void check_image(struct reader *reader)
 {
     const struct shape *input = &reader->options->input;
-    const bool again = reader->has_input;
 
-    reader->has_input = true;
-    if (count != 2 || strcmp(words[1], "image") != 0) {
-        mistake(reader, "a network reads images: input image");
-        return;
-    }
-    if (again)
-        mistake(reader, "the input is said above");
     if (input->height < IMAGE_SIDE_MIN || input->height > IMAGE_SIDE_MAX || input->width < IMAGE_SIDE_MIN ||
         input->width > IMAGE_SIDE_MAX || (input->channels != 1 && input->channels != 3))
         mistake(reader,
                 "%s cannot take images of %d x %d pixels in %d channels; it takes sides of %d to %d pixels in 1 or 3 "
                 "channels",
                 reader->options->name, input->height, input->width, input->channels, IMAGE_SIDE_MIN, IMAGE_SIDE_MAX);
+}
+
+/* input image, or input tokens */
+static void read_input(struct reader *reader, char **words, int count)
+{
+    const bool again = reader->has_input;
+
+    reader->has_input = true;
+    if (count != 2 || (strcmp(words[1], "image") != 0 && strcmp(words[1], "tokens") != 0)) {
+        mistake(reader, "a network reads images or tokens: input image, or input tokens");
+        return;
+    }
+    reader->network->tokens = words[1][0] == 't';
+    if (again)
+        mistake(reader, "the input is said above");
+    if (reader->network->tokens != reader->options->tokens)
+        mistake(reader, "the network reads %s, but the data set (data.set) has %s",
+                reader->network->tokens ? "tokens" : "images", reader->options->tokens ? "tokens" : "images");
+    else if (!reader->network->tokens)
+        check_image(reader);
 }
 
 /* Whoever is read by nobody is for nothing. The block's last layer is what the next block reads. */
@@ -215,7 +227,8 @@ static void read_block(struct reader *reader, char **words, int count)
     struct block block = {.prefix = ""};
 
     if (!reader->has_input)
-        mistake(reader, "a line before the first block says what the network reads: input image");
+        mistake(reader, "a line before the first block says what the network reads: input image, or input "
+                        "tokens");
     reader->has_input = true;
     end_block(reader);
     /* Its layers are in a block anyway. */
@@ -430,8 +443,8 @@ static void read_all(struct reader *reader)
     reader->network->classes = options->classes;
     variables_set(&reader->variables, "classes", options->classes);
     if (options->classes < CLASSES_MIN || options->classes > CLASSES_MAX)
-        reader_mistake(reader, reader->line_count, "%d classes are out of bounds; labels are bytes, so use %d to %d",
-                       options->classes, CLASSES_MIN, CLASSES_MAX);
+        reader_mistake(reader, reader->line_count, "%d classes are out of bounds; use %d to %d", options->classes,
+                       CLASSES_MIN, CLASSES_MAX);
     run_lines(reader, 0, reader->line_count, 0);
     if (reader->mistakes->count == 0 && options->depth > 0 && reader->network->depth == 0)
         reader_mistake(reader, none, "model.depth = %d, but the network has no parameter depth", options->depth);

@@ -135,7 +135,7 @@ const struct config_key config_keys[] = {
      .help = "networks with a parameter depth (mlp: its layers); 0: as the network's file says"},
     {MEMBER(model, width), KEY_INTEGER, "0", 0, NETWORK_WIDTH_MAX,
      .help = "networks with a parameter width (mlp: units of its layers but the last); 0: as the file says"},
-    {MEMBER(model, classes), KEY_INTEGER, "10", 2, 256,
+    {MEMBER(model, classes), KEY_INTEGER, "10", 2, 1 << 18,
      .help = "classes that the network tells apart; labels are below it"},
     {MEMBER(model, init), KEY_TEXT, "",
      .help = "weights to begin with: a safetensors file, or a folder of them; none: drawn from run.seed"},
@@ -190,8 +190,8 @@ const struct config_key config_keys[] = {
     {MEMBER(train, clip_norm), KEY_REAL, "0", 0.0, 1e6,
      .help = "gradients longer than this are shortened to it: all stages' at a flush, else each stage's; 0: never"},
 
-    {MEMBER(checkpoints, keep), KEY_INTEGER, "2", 1, 1000,
-     .help = "newest checkpoints that are kept; the one with the best test top-1 always is"},
+    {MEMBER(checkpoints, keep), KEY_INTEGER, "2", 0, 1000,
+     .help = "newest checkpoints that are kept, and the best; 0: none of a finished run, before that the newest"},
     {MEMBER(checkpoints, every), KEY_INTERVAL, "0", 0, 1000000000,
      .help = "mini-batches, such as 500, or minutes, such as 10m, between checkpoints within an epoch; 0: at its end only"},
 

@@ -81,13 +81,15 @@ static bool write_gradient(struct assignment *a, int target)
     return add;
 }
 
-/* A batch norm's masked output gradient is its residual's gradient. Where nobody has written that one yet, the buffer
- * changes hands instead of being copied. */
-static bool hand_over(struct assignment *a, int l, int residual)
+/* Where a layer adds its second input last of all, the masked output gradient is that input's gradient. If nobody has written
+ * that one yet, the buffer changes hands instead of being copied. */
+static bool hand_over(struct assignment *a, int l)
 {
-    int r = residual - a->slice->first_layer;
+    const struct layer *layer = &a->network->layers[a->slice->first_layer + l];
+    int r = layer->inputs[1] - a->slice->first_layer;
 
-    if (r < 0 || a->buffer_of[r] != UNASSIGNED || waits_for_weight_half(&a->network->layers[residual], a->options))
+    if (layer->input_count < 2 || !layer_type_of(layer->kind)->adds_second || r < 0 || a->buffer_of[r] != UNASSIGNED ||
+        waits_for_weight_half(&a->network->layers[layer->inputs[1]], a->options))
         return false;
     a->buffer_of[r] = a->buffer_of[l];
     return true;
@@ -98,13 +100,11 @@ static void assign_layer(struct assignment *a, int l)
     const struct layer *layer = &a->network->layers[a->slice->first_layer + l];
     struct layer_layout *own = &a->layout->layers[l];
 
-    if (layer->residual != NO_RESIDUAL) {
-        own->residual_gradient_in_place = hand_over(a, l, layer->residual);
-        if (!own->residual_gradient_in_place)
-            own->add_residual_gradient = write_gradient(a, layer->residual);
-    }
-    own->add_input_gradient = write_gradient(a, layer->input);
-    if (a->buffer_of[l] >= 0 && !own->residual_gradient_in_place)
+    own->second_gradient_in_place = hand_over(a, l);
+    for (int k = layer->input_count - 1; k >= 0; k--)
+        if (k != 1 || !own->second_gradient_in_place)
+            own->add_input_gradients[k] = write_gradient(a, layer->inputs[k]);
+    if (a->buffer_of[l] >= 0 && !own->second_gradient_in_place)
         a->buffers[a->buffer_of[l]].used = false;
 }
 

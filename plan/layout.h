@@ -20,11 +20,11 @@ struct layer_layout {
     size_t output; /* in an activation set; TENSOR_IN_LINK: the slot of the stage after */
     size_t saved;  /* in an activation set: [microbatches][saved_floats] */
     size_t saved_floats;
-    size_t gradient;         /* of the output: in the gradient scratch; TENSOR_IN_LINK: the slot it arrived in */
-    bool gradient_in_set;    /* `gradient` is in the activation set instead: it waits there for the weight half */
-    bool add_input_gradient; /* somebody before it in the backward has already written the gradient of its input */
-    bool add_residual_gradient;
-    bool residual_gradient_in_place; /* the masked output gradient itself becomes the residual's gradient */
+    size_t gradient;      /* of the output: in the gradient scratch; TENSOR_IN_LINK: the slot it arrived in */
+    bool gradient_in_set; /* `gradient` is in the activation set instead: it waits there for the weight half */
+    bool
+        add_input_gradients[LAYER_INPUTS_MAX]; /* somebody before it in the backward has written that input's already */
+    bool second_gradient_in_place;             /* the masked output gradient itself becomes the second input's */
 };
 
 struct stage_layout {

@@ -112,6 +112,9 @@ struct part_times nominal_times(const struct schedule *schedule);
 int simulation_op_count(const struct simulation *simulation, int stage);
 struct timed_op simulation_op(const struct simulation *simulation, int stage, int n);
 
+/* When stage 1 is done with the first `minibatches` mini-batches, or all that were simulated. */
+int64_t simulation_until(const struct simulation *simulation, int minibatches);
+
 /* Updates applied on every stage when the (first) backward of mini-batch i = 1..K began at part C; and the version that
  * part 1 had when micro-batch j of it entered: counted since the phase began. 0 with forward_only. */
 int simulation_committed(const struct simulation *simulation, int minibatch);

@@ -57,6 +57,19 @@ struct timed_op simulation_op(const struct simulation *simulation, int stage, in
                              of->times[index].end + later};
 }
 
+int64_t simulation_until(const struct simulation *simulation, int minibatches)
+{
+    int64_t until = 0;
+
+    for (int k = 0; k < simulation_op_count(simulation, 1); k++) {
+        const struct timed_op timed = simulation_op(simulation, 1, k);
+
+        if (timed.op.minibatch <= minibatches && timed.end > until)
+            until = timed.end;
+    }
+    return until;
+}
+
 int simulation_committed(const struct simulation *simulation, int minibatch)
 {
     int added, index;

@@ -277,3 +277,12 @@ const struct system *system_find(const char *name)
             return &systems[k];
     return NULL;
 }
+
+int system_microbatches(const struct system *system, int asked, int stages)
+{
+    const int needed = orders[system->order].microbatches;
+
+    if (needed > 0)
+        return needed;
+    return system->forward == FORWARD_DOUBLE_BUFFERED && asked < stages ? stages : asked;
+}

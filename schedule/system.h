@@ -78,4 +78,7 @@ extern const int system_count, asking_system_count; /* of all; of those that ask
 /* NULL if there is no such system. */
 const struct system *system_find(const char *name);
 
+/* The N that is asked for, unless the system cannot have it: then the nearest that it can, with so many stages. */
+int system_microbatches(const struct system *system, int asked, int stages);
+
 #endif

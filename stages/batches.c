@@ -23,7 +23,7 @@ static int open_data(struct batches *batches, int data, int parts, struct error 
 
 int batches_create(struct batches **out, const struct plan *plan, int data, int part, struct error *error)
 {
-    int parts = (part == 1 ? DATA_IMAGES : 0) | (part == plan->part_count ? DATA_LABELS : 0);
+    int parts = (part == 1 ? DATA_IMAGES : 0) | (part == plan->part_count ? DATA_TARGETS : 0);
     struct batches *batches = calloc(1, sizeof(*batches));
 
     *out = NULL;
@@ -112,7 +112,7 @@ void batches_images(struct batches *batches, int minibatch, int first, int j, fl
                        &augmentation, input + (size_t)(start - origin) * shape_size(batches->plan->data.shape));
 }
 
-void batches_labels(struct batches *batches, int minibatch, uint8_t *labels)
+void batches_targets(struct batches *batches, int minibatch, int32_t *targets)
 {
-    data_gather_labels(samples(batches), indices(batches, minibatch), batches_rows(batches, minibatch), labels);
+    data_gather_targets(samples(batches), indices(batches, minibatch), batches_rows(batches, minibatch), targets);
 }

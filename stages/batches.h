@@ -1,4 +1,4 @@
-/* What a part reads of the data set: part 1 the images, part C the labels, both in the order that the seed gives. */
+/* What a part reads of the data set: part 1 the images, part C the targets, both in the order that the seed gives. */
 #ifndef TP_STAGES_BATCHES_H
 #define TP_STAGES_BATCHES_H
 
@@ -24,7 +24,7 @@ int batches_rows(const struct batches *batches, int minibatch);
 /* Writes micro-batch j's images to its rows of `input`, which begins with the rows of micro-batch `first`. */
 void batches_images(struct batches *batches, int minibatch, int first, int j, float *input);
 
-/* Writes the mini-batch's labels to labels[rows]. */
-void batches_labels(struct batches *batches, int minibatch, uint8_t *labels);
+/* Writes the mini-batch's targets to targets [rows][targets per sample]. */
+void batches_targets(struct batches *batches, int minibatch, int32_t *targets);
 
 #endif

@@ -248,9 +248,6 @@ static int forward_layers(struct compute *compute, const struct slot_tensors *te
         struct forward_call call = {
             .rows = rows,
             .training = training,
-            .input = tensor_at(compute, tensors, layer->input, start, recompute),
-            .residual =
-                layer->residual == NO_RESIDUAL ? NULL : tensor_at(compute, tensors, layer->residual, start, recompute),
             .weights = weights + layer->parameter_offset - compute->slice.parameter_offset,
             .output = tensor_at(compute, tensors, compute->slice.first_layer + l, start, recompute),
             .draw = draw_of(compute, tensors, compute->slice.first_layer + l, j),
@@ -259,6 +256,8 @@ static int forward_layers(struct compute *compute, const struct slot_tensors *te
             .workspace = compute->workspace,
         };
 
+        for (int k = 0; k < layer->input_count; k++)
+            call.inputs[k] = tensor_at(compute, tensors, layer->inputs[k], start, recompute);
         if (compute->backend->forward(compute->kernels[l], &call, error))
             return error_prefix(error, "forward of %s", layer->name);
     }
@@ -311,16 +310,19 @@ static float *gradient_at(const struct compute *compute, const struct slot_tenso
 }
 
 int compute_loss(struct compute *compute, const struct slot_tensors *tensors, int first, int count,
-                 const uint8_t *labels, bool differentiate, struct loss_result *result, struct error *error)
+                 const int32_t *targets, bool differentiate, struct loss_result *result, struct error *error)
 {
     int last = compute->slice.first_layer + compute->slice.layer_count - 1;
     int start = first_row(compute, tensors, first);
     int end = first_row(compute, tensors, first + count);
+    int per_sample = network_targets_per_sample(compute->network);
+    int skipped = microbatch_start(tensors->rows, compute->plan->config.pipeline.microbatches, first - 1);
 
     return compute->backend->softmax_cross_entropy(
-        compute->engine, end - start, compute->network->classes, tensor_at(compute, tensors, last, start, true),
-        labels + microbatch_start(tensors->rows, compute->plan->config.pipeline.microbatches, first - 1),
-        1.0f / (float)tensors->rows, differentiate ? gradient_at(compute, tensors, last, start) : NULL, result, error);
+        compute->engine, (end - start) * per_sample, compute->network->classes,
+        tensor_at(compute, tensors, last, start, true), targets + (size_t)skipped * (size_t)per_sample,
+        1.0f / (float)(tensors->rows * per_sample), differentiate ? gradient_at(compute, tensors, last, start) : NULL,
+        result, error);
 }
 
 enum { CHUNK_FLOATS = 1 << 16 };
@@ -367,7 +369,7 @@ bool compute_input_is_finite(const struct compute *compute, const struct slot_te
 {
     const int start = first_row(compute, tensors, first), rows = first_row(compute, tensors, first + count) - start;
 
-    return all_finite(compute, tensor_at(compute, tensors, layer_at(compute, 0)->input, start, false),
+    return all_finite(compute, tensor_at(compute, tensors, layer_at(compute, 0)->inputs[0], start, false),
                       (size_t)rows * shape_size(layer_at(compute, 0)->in));
 }
 
@@ -406,18 +408,16 @@ static int backward_layer(struct compute *compute, const struct slot_tensors *te
     size_t parameter_offset = layer->parameter_offset - compute->slice.parameter_offset;
     struct backward_call call = *rows;
 
-    call.input = tensor_at(compute, tensors, layer->input, start, recompute);
+    for (int k = 0; k < layer->input_count; k++) {
+        call.inputs[k] = tensor_at(compute, tensors, layer->inputs[k], start, recompute);
+        call.input_gradients[k] = gradient_at(compute, tensors, layer->inputs[k], start);
+        call.add_input_gradients[k] = own->add_input_gradients[k];
+    }
     call.output = tensor_at(compute, tensors, global, start, recompute);
     call.draw = draw_of(compute, tensors, global, first);
     call.weights = weights + parameter_offset;
     call.saved = tensors->set + own->saved + (size_t)(first - tensors->first_microbatch) * own->saved_floats;
     call.output_gradient = gradient_at(compute, tensors, global, start);
-    call.input_gradient = gradient_at(compute, tensors, layer->input, start);
-    call.add_input_gradient = own->add_input_gradient;
-    if (layer->residual != NO_RESIDUAL) {
-        call.residual_gradient = gradient_at(compute, tensors, layer->residual, start);
-        call.add_residual_gradient = own->add_residual_gradient;
-    }
     call.weight_gradient = gradient + parameter_offset;
     call.workspace = compute->workspace;
     if (halves & HALF_INPUT && compute->backend->backward_input(compute->kernels[l], &call, error))

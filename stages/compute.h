@@ -49,9 +49,9 @@ int compute_recompute(struct compute *compute, const struct slot_tensors *tensor
                       const float *weights, struct error *error);
 
 /* Stage W: adds the loss of the micro-batches' logits to *result (which lies where a backend wants it), and with `differentiate` puts its gradient, divided
- * by the mini-batch's rows, where the backward starts. labels [tensors->rows]. */
+ * by the mini-batch's rows, where the backward starts. targets [tensors->rows][targets per sample]. */
 int compute_loss(struct compute *compute, const struct slot_tensors *tensors, int first, int count,
-                 const uint8_t *labels, bool differentiate, struct loss_result *result, struct error *error);
+                 const int32_t *targets, bool differentiate, struct loss_result *result, struct error *error);
 
 /* The first of the part's layers whose output, in the forward of these micro-batches or its repetition, holds a number
  * that is not finite; whose weights do; whose running statistics do. NULL: none. And whether

@@ -95,7 +95,7 @@ struct part {
     float *copies;            /* for checkpoints: [parameters], [state], [slot_count][parameters]; NULL if the device is
                                  the host */
     float *statistics;        /* likewise: [state] as it was before later mini-batches' forwards */
-    uint8_t *labels;          /* part C, [batch] */
+    int32_t *targets;         /* part C, [batch][targets per sample] */
     struct loss_result *loss; /* part C, [LOSSES], of the mini-batch that is running */
     double *norm;             /* of the gradient, squared */
     bool decays_norms;        /* plan_decays_norms() */

@@ -66,7 +66,9 @@ static int create_host_side(struct part *part, struct error *error)
 {
     const struct slice *slice = &own_plan(part)->slice;
     const size_t slots = (size_t)own_plan(part)->activation_sets;
-    const size_t label_count = (size_t)plan_largest_minibatch_rows(part->plan);
+    const size_t target_bytes = (size_t)plan_largest_minibatch_rows(part->plan) *
+                                (size_t)network_targets_per_sample(compute_network(part->compute)) *
+                                sizeof(*part->targets);
     const size_t copied = (1 + (size_t)part->slot_count) * slice->parameters + slice->state;
     const size_t image_bytes = slots * compute_layout(part->compute)->input_floats * sizeof(float);
 
@@ -84,11 +86,11 @@ static int create_host_side(struct part *part, struct error *error)
         return error_set(error, "out of memory");
     if (!part_is_last(part))
         return 0;
-    if (allocate_host(part, &part->labels, label_count, "labels", error) ||
+    if (allocate_host(part, &part->targets, target_bytes, "targets", error) ||
         allocate_host(part, &part->loss, LOSSES * sizeof(*part->loss), "the loss", error))
         return -1;
     memset(part->loss, 0, LOSSES * sizeof(*part->loss));
-    memset(part->labels, 0, label_count);
+    memset(part->targets, 0, target_bytes);
     return 0;
 }
 
@@ -170,7 +172,7 @@ static void release_arrays(struct part *part)
         type->release_host(part->device, part->gathered);
     type->release_host(part->device, part->copies);
     type->release_host(part->device, part->statistics);
-    type->release_host(part->device, part->labels);
+    type->release_host(part->device, part->targets);
     type->release_host(part->device, part->loss);
     type->release_host(part->device, part->norm);
     weights_destroy(part->weights);

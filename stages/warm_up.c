@@ -35,7 +35,7 @@ static int train(struct part *part, int rows, int first, int count, const float 
         compute_recompute(part->compute, &tensors, first, count, weights, error))
         return -1;
     if (part_is_last(part) &&
-        compute_loss(part->compute, &tensors, first, count, part->labels, true, part->loss, error))
+        compute_loss(part->compute, &tensors, first, count, part->targets, true, part->loss, error))
         return -1;
     return compute_backward(part->compute, &tensors, first, count, HALF_INPUT | HALF_WEIGHTS, weights, part->gradient,
                             false, error);

@@ -90,18 +90,18 @@ $(BUILD)/double/tpcoord: $(BUILD)/coordinator/main.o $(LIBRARY) $(DOUBLE_OBJECTS
 $(BUILD)/double/tpstage: $(BUILD)/stages/main.o $(LIBRARY) $(DOUBLE_OBJECTS)
 $(DOUBLE_BINARIES): $(BUILD)/link.flags
 	@echo "  link $@"
-	@$(CXX) $(filter-out -std=%,$(ALL_CXXFLAGS)) $(LDFLAGS) -rdynamic -o $@ $(INPUTS) $(ALL_LDLIBS) -ldl
+	@$(CXX) $(filter-out -std=%,$(ALL_CXXFLAGS)) $(LDFLAGS) -rdynamic -o $@ $(INPUTS) $(ALL_LDLIBS) $(CAIRO_LIBS) -ldl
 
 $(SUPPORT): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 	@rm -f $@
 	@$(AR) rcs $@ $^
 
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(SUPPORT) $(LIBRARY) $(CUDA_OBJECTS) $(BUILD)/link.flags
-	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(WRAPPED) -o $@ $(INPUTS) $(CHECK) $(ALL_LDLIBS) $(CUDA_LIBS)
+	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) $(WRAPPED) -o $@ $(INPUTS) $(CHECK) $(ALL_LDLIBS) $(CUDA_LIBS) $(CAIRO_LIBS)
 
 $(BUILD)/double/tests/test_%: $(BUILD)/tests/test_%.o $(SUPPORT) $(LIBRARY) $(DOUBLE_OBJECTS) $(BUILD)/link.flags
 	@mkdir -p $(@D)
-	@$(CXX) $(filter-out -std=%,$(ALL_CXXFLAGS)) $(LDFLAGS) $(WRAPPED) -rdynamic -o $@ $(INPUTS) $(CHECK) $(ALL_LDLIBS) -ldl
+	@$(CXX) $(filter-out -std=%,$(ALL_CXXFLAGS)) $(LDFLAGS) $(WRAPPED) -rdynamic -o $@ $(INPUTS) $(CHECK) $(ALL_LDLIBS) $(CAIRO_LIBS) -ldl
 
 # Tests of the double itself, which call it as if it were CUDA.
 $(BUILD)/tests/test_double_%.o $(BUILD)/tests/gpu/%.o: ALL_CPPFLAGS += -Itests/gpu/include

@@ -196,7 +196,7 @@ START_TEST(wrong_input_is_one_line_and_exit_status_2)
         {"systems --trace x", "--trace does not go with tpcoord systems"},
         {"plan @ --trace x", "--trace goes with --simulate, or with tpcoord run"},
         {"plan @ --slots 3", "--slots goes with --grid"},
-        {"plan @ --minibatches 3", "--minibatches goes with --grid, --csv or --simulate"},
+        {"plan @ --minibatches 3", "--minibatches goes with --grid, --csv, --simulate or a picture"},
         {"plan @ --grid --simulate", "--grid and --simulate do not go together"},
         {"plan @ --simulate --set simulation.forward_ms=1,2", "2 numbers, but there are 3 stages"},
         {"@ --json - --trace -", "--json and --trace cannot both have standard output"},

@@ -13,7 +13,7 @@
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
-enum { CLASSES = 10, BOTH = DATA_IMAGES | DATA_LABELS };
+enum { CLASSES = 10, BOTH = DATA_IMAGES | DATA_TARGETS };
 
 static struct dataset *open_set(const struct data_options *options, int parts)
 {
@@ -37,7 +37,7 @@ START_TEST(synthetic_sets_repeat)
     struct data_options options = synthetic(shape, 50, 1), more = synthetic(shape, 80, 1);
     struct data_options other_seed = synthetic(shape, 50, 2);
     struct dataset *a = open_set(&options, BOTH), *b = open_set(&more, BOTH), *c = open_set(&other_seed, BOTH);
-    struct dataset *labels = open_set(&options, DATA_LABELS);
+    struct dataset *labels = open_set(&options, DATA_TARGETS);
 
     ck_assert_int_eq(a->train.count, 50);
     ck_assert_int_eq(a->test.count, 10);
@@ -45,12 +45,12 @@ START_TEST(synthetic_sets_repeat)
     ck_assert_int_eq(b->test.count, 16);
     ck_assert_mem_eq(a->train.images, b->train.images, 50 * size);
     ck_assert_mem_eq(a->test.images, b->test.images, 10 * size);
-    ck_assert_mem_eq(a->train.labels, b->train.labels, 50);
+    ck_assert_mem_eq(a->train.targets, b->train.targets, 50 * sizeof(int32_t));
     ck_assert_mem_ne(a->train.images, c->train.images, size);
     ck_assert_mem_ne(a->train.images, a->train.images + CLASSES * size, size); /* two samples of one class */
     ck_assert_mem_ne(a->train.images, a->test.images, size);
-    ck_assert_mem_eq(a->train.labels, labels->train.labels, 50);
-    ck_assert_mem_eq(a->test.labels, labels->test.labels, 10);
+    ck_assert_mem_eq(a->train.targets, labels->train.targets, 50 * sizeof(int32_t));
+    ck_assert_mem_eq(a->test.targets, labels->test.targets, 10 * sizeof(int32_t));
     ck_assert_ptr_null(labels->train.images);
     ck_assert(labels->mean == 0.0f && labels->deviation == 1.0f);
     dataset_close(a);
@@ -79,9 +79,9 @@ START_TEST(a_shared_set_is_the_same_set)
     ck_assert_mem_eq(&mapped->test.shape, &own->test.shape, sizeof(own->test.shape));
     ck_assert(mapped->mean == own->mean && mapped->deviation == own->deviation);
     ck_assert_mem_eq(mapped->train.images, own->train.images, 50 * size);
-    ck_assert_mem_eq(mapped->train.labels, own->train.labels, 50);
+    ck_assert_mem_eq(mapped->train.targets, own->train.targets, 50 * sizeof(int32_t));
     ck_assert_mem_eq(mapped->test.images, own->test.images, 10 * size);
-    ck_assert_mem_eq(mapped->test.labels, own->test.labels, 10);
+    ck_assert_mem_eq(mapped->test.targets, own->test.targets, 10 * sizeof(int32_t));
     dataset_close(mapped);
     dataset_close(own);
 }
@@ -108,13 +108,13 @@ END_TEST
 START_TEST(synthetic_sets_have_a_default_size)
 {
     struct data_options options = synthetic((struct shape){28, 28, 1}, 0, 1);
-    struct dataset *dataset = open_set(&options, DATA_LABELS);
+    struct dataset *dataset = open_set(&options, DATA_TARGETS);
     int histogram[CLASSES] = {0};
 
     ck_assert_int_eq(dataset->train.count, 10000);
     ck_assert_int_eq(dataset->test.count, 2000);
     for (int i = 0; i < dataset->train.count; i++)
-        histogram[dataset->train.labels[i]]++;
+        histogram[dataset->train.targets[i]]++;
     for (int label = 0; label < CLASSES; label++)
         ck_assert_int_eq(histogram[label], 1000);
     dataset_close(dataset);
@@ -134,7 +134,7 @@ START_TEST(synthetic_classes_can_be_told_apart)
     memset(means, 0, sizeof(means));
     for (int i = 0; i < dataset->train.count; i++)
         for (int p = 0; p < SIZE; p++)
-            means[dataset->train.labels[i]][p] += (double)dataset->train.images[i * SIZE + p] / SHARE;
+            means[dataset->train.targets[i]][p] += (double)dataset->train.images[i * SIZE + p] / SHARE;
     for (int i = 0; i < dataset->test.count; i++) {
         double distance[CLASSES] = {0};
         int nearest = 0;
@@ -143,7 +143,7 @@ START_TEST(synthetic_classes_can_be_told_apart)
                 distance[label] += pow(dataset->test.images[i * SIZE + p] - means[label][p], 2.0);
             nearest = distance[label] < distance[nearest] ? label : nearest;
         }
-        right += nearest == dataset->test.labels[i];
+        right += nearest == dataset->test.targets[i];
     }
     ck_assert_msg(right >= dataset->test.count * 95 / 100, "seed %d: %d of %d are right", _i, right,
                   dataset->test.count);
@@ -218,11 +218,12 @@ static struct dataset *random_set(struct shape shape, int count, uint64_t seed)
 
     *dataset = (struct dataset){.train = {.count = count, .shape = shape}, .mean = 0.3f, .deviation = 0.2f};
     dataset->train.images = malloc(bytes);
-    dataset->train.labels = malloc((size_t)count);
+    dataset->train.targets = malloc((size_t)count * sizeof(int32_t));
+    dataset->train.targets_per_sample = 1;
     for (size_t i = 0; i < bytes; i++)
         dataset->train.images[i] = (uint8_t)random_below(seed, RANDOM_TEST, 7, i, 256);
     for (int i = 0; i < count; i++)
-        dataset->train.labels[i] = (uint8_t)random_below(seed, RANDOM_TEST, 8, (uint64_t)i, CLASSES);
+        dataset->train.targets[i] = (int32_t)random_below(seed, RANDOM_TEST, 8, (uint64_t)i, CLASSES);
     return dataset;
 }
 
@@ -256,10 +257,10 @@ START_TEST(enlarged_images_have_a_border_and_colours)
 
     options.enlarge = true;
     enlarged = open_set(&options, BOTH);
-    labels = open_set(&options, DATA_LABELS);
+    labels = open_set(&options, DATA_TARGETS);
     check_enlarged(&plain->train, &enlarged->train);
     check_enlarged(&plain->test, &enlarged->test);
-    ck_assert_mem_eq(plain->train.labels, enlarged->train.labels, 20);
+    ck_assert_mem_eq(plain->train.targets, enlarged->train.targets, 20 * sizeof(int32_t));
     ck_assert_ptr_null(labels->train.images);
     ck_assert(enlarged->mean < plain->mean);
     dataset_close(plain);
@@ -343,13 +344,13 @@ START_TEST(gathered_labels_are_the_samples)
 {
     static const int indices[] = {4, 0, 7, 7, 3};
     struct dataset *dataset = random_set((struct shape){5, 5, 1}, 8, 1);
-    uint8_t out[COUNT(indices) + 1];
+    int32_t out[COUNT(indices) + 1];
 
     memset(out, 0xee, sizeof(out));
-    data_gather_labels(&dataset->train, indices, COUNT(indices), out);
+    data_gather_targets(&dataset->train, indices, COUNT(indices), out);
     for (int r = 0; r < COUNT(indices); r++)
-        ck_assert_int_eq(out[r], dataset->train.labels[indices[r]]);
-    ck_assert_int_eq(out[COUNT(indices)], 0xee);
+        ck_assert_int_eq(out[r], dataset->train.targets[indices[r]]);
+    ck_assert_int_eq(out[COUNT(indices)], (int32_t)0xeeeeeeee);
     dataset_close(dataset);
 }
 END_TEST

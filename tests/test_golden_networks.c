@@ -132,7 +132,7 @@ struct training {
     void *scratch; /* the device's */
     const struct network *network;
     struct tensors tensors;
-    uint8_t labels[ROWS_MAX];
+    int32_t targets[ROWS_MAX];
     struct guarded images, weights, first, gradient, momentum, state, set;
 };
 
@@ -242,7 +242,7 @@ static void fill_data(struct training *training)
         training->images.values[(row * area + position) * channels + channel] = ldexpf((float)scatter(i, 0), -6);
     }
     for (int r = 0; r < training->golden->rows; r++)
-        training->labels[r] = (uint8_t)((scatter((size_t)r, 1) + 127) % training->golden->classes);
+        training->targets[r] = (int32_t)((scatter((size_t)r, 1) + 127) % training->golden->classes);
 }
 
 static void training_create(struct training *training, const struct golden *golden, const char *name,
@@ -325,12 +325,12 @@ static double backward(struct training *training)
     double loss;
 
     succeed(training, device->allocate_host(training->machine.device, &memory,
-                                            sizeof(*result) + sizeof(training->labels), "a result", &error));
+                                            sizeof(*result) + sizeof(training->targets), "a result", &error));
     result = memory;
     *result = (struct loss_result){0};
-    memcpy(result + 1, training->labels, sizeof(training->labels));
+    memcpy(result + 1, training->targets, sizeof(training->targets));
     succeed(training,
-            compute_loss(training->compute, &tensors, 1, 1, (const uint8_t *)(result + 1), true, result, &error));
+            compute_loss(training->compute, &tensors, 1, 1, (const int32_t *)(result + 1), true, result, &error));
     succeed(training, compute_backward(training->compute, &tensors, 1, 1, HALF_INPUT | HALF_WEIGHTS,
                                        machine_lend(&training->machine, &training->weights),
                                        machine_lend(&training->machine, &training->gradient), false, &error));

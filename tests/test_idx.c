@@ -13,7 +13,7 @@
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
-enum { PATH_BYTES = 256, CLASSES = 10, TRAIN = 12, TEST = 5, HEIGHT = 6, WIDTH = 4, BOTH = DATA_IMAGES | DATA_LABELS };
+enum { PATH_BYTES = 256, CLASSES = 10, TRAIN = 12, TEST = 5, HEIGHT = 6, WIDTH = 4, BOTH = DATA_IMAGES | DATA_TARGETS };
 enum file { TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS, FILES };
 
 static const char *const file_names[FILES] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
@@ -172,6 +172,13 @@ static void check_bytes(const uint8_t *bytes, size_t count, unsigned char (*elem
         ck_assert_msg(bytes[i] == element(i), "byte %zu is %d, not %d", i, bytes[i], element(i));
 }
 
+static void check_labels(const int32_t *labels, size_t count)
+{
+    ck_assert_ptr_nonnull(labels);
+    for (size_t i = 0; i < count; i++)
+        ck_assert_int_eq(labels[i], label(i));
+}
+
 static void check_good(const struct dataset *dataset)
 {
     const struct samples *halves[] = {&dataset->train, &dataset->test};
@@ -183,7 +190,7 @@ static void check_good(const struct dataset *dataset)
         ck_assert_int_eq(halves[h]->shape.width, WIDTH);
         ck_assert_int_eq(halves[h]->shape.channels, 1);
         check_bytes(halves[h]->images, (size_t)counts[h] * HEIGHT * WIDTH, pixel);
-        check_bytes(halves[h]->labels, (size_t)counts[h], label);
+        check_labels(halves[h]->targets, (size_t)counts[h]);
     }
 }
 
@@ -289,13 +296,13 @@ START_TEST(labels_alone_need_no_images)
         if (_i)
             write_file(file_names[f], "", &garbage);
     }
-    struct dataset *dataset = open_set(&in_directory, DATA_LABELS);
+    struct dataset *dataset = open_set(&in_directory, DATA_TARGETS);
     ck_assert_ptr_null(dataset->train.images);
     ck_assert_ptr_null(dataset->test.images);
     ck_assert_int_eq(dataset->train.count, TRAIN);
     ck_assert_int_eq(dataset->test.count, TEST);
-    check_bytes(dataset->train.labels, TRAIN, label);
-    check_bytes(dataset->test.labels, TEST, label);
+    check_labels(dataset->train.targets, TRAIN);
+    check_labels(dataset->test.targets, TEST);
     ck_assert(dataset->mean == 0.0f && dataset->deviation == 1.0f);
     dataset_close(dataset);
 }
@@ -307,8 +314,8 @@ START_TEST(images_alone_need_no_labels)
     unlink(path_of(file_names[TRAIN_LABELS], ""));
     unlink(path_of(file_names[TEST_LABELS], ""));
     struct dataset *dataset = open_set(&in_directory, DATA_IMAGES);
-    ck_assert_ptr_null(dataset->train.labels);
-    ck_assert_ptr_null(dataset->test.labels);
+    ck_assert_ptr_null(dataset->train.targets);
+    ck_assert_ptr_null(dataset->test.targets);
     ck_assert_int_eq(dataset->train.count, TRAIN);
     check_bytes(dataset->train.images, TRAIN * HEIGHT * WIDTH, pixel);
     dataset_close(dataset);
@@ -330,8 +337,8 @@ START_TEST(limit_keeps_the_first)
         ck_assert_int_eq(dataset->test.count, cases[_i].test);
         if (parts & DATA_IMAGES)
             check_bytes(dataset->train.images, (size_t)cases[_i].train * HEIGHT * WIDTH, pixel);
-        if (parts & DATA_LABELS)
-            check_bytes(dataset->test.labels, (size_t)cases[_i].test, label);
+        if (parts & DATA_TARGETS)
+            check_labels(dataset->test.targets, (size_t)cases[_i].test);
         dataset_close(dataset);
     }
 }
@@ -670,7 +677,7 @@ START_TEST(fashion_mnist_is_what_it_should_be)
         ck_assert_int_eq(halves[h]->shape.width, 28);
         ck_assert_int_eq(halves[h]->shape.channels, 1);
         for (int i = 0; i < counts[h]; i++)
-            histogram[halves[h]->labels[i]]++;
+            histogram[halves[h]->targets[i]]++;
         for (int label = 0; label < 10; label++)
             ck_assert_int_eq(histogram[label], counts[h] / 10);
     }
@@ -680,7 +687,7 @@ START_TEST(fashion_mnist_is_what_it_should_be)
 
     struct data_options too_few = options;
     too_few.classes = 9;
-    check_refused(&too_few, DATA_LABELS, "train-labels-idx1-ubyte.gz", "model.classes = 9", "a class too few");
+    check_refused(&too_few, DATA_TARGETS, "train-labels-idx1-ubyte.gz", "model.classes = 9", "a class too few");
 }
 END_TEST
 

@@ -90,15 +90,17 @@ static void check_state(const struct backend *backend, const struct layer_case *
     free(state);
 }
 
+static const char *const input_names[LAYER_INPUTS_MAX] = {"first input's gradient", "second input's gradient",
+                                                          "third input's gradient"};
+
 static void check_gradients(const struct workbench *bench, const struct layer_case *it,
                             const struct layer_oracle *oracle, const struct outcome *outcome)
 {
     const double amplification = layer_oracle_amplification(oracle);
 
-    check_gradient(bench, it, "input gradient", &outcome->input_gradient, oracle->input_gradient,
-                   it->add_input_gradient ? &it->input_gradient : NULL, amplification);
-    check_gradient(bench, it, "residual gradient", &outcome->residual_gradient, oracle->masked_gradient,
-                   it->add_residual_gradient ? &it->residual_gradient : NULL, 1.0);
+    for (int k = 0; k < it->layer.input_count; k++)
+        check_gradient(bench, it, input_names[k], &outcome->input_gradients[k], oracle->input_gradients[k],
+                       it->add_input_gradients[k] ? &it->input_gradients[k] : NULL, k == 0 ? amplification : 1.0);
     check_gradient(bench, it, "weight gradient", &outcome->weight_gradient, oracle->weight_gradient,
                    it->add_weight_gradient ? &it->weight_gradient : NULL, amplification);
 }
@@ -107,10 +109,9 @@ static void check_same_outcome(const char *name, const struct outcome *actual, c
 {
     ck_assert_same(name, actual->output.values, expected->output.values, expected->output.count);
     ck_assert_same(name, actual->state.values, expected->state.values, expected->state.count);
-    ck_assert_same(name, actual->input_gradient.values, expected->input_gradient.values,
-                   expected->input_gradient.count);
-    ck_assert_same(name, actual->residual_gradient.values, expected->residual_gradient.values,
-                   expected->residual_gradient.count);
+    for (int k = 0; k < LAYER_INPUTS_MAX; k++)
+        ck_assert_same(name, actual->input_gradients[k].values, expected->input_gradients[k].values,
+                       expected->input_gradients[k].count);
     ck_assert_same(name, actual->weight_gradient.values, expected->weight_gradient.values,
                    expected->weight_gradient.count);
 }
@@ -287,8 +288,7 @@ static bool same_work(const struct layer *a, const struct layer *b)
 {
     return a->kind == b->kind && memcmp(&a->in, &b->in, sizeof(a->in)) == 0 &&
            memcmp(&a->out, &b->out, sizeof(a->out)) == 0 && a->kernel == b->kernel && a->stride == b->stride &&
-           a->padding == b->padding && a->bias == b->bias && a->relu == b->relu &&
-           (a->residual == NO_RESIDUAL) == (b->residual == NO_RESIDUAL);
+           a->padding == b->padding && a->bias == b->bias && a->relu == b->relu && a->input_count == b->input_count;
 }
 
 enum { DISTINCT_MAX = 256 };
@@ -384,10 +384,10 @@ static void check_agreement(const struct backend *backend, const struct layer *l
     memcpy(outcome.output.values, plain.output.values, plain.output.count * sizeof(float));
     workbench_backward(&plain_bench, &it, dice, &plain);
     workbench_backward(&bench, &it, dice, &outcome);
-    input_gradient = guarded_doubles(&plain.input_gradient);
+    input_gradient = guarded_doubles(&plain.input_gradients[0]);
     weight_gradient = guarded_doubles(&plain.weight_gradient);
     label(text, backend, it.name, "input gradient");
-    ck_assert_close(text, outcome.input_gradient.values, input_gradient, plain.input_gradient.count, TOLERANCE,
+    ck_assert_close(text, outcome.input_gradients[0].values, input_gradient, plain.input_gradients[0].count, TOLERANCE,
                     single ? 1.0 / sqrt((double)BATCH_NORM_EPSILON) : 1.0);
     label(text, backend, it.name, "weight gradient");
     ck_assert_close(text, outcome.weight_gradient.values, weight_gradient, plain.weight_gradient.count, TOLERANCE,
@@ -463,18 +463,15 @@ START_TEST(oracle_matches_finite_differences)
     const int groups = groups_random(&dice, group_rows);
     struct layer_case it;
     struct layer_oracle *oracle;
-    size_t in, out;
 
     layer_case_create(&it, &dice, &layer, groups, group_rows);
-    in = (size_t)layer_case_rows(&it) * shape_size(layer.in);
-    out = (size_t)layer_case_rows(&it) * shape_size(layer.out);
     oracle = case_oracle(&it);
     layer_oracle_backward(oracle);
-    check_differences(oracle, &it, "input gradient", oracle->input, oracle->input_gradient, in, &dice);
+    for (int k = 0; k < layer.input_count; k++)
+        check_differences(oracle, &it, input_names[k], oracle->inputs[k], oracle->input_gradients[k],
+                          it.inputs[k].count, &dice);
     check_differences(oracle, &it, "weight gradient", oracle->backward_weights, oracle->weight_gradient,
                       layer.parameters, &dice);
-    if (oracle->residual)
-        check_differences(oracle, &it, "residual gradient", oracle->residual, oracle->masked_gradient, out, &dice);
     case_oracle_destroy(oracle);
     layer_case_destroy(&it);
 }
@@ -485,11 +482,9 @@ static int forward_all(struct workbench *bench, const struct layer_case *it, boo
                        const struct outcome *outcome, struct error *error)
 {
     struct machine *machine = &bench->machine;
-    const struct forward_call call = {
+    struct forward_call call = {
         .rows = rows,
         .training = training,
-        .input = machine_lend(machine, &it->input),
-        .residual = it->residual.count > 0 ? machine_lend(machine, &it->residual) : NULL,
         .weights = machine_lend(machine, &it->forward_weights),
         .output = machine_lend(machine, &outcome->output),
         .draw = it->draw,
@@ -497,8 +492,11 @@ static int forward_all(struct workbench *bench, const struct layer_case *it, boo
         .state = training ? NULL : machine_lend(machine, &outcome->state),
         .workspace = bench->workspace,
     };
-    const int result = bench->backend->forward(bench->kernel, &call, error);
+    int result;
 
+    for (int k = 0; k < it->layer.input_count; k++)
+        call.inputs[k] = machine_lend(machine, &it->inputs[k]);
+    result = bench->backend->forward(bench->kernel, &call, error);
     machine_return(machine);
     return result;
 }
@@ -507,16 +505,16 @@ static int forward_all(struct workbench *bench, const struct layer_case *it, boo
 static double *normalised(const struct layer_case *it)
 {
     const size_t channels = (size_t)it->layer.in.channels;
-    double *output = guarded_doubles(&it->input);
+    double *output = guarded_doubles(&it->inputs[0]);
 
-    for (size_t i = 0; i < it->input.count; i++) {
+    for (size_t i = 0; i < it->inputs[0].count; i++) {
         const size_t c = i % channels;
         const double mean = (double)it->state.values[c], variance = (double)it->state.values[channels + c];
         const double gamma = (double)it->forward_weights.values[c],
                      beta = (double)it->forward_weights.values[channels + c];
 
         output[i] = gamma * (output[i] - mean) / sqrt(variance + 1e-5) + beta;
-        output[i] += it->residual.count > 0 ? (double)it->residual.values[i] : 0.0;
+        output[i] += it->layer.input_count > 1 ? (double)it->inputs[1].values[i] : 0.0;
         output[i] = it->layer.relu ? fmax(output[i], 0.0) : output[i];
     }
     return output;
@@ -529,7 +527,7 @@ static double *inferred(const struct layer_case *it)
     case LAYER_BATCH_NORM:
         return normalised(it);
     case LAYER_DROPOUT:
-        return guarded_doubles(&it->input);
+        return guarded_doubles(&it->inputs[0]);
     default:
         return NULL;
     }
@@ -659,7 +657,8 @@ static void check_recorded(const struct backend *backend, const struct layer *la
     outcome_create_forward(&plain, &it, &same);
     outcome_create_backward(&plain, &it, &same);
     for (int pass = 0; pass < PASSES; pass++) {
-        refill(dice, &it.input, &it.input);
+        for (int k = 0; k < layer->input_count; k++)
+            refill(dice, &it.inputs[k], &it.inputs[k]);
         refill(dice, &outcome.output_gradient, &plain.output_gradient);
         ck_assert_int_eq(run_passes(&bench, &it, &outcome), pass < 2 ? 0 : 2);
         ck_assert_int_eq(run_passes(&plain_bench, &it, &plain), 0);
@@ -699,7 +698,7 @@ static bool forward_pass(struct workbench *bench, const struct layer_case *it, c
     const struct forward_call call = {
         .rows = rows,
         .training = true,
-        .input = machine_lend(machine, &it->input),
+        .inputs = {machine_lend(machine, &it->inputs[0])},
         .weights = machine_lend(machine, &it->forward_weights),
         .output = machine_lend(machine, &outcome->output),
         .workspace = bench->workspace,
@@ -719,7 +718,7 @@ START_TEST(failed_passes_are_not_kept)
 {
     static const struct layer layer = {.kind = LAYER_CONVOLUTION,
                                        .name = "convolution",
-                                       .residual = NO_RESIDUAL,
+                                       .input_count = 1,
                                        .in = {8, 8, 4},
                                        .out = {8, 8, 4},
                                        .kernel = 3,
@@ -759,7 +758,7 @@ START_TEST(convolutions_in_parts)
 {
     static const struct layer layer = {.kind = LAYER_CONVOLUTION,
                                        .name = "large convolution",
-                                       .residual = NO_RESIDUAL,
+                                       .input_count = 1,
                                        .in = {32, 32, 16},
                                        .out = {32, 32, 16},
                                        .kernel = 3,
@@ -787,7 +786,7 @@ START_TEST(statistics_survive_a_large_mean)
         struct dice dice = {.seed = 8000};
         const struct layer layer = {.kind = LAYER_BATCH_NORM,
                                     .name = "far from 0",
-                                    .residual = NO_RESIDUAL,
+                                    .input_count = 1,
                                     .in = {16, 16, 16},
                                     .out = {16, 16, 16},
                                     .parameters = 32,
@@ -799,13 +798,13 @@ START_TEST(statistics_survive_a_large_mean)
         struct outcome outcome;
 
         layer_case_create(&it, &dice, &layer, 1, &rows);
-        for (size_t j = 0; j < it.input.count; j++)
-            it.input.values[j] += 1000.0f;
+        for (size_t j = 0; j < it.inputs[0].count; j++)
+            it.inputs[0].values[j] += 1000.0f;
         oracle = case_oracle(&it);
         workbench_create(&bench, backend, &plain_options, &it);
         workbench_forward(&bench, &it, &dice, &outcome);
         ck_assert_close(backend->name, outcome.saved.values, oracle->saved, 32, 1e-5, 0.0);
-        ck_assert_close(backend->name, outcome.output.values, oracle->output, it.input.count, 1e-3, 1.0);
+        ck_assert_close(backend->name, outcome.output.values, oracle->output, it.inputs[0].count, 1e-3, 1.0);
         guarded_destroy(&outcome.output);
         guarded_destroy(&outcome.saved);
         guarded_destroy(&outcome.state);
@@ -824,7 +823,7 @@ static void draw_mask(const struct backend *backend, int percent, struct draw dr
     static const int rows[] = {DROPPED_ROWS / 4, DROPPED_ROWS - DROPPED_ROWS / 4};
     struct dice dice = {.seed = 9000};
     struct layer layer = {
-        .kind = LAYER_DROPOUT, .name = "dropout", .residual = NO_RESIDUAL, .in = {5, 7, 9}, .percent = percent};
+        .kind = LAYER_DROPOUT, .name = "dropout", .input_count = 1, .in = {5, 7, 9}, .percent = percent};
     struct layer_case it;
     struct workbench bench;
     struct outcome outcome;
@@ -832,8 +831,8 @@ static void draw_mask(const struct backend *backend, int percent, struct draw dr
 
     ck_assert_int_eq(layer_complete(&layer, &error), 0);
     layer_case_create(&it, &dice, &layer, 2, rows);
-    for (size_t i = 0; i < it.input.count; i++)
-        it.input.values[i] = 1.0f;
+    for (size_t i = 0; i < it.inputs[0].count; i++)
+        it.inputs[0].values[i] = 1.0f;
     it.draw = draw;
     workbench_create(&bench, backend, &plain_options, &it);
     workbench_forward(&bench, &it, &dice, &outcome);

@@ -29,27 +29,27 @@ struct loss_oracle {
 };
 
 /* One row's, and its gradient, by the definitions. */
-static struct loss_oracle loss_row(int classes, const float *logits, int label, double *gradient)
+static struct loss_oracle loss_row(int classes, const float *logits, int target, double *gradient)
 {
     struct loss_oracle oracle = {0};
     double largest = (double)logits[0], sum = 0.0;
 
     for (int j = 0; j < classes; j++) {
         largest = fmax(largest, (double)logits[j]);
-        oracle.rank += logits[j] > logits[label] || (j < label && logits[j] >= logits[label]);
+        oracle.rank += logits[j] > logits[target] || (j < target && logits[j] >= logits[target]);
     }
     for (int j = 0; j < classes; j++)
         sum += exp((double)logits[j] - largest);
     for (int j = 0; j < classes; j++)
-        gradient[j] = exp((double)logits[j] - largest) / sum - (j == label);
-    oracle.loss = log(sum) + largest - (double)logits[label];
+        gradient[j] = exp((double)logits[j] - largest) / sum - (j == target);
+    oracle.loss = log(sum) + largest - (double)logits[target];
     return oracle;
 }
 
 /* What the device adds to and reads from the host's memory. */
 struct shared {
     struct loss_result result;
-    uint8_t labels[ROWS_MAX];
+    int32_t targets[ROWS_MAX];
 };
 
 static struct shared *shared_create(struct machine *machine)
@@ -58,7 +58,7 @@ static struct shared *shared_create(struct machine *machine)
     void *memory;
 
     ck_assert_int_eq(
-        machine->device->type->allocate_host(machine->device, &memory, sizeof(struct shared), "labels", &error), 0);
+        machine->device->type->allocate_host(machine->device, &memory, sizeof(struct shared), "targets", &error), 0);
     memset(memory, 0, sizeof(struct shared));
     return memory;
 }
@@ -73,7 +73,7 @@ static int compute_loss(struct machine *machine, struct shared *shared, int rows
                         const struct guarded *logits, float scale, const struct guarded *gradient, struct error *error)
 {
     const int result = machine->backend->softmax_cross_entropy(
-        machine->engine, rows, classes, machine_lend(machine, logits), shared->labels, scale,
+        machine->engine, rows, classes, machine_lend(machine, logits), shared->targets, scale,
         gradient ? machine_lend(machine, gradient) : NULL, &shared->result, error);
 
     machine_return(machine);
@@ -82,7 +82,7 @@ static int compute_loss(struct machine *machine, struct shared *shared, int rows
 
 static void check_loss(const struct backend *backend, struct dice dice, int rows)
 {
-    const int classes = dice_between(&dice, 2, 100);
+    const int classes = dice_between(&dice, 2, 600);
     const float scale = 1.0f / 7.0f;
     struct guarded logits = random_logits(&dice, rows, classes), gradient = guarded_create(&dice, logits.count);
     struct loss_result expected = {.loss_sum = 3.0, .top1 = 100, .top5 = 1000}, first;
@@ -95,10 +95,10 @@ static void check_loss(const struct backend *backend, struct dice dice, int rows
     shared = shared_create(&machine);
     shared->result = expected;
     for (int row = 0; row < rows; row++) {
-        shared->labels[row] = (uint8_t)dice_between(&dice, 0, classes - 1);
+        shared->targets[row] = dice_between(&dice, 0, classes - 1);
 
         const struct loss_oracle oracle =
-            loss_row(classes, logits.values + row * classes, shared->labels[row], gradients + row * classes);
+            loss_row(classes, logits.values + row * classes, shared->targets[row], gradients + row * classes);
 
         expected.loss_sum += oracle.loss;
         expected.top1 += oracle.rank < 1;
@@ -167,23 +167,26 @@ START_TEST(loss_of_equal_and_broken_logits)
 
         machine_open(&machine, backend, &options);
         shared = shared_create(&machine);
-        for (uint8_t label = 0; label < 6; label++) {
-            shared->labels[0] = label;
+        for (int32_t target = 0; target < 6; target++) {
+            shared->targets[0] = target;
             shared->result = (struct loss_result){0};
             ck_assert_int_eq(compute_loss(&machine, shared, 1, 6, &equal, 1.0f, NULL, &error), 0);
-            ck_assert_int_eq(shared->result.top1, label == 0);
-            ck_assert_int_eq(shared->result.top5, label < 5);
+            ck_assert_int_eq(shared->result.top1, target == 0);
+            ck_assert_int_eq(shared->result.top5, target < 5);
             ck_assert_double_eq_tol(shared->result.loss_sum, log(6.0), 1e-12);
         }
 
-        shared->labels[0] = 5;
+        shared->targets[0] = 5;
         shared->result = (struct loss_result){0};
         ck_assert_int_eq(compute_loss(&machine, shared, 1, 6, &broken, 1.0f, NULL, &error), 0);
         ck_assert_int_eq(shared->result.top1, 0);
         ck_assert(isnan(shared->result.loss_sum));
-        shared->labels[0] = 6;
+        shared->targets[0] = 6;
         ck_assert_int_eq(compute_loss(&machine, shared, 1, 6, &equal, 1.0f, NULL, &error), -1);
-        ck_assert_ptr_nonnull(strstr(error.text, "label 6"));
+        ck_assert_ptr_nonnull(strstr(error.text, "target 6"));
+        shared->targets[0] = -1;
+        ck_assert_int_eq(compute_loss(&machine, shared, 1, 6, &equal, 1.0f, NULL, &error), -1);
+        ck_assert_ptr_nonnull(strstr(error.text, "target -1"));
         shared_destroy(&machine, shared);
         machine_close(&machine);
         guarded_destroy(&equal);

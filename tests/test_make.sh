@@ -49,6 +49,8 @@ ok "that warnings are errors makes nothing again" not made_again parse CC=gcc WE
 ok "another linker flag makes nothing again" not made_again parse CC=gcc LDFLAGS=-Wl,-O1
 ok "another commit makes no object again" not made_again parse CC=gcc COMMIT=2
 ok "but the version" made_again version CC=gcc COMMIT=3
+ok "pictures can be left out" make WERROR=1 --no-print-directory BUILD="$work/tree" CUDA=0 CAIRO=0 "$work/tree/picture/render.o"
+ok "and say so then" grep -q 'built without cairo' "$work/tree/picture/render.o"
 mkdir -p "$work/tree/asan/base" && echo 'no rule' >"$work/tree/asan/base/parse.d"
 ok "trees below are not read" make_one
 ok "a blank in BUILD is refused" not make BUILD="$work/a b" programs

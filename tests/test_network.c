@@ -216,12 +216,13 @@ START_TEST(layers_are_consistent)
     for (int i = 0; i < network->layer_count; i++) {
         const struct layer *layer = &network->layers[i];
         const char *name = layer->name;
-        ck_assert_msg(layer->input >= NETWORK_INPUT && layer->input < i, "%s reads layer %d", name, layer->input);
-        struct shape in = layer->input == NETWORK_INPUT ? network->input : network->layers[layer->input].out;
+        ck_assert_msg(layer->inputs[0] >= NETWORK_INPUT && layer->inputs[0] < i, "%s reads layer %d", name,
+                      layer->inputs[0]);
+        struct shape in = layer->inputs[0] == NETWORK_INPUT ? network->input : network->layers[layer->inputs[0]].out;
         ck_assert_msg(same_shape(in, layer->in), "%s: input shape", name);
-        if (layer->residual != NO_RESIDUAL) {
-            ck_assert_msg(layer->kind == LAYER_BATCH_NORM && layer->residual >= 0 && layer->residual < i, "%s", name);
-            ck_assert_msg(same_shape(network->layers[layer->residual].out, layer->out), "%s: residual shape", name);
+        if (layer->input_count > 1) {
+            ck_assert_msg(layer->kind == LAYER_BATCH_NORM && layer->inputs[1] >= 0 && layer->inputs[1] < i, "%s", name);
+            ck_assert_msg(same_shape(network->layers[layer->inputs[1]].out, layer->out), "%s: residual shape", name);
         }
         ck_assert_msg(layer->parameter_offset == parameters && layer->state_offset == state, "%s: offsets", name);
         ck_assert_uint_eq(layer->state, layer->kind == LAYER_BATCH_NORM ? 2 * (size_t)layer->out.channels : 0);
@@ -249,7 +250,7 @@ START_TEST(every_output_is_read)
     for (int i = 0; i <= last; i++) {
         int readers = 0;
         for (int reader = i + 1; reader <= last; reader++)
-            readers += (network->layers[reader].input == i) + (network->layers[reader].residual == i);
+            readers += (network->layers[reader].inputs[0] == i) + (network->layers[reader].inputs[1] == i);
         ck_assert_msg(i == last ? readers == 0 : readers > 0, "%s has %d readers", network->layers[i].name, readers);
     }
     ck_assert(same_shape(network->layers[last].out, (struct shape){1, 1, CLASSES}));
@@ -267,10 +268,11 @@ START_TEST(cuts_cut_one_tensor)
         if (network->layers[i].block == network->layers[i - 1].block)
             continue;
         for (int reader = i; reader < network->layer_count; reader++) {
-            int read[2] = {network->layers[reader].input, network->layers[reader].residual};
-            for (int r = 0; r < 2; r++)
-                ck_assert_msg(read[r] == NO_RESIDUAL || read[r] >= i - 1, "%s reads %d across the cut before %d",
-                              network->layers[reader].name, read[r], i);
+            const struct layer *layer = &network->layers[reader];
+
+            for (int r = 0; r < layer->input_count; r++)
+                ck_assert_msg(layer->inputs[r] >= i - 1, "%s reads %d across the cut before %d", layer->name,
+                              layer->inputs[r], i);
         }
     }
     network_destroy(network);
@@ -284,7 +286,7 @@ START_TEST(resnet_shapes)
     struct network *network = create_nth(_i);
 
     ck_assert(same_shape(find(network, "stem.conv")->out, (struct shape){height, width, 16}));
-    ck_assert_int_eq(find(network, "stem.conv")->input, NETWORK_INPUT);
+    ck_assert_int_eq(find(network, "stem.conv")->inputs[0], NETWORK_INPUT);
     for (int group = 0; group < 3; group++) {
         if (group > 0) { /* stride 2 rounds up */
             height = (height + 1) / 2;
@@ -298,8 +300,8 @@ START_TEST(resnet_shapes)
             const struct layer *end = find(network, name);
             ck_assert_int_eq(end->block, block);
             ck_assert_msg(same_shape(end->out, (struct shape){height, width, 16 << group}), "%s", name);
-            ck_assert(end->relu && end->residual >= 0);
-            const struct layer *added = &network->layers[end->residual];
+            ck_assert(end->relu && end->input_count == 2);
+            const struct layer *added = &network->layers[end->inputs[1]];
             ck_assert_msg((added->block == block) == projected, "%s adds %s", name, added->name);
             ck_assert_msg(strcmp(strchr(added->name, '.'), projected    ? ".shortcut_bn"
                                                            : block == 1 ? ".bn"
@@ -309,7 +311,7 @@ START_TEST(resnet_shapes)
             snprintf(name, sizeof(name), "block%d.conv1", block);
             ck_assert_int_eq(find(network, name)->stride, projected ? 2 : 1);
             snprintf(name, sizeof(name), "block%d.bn1", block);
-            ck_assert(find(network, name)->relu && find(network, name)->residual == NO_RESIDUAL);
+            ck_assert(find(network, name)->relu && find(network, name)->input_count == 1);
         }
     }
     ck_assert(same_shape(find(network, "head.pool")->out, (struct shape){1, 1, 64}));
@@ -386,7 +388,7 @@ START_TEST(what_cannot_be_built_is_refused)
         {"resnet20", {65, 32, 3}, 10, "28 to 64"},        {"mlp", {32, 65, 3}, 10, "28 to 64"},
         {"resnet20", {32, 32, 2}, 10, "1 or 3 channels"}, {"mlp", {32, 32, 0}, 10, "1 or 3 channels"},
         {"resnet20", {32, 32, 4}, 10, "1 or 3 channels"}, {"resnet20", {-32, 32, 3}, 10, "28 to 64"},
-        {"resnet20", {32, 32, 3}, 1, "2 to 256"},         {"resnet20", {32, 32, 3}, 257, "2 to 256"},
+        {"resnet20", {32, 32, 3}, 1, "2 to 262144"},      {"resnet20", {32, 32, 3}, 262145, "2 to 262144"},
     };
     struct network *network = NULL;
     struct error error;

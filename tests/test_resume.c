@@ -285,6 +285,29 @@ START_TEST(an_older_checkpoint_sets_newer_ones_aside)
 }
 END_TEST
 
+/* A run that is stopped goes on, to the same end; one that is finished has nothing to go on from. */
+START_TEST(a_finished_run_may_keep_no_checkpoint)
+{
+    ck_assert_int_eq(run_named("kept", ""), 0);
+    pid_t child = program_start(&program, words("none", "--set checkpoints.keep=0"));
+    await(child, "none", has_applied, 400);
+    kill(child, SIGINT);
+    ck_assert_int_eq(program_finish(child), 3);
+    ck_assert(program_has(&program, "runs/none/checkpoints"));
+    ck_assert_int_eq(run_named("none", "--set checkpoints.keep=0 --resume"), 0);
+    ck_assert(!program_has(&program, "runs/none/checkpoints"));
+    json_t *whole = program_json(&program, "runs/kept/report.json");
+    json_t *none = program_json(&program, "runs/none/report.json");
+    for (size_t e = 0; e < 4; e++)
+        ck_assert(json_equal(json_object_get(json_array_get(json_object_get(whole, "epochs"), e), "test_loss"),
+                             json_object_get(json_array_get(json_object_get(none, "epochs"), e), "test_loss")));
+    json_decref(whole);
+    json_decref(none);
+    ck_assert_int_eq(run_named("none", "--resume"), 2);
+    assert_says("err", "has a complete checkpoint; give its folder");
+}
+END_TEST
+
 START_TEST(a_full_disk_stops_no_training)
 {
     struct rlimit before, limit;
@@ -324,6 +347,7 @@ int main(void)
     tcase_add_test(tests, a_learning_rate_that_changes_on_the_way_is_told);
     tcase_add_test(tests, a_signal_writes_a_checkpoint_and_the_run_goes_on);
     tcase_add_test(tests, an_older_checkpoint_sets_newer_ones_aside);
+    tcase_add_test(tests, a_finished_run_may_keep_no_checkpoint);
     tcase_add_test(tests, a_full_disk_stops_no_training);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);

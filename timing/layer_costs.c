@@ -9,12 +9,10 @@ enum { TIMINGS = 3 };
 
 /* What a layer's calls read and write. */
 enum array {
-    INPUT,
-    RESIDUAL,
-    OUTPUT,
+    INPUTS,
+    INPUT_GRADIENTS = INPUTS + LAYER_INPUTS_MAX,
+    OUTPUT = INPUT_GRADIENTS + LAYER_INPUTS_MAX,
     OUTPUT_GRADIENT,
-    INPUT_GRADIENT,
-    RESIDUAL_GRADIENT,
     WEIGHTS,
     WEIGHT_GRADIENT,
     MOMENTUM,
@@ -66,9 +64,10 @@ static void count_floats(size_t floats[ARRAYS], const struct plan *plan, const s
 {
     const size_t rows = (size_t)plan_minibatch_rows(plan, 1);
 
-    floats[INPUT] = floats[INPUT_GRADIENT] = rows * shape_size(layer->in);
+    for (int k = 0; k < LAYER_INPUTS_MAX; k++)
+        floats[INPUTS + k] = floats[INPUT_GRADIENTS + k] =
+            k < layer->input_count ? rows * shape_size(layer_input_shape(layer, k)) : 0;
     floats[OUTPUT] = floats[OUTPUT_GRADIENT] = rows * shape_size(layer->out);
-    floats[RESIDUAL] = floats[RESIDUAL_GRADIENT] = rows * shape_size(layer->out);
     floats[WEIGHTS] = floats[WEIGHT_GRADIENT] = layer->parameters;
     floats[MOMENTUM] = floats[SQUARES] = layer->parameters;
     floats[SAVED] = saved_floats * (size_t)plan->schedule.microbatches;
@@ -148,21 +147,27 @@ static int lap(struct stopwatch *stopwatch, enum timed timed, const struct bench
     return 0;
 }
 
+/* From this row on. */
+static float *input_at(const struct bench *bench, int arrays, int k, int row)
+{
+    return bench->arrays[arrays + k] + (size_t)row * shape_size(layer_input_shape(bench->layer, k));
+}
+
 static int run_forward(const struct bench *bench, int first, int rows, int microbatch, struct error *error)
 {
     const struct layer *layer = bench->layer;
-    const size_t in = (size_t)first * shape_size(layer->in), out = (size_t)first * shape_size(layer->out);
-    const struct forward_call call = {
+    const size_t out = (size_t)first * shape_size(layer->out);
+    struct forward_call call = {
         .rows = rows,
         .training = true,
-        .input = bench->arrays[INPUT] + in,
-        .residual = layer->residual == NO_RESIDUAL ? NULL : bench->arrays[RESIDUAL] + out,
         .weights = bench->arrays[WEIGHTS],
         .output = bench->arrays[OUTPUT] + out,
         .saved = bench->arrays[SAVED] + (size_t)microbatch * bench->saved_floats,
         .workspace = bench->arrays[WORKSPACE],
     };
 
+    for (int k = 0; k < layer->input_count; k++)
+        call.inputs[k] = input_at(bench, INPUTS, k, first);
     return bench->backend->forward(bench->kernel, &call, error);
 }
 
@@ -170,22 +175,24 @@ static int run_backward(const struct bench *bench, int groups, const int *starts
                         struct stopwatch *stopwatch, struct error *error)
 {
     const struct layer *layer = bench->layer;
-    const size_t in = (size_t)starts[0] * shape_size(layer->in), out = (size_t)starts[0] * shape_size(layer->out);
+    const size_t out = (size_t)starts[0] * shape_size(layer->out);
     int group_start[MAX_MICROBATCHES + 1];
-    const struct backward_call call = {
+    struct backward_call call = {
         .groups = groups,
         .group_start = group_start,
-        .input = bench->arrays[INPUT] + in,
         .output = bench->arrays[OUTPUT] + out,
         .weights = bench->arrays[WEIGHTS],
         .saved = bench->arrays[SAVED] + (size_t)first_group * bench->saved_floats,
         .output_gradient = bench->arrays[OUTPUT_GRADIENT] + out,
-        .input_gradient = layer->input == NETWORK_INPUT ? NULL : bench->arrays[INPUT_GRADIENT] + in,
-        .residual_gradient = layer->residual == NO_RESIDUAL ? NULL : bench->arrays[RESIDUAL_GRADIENT] + out,
         .weight_gradient = bench->arrays[WEIGHT_GRADIENT],
         .workspace = bench->arrays[WORKSPACE],
     };
 
+    for (int k = 0; k < layer->input_count; k++) {
+        call.inputs[k] = input_at(bench, INPUTS, k, starts[0]);
+        call.input_gradients[k] =
+            layer->inputs[k] == NETWORK_INPUT ? NULL : input_at(bench, INPUT_GRADIENTS, k, starts[0]);
+    }
     for (int g = 0; g <= groups; g++)
         group_start[g] = starts[g] - starts[0];
     start(stopwatch);

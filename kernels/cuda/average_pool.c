@@ -5,7 +5,7 @@ static int forward(struct layer_kernel *kernel, const struct forward_call *call,
 {
     const struct shape in = kernel->layer.in;
 
-    return cuda_check(launch_average_pool(call->rows, in.height * in.width, in.channels, call->input, call->output,
+    return cuda_check(launch_average_pool(call->rows, in.height * in.width, in.channels, call->inputs[0], call->output,
                                           kernel->engine->stream),
                       "average pool", error);
 }
@@ -14,11 +14,11 @@ static int backward_input(struct layer_kernel *kernel, const struct backward_cal
 {
     const struct shape in = kernel->layer.in;
 
-    if (!call->input_gradient)
+    if (!call->input_gradients[0])
         return 0;
     return cuda_check(launch_average_pool_backward(call_rows(call), in.height * in.width, in.channels,
-                                                   call->output_gradient, call->add_input_gradient,
-                                                   call->input_gradient, kernel->engine->stream),
+                                                   call->output_gradient, call->add_input_gradients[0],
+                                                   call->input_gradients[0], kernel->engine->stream),
                       "average pool", error);
 }
 

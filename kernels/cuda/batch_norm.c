@@ -20,10 +20,10 @@ static int forward(struct layer_kernel *kernel, const struct forward_call *call,
     const cudaStream_t stream = kernel->engine->stream;
 
     return cuda_check(call->training
-                          ? launch_batch_norm_train(pixels, channels, call->input, call->residual, call->weights,
+                          ? launch_batch_norm_train(pixels, channels, call->inputs[0], call->inputs[1], call->weights,
                                                     layer->relu, call->output, call->saved, call->state,
                                                     call->workspace, stream)
-                          : launch_batch_norm_infer(pixels, channels, call->input, call->residual, call->weights,
+                          : launch_batch_norm_infer(pixels, channels, call->inputs[0], call->inputs[1], call->weights,
                                                     layer->relu, call->output, call->state, stream),
                       "batch norm", error);
 }
@@ -45,10 +45,10 @@ static cudaError_t backward_groups(const struct layer_kernel *kernel, const stru
     for (int group = 0; group <= count; group++)
         groups.start[group] = (call->group_start[first + group] - row) * plane(layer);
     return launch_batch_norm_backward(
-        &groups, layer->in.channels, at(layer, call->input, row), layer->relu ? at(layer, call->output, row) : NULL,
+        &groups, layer->in.channels, at(layer, call->inputs[0], row), layer->relu ? at(layer, call->output, row) : NULL,
         at(layer, call->output_gradient, row), call->saved + (size_t)first * 2 * (size_t)layer->in.channels,
-        call->weights, at(layer, call->input_gradient, row), call->add_input_gradient,
-        at(layer, call->residual_gradient, row), call->add_residual_gradient, call->weight_gradient, add,
+        call->weights, at(layer, call->input_gradients[0], row), call->add_input_gradients[0],
+        at(layer, call->input_gradients[1], row), call->add_input_gradients[1], call->weight_gradient, add,
         call->workspace, kernel->engine->stream);
 }
 

@@ -129,7 +129,7 @@ static int prepare_backward(struct layer_kernel *kernel, int rows, struct error 
 {
     if (rows == 0)
         return 0;
-    if (kernel->layer.input != NETWORK_INPUT && !prepare(kernel, DIRECTION_BACKWARD_INPUT, rows, SIZE_MAX, error))
+    if (kernel->layer.inputs[0] != NETWORK_INPUT && !prepare(kernel, DIRECTION_BACKWARD_INPUT, rows, SIZE_MAX, error))
         return -1;
     return prepare(kernel, DIRECTION_BACKWARD_WEIGHTS, rows, SIZE_MAX, error) ? 0 : -1;
 }
@@ -226,7 +226,7 @@ static int run(struct layer_kernel *kernel, enum direction direction, int rows, 
 
 static int forward(struct layer_kernel *kernel, const struct forward_call *call, struct error *error)
 {
-    const struct operands operands = {call->input, call->weights, false, call->output, call->workspace};
+    const struct operands operands = {call->inputs[0], call->weights, false, call->output, call->workspace};
 
     const struct layer *layer = &kernel->layer;
 
@@ -242,8 +242,8 @@ static int forward(struct layer_kernel *kernel, const struct forward_call *call,
 
 static int backward_input(struct layer_kernel *kernel, const struct backward_call *call, struct error *error)
 {
-    const struct operands operands = {call->output_gradient, call->weights, call->add_input_gradient,
-                                      call->input_gradient, call->workspace};
+    const struct operands operands = {call->output_gradient, call->weights, call->add_input_gradients[0],
+                                      call->input_gradients[0], call->workspace};
 
     const size_t count = (size_t)call_rows(call) * shape_size(kernel->layer.out);
 
@@ -251,12 +251,12 @@ static int backward_input(struct layer_kernel *kernel, const struct backward_cal
         cuda_check(launch_relu_backward(count, call->output, call->output_gradient, kernel->engine->stream),
                    "ReLU of a convolution", error))
         return -1;
-    return call->input_gradient ? run(kernel, DIRECTION_BACKWARD_INPUT, call_rows(call), &operands, error) : 0;
+    return call->input_gradients[0] ? run(kernel, DIRECTION_BACKWARD_INPUT, call_rows(call), &operands, error) : 0;
 }
 
 static int backward_weights(struct layer_kernel *kernel, const struct backward_call *call, struct error *error)
 {
-    const struct operands operands = {call->input, call->output_gradient, call->add_weight_gradient,
+    const struct operands operands = {call->inputs[0], call->output_gradient, call->add_weight_gradient,
                                       call->weight_gradient, call->workspace};
 
     const struct layer *layer = &kernel->layer;

@@ -211,16 +211,16 @@ static int backward_weights(struct layer_kernel *kernel, const struct backward_c
                                              : functions(kernel)->backward_weights(kernel, call, error));
 }
 
-static int loss(struct engine *engine, int rows, int classes, const float *logits, const uint8_t *labels, float scale,
+static int loss(struct engine *engine, int rows, int classes, const float *logits, const int32_t *targets, float scale,
                 float *gradient, struct loss_result *result, struct error *error)
 {
     for (int row = 0; row < rows; row++)
-        if (labels[row] >= classes)
-            return error_set(error, "row %d has label %d, but there are only %d classes", row, labels[row], classes);
+        if (targets[row] < 0 || targets[row] >= classes)
+            return error_set(error, "row %d has target %d, but there are only %d classes", row, targets[row], classes);
     if (rows == 0)
         return 0;
     return cuda_check(
-        launch_softmax_cross_entropy(rows, classes, logits, labels, scale, gradient, result, engine->stream), "loss",
+        launch_softmax_cross_entropy(rows, classes, logits, targets, scale, gradient, result, engine->stream), "loss",
         error);
 }
 

@@ -75,8 +75,8 @@ cudaError_t launch_bias(int rows, int columns, const float *bias, bool relu, flo
 /* sums[columns] of a matrix [rows][columns], written or added. */
 cudaError_t launch_column_sums(int rows, int columns, const float *matrix, bool add, float *sums, cudaStream_t stream);
 
-cudaError_t launch_softmax_cross_entropy(int rows, int classes, const float *logits, const uint8_t *labels, float scale,
-                                         float *gradient, struct loss_result *result, cudaStream_t stream);
+cudaError_t launch_softmax_cross_entropy(int rows, int classes, const float *logits, const int32_t *targets,
+                                         float scale, float *gradient, struct loss_result *result, cudaStream_t stream);
 
 cudaError_t launch_update(const struct update *update, const struct update_call *call, cudaStream_t stream);
 cudaError_t launch_correct(const struct correction *correction, const struct correction_call *call,

@@ -144,8 +144,8 @@ static cublasStatus_t multiply_fused(const struct engine *engine, const struct f
 
     if (status != CUBLAS_STATUS_SUCCESS)
         return status;
-    return lt->cublasLtMatmul(engine->cublas_lt, it->product, &one, call->weights, it->weights, call->input, it->input,
-                              &zero, call->output, it->output, call->output, it->output, &it->algorithm,
+    return lt->cublasLtMatmul(engine->cublas_lt, it->product, &one, call->weights, it->weights, call->inputs[0],
+                              it->input, &zero, call->output, it->output, call->output, it->output, &it->algorithm,
                               engine->library_workspace, engine->library_workspace_bytes, engine->stream);
 }
 
@@ -159,9 +159,9 @@ static int forward(struct layer_kernel *kernel, const struct forward_call *call,
     if (prepare_forward(kernel, call->rows, error))
         return -1;
     it = find(kernel, call->rows);
-    if (it->fused && aligned(call->input) && aligned(call->weights) && aligned(bias) && aligned(call->output))
+    if (it->fused && aligned(call->inputs[0]) && aligned(call->weights) && aligned(bias) && aligned(call->output))
         return cublas_check(engine, multiply_fused(engine, it, call, bias), "cublasLtMatmul", error);
-    if (cublas_multiply(engine, call->rows, out, in, (struct matrix){call->input, false},
+    if (cublas_multiply(engine, call->rows, out, in, (struct matrix){call->inputs[0], false},
                         (struct matrix){call->weights, true}, false, call->output, error))
         return -1;
     return cuda_check(launch_bias(call->rows, out, bias, kernel->layer.relu, call->output, engine->stream), "bias",
@@ -178,11 +178,11 @@ static int backward_input(struct layer_kernel *kernel, const struct backward_cal
                                                               call->output_gradient, engine->stream),
                                          "ReLU", error))
         return -1;
-    if (!call->input_gradient)
+    if (!call->input_gradients[0])
         return 0;
     return cublas_multiply(engine, rows, in, out, (struct matrix){call->output_gradient, false},
-                           (struct matrix){call->weights, false}, call->add_input_gradient, call->input_gradient,
-                           error);
+                           (struct matrix){call->weights, false}, call->add_input_gradients[0],
+                           call->input_gradients[0], error);
 }
 
 static int backward_weights(struct layer_kernel *kernel, const struct backward_call *call, struct error *error)
@@ -192,7 +192,8 @@ static int backward_weights(struct layer_kernel *kernel, const struct backward_c
     const int rows = call_rows(call);
 
     if (cublas_multiply(engine, out, in, rows, (struct matrix){call->output_gradient, true},
-                        (struct matrix){call->input, false}, call->add_weight_gradient, call->weight_gradient, error))
+                        (struct matrix){call->inputs[0], false}, call->add_weight_gradient, call->weight_gradient,
+                        error))
         return -1;
     return cuda_check(launch_column_sums(rows, out, call->output_gradient, call->add_weight_gradient,
                                          call->weight_gradient + (size_t)out * (size_t)in, engine->stream),

@@ -2,13 +2,13 @@
 #include "kernels/cuda/kernels.h"
 #include "kernels/cuda/threads.h"
 
-/* How many classes beat `label`. Ties go to the lower class; whatever cannot be compared (NaN) beats the label. */
-static __device__ int rank_of(int label, int classes, const float *logits)
+/* How many classes beat `target`. Ties go to the lower class; whatever cannot be compared (NaN) beats the target. */
+static __device__ int rank_of(int target, int classes, const float *logits)
 {
     int rank = 0;
 
     for (int k = 0; k < classes; k++) {
-        const bool behind = logits[k] < logits[label] || (k >= label && logits[k] == logits[label]);
+        const bool behind = logits[k] < logits[target] || (k >= target && logits[k] == logits[target]);
 
         rank += !behind;
     }
@@ -35,23 +35,23 @@ static __device__ double log_sum_exp(int classes, const float *logits, int best)
     return log1p(others);
 }
 
-static __device__ void add_row(int label, int classes, const float *logits, float scale, float *gradient,
+static __device__ void add_row(int target, int classes, const float *logits, float scale, float *gradient,
                                struct loss_result *sum)
 {
-    const int best = first_largest(classes, logits), rank = rank_of(label, classes, logits);
+    const int best = first_largest(classes, logits), rank = rank_of(target, classes, logits);
     const double largest = (double)logits[best], log_sum = log_sum_exp(classes, logits, best);
 
-    sum->loss_sum += log_sum - ((double)logits[label] - largest);
+    sum->loss_sum += log_sum - ((double)logits[target] - largest);
     sum->top1 += rank < 1;
     sum->top5 += rank < 5;
     for (int k = 0; gradient && k < classes; k++) {
         const double probability = exp((double)logits[k] - largest - log_sum);
 
-        gradient[k] = (float)((probability - (k == label ? 1.0 : 0.0)) * (double)scale);
+        gradient[k] = (float)((probability - (k == target ? 1.0 : 0.0)) * (double)scale);
     }
 }
 
-static __global__ void add_loss(int rows, int classes, const float *logits, const uint8_t *labels, float scale,
+static __global__ void add_loss(int rows, int classes, const float *logits, const int32_t *targets, float scale,
                                 float *gradient, struct loss_result *result)
 {
     __shared__ struct loss_result sums[THREADS];
@@ -60,7 +60,7 @@ static __global__ void add_loss(int rows, int classes, const float *logits, cons
     for (int row = (int)threadIdx.x; row < rows; row += THREADS) {
         const size_t start = (size_t)row * classes;
 
-        add_row(labels[row], classes, logits + start, scale, gradient ? gradient + start : nullptr, &sum);
+        add_row(targets[row], classes, logits + start, scale, gradient ? gradient + start : nullptr, &sum);
     }
     sums[threadIdx.x] = sum;
     __syncthreads();
@@ -75,8 +75,8 @@ static __global__ void add_loss(int rows, int classes, const float *logits, cons
     *result = sum;
 }
 
-cudaError_t launch_softmax_cross_entropy(int rows, int classes, const float *logits, const uint8_t *labels, float scale,
-                                         float *gradient, struct loss_result *result, cudaStream_t stream)
+cudaError_t launch_softmax_cross_entropy(int rows, int classes, const float *logits, const int32_t *targets,
+                                         float scale, float *gradient, struct loss_result *result, cudaStream_t stream)
 {
-    return launch(add_loss, 1, THREADS, stream, rows, classes, logits, labels, scale, gradient, result);
+    return launch(add_loss, 1, THREADS, stream, rows, classes, logits, targets, scale, gradient, result);
 }

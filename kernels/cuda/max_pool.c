@@ -3,16 +3,18 @@
 
 static int forward(struct layer_kernel *kernel, const struct forward_call *call, struct error *error)
 {
-    return cuda_check(launch_max_pool(&kernel->layer, call->rows, call->input, call->output, kernel->engine->stream),
-                      "max pool", error);
+    return cuda_check(
+        launch_max_pool(&kernel->layer, call->rows, call->inputs[0], call->output, kernel->engine->stream), "max pool",
+        error);
 }
 
 static int backward_input(struct layer_kernel *kernel, const struct backward_call *call, struct error *error)
 {
-    if (!call->input_gradient)
+    if (!call->input_gradients[0])
         return 0;
-    return cuda_check(launch_max_pool_backward(&kernel->layer, call_rows(call), call->input, call->output_gradient,
-                                               call->add_input_gradient, call->input_gradient, kernel->engine->stream),
+    return cuda_check(launch_max_pool_backward(&kernel->layer, call_rows(call), call->inputs[0], call->output_gradient,
+                                               call->add_input_gradients[0], call->input_gradients[0],
+                                               kernel->engine->stream),
                       "max pool", error);
 }
 

@@ -94,8 +94,8 @@ static void add_squared_deviations(const struct panel *panel, const float *x, co
 static void normalise(const struct panel *panel, const struct forward_call *call, bool relu, const float *means,
                       const float *scales, const float *shifts)
 {
-    const float *restrict x = call->input + panel->start;
-    const float *restrict residual = call->residual ? call->residual + panel->start : NULL;
+    const float *restrict x = call->inputs[0] + panel->start;
+    const float *restrict residual = call->inputs[1] ? call->inputs[1] + panel->start : NULL;
     float *restrict y = call->output + panel->start;
     float mean[LANES], scale[LANES], shift[LANES];
 
@@ -120,10 +120,10 @@ static void normalise(const struct panel *panel, const struct forward_call *call
 static void add_gradients(const struct panel *panel, const struct backward_call *call, bool relu, const float *means,
                           double *sums, double *product_sums)
 {
-    const float *restrict x = call->input + panel->start, *restrict y = call->output + panel->start;
+    const float *restrict x = call->inputs[0] + panel->start, *restrict y = call->output + panel->start;
     float *restrict gradient = call->output_gradient + panel->start;
-    float *restrict residual = call->residual_gradient ? call->residual_gradient + panel->start : NULL;
-    const bool add = call->add_residual_gradient;
+    float *restrict residual = call->input_gradients[1] ? call->input_gradients[1] + panel->start : NULL;
+    const bool add = call->add_input_gradients[1];
     float mean[LANES], lanes[LANES] = {0.0f}, products[LANES] = {0.0f};
 
     spread(panel, means, mean);
@@ -149,9 +149,9 @@ static void add_gradients(const struct panel *panel, const struct backward_call 
 static void write_input_gradient(const struct panel *panel, const struct backward_call *call, const float *means,
                                  const float *as, const float *bs, const float *cs)
 {
-    const float *restrict x = call->input + panel->start, *restrict gradient = call->output_gradient + panel->start;
-    float *restrict result = call->input_gradient + panel->start;
-    const bool add = call->add_input_gradient;
+    const float *restrict x = call->inputs[0] + panel->start, *restrict gradient = call->output_gradient + panel->start;
+    float *restrict result = call->input_gradients[0] + panel->start;
+    const bool add = call->add_input_gradients[0];
     float mean[LANES], a[LANES], b[LANES], c[LANES];
 
     spread(panel, means, mean);
@@ -255,7 +255,7 @@ void batch_norm_forward(const struct layer *layer, const struct forward_call *ca
     if (pixels == 0)
         return;
     if (call->training) {
-        statistics(call->input, channels, pixels, call->workspace, call->saved, call->saved + channels);
+        statistics(call->inputs[0], channels, pixels, call->workspace, call->saved, call->saved + channels);
         if (call->state)
             reference_batch_norm_update_state(layer, call->rows, call->saved, call->state);
     }
@@ -308,7 +308,7 @@ static void backward_group(const struct layer *layer, const struct backward_call
         b[i] = (float)(-factor * scale * scale * product_sum[i] / (double)pixels);
         c[i] = (float)(-factor * sum[i] / (double)pixels);
     }
-    for (int i = 0; call->input_gradient && i < panel_count(channels); i++) {
+    for (int i = 0; call->input_gradients[0] && i < panel_count(channels); i++) {
         const struct panel panel = panel_at(i, channels, first, pixels);
 
         write_input_gradient(&panel, call, mean, a, b, c);

@@ -26,7 +26,7 @@ int linear_forward(const struct layer *layer, const struct forward_call *call, s
 
     for (int row = 0; row < call->rows; row++)
         memcpy(call->output + (size_t)row * out, bias, out * sizeof(float));
-    if (product(layer, 'N', 'T', call->rows, (dnnl_dim_t)out, (dnnl_dim_t)in, call->input, call->weights, true,
+    if (product(layer, 'N', 'T', call->rows, (dnnl_dim_t)out, (dnnl_dim_t)in, call->inputs[0], call->weights, true,
                 call->output, error))
         return -1;
     for (size_t i = 0; layer->relu && i < count; i++)
@@ -41,10 +41,10 @@ int linear_backward_input(const struct layer *layer, const struct backward_call 
 
     if (layer->relu)
         reference_relu_backward((size_t)rows * out, call->output, call->output_gradient);
-    if (!call->input_gradient)
+    if (!call->input_gradients[0])
         return 0;
     return product(layer, 'N', 'N', rows, (dnnl_dim_t)in, (dnnl_dim_t)out, call->output_gradient, call->weights,
-                   call->add_input_gradient, call->input_gradient, error);
+                   call->add_input_gradients[0], call->input_gradients[0], error);
 }
 
 int linear_backward_weights(const struct layer *layer, const struct backward_call *call, struct error *error)
@@ -58,6 +58,6 @@ int linear_backward_weights(const struct layer *layer, const struct backward_cal
     for (int row = 0; row < rows; row++)
         for (size_t o = 0; o < out; o++)
             bias_gradient[o] += call->output_gradient[(size_t)row * out + o];
-    return product(layer, 'T', 'N', (dnnl_dim_t)out, (dnnl_dim_t)in, rows, call->output_gradient, call->input,
+    return product(layer, 'T', 'N', (dnnl_dim_t)out, (dnnl_dim_t)in, rows, call->output_gradient, call->inputs[0],
                    call->add_weight_gradient, call->weight_gradient, error);
 }

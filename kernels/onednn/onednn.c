@@ -161,7 +161,7 @@ static int prepare_forward(struct layer_kernel *kernel, int rows, struct error *
 
 static int prepare_backward(struct layer_kernel *kernel, int rows, struct error *error)
 {
-    if (kernel->layer.input != NETWORK_INPUT && prepare(kernel, DIRECTION_BACKWARD_INPUT, rows, SIZE_MAX, error))
+    if (kernel->layer.inputs[0] != NETWORK_INPUT && prepare(kernel, DIRECTION_BACKWARD_INPUT, rows, SIZE_MAX, error))
         return -1;
     return prepare(kernel, DIRECTION_BACKWARD_WEIGHTS, rows, SIZE_MAX, error);
 }
@@ -188,7 +188,7 @@ static int run(struct layer_kernel *kernel, enum direction direction, int rows, 
 
 static int forward_convolution(struct layer_kernel *kernel, const struct forward_call *call, struct error *error)
 {
-    if (run(kernel, DIRECTION_FORWARD, call->rows, call->input, call->weights, call->output, false, call->workspace,
+    if (run(kernel, DIRECTION_FORWARD, call->rows, call->inputs[0], call->weights, call->output, false, call->workspace,
             error))
         return -1;
     reference_bias_forward(&kernel->layer, call->rows, call->weights, call->output);
@@ -202,18 +202,18 @@ static int backward_input_convolution(struct layer_kernel *kernel, const struct 
 
     if (kernel->layer.relu)
         reference_relu_backward(count, call->output, call->output_gradient);
-    if (!call->input_gradient)
+    if (!call->input_gradients[0])
         return 0;
     return run(kernel, DIRECTION_BACKWARD_INPUT, call->group_start[call->groups], call->output_gradient, call->weights,
-               call->input_gradient, call->add_input_gradient, call->workspace, error);
+               call->input_gradients[0], call->add_input_gradients[0], call->workspace, error);
 }
 
 static int backward_weights_convolution(struct layer_kernel *kernel, const struct backward_call *call,
                                         struct error *error)
 {
     reference_bias_backward(&kernel->layer, call);
-    return run(kernel, DIRECTION_BACKWARD_WEIGHTS, call->group_start[call->groups], call->input, call->output_gradient,
-               call->weight_gradient, call->add_weight_gradient, call->workspace, error);
+    return run(kernel, DIRECTION_BACKWARD_WEIGHTS, call->group_start[call->groups], call->inputs[0],
+               call->output_gradient, call->weight_gradient, call->add_weight_gradient, call->workspace, error);
 }
 
 static int forward_batch_norm(struct layer_kernel *kernel, const struct forward_call *call, struct error *error)

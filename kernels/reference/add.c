@@ -8,7 +8,7 @@ void reference_add_forward(const struct layer *layer, const struct forward_call 
     const size_t count = (size_t)call->rows * shape_size(layer->out);
 
     for (size_t i = 0; i < count; i++) {
-        const float sum = call->input[i] + call->residual[i];
+        const float sum = call->inputs[0][i] + call->inputs[1][i];
 
         call->output[i] = layer->relu && sum < 0.0f ? 0.0f : sum;
     }
@@ -28,8 +28,8 @@ void reference_add_backward(const struct layer *layer, const struct backward_cal
 
     if (layer->relu)
         reference_relu_backward(count, call->output, call->output_gradient);
-    hand_on(count, call->output_gradient, call->residual_gradient, call->add_residual_gradient);
-    hand_on(count, call->output_gradient, call->input_gradient, call->add_input_gradient);
+    hand_on(count, call->output_gradient, call->input_gradients[1], call->add_input_gradients[1]);
+    hand_on(count, call->output_gradient, call->input_gradients[0], call->add_input_gradients[0]);
 }
 
 void reference_relu_layer_forward(const struct layer *layer, const struct forward_call *call)
@@ -37,7 +37,7 @@ void reference_relu_layer_forward(const struct layer *layer, const struct forwar
     const size_t count = (size_t)call->rows * shape_size(layer->out);
 
     for (size_t i = 0; i < count; i++)
-        call->output[i] = call->input[i] < 0.0f ? 0.0f : call->input[i];
+        call->output[i] = call->inputs[0][i] < 0.0f ? 0.0f : call->inputs[0][i];
 }
 
 void reference_relu_layer_backward(const struct layer *layer, const struct backward_call *call)
@@ -45,5 +45,5 @@ void reference_relu_layer_backward(const struct layer *layer, const struct backw
     const size_t count = (size_t)call->group_start[call->groups] * shape_size(layer->out);
 
     reference_relu_backward(count, call->output, call->output_gradient);
-    hand_on(count, call->output_gradient, call->input_gradient, call->add_input_gradient);
+    hand_on(count, call->output_gradient, call->input_gradients[0], call->add_input_gradients[0]);
 }

@@ -80,7 +80,7 @@ void reference_batch_norm_forward(const struct layer *layer, const struct forwar
     if (pixels == 0)
         return;
     if (call->training) {
-        statistics(pixels, channels, call->input, call->workspace, call->saved, call->saved + channels);
+        statistics(pixels, channels, call->inputs[0], call->workspace, call->saved, call->saved + channels);
         if (call->state)
             reference_batch_norm_update_state(layer, call->rows, call->saved, call->state);
     }
@@ -88,8 +88,8 @@ void reference_batch_norm_forward(const struct layer *layer, const struct forwar
     for (size_t i = 0; i < pixels; i++) {
         for (int c = 0; c < channels; c++) {
             const size_t at = i * (size_t)channels + (size_t)c;
-            const float normalised = (call->input[at] - mean[c]) * scale[c];
-            const float z = gamma[c] * normalised + beta[c] + (call->residual ? call->residual[at] : 0.0f);
+            const float normalised = (call->inputs[0][at] - mean[c]) * scale[c];
+            const float z = gamma[c] * normalised + beta[c] + (call->inputs[1] ? call->inputs[1][at] : 0.0f);
 
             call->output[at] = layer->relu && z < 0.0f ? 0.0f : z;
         }
@@ -146,14 +146,15 @@ static void backward_group(const struct layer *layer, const struct backward_call
     float *scale = workspace_scale(layer, call->workspace);
 
     inverse_deviation(channels, mean + channels, scale);
-    gradient_sums(pixels, channels, call->input + start, call->output_gradient + start, mean, scale, sum, product_sum);
+    gradient_sums(pixels, channels, call->inputs[0] + start, call->output_gradient + start, mean, scale, sum,
+                  product_sum);
     for (int c = 0; c < channels; c++) {
         call->weight_gradient[c] += (float)product_sum[c];
         call->weight_gradient[channels + c] += (float)sum[c];
     }
-    if (call->input_gradient)
-        input_gradient(pixels, channels, call->input + start, call->output_gradient + start, call->weights, mean, scale,
-                       sum, product_sum, call->add_input_gradient, call->input_gradient + start);
+    if (call->input_gradients[0])
+        input_gradient(pixels, channels, call->inputs[0] + start, call->output_gradient + start, call->weights, mean,
+                       scale, sum, product_sum, call->add_input_gradients[0], call->input_gradients[0] + start);
 }
 
 void reference_batch_norm_backward(const struct layer *layer, const struct backward_call *call)
@@ -162,8 +163,8 @@ void reference_batch_norm_backward(const struct layer *layer, const struct backw
 
     if (layer->relu)
         reference_relu_backward(count, call->output, call->output_gradient);
-    if (call->residual_gradient)
-        add_or_copy(count, call->output_gradient, call->residual_gradient, call->add_residual_gradient);
+    if (call->input_gradients[1])
+        add_or_copy(count, call->output_gradient, call->input_gradients[1], call->add_input_gradients[1]);
     if (!call->add_weight_gradient)
         memset(call->weight_gradient, 0, 2 * (size_t)layer->in.channels * sizeof(float));
     for (int group = 0; group < call->groups; group++)

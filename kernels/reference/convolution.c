@@ -139,7 +139,7 @@ void reference_convolution_forward(const struct layer *layer, const struct forwa
 
     transpose_filters(layer, call->weights, transposed);
     for (int row = 0; row < call->rows; row++) {
-        const float *image = call->input + (size_t)row * shape_size(layer->in);
+        const float *image = call->inputs[0] + (size_t)row * shape_size(layer->in);
 
         for (int p = 0; p < layer->out.height; p++) {
             for (int q = 0; q < layer->out.width; q++, output += layer->out.channels) {
@@ -171,12 +171,12 @@ void reference_convolution_backward_input(const struct layer *layer, const struc
 
     if (layer->relu)
         reference_relu_backward((size_t)rows * shape_size(layer->out), call->output, call->output_gradient);
-    if (!call->input_gradient)
+    if (!call->input_gradients[0])
         return;
-    if (!call->add_input_gradient)
-        memset(call->input_gradient, 0, (size_t)rows * shape_size(layer->in) * sizeof(float));
+    if (!call->add_input_gradients[0])
+        memset(call->input_gradients[0], 0, (size_t)rows * shape_size(layer->in) * sizeof(float));
     for (int row = 0; row < rows; row++) {
-        float *image_gradient = call->input_gradient + (size_t)row * shape_size(layer->in);
+        float *image_gradient = call->input_gradients[0] + (size_t)row * shape_size(layer->in);
 
         for (int p = 0; p < layer->out.height; p++) {
             for (int q = 0; q < layer->out.width; q++, gradient += layer->out.channels) {
@@ -212,7 +212,7 @@ void reference_convolution_backward_weights(const struct layer *layer, const str
         memset(call->weight_gradient, 0, weights * sizeof(float));
     /* Sample by sample, as the bias's. */
     for (int row = 0; row < rows; row++) {
-        const float *image = call->input + (size_t)row * shape_size(layer->in);
+        const float *image = call->inputs[0] + (size_t)row * shape_size(layer->in);
 
         memset(sample_gradient, 0, weights * sizeof(float));
         for (int p = 0; p < layer->out.height; p++) {

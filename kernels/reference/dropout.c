@@ -31,14 +31,14 @@ static void multiply(const struct layer *layer, const struct draw *draw, int row
 void reference_dropout_forward(const struct layer *layer, const struct forward_call *call)
 {
     if (call->training)
-        multiply(layer, &call->draw, call->rows, call->input, false, call->output);
+        multiply(layer, &call->draw, call->rows, call->inputs[0], false, call->output);
     else
-        memcpy(call->output, call->input, (size_t)call->rows * shape_size(layer->out) * sizeof(float));
+        memcpy(call->output, call->inputs[0], (size_t)call->rows * shape_size(layer->out) * sizeof(float));
 }
 
 void reference_dropout_backward(const struct layer *layer, const struct backward_call *call)
 {
-    if (call->input_gradient)
-        multiply(layer, &call->draw, call->group_start[call->groups], call->output_gradient, call->add_input_gradient,
-                 call->input_gradient);
+    if (call->input_gradients[0])
+        multiply(layer, &call->draw, call->group_start[call->groups], call->output_gradient,
+                 call->add_input_gradients[0], call->input_gradients[0]);
 }

@@ -10,7 +10,7 @@ void reference_linear_forward(const struct layer *layer, const struct forward_ca
     const float *bias = call->weights + (size_t)out * (size_t)in;
 
     for (int row = 0; row < call->rows; row++) {
-        const float *input = call->input + (size_t)row * (size_t)in;
+        const float *input = call->inputs[0] + (size_t)row * (size_t)in;
         float *output = call->output + (size_t)row * (size_t)out;
 
         for (int o = 0; o < out; o++) {
@@ -28,13 +28,13 @@ void reference_linear_backward_input(const struct layer *layer, const struct bac
 
     if (layer->relu)
         reference_relu_backward((size_t)rows * (size_t)out, call->output, call->output_gradient);
-    if (!call->input_gradient)
+    if (!call->input_gradients[0])
         return;
-    if (!call->add_input_gradient)
-        memset(call->input_gradient, 0, (size_t)rows * (size_t)in * sizeof(float));
+    if (!call->add_input_gradients[0])
+        memset(call->input_gradients[0], 0, (size_t)rows * (size_t)in * sizeof(float));
     for (int row = 0; row < rows; row++)
         multiply_add(call->output_gradient + (size_t)row * (size_t)out, out, call->weights, (size_t)in, in,
-                     call->input_gradient + (size_t)row * (size_t)in);
+                     call->input_gradients[0] + (size_t)row * (size_t)in);
 }
 
 void reference_linear_backward_weights(const struct layer *layer, const struct backward_call *call)
@@ -48,7 +48,7 @@ void reference_linear_backward_weights(const struct layer *layer, const struct b
     for (int row = 0; row < rows; row++) {
         const float *gradient = call->output_gradient + (size_t)row * (size_t)out;
 
-        multiply_outer_add(gradient, out, call->input + (size_t)row * (size_t)in, in, call->weight_gradient,
+        multiply_outer_add(gradient, out, call->inputs[0] + (size_t)row * (size_t)in, in, call->weight_gradient,
                            (size_t)in);
         for (int o = 0; o < out; o++)
             bias_gradient[o] += gradient[o];

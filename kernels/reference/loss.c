@@ -3,13 +3,13 @@
 
 #include "kernels/reference/reference.h"
 
-/* How many classes beat `label`. Ties go to the lower class; whatever cannot be compared (NaN) beats the label. */
-static int rank_of(int label, int classes, const float *logits)
+/* How many classes beat `target`. Ties go to the lower class; whatever cannot be compared (NaN) beats the target. */
+static int rank_of(int target, int classes, const float *logits)
 {
     int rank = 0;
 
     for (int k = 0; k < classes; k++) {
-        const bool behind = logits[k] < logits[label] || (k >= label && logits[k] == logits[label]);
+        const bool behind = logits[k] < logits[target] || (k >= target && logits[k] == logits[target]);
 
         rank += !behind;
     }
@@ -37,28 +37,28 @@ static double log_sum_exp(int classes, const float *logits, int best)
 }
 
 int reference_softmax_cross_entropy(struct engine *engine, int rows, int classes, const float *logits,
-                                    const uint8_t *labels, float scale, float *gradient, struct loss_result *result,
+                                    const int32_t *targets, float scale, float *gradient, struct loss_result *result,
                                     struct error *error)
 {
     (void)engine;
     for (int row = 0; row < rows; row++, logits += classes) {
-        const int label = labels[row];
+        const int target = targets[row];
 
-        if (label >= classes)
-            return error_set(error, "row %d has label %d, but there are only %d classes", row, label, classes);
+        if (target < 0 || target >= classes)
+            return error_set(error, "row %d has target %d, but there are only %d classes", row, target, classes);
 
         const int best = first_largest(classes, logits);
         const double largest = (double)logits[best], log_sum = log_sum_exp(classes, logits, best);
-        const int rank = rank_of(label, classes, logits);
+        const int rank = rank_of(target, classes, logits);
 
-        result->loss_sum += log_sum - ((double)logits[label] - largest);
+        result->loss_sum += log_sum - ((double)logits[target] - largest);
         result->top1 += rank < 1;
         result->top5 += rank < 5;
         for (int k = 0; gradient && k < classes; k++) {
             const double probability = exp((double)logits[k] - largest - log_sum);
 
             gradient[(size_t)row * (size_t)classes + (size_t)k] =
-                (float)((probability - (k == label ? 1.0 : 0.0)) * (double)scale);
+                (float)((probability - (k == target ? 1.0 : 0.0)) * (double)scale);
         }
     }
     return 0;

@@ -55,7 +55,7 @@ void reference_max_pool_forward(const struct layer *layer, const struct forward_
             for (int q = 0; q < layer->out.width; q++, output += layer->out.channels) {
                 const struct window window = window_at(layer, p, q);
 
-                largest(layer, &window, call->input + (size_t)row * shape_size(layer->in), output);
+                largest(layer, &window, call->inputs[0] + (size_t)row * shape_size(layer->in), output);
             }
 }
 
@@ -85,10 +85,10 @@ void reference_max_pool_backward(const struct layer *layer, const struct backwar
     const int rows = call->group_start[call->groups], channels = layer->in.channels;
     const float *gradient = call->output_gradient, *output = call->output;
 
-    if (!call->input_gradient)
+    if (!call->input_gradients[0])
         return;
-    if (!call->add_input_gradient)
-        memset(call->input_gradient, 0, (size_t)rows * shape_size(layer->in) * sizeof(float));
+    if (!call->add_input_gradients[0])
+        memset(call->input_gradients[0], 0, (size_t)rows * shape_size(layer->in) * sizeof(float));
     for (int row = 0; row < rows; row++)
         for (int p = 0; p < layer->out.height; p++)
             for (int q = 0; q < layer->out.width; q++, gradient += channels, output += channels) {
@@ -96,7 +96,7 @@ void reference_max_pool_backward(const struct layer *layer, const struct backwar
                 const struct window window = window_at(layer, p, q);
 
                 for (int c = 0; c < channels; c += CHANNELS)
-                    give_back(layer, &window, min_int(channels - c, CHANNELS), call->input + start + (size_t)c,
-                              output + c, gradient + c, call->input_gradient + start + (size_t)c);
+                    give_back(layer, &window, min_int(channels - c, CHANNELS), call->inputs[0] + start + (size_t)c,
+                              output + c, gradient + c, call->input_gradients[0] + start + (size_t)c);
             }
 }

@@ -54,7 +54,7 @@ void reference_dropout_backward(const struct layer *layer, const struct backward
 void reference_relu_backward(size_t count, const float *output, float *gradient);
 
 int reference_softmax_cross_entropy(struct engine *engine, int rows, int classes, const float *logits,
-                                    const uint8_t *labels, float scale, float *gradient, struct loss_result *result,
+                                    const int32_t *targets, float scale, float *gradient, struct loss_result *result,
                                     struct error *error);
 int reference_update(struct engine *engine, const struct update *update, const struct update_call *call,
                      struct error *error);

@@ -152,13 +152,13 @@ int compute_recompute(struct compute *compute, const struct slot_tensors *tensor
 }
 
 int compute_loss(struct compute *compute, const struct slot_tensors *tensors, int first, int count,
-                 const uint8_t *labels, bool differentiate, struct loss_result *result, struct error *error)
+                 const int32_t *targets, bool differentiate, struct loss_result *result, struct error *error)
 {
     (void)compute;
     (void)tensors;
     (void)first;
     (void)count;
-    (void)labels;
+    (void)targets;
     (void)differentiate;
     (void)result;
     (void)error;
@@ -349,9 +349,9 @@ void batches_images(struct batches *batches, int minibatch, int first, int j, fl
     input[j - first] = stamp(&part_at(1)->part, STAMP_ACTIVATION, 0, minibatch, j);
 }
 
-void batches_labels(struct batches *batches, int minibatch, uint8_t *labels)
+void batches_targets(struct batches *batches, int minibatch, int32_t *targets)
 {
     (void)batches;
     (void)minibatch;
-    (void)labels;
+    (void)targets;
 }

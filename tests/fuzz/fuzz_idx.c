@@ -18,10 +18,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_touch(images.images, (size_t)images.count * shape_size(images.shape));
     if (idx_read_labels(&labels, path, CLASSES, 0, &error) == 0)
         for (int i = 0; i < labels.count; i++)
-            if (labels.labels[i] >= CLASSES)
+            if (labels.targets[i] >= CLASSES)
                 abort();
     free(images.images);
-    free(labels.labels);
+    free(labels.targets);
     close(descriptor);
     return 0;
 }

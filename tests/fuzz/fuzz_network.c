@@ -17,13 +17,14 @@ static bool same(struct shape a, struct shape b)
     return a.height == b.height && a.width == b.width && a.channels == b.channels;
 }
 
-/* What the layer reads at an index of its own: a layer above in its block, or the last one above the block. */
-static void check_input(const struct network *network, int l, int input, int block_first)
+/* What layer l reads as its input k: a layer above in its block, or the last one above the block. */
+static void check_input(const struct network *network, int l, int k, int block_first)
 {
-    const int block_input = block_first > 0 ? block_first - 1 : NETWORK_INPUT;
+    const int block_input = block_first > 0 ? block_first - 1 : NETWORK_INPUT, input = network->layers[l].inputs[k];
 
     check(input == block_input || (input >= block_first && input < l));
-    check(same(network->layers[l].in, input == NETWORK_INPUT ? network->input : network->layers[input].out));
+    check(same(layer_input_shape(&network->layers[l], k),
+               input == NETWORK_INPUT ? network->input : network->layers[input].out));
 }
 
 static void check_layers(const struct network *network)
@@ -37,12 +38,9 @@ static void check_layers(const struct network *network)
 
         check(layer->block == before || layer->block == before + 1);
         block_first = layer->block == before ? block_first : l;
-        check_input(network, l, layer->input, block_first);
-        if (layer->residual != NO_RESIDUAL) {
-            check_input(network, l, layer->input, block_first);
-            check(layer->residual < l && (layer->residual >= block_first || layer->residual == block_first - 1));
-            check(same(layer->out, layer->residual < 0 ? network->input : network->layers[layer->residual].out));
-        }
+        check(layer->input_count >= 1 && layer->input_count <= LAYER_INPUTS_MAX);
+        for (int k = 0; k < layer->input_count; k++)
+            check_input(network, l, k, block_first);
         check(memchr(layer->name, '\0', LAYER_NAME_MAX) && layer->own_name >= 0 &&
               layer->name[layer->own_name] != '\0');
         check(shape_size(layer->out) > 0 && shape_size(layer->out) <= NETWORK_OUTPUT_MAX);

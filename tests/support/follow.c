@@ -216,7 +216,7 @@ double follow_loss(const struct pipeline *pipeline, int minibatch)
 
 /* Samples indices[0..rows-1], or the first ones if NULL; the caller frees. */
 static float *images_of(const struct dataset *dataset, const struct samples *samples, const int *indices, int rows,
-                        uint8_t *labels)
+                        int32_t *targets)
 {
     float *images = malloc((size_t)rows * shape_size(samples->shape) * sizeof(*images));
     int *first = malloc((size_t)rows * sizeof(*first));
@@ -225,12 +225,12 @@ static float *images_of(const struct dataset *dataset, const struct samples *sam
     for (int r = 0; r < rows; r++)
         first[r] = indices ? indices[r] : r;
     data_gather_images(dataset, samples, first, rows, &none, images);
-    data_gather_labels(samples, first, rows, labels);
+    data_gather_targets(samples, first, rows, targets);
     free(first);
     return images;
 }
 
-enum { LABELS_MAX = 64 };
+enum { TARGETS_MAX = 64 };
 
 /* Whether stage W took what was committed: never more than stage 1 had applied by the end of the run, and the same at
  * every stage. Forwards pinned at stage 1 read that version everywhere. */
@@ -257,8 +257,8 @@ static int train_oracle(struct oracle *oracle, const struct pipeline *pipeline, 
     for (int i = 1; i <= plan->minibatches_per_epoch; i++) {
         int rows = plan_minibatch_rows(plan, i);
         struct oracle_versions versions;
-        uint8_t labels[LABELS_MAX];
-        float *images = images_of(dataset, &dataset->train, order + (i - 1) * config->data.batch, rows, labels);
+        int32_t targets[TARGETS_MAX];
+        float *images = images_of(dataset, &dataset->train, order + (i - 1) * config->data.batch, rows, targets);
         double loss;
 
         memset(&versions, -1, sizeof(versions));
@@ -269,7 +269,7 @@ static int train_oracle(struct oracle *oracle, const struct pipeline *pipeline, 
                 ck_assert_int_eq(versions.live[s][j], oracle->updates);
                 differences += versions.forward[s][j] != versions.backward[s][j];
             }
-        loss = oracle_train(oracle, images, labels, rows, &versions);
+        loss = oracle_train(oracle, images, targets, rows, &versions);
         ck_assert_msg(fabs(loss - recorded_loss(pipeline, epoch, i)) <= slack(plan) * 2e-4 * (1 + fabs(loss)),
                       "mini-batch %d of epoch %d: loss %g, oracle %g", i, epoch, recorded_loss(pipeline, epoch, i),
                       loss);
@@ -283,9 +283,9 @@ static void check_evaluation(struct oracle *oracle, const struct pipeline *pipel
 {
     const struct epoch_result *result = &pipeline->segment.board->epochs[epoch - 1];
     int rows = dataset->test.count, top1;
-    uint8_t labels[LABELS_MAX];
-    float *images = images_of(dataset, &dataset->test, NULL, rows, labels);
-    double loss = oracle_evaluate(oracle, images, labels, rows, &top1);
+    int32_t targets[TARGETS_MAX];
+    float *images = images_of(dataset, &dataset->test, NULL, rows, targets);
+    double loss = oracle_evaluate(oracle, images, targets, rows, &top1);
 
     ck_assert_msg(fabs(loss - result->test_loss) <= slack(&pipeline->plan) * 1e-3 * (1 + fabs(loss)),
                   "test loss %g, oracle %g", result->test_loss, loss);
@@ -309,8 +309,8 @@ struct followed follow_oracle(struct settings *settings)
     initial = initial_weights(&pipeline);
     oracle = oracle_of(&pipeline, initial);
     options = plan_data_options(config);
-    ck_assert_int_eq(dataset_open(&dataset, &options, DATA_IMAGES | DATA_LABELS, &error), 0);
-    ck_assert(config->data.batch <= LABELS_MAX && dataset->test.count <= LABELS_MAX);
+    ck_assert_int_eq(dataset_open(&dataset, &options, DATA_IMAGES | DATA_TARGETS, &error), 0);
+    ck_assert(config->data.batch <= TARGETS_MAX && dataset->test.count <= TARGETS_MAX);
     order = malloc((size_t)dataset->train.count * sizeof(*order));
     for (int epoch = 1; epoch <= config->run.epochs; epoch++) {
         data_order((uint64_t)config->run.seed, epoch, dataset->train.count, order);

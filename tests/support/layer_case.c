@@ -49,17 +49,16 @@ void layer_case_create(struct layer_case *it, struct dice *dice, const struct la
         .row = (uint32_t)dice_between(dice, 0, 99),
     };
 
-    const size_t rows = (size_t)layer_case_rows(it), in = shape_size(layer->in), out = shape_size(layer->out);
-    const size_t residuals = layer->residual == NO_RESIDUAL ? 0 : rows * out;
+    const int rows = layer_case_rows(it);
 
     snprintf(it->name, sizeof(it->name),
-             "seed %llu, %s, %dx%dx%d to %dx%dx%d, kernel %d stride %d padding %d%s%s%s, %zu rows in %d groups",
+             "seed %llu, %s, %dx%dx%d to %dx%dx%d, kernel %d stride %d padding %d%s, %d inputs%s, %d rows in %d groups",
              (unsigned long long)dice->seed, layer->name, layer->in.height, layer->in.width, layer->in.channels,
              layer->out.height, layer->out.width, layer->out.channels, layer->kernel, layer->stride, layer->padding,
-             layer->bias ? " bias" : "", residuals ? " residual" : "", layer->relu ? " relu" : "", rows, groups);
-    it->input = guarded_normal(dice, rows * in, 1.0f);
-    it->residual = guarded_normal(dice, residuals, 1.0f);
-    it->output_gradient = guarded_normal(dice, rows * out, 1.0f);
+             layer->bias ? " bias" : "", layer->input_count, layer->relu ? " relu" : "", rows, groups);
+    for (int k = 0; k < LAYER_INPUTS_MAX; k++)
+        it->inputs[k] = guarded_normal(dice, layer_case_input(layer, k, rows), 1.0f);
+    it->output_gradient = guarded_normal(dice, (size_t)rows * shape_size(layer->out), 1.0f);
     it->forward_weights = random_weights(dice, layer);
     it->backward_weights =
         dice_between(dice, 0, 1) ? random_weights(dice, layer) : guarded_copy(dice, &it->forward_weights);
@@ -67,30 +66,33 @@ void layer_case_create(struct layer_case *it, struct dice *dice, const struct la
     for (size_t i = layer->state / 2; i < layer->state; i++)
         it->state.values[i] = fabsf(it->state.values[i]) + 0.1f;
 
-    it->add_input_gradient = dice_between(dice, 0, 1);
-    it->add_residual_gradient = dice_between(dice, 0, 1);
+    for (int k = 0; k < LAYER_INPUTS_MAX; k++) {
+        const bool needed = k < layer->input_count && layer->inputs[k] != NETWORK_INPUT;
+
+        it->add_input_gradients[k] = dice_between(dice, 0, 1);
+        it->input_gradients[k] = guarded_normal(dice, needed ? layer_case_input(layer, k, rows) : 0, 1.0f);
+    }
     it->add_weight_gradient = dice_between(dice, 0, 1);
-    it->input_gradient = guarded_normal(dice, layer->input == NETWORK_INPUT ? 0 : rows * in, 1.0f);
-    it->residual_gradient = guarded_normal(dice, residuals, 1.0f);
     it->weight_gradient = guarded_normal(dice, layer->parameters, 1.0f);
 }
 
 void layer_case_round(struct layer_case *it)
 {
-    for (size_t i = 0; i < it->input.count; i++)
-        it->input.values[i] = roundf(it->input.values[i]);
+    for (int k = 0; k < it->layer.input_count; k++)
+        for (size_t i = 0; i < it->inputs[k].count; i++)
+            it->inputs[k].values[i] = roundf(it->inputs[k].values[i]);
 }
 
 void layer_case_destroy(struct layer_case *it)
 {
-    guarded_destroy(&it->input);
-    guarded_destroy(&it->residual);
+    for (int k = 0; k < LAYER_INPUTS_MAX; k++) {
+        guarded_destroy(&it->inputs[k]);
+        guarded_destroy(&it->input_gradients[k]);
+    }
     guarded_destroy(&it->output_gradient);
     guarded_destroy(&it->forward_weights);
     guarded_destroy(&it->backward_weights);
     guarded_destroy(&it->state);
-    guarded_destroy(&it->input_gradient);
-    guarded_destroy(&it->residual_gradient);
     guarded_destroy(&it->weight_gradient);
 }
 
@@ -117,8 +119,7 @@ static int random_argument(struct dice *dice, const struct layer_argument *argum
 static struct layer any_layer(struct dice *dice)
 {
     struct layer layer = {.kind = (enum layer_kind)dice_between(dice, 0, LAYER_KINDS - 1),
-                          .input = dice_between(dice, 0, 4) ? 0 : NETWORK_INPUT,
-                          .residual = NO_RESIDUAL};
+                          .inputs = {dice_between(dice, 0, 4) ? 0 : NETWORK_INPUT, 1, 2}};
     const struct layer_type *type = layer_type_of(layer.kind);
 
     snprintf(layer.name, sizeof(layer.name), "%s", type->name);
@@ -127,8 +128,7 @@ static struct layer any_layer(struct dice *dice)
     layer.in.channels = random_channels(dice);
     for (const struct layer_argument *argument = type->arguments; argument->name; argument++)
         layer_set_argument(&layer, argument, random_argument(dice, argument));
-    if (type->takes_two || (type->fuses_residual && dice_between(dice, 0, 1)))
-        layer.residual = 0;
+    layer.input_count = type->inputs + (type->adds_second && type->inputs == 1 && dice_between(dice, 0, 1));
     layer.relu = type->fuses_relu && dice_between(dice, 0, 1);
     return layer;
 }
@@ -228,17 +228,15 @@ void outcome_create_forward(struct outcome *outcome, const struct layer_case *it
 void workbench_call_forward(struct workbench *bench, const struct layer_case *it, struct outcome *outcome)
 {
     struct machine *machine = &bench->machine;
-    const size_t in = shape_size(it->layer.in), out = shape_size(it->layer.out), saved = saved_floats(&it->layer);
+    const size_t out = shape_size(it->layer.out), saved = saved_floats(&it->layer);
     struct draw draw = it->draw;
     struct error error;
 
     for (int group = 0; group < it->groups; group++) {
         const size_t first = (size_t)it->group_start[group];
-        const struct forward_call call = {
+        struct forward_call call = {
             .rows = it->group_start[group + 1] - it->group_start[group],
             .training = true,
-            .input = machine_lend(machine, &it->input) + first * in,
-            .residual = it->residual.count > 0 ? machine_lend(machine, &it->residual) + first * out : NULL,
             .weights = machine_lend(machine, &it->forward_weights),
             .output = machine_lend(machine, &outcome->output) + first * out,
             .draw = draw,
@@ -247,6 +245,9 @@ void workbench_call_forward(struct workbench *bench, const struct layer_case *it
             .workspace = bench->workspace,
         };
 
+        for (int k = 0; k < it->layer.input_count; k++)
+            call.inputs[k] =
+                machine_lend(machine, &it->inputs[k]) + layer_case_input(&it->layer, k, it->group_start[group]);
         check(bench, it, bench->backend->forward(bench->kernel, &call, &error), &error);
         draw.row += (uint32_t)call.rows;
     }
@@ -267,33 +268,34 @@ static struct guarded gradient(struct dice *dice, const struct guarded *before, 
 void outcome_create_backward(struct outcome *outcome, const struct layer_case *it, struct dice *dice)
 {
     outcome->output_gradient = guarded_copy(dice, &it->output_gradient);
-    outcome->input_gradient = gradient(dice, &it->input_gradient, it->add_input_gradient);
-    outcome->residual_gradient = gradient(dice, &it->residual_gradient, it->add_residual_gradient);
+    for (int k = 0; k < LAYER_INPUTS_MAX; k++)
+        outcome->input_gradients[k] = gradient(dice, &it->input_gradients[k], it->add_input_gradients[k]);
     outcome->weight_gradient = gradient(dice, &it->weight_gradient, it->add_weight_gradient);
 }
 
 static struct backward_call backward_call(struct workbench *bench, const struct layer_case *it, struct outcome *outcome)
 {
     struct machine *machine = &bench->machine;
-    const bool first = it->layer.input == NETWORK_INPUT, residual = it->layer.residual != NO_RESIDUAL;
-
-    return (struct backward_call){
+    struct backward_call call = {
         .groups = it->groups,
         .group_start = it->group_start,
         .draw = it->draw,
-        .input = machine_lend(machine, &it->input),
         .output = machine_lend(machine, &outcome->output),
         .weights = machine_lend(machine, &it->backward_weights),
         .saved = machine_lend(machine, &outcome->saved),
         .output_gradient = machine_lend(machine, &outcome->output_gradient),
-        .input_gradient = first ? NULL : machine_lend(machine, &outcome->input_gradient),
-        .add_input_gradient = it->add_input_gradient,
-        .residual_gradient = residual ? machine_lend(machine, &outcome->residual_gradient) : NULL,
-        .add_residual_gradient = it->add_residual_gradient,
         .weight_gradient = machine_lend(machine, &outcome->weight_gradient),
         .add_weight_gradient = it->add_weight_gradient,
         .workspace = bench->workspace,
     };
+
+    for (int k = 0; k < it->layer.input_count; k++) {
+        call.inputs[k] = machine_lend(machine, &it->inputs[k]);
+        if (it->layer.inputs[k] != NETWORK_INPUT)
+            call.input_gradients[k] = machine_lend(machine, &outcome->input_gradients[k]);
+        call.add_input_gradients[k] = it->add_input_gradients[k];
+    }
+    return call;
 }
 
 void workbench_call_backward(struct workbench *bench, const struct layer_case *it, struct outcome *outcome)
@@ -315,7 +317,7 @@ static void check_equal(const struct workbench *bench, const struct layer_case *
 void workbench_backward(struct workbench *bench, const struct layer_case *it, struct dice *dice,
                         struct outcome *outcome)
 {
-    struct guarded weights_before, input_before;
+    struct guarded weights_before, inputs_before[LAYER_INPUTS_MAX];
     struct backward_call call;
     struct error error;
 
@@ -327,11 +329,15 @@ void workbench_backward(struct workbench *bench, const struct layer_case *it, st
     machine_fetch(&bench->machine);
     if (it->layer.kind != LAYER_BATCH_NORM)
         check_equal(bench, it, &weights_before, &outcome->weight_gradient, "the input half wrote weight gradients");
-    input_before = guarded_copy(dice, &outcome->input_gradient);
+    for (int k = 0; k < LAYER_INPUTS_MAX; k++)
+        inputs_before[k] = guarded_copy(dice, &outcome->input_gradients[k]);
     check(bench, it, bench->backend->backward_weights(bench->kernel, &call, &error), &error);
     machine_return(&bench->machine);
-    check_equal(bench, it, &input_before, &outcome->input_gradient, "the weight half wrote input gradients");
-    guarded_destroy(&input_before);
+    for (int k = 0; k < LAYER_INPUTS_MAX; k++) {
+        check_equal(bench, it, &inputs_before[k], &outcome->input_gradients[k],
+                    "the weight half wrote input gradients");
+        guarded_destroy(&inputs_before[k]);
+    }
     guarded_destroy(&weights_before);
 }
 
@@ -341,14 +347,13 @@ void outcome_destroy(struct outcome *outcome)
     guarded_destroy(&outcome->saved);
     guarded_destroy(&outcome->state);
     guarded_destroy(&outcome->output_gradient);
-    guarded_destroy(&outcome->input_gradient);
-    guarded_destroy(&outcome->residual_gradient);
+    for (int k = 0; k < LAYER_INPUTS_MAX; k++)
+        guarded_destroy(&outcome->input_gradients[k]);
     guarded_destroy(&outcome->weight_gradient);
 }
 
 struct layer_oracle *case_oracle(const struct layer_case *it)
 {
-    const size_t in = (size_t)layer_case_rows(it) * shape_size(it->layer.in);
     const size_t out = (size_t)layer_case_rows(it) * shape_size(it->layer.out);
     struct layer_oracle *oracle = malloc(sizeof(*oracle));
 
@@ -357,8 +362,6 @@ struct layer_oracle *case_oracle(const struct layer_case *it)
         .layer = &it->layer,
         .groups = it->groups,
         .group_start = it->group_start,
-        .input = guarded_doubles(&it->input),
-        .residual = it->layer.residual == NO_RESIDUAL ? NULL : guarded_doubles(&it->residual),
         .forward_weights = guarded_doubles(&it->forward_weights),
         .backward_weights = guarded_doubles(&it->backward_weights),
         .output_gradient = guarded_doubles(&it->output_gradient),
@@ -367,9 +370,12 @@ struct layer_oracle *case_oracle(const struct layer_case *it)
         .output = doubles(out),
         .saved = doubles((size_t)it->groups * saved_floats(&it->layer)),
         .masked_gradient = doubles(out),
-        .input_gradient = doubles(in),
         .weight_gradient = doubles(it->layer.parameters),
     };
+    for (int k = 0; k < it->layer.input_count; k++) {
+        oracle->inputs[k] = guarded_doubles(&it->inputs[k]);
+        oracle->input_gradients[k] = doubles(it->inputs[k].count);
+    }
     layer_oracle_forward(oracle);
     return oracle;
 }
@@ -383,8 +389,10 @@ void case_oracle_backward(struct layer_oracle *oracle, const struct guarded *out
 
 void case_oracle_destroy(struct layer_oracle *oracle)
 {
-    free(oracle->input);
-    free(oracle->residual);
+    for (int k = 0; k < LAYER_INPUTS_MAX; k++) {
+        free(oracle->inputs[k]);
+        free(oracle->input_gradients[k]);
+    }
     free(oracle->forward_weights);
     free(oracle->backward_weights);
     free(oracle->output_gradient);
@@ -392,7 +400,6 @@ void case_oracle_destroy(struct layer_oracle *oracle)
     free(oracle->output);
     free(oracle->saved);
     free(oracle->masked_gradient);
-    free(oracle->input_gradient);
     free(oracle->weight_gradient);
     free(oracle);
 }

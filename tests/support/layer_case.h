@@ -17,9 +17,9 @@ struct layer_case {
     char name[CASE_NAME_MAX];
     int groups, group_start[CASE_GROUPS_MAX + 1];
     struct draw draw; /* of the first row */
-    struct guarded input, residual, forward_weights, backward_weights, output_gradient, state;
-    bool add_input_gradient, add_residual_gradient, add_weight_gradient;
-    struct guarded input_gradient, residual_gradient, weight_gradient;
+    struct guarded inputs[LAYER_INPUTS_MAX], forward_weights, backward_weights, output_gradient, state;
+    bool add_input_gradients[LAYER_INPUTS_MAX], add_weight_gradient;
+    struct guarded input_gradients[LAYER_INPUTS_MAX], weight_gradient;
 };
 
 /* Half of the cases have other weights in the backward than in the forward, half of the gradients are added to, and in half
@@ -27,9 +27,15 @@ struct layer_case {
 void layer_case_create(struct layer_case *it, struct dice *dice, const struct layer *layer, int groups,
                        const int *group_rows);
 
-/* Rounds the input to whole numbers: many are equal. */
+/* Rounds the inputs to whole numbers: many are equal. */
 void layer_case_round(struct layer_case *it);
 void layer_case_destroy(struct layer_case *it);
+
+/* Floats of input k in so many rows; 0 if there is none. */
+static inline size_t layer_case_input(const struct layer *layer, int k, int rows)
+{
+    return k < layer->input_count ? (size_t)rows * shape_size(layer_input_shape(layer, k)) : 0;
+}
 
 static inline int layer_case_rows(const struct layer_case *it)
 {
@@ -56,7 +62,7 @@ void workbench_destroy(struct workbench *bench);
 /* What came out. `output_gradient` is what the input half left of it. */
 struct outcome {
     struct guarded output, saved, state;
-    struct guarded output_gradient, input_gradient, residual_gradient, weight_gradient;
+    struct guarded output_gradient, input_gradients[LAYER_INPUTS_MAX], weight_gradient;
 };
 
 /* Every group's forward, in training. */

@@ -33,15 +33,15 @@ typedef void visit(const struct layer_oracle *oracle, const struct term *term);
 
 static void forward_term(const struct layer_oracle *oracle, const struct term *term)
 {
-    oracle->linear_output[term->out] += oracle->input[term->in] * oracle->forward_weights[term->weight];
+    oracle->linear_output[term->out] += oracle->inputs[0][term->in] * oracle->forward_weights[term->weight];
 }
 
 static void backward_term(const struct layer_oracle *oracle, const struct term *term)
 {
     const double gradient = oracle->masked_gradient[term->out];
 
-    oracle->input_gradient[term->in] += gradient * oracle->backward_weights[term->weight];
-    oracle->weight_gradient[term->weight] += gradient * oracle->input[term->in];
+    oracle->input_gradients[0][term->in] += gradient * oracle->backward_weights[term->weight];
+    oracle->weight_gradient[term->weight] += gradient * oracle->inputs[0][term->in];
 }
 
 /* The terms of output pixel (p, q) of a row: all that fall inside the image. */
@@ -140,14 +140,14 @@ static void batch_norm_forward(const struct layer_oracle *oracle, int index, int
     double count = 0.0, sum = 0.0, squares = 0.0;
 
     for (size_t i = group.first; i < group.end; i += (size_t)channels, count++)
-        sum += oracle->input[i];
+        sum += oracle->inputs[0][i];
     *group.mean = count > 0.0 ? sum / count : 0.0;
     for (size_t i = group.first; i < group.end; i += (size_t)channels)
-        squares += pow(oracle->input[i] - *group.mean, 2.0);
+        squares += pow(oracle->inputs[0][i] - *group.mean, 2.0);
     *group.variance = count > 0.0 ? squares / count : 0.0;
     for (size_t i = group.first; i < group.end; i += (size_t)channels)
-        oracle->linear_output[i] = gamma * (oracle->input[i] - *group.mean) * inverse_deviation(*group.variance) +
-                                   beta + (oracle->residual ? oracle->residual[i] : 0.0);
+        oracle->linear_output[i] = gamma * (oracle->inputs[0][i] - *group.mean) * inverse_deviation(*group.variance) +
+                                   beta + (oracle->inputs[1] ? oracle->inputs[1][i] : 0.0);
 }
 
 static void batch_norm_backward(const struct layer_oracle *oracle, int index, int channel)
@@ -159,14 +159,14 @@ static void batch_norm_backward(const struct layer_oracle *oracle, int index, in
 
     for (size_t i = group.first; i < group.end; i += (size_t)channels, count++) {
         sum += oracle->masked_gradient[i];
-        product_sum += oracle->masked_gradient[i] * (oracle->input[i] - *group.mean) * scale;
+        product_sum += oracle->masked_gradient[i] * (oracle->inputs[0][i] - *group.mean) * scale;
     }
     oracle->weight_gradient[channel] += product_sum;
     oracle->weight_gradient[channels + channel] += sum;
     for (size_t i = group.first; i < group.end; i += (size_t)channels)
-        oracle->input_gradient[i] =
-            oracle->backward_weights[channel] * scale *
-            (oracle->masked_gradient[i] - sum / count - (oracle->input[i] - *group.mean) * scale * product_sum / count);
+        oracle->input_gradients[0][i] = oracle->backward_weights[channel] * scale *
+                                        (oracle->masked_gradient[i] - sum / count -
+                                         (oracle->inputs[0][i] - *group.mean) * scale * product_sum / count);
 }
 
 static void for_each_group(const struct layer_oracle *oracle, void (*function)(const struct layer_oracle *, int, int))
@@ -193,7 +193,7 @@ static void average_forward(const struct layer_oracle *oracle)
     memset(oracle->linear_output, 0, rows_of(oracle) * channels * sizeof(double));
     for (size_t i = 0; i < rows_of(oracle) * image; i++)
         oracle->linear_output[i / image * channels + i % channels] +=
-            oracle->input[i] * (double)channels / (double)image;
+            oracle->inputs[0][i] * (double)channels / (double)image;
 }
 
 static void average_backward(const struct layer_oracle *oracle)
@@ -201,7 +201,7 @@ static void average_backward(const struct layer_oracle *oracle)
     const size_t image = shape_size(oracle->layer->in), channels = (size_t)oracle->layer->in.channels;
 
     for (size_t i = 0; i < rows_of(oracle) * image; i++)
-        oracle->input_gradient[i] =
+        oracle->input_gradients[0][i] =
             oracle->masked_gradient[i / image * channels + i % channels] * (double)channels / (double)image;
 }
 
@@ -219,7 +219,7 @@ static size_t largest_under(const struct layer_oracle *oracle, size_t i)
             const size_t at = row * shape_size(in) + (size_t)((h * in.width + w) * in.channels) + channel;
 
             if (h >= 0 && h < in.height && w >= 0 && w < in.width &&
-                (best == SIZE_MAX || oracle->input[at] > oracle->input[best]))
+                (best == SIZE_MAX || oracle->inputs[0][at] > oracle->inputs[0][best]))
                 best = at;
         }
     return best;
@@ -228,26 +228,26 @@ static size_t largest_under(const struct layer_oracle *oracle, size_t i)
 static void largest_forward(const struct layer_oracle *oracle)
 {
     for (size_t i = 0; i < rows_of(oracle) * shape_size(oracle->layer->out); i++)
-        oracle->linear_output[i] = oracle->input[largest_under(oracle, i)];
+        oracle->linear_output[i] = oracle->inputs[0][largest_under(oracle, i)];
 }
 
 static void largest_backward(const struct layer_oracle *oracle)
 {
     for (size_t i = 0; i < rows_of(oracle) * shape_size(oracle->layer->out); i++)
-        oracle->input_gradient[largest_under(oracle, i)] += oracle->masked_gradient[i];
+        oracle->input_gradients[0][largest_under(oracle, i)] += oracle->masked_gradient[i];
 }
 
 /* ReLU by itself has nothing before it. */
 static void sum_forward(const struct layer_oracle *oracle)
 {
     for (size_t i = 0; i < rows_of(oracle) * shape_size(oracle->layer->out); i++)
-        oracle->linear_output[i] = oracle->input[i] + (oracle->residual ? oracle->residual[i] : 0.0);
+        oracle->linear_output[i] = oracle->inputs[0][i] + (oracle->inputs[1] ? oracle->inputs[1][i] : 0.0);
 }
 
 static void sum_backward(const struct layer_oracle *oracle)
 {
     for (size_t i = 0; i < rows_of(oracle) * shape_size(oracle->layer->out); i++)
-        oracle->input_gradient[i] = oracle->masked_gradient[i];
+        oracle->input_gradients[0][i] = oracle->masked_gradient[i];
 }
 
 /* What element i, of all rows, is multiplied by: dropped if its number, of four in a block, is among the lowest. */
@@ -266,13 +266,13 @@ static double dropout_factor(const struct layer_oracle *oracle, size_t i)
 static void dropout_forward(const struct layer_oracle *oracle)
 {
     for (size_t i = 0; i < rows_of(oracle) * shape_size(oracle->layer->in); i++)
-        oracle->linear_output[i] = oracle->input[i] * dropout_factor(oracle, i);
+        oracle->linear_output[i] = oracle->inputs[0][i] * dropout_factor(oracle, i);
 }
 
 static void dropout_backward(const struct layer_oracle *oracle)
 {
     for (size_t i = 0; i < rows_of(oracle) * shape_size(oracle->layer->in); i++)
-        oracle->input_gradient[i] = oracle->masked_gradient[i] * dropout_factor(oracle, i);
+        oracle->input_gradients[0][i] = oracle->masked_gradient[i] * dropout_factor(oracle, i);
 }
 
 /* The backward adds to gradients that are 0. */
@@ -312,9 +312,13 @@ void layer_oracle_backward(const struct layer_oracle *oracle)
 
     for (size_t i = 0; i < outputs; i++)
         oracle->masked_gradient[i] = ends_in_relu(layer) && oracle->output[i] <= 0.0 ? 0.0 : oracle->output_gradient[i];
-    memset(oracle->input_gradient, 0, rows_of(oracle) * shape_size(layer->in) * sizeof(double));
+    for (int k = 0; k < layer->input_count; k++)
+        memset(oracle->input_gradients[k], 0,
+               rows_of(oracle) * shape_size(layer_input_shape(layer, k)) * sizeof(double));
     memset(oracle->weight_gradient, 0, layer->parameters * sizeof(double));
     formulas[layer->kind].backward(oracle);
+    for (size_t i = 0; oracle->inputs[1] && layer_type_of(layer->kind)->adds_second && i < outputs; i++)
+        oracle->input_gradients[1][i] = oracle->masked_gradient[i];
 }
 
 double layer_oracle_amplification(const struct layer_oracle *oracle)

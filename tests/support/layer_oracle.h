@@ -13,7 +13,7 @@ struct layer_oracle {
     const struct layer *layer;
     int groups;
     const int *group_start;
-    double *input, *residual; /* residual: NULL if there is none */
+    double *inputs[LAYER_INPUTS_MAX]; /* NULL behind the last */
     double *forward_weights, *backward_weights;
     double *output_gradient;
     struct draw draw; /* of the first row */
@@ -22,13 +22,13 @@ struct layer_oracle {
     double *output;
     double *saved; /* batch norm: per group, mean [C] and biased variance [C] */
     double *masked_gradient;
-    double *input_gradient, *weight_gradient;
+    double *input_gradients[LAYER_INPUTS_MAX], *weight_gradient;
 };
 
 /* Fills linear_output, output and saved, in training. */
 void layer_oracle_forward(const struct layer_oracle *oracle);
 
-/* Fills masked_gradient (which is the residual's gradient), input_gradient and weight_gradient; after the forward. */
+/* Fills masked_gradient, input_gradients and weight_gradient; after the forward. */
 void layer_oracle_backward(const struct layer_oracle *oracle);
 
 /* The largest factor by which the input gradient's terms exceed the masked gradient's: batch norm's 1 / deviation. */

@@ -233,7 +233,7 @@ static void batch_statistics(const struct layer *layer, int c, const double *x, 
 static void forward_layer(const struct layer *layer, int l, struct pass *pass, const double *weights, double *state,
                           enum running mode)
 {
-    const double *x = output_of(pass, layer->input), *w = weights + layer->parameter_offset;
+    const double *x = output_of(pass, layer->inputs[0]), *w = weights + layer->parameter_offset;
     double *y = pass->outputs[l];
     int channels = layer->out.channels, rows = pass->rows;
     int points = rows * layer->out.height * layer->out.width;
@@ -256,7 +256,7 @@ static void forward_layer(const struct layer *layer, int l, struct pass *pass, c
             for (int p = 0; p < points; p++)
                 y[p * channels + c] =
                     w[c] * (x[p * channels + c] - mean) / sqrt(variance + batch_norm_epsilon) + w[channels + c] +
-                    (layer->residual == NO_RESIDUAL ? 0 : output_of(pass, layer->residual)[p * channels + c]);
+                    (layer->input_count == 1 ? 0 : output_of(pass, layer->inputs[1])[p * channels + c]);
         }
         break;
     case LAYER_LINEAR:
@@ -281,7 +281,7 @@ static void forward_layer(const struct layer *layer, int l, struct pass *pass, c
         break;
     case LAYER_ADD:
         for (int p = 0; p < points * channels; p++)
-            y[p] = x[p] + output_of(pass, layer->residual)[p];
+            y[p] = x[p] + output_of(pass, layer->inputs[1])[p];
         break;
     case LAYER_DROPOUT:
         for (int p = 0; p < points * channels; p++)
@@ -299,8 +299,9 @@ static void forward_layer(const struct layer *layer, int l, struct pass *pass, c
 static void backward_layer(const struct layer *layer, int l, const struct pass *pass, const double *weights,
                            double **gradients, double *weight_gradient)
 {
-    const double *x = output_of(pass, layer->input), *w = weights + layer->parameter_offset;
-    double *dy = gradients[l + 1], *dx = gradients[layer->input + 1], *dw = weight_gradient + layer->parameter_offset;
+    const double *x = output_of(pass, layer->inputs[0]), *w = weights + layer->parameter_offset;
+    double *dy = gradients[l + 1], *dx = gradients[layer->inputs[0] + 1],
+           *dw = weight_gradient + layer->parameter_offset;
     int channels = layer->out.channels, rows = pass->rows;
     int points = rows * layer->out.height * layer->out.width;
     int inputs = (int)shape_size(layer->in);
@@ -329,8 +330,8 @@ static void backward_layer(const struct layer *layer, int l, const struct pass *
 
                 dx[p * channels + c] +=
                     w[c] * inverse * (dy[p * channels + c] - sum / points - normalised * product / points);
-                if (layer->residual != NO_RESIDUAL)
-                    gradients[layer->residual + 1][p * channels + c] += dy[p * channels + c];
+                if (layer->input_count > 1)
+                    gradients[layer->inputs[1] + 1][p * channels + c] += dy[p * channels + c];
             }
         }
         break;
@@ -360,7 +361,7 @@ static void backward_layer(const struct layer *layer, int l, const struct pass *
     case LAYER_ADD:
         for (int p = 0; p < points * channels; p++) {
             dx[p] += dy[p];
-            gradients[layer->residual + 1][p] += dy[p];
+            gradients[layer->inputs[1] + 1][p] += dy[p];
         }
         break;
     case LAYER_DROPOUT:
@@ -399,8 +400,8 @@ static const double *backward_weights(struct oracle *oracle, const struct oracle
                : oracle->versions[versions->backward[s][j]].weights;
 }
 
-/* Sum of -log softmax[label], and its gradient divided by `divisor`. */
-static double loss(const double *logits, const uint8_t *labels, int rows, int classes, int divisor, double *gradient)
+/* Sum of -log softmax[target], and its gradient divided by `divisor`. */
+static double loss(const double *logits, const int32_t *targets, int rows, int classes, int divisor, double *gradient)
 {
     double sum = 0;
 
@@ -410,15 +411,15 @@ static double loss(const double *logits, const uint8_t *labels, int rows, int cl
 
         for (int c = 0; c < classes; c++)
             total += exp(z[c]);
-        sum += log(total) - z[labels[r]];
+        sum += log(total) - z[targets[r]];
         for (int c = 0; c < classes; c++)
-            gradient[r * classes + c] = (exp(z[c]) / total - (c == labels[r])) / divisor;
+            gradient[r * classes + c] = (exp(z[c]) / total - (c == targets[r])) / divisor;
     }
     return sum;
 }
 
 /* One micro-batch, there and back; adds to oracle->gradient. */
-static double train_microbatch(struct oracle *oracle, const float *images, const uint8_t *labels, int first_row,
+static double train_microbatch(struct oracle *oracle, const float *images, const int32_t *targets, int first_row,
                                int rows, int minibatch_rows, const struct oracle_versions *versions, int j)
 {
     const struct network *network = oracle->network;
@@ -438,7 +439,7 @@ static double train_microbatch(struct oracle *oracle, const float *images, const
     for (int s = 0; s < oracle->method.stages; s++)
         forward_slice(oracle, s, &pass, forward_weights(oracle, versions, s, j), UPDATE_RUNNING);
     /* What is reported is the prediction's, whatever is differentiated below. */
-    sum = loss(pass.outputs[layers - 1], labels, rows, network->classes, minibatch_rows, gradients[layers]);
+    sum = loss(pass.outputs[layers - 1], targets, rows, network->classes, minibatch_rows, gradients[layers]);
     for (int s = oracle->method.stages - 1; s >= 0; s--) {
         const struct slice *slice = &oracle->slices[s];
         const double *weights = backward_weights(oracle, versions, s, j);
@@ -447,7 +448,7 @@ static double train_microbatch(struct oracle *oracle, const float *images, const
         if (oracle->recompute)
             forward_slice(oracle, s, &pass, weights, IGNORE_RUNNING);
         if (s == oracle->method.stages - 1)
-            loss(pass.outputs[layers - 1], labels, rows, network->classes, minibatch_rows, gradients[layers]);
+            loss(pass.outputs[layers - 1], targets, rows, network->classes, minibatch_rows, gradients[layers]);
         for (int l = slice->first_layer + slice->layer_count - 1; l >= slice->first_layer; l--)
             backward_layer(&network->layers[l], l, &pass, weights, gradients, oracle->gradient);
     }
@@ -458,7 +459,7 @@ static double train_microbatch(struct oracle *oracle, const float *images, const
     return sum;
 }
 
-double oracle_train(struct oracle *oracle, const float *images, const uint8_t *labels, int rows,
+double oracle_train(struct oracle *oracle, const float *images, const int32_t *targets, int rows,
                     const struct oracle_versions *versions)
 {
     size_t parameters = oracle->network->parameters, image = shape_size(oracle->network->input);
@@ -471,7 +472,7 @@ double oracle_train(struct oracle *oracle, const float *images, const uint8_t *l
         int count = rows / oracle->microbatches + (j < rows % oracle->microbatches);
 
         if (count > 0)
-            sum += train_microbatch(oracle, images + (size_t)start * image, labels + start, start, count, rows,
+            sum += train_microbatch(oracle, images + (size_t)start * image, targets + start, start, count, rows,
                                     versions, j);
         start += count;
     }
@@ -483,7 +484,7 @@ double oracle_train(struct oracle *oracle, const float *images, const uint8_t *l
     return sum / rows;
 }
 
-double oracle_evaluate(struct oracle *oracle, const float *images, const uint8_t *labels, int rows, int *top1)
+double oracle_evaluate(struct oracle *oracle, const float *images, const int32_t *targets, int rows, int *top1)
 {
     const struct network *network = oracle->network;
     int classes = network->classes;
@@ -496,14 +497,14 @@ double oracle_evaluate(struct oracle *oracle, const float *images, const uint8_t
         pass.input[i] = (double)images[i];
     for (int s = 0; s < oracle->method.stages; s++)
         forward_slice(oracle, s, &pass, oracle->versions[oracle->updates].weights, USE_RUNNING);
-    sum = loss(logits, labels, rows, classes, 1, gradient);
+    sum = loss(logits, targets, rows, classes, 1, gradient);
     *top1 = 0;
     for (int r = 0; r < rows; r++) {
         int best = 0;
 
         for (int c = 1; c < classes; c++)
             best = logits[r * classes + c] > logits[r * classes + best] ? c : best;
-        *top1 += best == labels[r];
+        *top1 += best == targets[r];
     }
     free(gradient);
     pass_destroy(&pass, network);

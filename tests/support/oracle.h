@@ -38,10 +38,10 @@ void oracle_create(struct oracle *oracle, const struct network *network, const f
 void oracle_destroy(struct oracle *oracle);
 
 /* Trains on one mini-batch of `rows` samples; returns its mean loss. images [rows][input]. */
-double oracle_train(struct oracle *oracle, const float *images, const uint8_t *labels, int rows,
+double oracle_train(struct oracle *oracle, const float *images, const int32_t *targets, int rows,
                     const struct oracle_versions *versions);
 
 /* Mean loss over samples at the newest weights and the running statistics; *top1 receives how many it gets right. */
-double oracle_evaluate(struct oracle *oracle, const float *images, const uint8_t *labels, int rows, int *top1);
+double oracle_evaluate(struct oracle *oracle, const float *images, const int32_t *targets, int rows, int *top1);
 
 #endif
