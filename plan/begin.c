@@ -169,6 +169,19 @@ static int read_network(struct plan *plan, struct network **network, struct conf
     return 0;
 }
 
+/* What is done to images cannot be done to tokens. */
+static void check_data(const struct plan *plan, struct config_mistakes *mistakes)
+{
+    const char *set = plan->config.data.set;
+
+    if (!plan->data.tokens)
+        return;
+    if (plan->config.data.enlarge)
+        config_mistake(mistakes, "data.enlarge", "%s has no images to enlarge; use no", set);
+    if (plan->config.data.augment != AUGMENT_NONE)
+        config_mistake(mistakes, "data.augment", "%s has no images to move; use no", set);
+}
+
 /* How an epoch and the test set fall into mini-batches. */
 static void count_minibatches(struct plan *plan, struct config_mistakes *mistakes)
 {
@@ -310,6 +323,7 @@ int plan_begin(struct plan *plan, const struct config *config, const struct data
     plan->part_count = schedule_part_count(&plan->schedule);
     plan->schedule.microbatches = config->pipeline.microbatches;
     choose_rules(plan, mistakes);
+    check_data(plan, mistakes);
     count_minibatches(plan, mistakes);
     plan->schedule.minibatches = plan->minibatches_per_epoch;
     if (read_network(plan, network, mistakes) == 0)

@@ -82,7 +82,9 @@ struct data_options plan_data_options(const struct config *config)
     return (struct data_options){
         .set = config->data.set,
         .dir = config->data.dir,
+        .file = config->data.file,
         .limit = config->data.limit,
+        .context = config->data.context,
         .classes = config->model.classes,
         .synthetic = {size, size, config->data.synthetic_channels},
         .enlarge = config->data.enlarge,

@@ -35,7 +35,8 @@ const char *memory_category_name(enum memory_category category);
 struct data_facts {
     int train_count, test_count;
     struct shape shape;
-    bool tokens;    /* what a network reads is tokens (data/data.h) */
+    bool tokens; /* what a network reads is tokens (data/data.h) */
+    struct normalisation normalisation;
     uint32_t crc32; /* zlib's, of all that is used; 0 where nobody asks */
 };
 

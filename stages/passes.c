@@ -169,7 +169,8 @@ static int gather(struct part *part, const struct op *op, const struct slot_tens
     /* The device may not have come yet to the copying of the slot's images before these. */
     if (pending_await(part->stage, *copied, error))
         return -1;
-    batches_images(part->batches, op->minibatch, tensors->first_microbatch, op->first, images);
+    if (batches_inputs(part->batches, op->minibatch, tensors->first_microbatch, op->first, images, error))
+        return -1;
     return type->copy(part->device, (char *)(uintptr_t)tensors->input + piece.offset, (char *)images + piece.offset,
                       piece.bytes, error) ||
            type->mark(part->device, copied, error);
