@@ -1,4 +1,5 @@
 /* The first half of a plan: all that needs no measuring. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,6 +164,11 @@ static int read_network(struct plan *plan, struct network **network, struct conf
     free(own);
     if (failed)
         return -1;
+    if (network_targets_per_sample(*network) != plan_targets_per_sample(plan)) {
+        config_mistake(mistakes, "model.arch", "%s answers a sample %d times, but the data set has %d targets for each",
+                       plan->config.model.arch, network_targets_per_sample(*network), plan_targets_per_sample(plan));
+        return -1;
+    }
     /* What the file says itself is as good as given. */
     plan->config.model.depth = (*network)->depth;
     plan->config.model.width = (*network)->width;
@@ -176,6 +182,9 @@ static void check_data(const struct plan *plan, struct config_mistakes *mistakes
 
     if (!plan->data.tokens)
         return;
+    if (plan->data.train_count > INT_MAX / plan->data.shape.height)
+        config_mistake(mistakes, "data.limit", "an epoch of %d samples has more than %d tokens; use at most %d",
+                       plan->data.train_count, INT_MAX, INT_MAX / plan->data.shape.height);
     if (plan->config.data.enlarge)
         config_mistake(mistakes, "data.enlarge", "%s has no images to enlarge; use no", set);
     if (plan->config.data.augment != AUGMENT_NONE)

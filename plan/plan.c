@@ -92,6 +92,16 @@ struct data_options plan_data_options(const struct config *config)
     };
 }
 
+int plan_targets_per_sample(const struct plan *plan)
+{
+    return plan->data.tokens ? plan->data.shape.height : 1;
+}
+
+const char *plan_rate_unit(const struct plan *plan)
+{
+    return plan->data.tokens ? "tokens/s" : "images/s";
+}
+
 struct network_options plan_network_options(const struct plan *plan)
 {
     return (struct network_options){

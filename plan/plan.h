@@ -128,6 +128,11 @@ int plan_largest_minibatch_rows(const struct plan *plan);
 /* How to open the config's data set. The strings are the config's own. */
 struct data_options plan_data_options(const struct config *config);
 
+/* Targets of a sample: 1 of an image, or one for each token. Losses and accuracies are theirs. And what a rate counts:
+ * "images/s" or "tokens/s". */
+int plan_targets_per_sample(const struct plan *plan);
+const char *plan_rate_unit(const struct plan *plan);
+
 /* What the network is built from, in any process that has the plan. And the file's checksum. */
 struct network_options plan_network_options(const struct plan *plan);
 uint32_t plan_network_crc32(const struct plan *plan);

@@ -137,7 +137,7 @@ static void count_loss(struct part *part, int rows)
 {
     struct phase_run *phase = &part->phase;
 
-    phase->loss_sum += part->loss[LOSS_REPORTED].loss_sum;
+    phase->loss_sum += part->loss[LOSS_REPORTED].loss_sum / plan_targets_per_sample(part->plan);
     phase->top1 += part->loss[LOSS_REPORTED].top1;
     phase->top5 += part->loss[LOSS_REPORTED].top5;
     phase->samples += rows;
@@ -365,7 +365,8 @@ static int run_backward(struct part *part, const struct op *op, struct pending_o
     if (!schedule_updates_after(&phase->schedule, op))
         return 0;
     if (part_is_last(part)) {
-        record->loss = (float)(part->loss[LOSS_REPORTED].loss_sum / tensors.rows);
+        record->loss =
+            (float)(part->loss[LOSS_REPORTED].loss_sum / (tensors.rows * plan_targets_per_sample(part->plan)));
         count_loss(part, tensors.rows);
     }
     return end_minibatch(part, pending, versions, error);
