@@ -89,9 +89,10 @@ static void draw_epochs(const struct canvas *canvas, const struct snapshot *snap
         double trained = epoch->trained_ns > epoch->start_ns ? 1e-9 * (double)(epoch->trained_ns - epoch->start_ns) : 0;
         double all = epoch->end_ns > epoch->start_ns ? 1e-9 * (double)(epoch->end_ns - epoch->start_ns) : 0;
 
-        canvas_print(canvas, 2 + k, 0, ink(COLOUR_DEFAULT), "%5d %11.4f %10.4f %6.2f%% %6.2f%% %9.0f %5.1fs",
-                     first + k + 1, epoch->train_loss, epoch->test_loss, 100 * epoch->test_top1, 100 * epoch->test_top5,
-                     trained > 0 ? epoch->trained_samples * (double)plan_targets_per_sample(snapshot->plan) / trained : 0, all);
+        canvas_print(
+            canvas, 2 + k, 0, ink(COLOUR_DEFAULT), "%5d %11.4f %10.4f %6.2f%% %6.2f%% %9.0f %5.1fs", first + k + 1,
+            epoch->train_loss, epoch->test_loss, 100 * epoch->test_top1, 100 * epoch->test_top5,
+            trained > 0 ? epoch->trained_samples * (double)plan_targets_per_sample(snapshot->plan) / trained : 0, all);
     }
 }
 
