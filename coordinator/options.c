@@ -69,6 +69,8 @@ static const struct option_row rows[] = {
      .help = "write every op, run or simulated, as a Chrome trace for ui.perfetto.dev"},
     {"record", "FILE", OPTION_TEXT, offsetof(struct options, record), WITH_RUN,
      .help = "record the run, for tpmon --replay; at most run.record_mib of it"},
+    {"steps", "FILE", OPTION_TEXT, offsetof(struct options, steps), WITH_RUN | WITH_COMPARE,
+     .help = "write loss, rate, time, v and staleness of every mini-batch, and each test, as CSV or .jsonl"},
     {"interactive", "[=paused]", OPTION_PERHAPS, offsetof(struct options, interactive), WITH_RUN,
      .help = "let tpmon pause, step and slow the run; paused: hold each stage before its first op"},
     {"quiet", NULL, OPTION_FLAG, offsetof(struct options, quiet), WITH_RUN | WITH_COMPARE,
@@ -203,7 +205,9 @@ static int check_pictures(const struct options *options, struct error *error)
             return -1;
         standard += path && strcmp(path, "-") == 0;
     }
-    if (draws && standard > 1)
+    standard += options->steps && strcmp(options->steps, "-") == 0;
+    standard += options->trace && strcmp(options->trace, "-") == 0;
+    if ((draws || options->steps) && standard > 1)
         return error_set(error, "only one file can go to standard output");
     if (!draws && options->beside)
         return error_set(error, "--beside goes with --svg, --pdf or --png");
