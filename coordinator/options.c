@@ -42,6 +42,18 @@ static int read_epochs(void *context, const char *argument, struct error *error)
     return read_override(options, options->epochs, error);
 }
 
+static int read_init(void *context, const char *argument, struct error *error)
+{
+    struct options *options = context;
+
+    if (argument[0] == '\0')
+        return error_set(error, "which file? --init FILE");
+    if (strlen(argument) >= CONFIG_PATH_MAX)
+        return error_set(error, "the path is longer than %d characters", CONFIG_PATH_MAX - 1);
+    snprintf(options->init, sizeof(options->init), "model.init=%s", argument);
+    return read_override(options, options->init, error);
+}
+
 /* clang-format off */
 static const struct option_row rows[] = {
     {"set", "SECTION.KEY=VALUE", OPTION_OWN, 0, WITH_CONFIG | WITH_NETWORK,
@@ -49,12 +61,16 @@ static const struct option_row rows[] = {
     {"epochs", "N", OPTION_OWN, 0, WITH_CONFIG, .help = "short for --set run.epochs=N", .read = read_epochs},
     {"resume", "[=DIR]", OPTION_PERHAPS, offsetof(struct options, resume), WITH_RUN,
      .help = "go on from the newest checkpoint of this config's last run, or of the one in DIR"},
+    {"init", "FILE", OPTION_OWN, 0, WITH_CONFIG, .help = "short for --set model.init=FILE: begin with these weights",
+     .read = read_init},
     {"json", "FILE", OPTION_TEXT, offsetof(struct options, json), WITH_CONFIG | WITH_NETWORK | WITH_DEVICES,
      .help = "write plan, report, comparison, network or devices as JSON; -: to standard output"},
     {"trace", "FILE", OPTION_TEXT, offsetof(struct options, trace), WITH_RUN | WITH_PLAN,
      .help = "write every op, run or simulated, as a Chrome trace for ui.perfetto.dev"},
     {"record", "FILE", OPTION_TEXT, offsetof(struct options, record), WITH_RUN,
      .help = "record the run, for tpmon --replay; at most run.record_mib of it"},
+    {"steps", "FILE", OPTION_TEXT, offsetof(struct options, steps), WITH_RUN | WITH_COMPARE,
+     .help = "write loss, rate, time, v and staleness of every mini-batch, and each test, as CSV or .jsonl"},
     {"interactive", "[=paused]", OPTION_PERHAPS, offsetof(struct options, interactive), WITH_RUN,
      .help = "let tpmon pause, step and slow the run; paused: hold each stage before its first op"},
     {"quiet", NULL, OPTION_FLAG, offsetof(struct options, quiet), WITH_RUN | WITH_COMPARE,
@@ -189,7 +205,9 @@ static int check_pictures(const struct options *options, struct error *error)
             return -1;
         standard += path && strcmp(path, "-") == 0;
     }
-    if (draws && standard > 1)
+    standard += options->steps && strcmp(options->steps, "-") == 0;
+    standard += options->trace && strcmp(options->trace, "-") == 0;
+    if ((draws || options->steps) && standard > 1)
         return error_set(error, "only one file can go to standard output");
     if (!draws && options->beside)
         return error_set(error, "--beside goes with --svg, --pdf or --png");
@@ -213,6 +231,9 @@ static int check_combination(const struct options *options, unsigned given, stru
     for (int i = 0; i < ROWS; i++)
         if (given & 1u << i && !(rows[i].verbs & 1 << options->verb))
             return error_set(error, "--%s does not go with tpcoord %s", rows[i].name, commands[options->verb].name);
+    if (options->init[0] && options->resume)
+        return error_set(error,
+                         "--init and --resume do not go together: a run that goes on has its checkpoint's weights");
     if (check_pictures(options, error))
         return -1;
     if (options->slots && (options->simulate || (!options->grid && !options->stage && !options_draw(options))))

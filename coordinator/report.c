@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/numbers.h"
 #include "checkpoint/checkpoint.h"
+#include "coordinator/environment.h"
 #include "coordinator/progress.h"
 #include "coordinator/show_plan.h"
 
@@ -448,7 +449,7 @@ int report_add_json(json_t *plan, const struct segment *segment, const struct ou
     size_t index;
 
     /* clang-format off */
-    json_t *members = json_pack("{s:s, s:o, s:o, s:i, s:I, s:f, s:o, s:I, s:{s:o, s:i, s:i}, s:o, s:o}",
+    json_t *members = json_pack("{s:s, s:o, s:o, s:i, s:I, s:f, s:o, s:I, s:{s:o, s:i, s:i}, s:o, s:o, s:o}",
                                 "result", state_name(outcome->state),
                                 "error", outcome->state == RUN_FAILED ? text_json(outcome->error.text) : json_null(),
                                 "run_folder", text_json(outcome->folder),
@@ -462,7 +463,8 @@ int report_add_json(json_t *plan, const struct segment *segment, const struct ou
                                 "written", outcome->checkpoints_written,
                                 "failed", outcome->checkpoints_failed,
                                 "communication", communication_json(segment, outcome),
-                                "epochs", epochs_json(segment));
+                                "epochs", epochs_json(segment),
+                                "environment", environment_json(&header->plan));
     /* clang-format on */
     int result = members ? json_object_update(plan, members) : -1;
 
