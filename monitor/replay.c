@@ -162,10 +162,18 @@ static void press_end(struct source *source, int stage)
     go_to(replay_of(source), replay_of(source)->facts.end_ns);
 }
 
+/* Of the last stage's newest op. */
+static int epoch_here(const struct source *source)
+{
+    const struct stage_history *last = &source->history.stages[source->snapshot.stage_count - 1];
+
+    return last->count > 0 ? last->ops[last->count - 1].epoch : 1;
+}
+
 static void go(struct source *source, int epoch, int minibatch)
 {
     struct replay *replay = replay_of(source);
-    const int wanted = epoch > 0 ? epoch : max_int(timeline_epoch(&source->snapshot.stages[0]), 1);
+    const int wanted = epoch > 0 ? epoch : epoch_here(source);
     const uint64_t at = recording_find(replay->recording, wanted, minibatch);
 
     if (at == 0) {
@@ -173,19 +181,17 @@ static void go(struct source *source, int epoch, int minibatch)
         return;
     }
     go_to(replay, at);
-    source_say(source, "mini-batch %d of epoch %d has been updated at the last stage", minibatch, wanted);
+    source_say(source, "the last stage has updated its weights for mini-batch %d of epoch %d", minibatch, wanted);
 }
 
-/* To the update of the mini-batch after the one that the last stage has done, or before; and to an epoch's first. */
+/* From the mini-batch that the last stage has updated. */
 static void go_by(struct source *source, int minibatches)
 {
-    const struct stage_snapshot *last = &source->snapshot.stages[source->snapshot.stage_count - 1];
     const int all = source->snapshot.plan->minibatches_per_epoch;
-    const int at =
-        last->counters.phase == PHASE_TRAIN ? timeline_done(&source->history, source->snapshot.stage_count) : all;
-    const int number = (timeline_epoch(last) - 1) * all + max_int(at, 0) + minibatches;
+    const int done = timeline_done(&source->history, source->snapshot.stage_count);
+    const int number = max_int(1, (epoch_here(source) - 1) * all + done + minibatches);
 
-    go(source, (max_int(number, 1) - 1) / all + 1, (max_int(number, 1) - 1) % all + 1);
+    go(source, (number - 1) / all + 1, (number - 1) % all + 1);
 }
 
 static void press_next(struct source *source, int stage)
@@ -203,13 +209,13 @@ static void press_previous(struct source *source, int stage)
 static void press_next_epoch(struct source *source, int stage)
 {
     (void)stage;
-    go(source, timeline_epoch(&source->snapshot.stages[source->snapshot.stage_count - 1]) + 1, 1);
+    go(source, epoch_here(source) + 1, 1);
 }
 
 static void press_previous_epoch(struct source *source, int stage)
 {
     (void)stage;
-    go(source, max_int(1, timeline_epoch(&source->snapshot.stages[source->snapshot.stage_count - 1]) - 1), 1);
+    go(source, max_int(1, epoch_here(source) - 1), 1);
 }
 
 static bool key(struct source *source, int key, int stage)
