@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/parse.h"
 #include "coordinator/new_run.h"
+#include "coordinator/plot_comparison.h"
 #include "coordinator/report.h"
 #include "coordinator/run.h"
 #include "coordinator/show_comparison.h"
@@ -482,4 +483,20 @@ enum exit_status comparison_run(struct comparison *comparison, FILE *out, const 
     }
     fprintf(out, "comparison: %s/comparison.json\n", comparison->folder.path);
     return comparison->failed ? EXIT_FAILED : status_of(*summaries);
+}
+
+int comparison_plot(const struct comparison *comparison, const json_t *summaries, struct picture *picture,
+                    struct error *error)
+{
+    const struct plan **plans = calloc((size_t)comparison->count, sizeof(*plans));
+    int result;
+
+    picture_begin(picture, 0, 0);
+    if (!plans)
+        return error_set(error, "out of memory for the picture");
+    for (int c = 0; c < comparison->count; c++)
+        plans[c] = &comparison->contenders[c].prepared.plan;
+    result = comparison_compose(picture, summaries, plans, error);
+    free(plans);
+    return result;
 }

@@ -9,6 +9,7 @@
 #include "coordinator/prepare.h"
 #include "coordinator/signals.h"
 #include "coordinator/steps.h"
+#include "picture/picture.h"
 
 struct comparison_request {
     const char *config; /* path */
@@ -38,6 +39,10 @@ struct steps_output {
 enum exit_status comparison_run(struct comparison *comparison, FILE *out, const struct standard_outlets *standard,
                                 const struct steps_output *steps, bool quiet, struct signals *signals,
                                 json_t **summaries);
+
+/* Composes what they did as a picture, which the caller releases (coordinator/plot_comparison.h). */
+int comparison_plot(const struct comparison *comparison, const json_t *summaries, struct picture *picture,
+                    struct error *error);
 
 void comparison_destroy(struct comparison *comparison);
 

@@ -423,8 +423,26 @@ static enum exit_status write_comparison(const struct options *options, const js
     return written[0] != EXIT_DONE ? written[0] : written[1];
 }
 
+static enum exit_status plot(const struct options *options, const struct comparison *comparison,
+                             const json_t *summaries, FILE *file)
+{
+    enum picture_format format;
+    struct picture picture;
+    struct error error;
+
+    if (!file)
+        return EXIT_DONE;
+    int result = comparison_plot(comparison, summaries, &picture, &error);
+    if (result == 0)
+        result = picture_format_of(options->plot, &format, &error);
+    if (result == 0)
+        result = picture_write(&picture, format, file, options->plot, &error);
+    picture_release(&picture);
+    return result ? fail(EXIT_FAILED, &error) : EXIT_DONE;
+}
+
 struct comparison_files {
-    FILE *json, *csv, *steps;
+    FILE *json, *csv, *steps, *plot;
 };
 
 static enum exit_status compare_prepared(const struct options *options, struct comparison *comparison,
@@ -449,9 +467,10 @@ static enum exit_status compare_prepared(const struct options *options, struct c
     status = end_standard(&standard, signals, status);
     signals_release(signals);
     if (summaries) {
-        enum exit_status written = write_comparison(options, summaries, files->json, files->csv);
+        const enum exit_status written = write_comparison(options, summaries, files->json, files->csv);
+        const enum exit_status plotted = plot(options, comparison, summaries, files->plot);
 
-        status = status == EXIT_DONE ? written : status;
+        status = status != EXIT_DONE ? status : written != EXIT_DONE ? written : plotted;
     }
     json_decref(summaries);
     return status;
@@ -475,13 +494,14 @@ static enum exit_status compare(const struct options *options, struct signals *s
     if (status != EXIT_DONE)
         return status;
     if (open_output(&files.json, "--json", options->json) || open_output(&files.csv, "--csv", options->csv) ||
-        open_output(&files.steps, "--steps", options->steps))
+        open_output(&files.steps, "--steps", options->steps) || open_output(&files.plot, "--plot", options->plot))
         status = EXIT_USAGE;
     else
         status = compare_prepared(options, comparison, signals, &files);
     close_output(files.json);
     close_output(files.csv);
     close_output(files.steps);
+    close_output(files.plot);
     comparison_destroy(comparison);
     return status;
 }
