@@ -97,10 +97,15 @@ struct config {
     } model;
     struct {
         char set[CONFIG_NAME_MAX];
-        char dir[CONFIG_PATH_MAX];
+        char dir[CONFIG_PATH_MAX], file[CONFIG_PATH_MAX];
         int batch;
         int limit;
-        bool enlarge, augment;
+        int context;                 /* tokens in a sample */
+        char cache[CONFIG_PATH_MAX]; /* folder of decoded images; "": the user's */
+        int size, channels;          /* of images that pictures become */
+        double held_out;
+        bool enlarge;
+        int augment; /* enum augment */
         int last_batch;
         int synthetic_size, synthetic_channels;
     } data;
