@@ -11,6 +11,7 @@
 #include "monitor/runs.h"
 #include "monitor/screen.h"
 #include "monitor/source.h"
+#include "monitor/still.h"
 
 enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -25,6 +26,7 @@ struct monitor {
     struct moment moment;
     struct moment *frozen; /* NULL: the view follows */
     struct view_state state;
+    char prompt[16]; /* what has been typed, while state.prompt is it */
     struct screen *screen;
 };
 
@@ -68,11 +70,11 @@ static int draw(const struct monitor *monitor, struct canvas *canvas, int rows, 
     return 0;
 }
 
-static int print_once(struct monitor *monitor, struct error *error)
+/* The moment that is asked for: now, or where in the recording. */
+static int look_once(struct monitor *monitor, struct error *error)
 {
     const struct arguments *arguments = monitor->arguments;
-    int result = open_source(monitor, error);
-    struct canvas canvas;
+    const int result = open_source(monitor, error);
 
     if (result > 0)
         return error_set(error, "%s%s; start one with %s CONFIG",
@@ -80,11 +82,32 @@ static int print_once(struct monitor *monitor, struct error *error)
                          arguments->coordinator);
     if (result)
         return -1;
-    if (arguments->replay)
-        source_key(monitor->source, 'G', 1);
+    if (arguments->replay && source_seek(monitor->source, arguments->at, error))
+        return -1;
     source_look(monitor->source, &monitor->moment);
-    if (draw(monitor, &canvas, arguments->height ? arguments->height : ONCE_HEIGHT,
-             arguments->width ? arguments->width : ONCE_WIDTH, error))
+    return 0;
+}
+
+static int draw_picture(struct monitor *monitor, struct error *error)
+{
+    const struct still_request request = {monitor->arguments->span, monitor->arguments->versions};
+    struct picture picture;
+    int result;
+
+    if (look_once(monitor, error) || still_compose(&picture, &monitor->moment, &request, error))
+        return -1;
+    result = still_write(&picture, monitor->arguments->pictures, error);
+    picture_release(&picture);
+    return result;
+}
+
+static int print_once(struct monitor *monitor, struct error *error)
+{
+    const struct arguments *arguments = monitor->arguments;
+    struct canvas canvas;
+
+    if (look_once(monitor, error) || draw(monitor, &canvas, arguments->height ? arguments->height : ONCE_HEIGHT,
+                                          arguments->width ? arguments->width : ONCE_WIDTH, error))
         return -1;
     char *text = canvas_text(&canvas);
     canvas_destroy(&canvas);
@@ -107,13 +130,50 @@ static void keep_or_follow(struct monitor *monitor)
     monitor->frozen = NULL;
 }
 
+/* "12", or "3:12". */
+static void go(struct monitor *monitor)
+{
+    int epoch = 0, minibatch = 0, end = 0;
+
+    if (sscanf(monitor->prompt, "%6d:%6d%n", &epoch, &minibatch, &end) != 2) {
+        epoch = 0;
+        if (sscanf(monitor->prompt, "%6d%n", &minibatch, &end) != 1)
+            return;
+    }
+    source_go(monitor->source, epoch, minibatch);
+}
+
+/* A key while it is asked where to go. */
+static void type(struct monitor *monitor, int key)
+{
+    const size_t length = strlen(monitor->prompt);
+
+    if ((key == 127 || key == '\b' || key == PRESS_BACKSPACE) && length > 0)
+        monitor->prompt[length - 1] = '\0';
+    else if (((key >= '0' && key <= '9') || key == ':') && length + 1 < sizeof(monitor->prompt))
+        memcpy(monitor->prompt + length, (char[]){(char)key, '\0'}, 2);
+    if (key == PRESS_ENTER)
+        go(monitor);
+    if (key == PRESS_ENTER || key == PRESS_ESCAPE)
+        monitor->state.prompt = NULL;
+}
+
 /* False: the user has seen enough. */
 static bool press(struct monitor *monitor, int key)
 {
-    if (key == 'q' || key == SCREEN_END)
+    if ((key == 'q' && !monitor->state.prompt) || key == SCREEN_END)
         return false;
     if (!monitor->source || key <= 0)
         return true;
+    if (monitor->state.prompt) {
+        type(monitor, key);
+        return true;
+    }
+    if (key == ':') {
+        monitor->prompt[0] = '\0';
+        monitor->state.prompt = monitor->prompt;
+        return true;
+    }
     if (source_key(monitor->source, key,
                    max_int(1, min_int(monitor->state.cursor_stage, monitor->moment.snapshot->stage_count))))
         return true;
@@ -153,6 +213,8 @@ static int watch(struct monitor *monitor, struct error *error)
 {
     int result = open_source(monitor, error);
 
+    if (result == 0 && monitor->arguments->at >= 0)
+        result = source_seek(monitor->source, monitor->arguments->at, error);
     if (result < 0 || screen_open(&monitor->screen, error))
         return -1;
     do {
@@ -168,9 +230,10 @@ static int run(const struct arguments *arguments)
 {
     struct monitor monitor = {.arguments = arguments, .state.view = arguments->view};
     struct error error;
-    int result = arguments->list   ? runs_print(stdout, arguments->coordinator, &error)
-                 : arguments->once ? print_once(&monitor, &error)
-                                   : watch(&monitor, &error);
+    int result = arguments->list             ? runs_print(stdout, arguments->coordinator, &error)
+                 : arguments->once           ? print_once(&monitor, &error)
+                 : arguments_draw(arguments) ? draw_picture(&monitor, &error)
+                                             : watch(&monitor, &error);
 
     free(monitor.frozen);
     source_close(monitor.source);

@@ -23,6 +23,9 @@ struct moment {
     const char *message; /* one line for the user: what a key did, why it did nothing, why the run ended; "": none */
 };
 
+/* What an op's colour stands for. */
+enum colouring { COLOURING_MINIBATCH, COLOURING_KIND, COLOURING_MICROBATCH, COLOURING_VERSION, COLOURINGS };
+
 enum view { VIEW_SCHEDULE, VIEW_VERSIONS, VIEW_MEMORY, VIEW_TRAINING, VIEWS };
 
 /* "schedule", ...: as on the command line. */
@@ -38,8 +41,10 @@ struct view_state {
     uint64_t cursor_ns;     /* selected time, for an op's details; 0: no op is selected */
     bool ticks;             /* the schedule's axis is the order of things (telemetry/ticks.h), not the clock; */
     int tick_columns;       /* a tick is so wide, up to 12; 0: as wide as an op's name */
-    bool costs;             /* planned ops are as wide as they cost, and in ticks those that ran, too */
-    bool help;              /* the keys are shown over the view */
+    enum colouring colouring;
+    bool costs;         /* planned ops are as wide as they cost, and in ticks those that ran, too */
+    const char *prompt; /* what the user has typed behind ':', where to go; NULL: nothing is asked */
+    bool help;          /* the keys are shown over the view */
 };
 
 /* A key is a character, or one of these. */
@@ -56,15 +61,18 @@ enum press {
     PRESS_HOME,
     PRESS_END,
     PRESS_BACK_TAB,
+    PRESS_BACKSPACE,
 };
 
-/* Keys of the views: 1 to 4, Tab and Shift-Tab choose the view; f freezes it; t changes the schedule's axis, w how wide ops are; + and - zoom; arrows, Page Up, Page Down,
+/* Keys of the views: 1 to 4, Tab and Shift-Tab choose the view; f freezes it; t changes the schedule's axis, w how wide ops are, c what their colours
+ * stand for; + and - zoom; arrows, Page Up, Page Down,
  * Home and End move and select; Enter selects the newest op, Escape nothing; ? shows the keys.
  *
  * Keys of time, which main handles and a view does not see: q quits; space pauses and resumes the run (--interactive) or
  * the replay; . lets the selected stage run one op, or steps the replay one op on, and , one back; s lets every stage
  * that can run one op do so: one slot of the unit-time grid; < and > change slow motion, or the replay's speed; r turns
- * the replay round; g and G go to its begin and end. */
+ * the replay round; g and G go to its begin and end; [ and ] to the
+ * mini-batch before and after, { and } to an epoch, : to one that is typed. */
 
 /* Draws the whole canvas, whatever its size. */
 void view_draw(struct canvas *canvas, const struct view_state *state, const struct moment *moment);

@@ -106,11 +106,23 @@ void recording_seek(const struct recording *recording, uint64_t time_ns, struct 
         int done = ops_ended(ops, time_ns);
 
         replay_stage(&snapshot->stages[s - 1], ops, done, time_ns);
+        replay_versions(recording, s, done, done < ops.count && ops.ops[done].start_ns <= time_ns,
+                        &snapshot->stages[s - 1]);
         history->stages[s - 1] = (struct stage_history){ops.ops, done};
     }
     *curve = recording_curve(recording);
     while (curve->count > 0 && recording->curve.end_ns[curve->count - 1] > time_ns)
         curve->count--;
+}
+
+uint64_t recording_find(const struct recording *recording, int epoch, int minibatch)
+{
+    const struct stage_history ops = recording_ops(recording, recording->run.plan.part_count);
+
+    for (int k = 0; k < ops.count; k++)
+        if (ops.ops[k].updated && ops.ops[k].epoch == epoch && ops.ops[k].minibatch == minibatch)
+            return ops.ops[k].end_ns;
+    return 0;
 }
 
 uint64_t recording_step(const struct recording *recording, uint64_t time_ns, bool forward)

@@ -18,6 +18,8 @@ struct span {
     struct op op;                   /* SPAN_OP */
     int number;                     /* of its mini-batch, counted through the run's training: gives its colour */
     const struct op_record *record; /* of an op that has ended; else NULL */
+    int version;                    /* it read, a sum: it started from; -1: none, or not known */
+    int made;                       /* the version that its update made; 0: none */
     bool updated;                   /* an update followed, within the span */
 };
 
@@ -35,6 +37,9 @@ const struct op_record *timeline_find(const struct stage_history *history, uint6
 
 /* The time of the last thing that happened. */
 uint64_t timeline_newest(const struct snapshot *snapshot, const struct history *history);
+
+/* The mini-batch of the newest update of a part, in its epoch; 0: none is known. */
+int timeline_done(const struct history *history, int part);
 
 /* The record's op; and a mini-batch's number, counted through the run. */
 struct op timeline_op(const struct op_record *record);

@@ -12,6 +12,7 @@
 
 #include "monitor/source.h"
 #include "telemetry/recording.h"
+#include "telemetry/timeline.h"
 #include "tests/support/program.h"
 
 #define LONG_RUN "@ --quiet --epochs 1000 --set run.name=watched"
@@ -76,12 +77,15 @@ START_TEST(mistakes_are_said_in_one_line)
 {
     char says[512];
 
-    check_refused("tpmon --no-such", 2, "unknown option --no-such; tpmon --help");
+    check_refused("tpmon --no-such", 2, "unknown option --no-such; ");
     check_refused("tpmon --replay", 2, "--replay needs a value");
     check_refused("tpmon --view sideways", 2, "--view: \"sideways\" is no view: use schedule");
     check_refused("tpmon --width 80", 2, "--width and --height go with --once");
     check_refused("tpmon --once --width 0", 2, "--width");
     check_refused("tpmon --once --width 1001", 2, "go up to 1000");
+    check_refused("tpmon --at 3 --once", 2, "--at goes with --replay");
+    check_refused("tpmon --at soon --replay ~/none.tprec", 2, "--at: \"soon\"");
+    check_refused("tpmon --span 3 --once", 2, "--span goes with --svg, --pdf or --png");
     check_refused("tpmon one two", 2, "what is \"two\"?");
     check_refused("tpmon one --replay two", 2, "--replay plays a recording");
     check_refused("tpmon --list --once", 2, "--list goes alone");
@@ -252,6 +256,94 @@ START_TEST(a_run_that_begins_paused_shows_its_first_op)
     source_close(source);
     source = NULL;
     ck_assert_int_eq(program_finish(run), 0);
+}
+END_TEST
+
+static bool is_in_table(const struct stage_snapshot *stage, int version)
+{
+    for (int k = 0; k < stage->version_count; k++)
+        if (stage->versions[k].version == version)
+            return true;
+    return false;
+}
+
+/* At each moment of a replay: the newest version is the one that the last update made, and what runs reads one of them. */
+START_TEST(a_replayed_table_of_versions_follows_the_ops)
+{
+    static const char *const names[] = {"timeprest", "v-timeprest", "gpipe", "spectrain"};
+    static struct snapshot snapshot;
+    static struct history history;
+    struct recording *recording;
+    struct error error;
+    struct curve curve;
+    char path[128], words[256];
+    int read = 0;
+
+    for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
+        snprintf(words, sizeof(words),
+                 "@ --quiet --epochs 2 --record ~/run.tprec --set pipeline.order=static --set pipeline.system=%s%s",
+                 names[k], strcmp(names[k], "spectrain") == 0 ? " --set pipeline.microbatches=1" : "");
+        ck_assert_int_eq(program_run(&program, words), 0);
+        snprintf(path, sizeof(path), "%s/run.tprec", program.folder);
+        ck_assert_msg(recording_open(&recording, path, &error) == 0, "%s", error.text);
+        const struct recording_facts facts = recording_facts(recording);
+        uint64_t at = facts.begin_ns, before;
+        do {
+            recording_seek(recording, at, &snapshot, &history, &curve);
+            for (int s = 0; s < snapshot.stage_count; s++) {
+                const struct stage_history *done = &history.stages[s];
+                const struct op_record *next = &recording_ops(recording, s + 1).ops[done->count];
+                const struct stage_snapshot *stage = &snapshot.stages[s];
+
+                if (done->count == 0 || done->ops[done->count - 1].phase != PHASE_TRAIN ||
+                    stage->activity.phase != PHASE_TRAIN)
+                    continue;
+                ck_assert_int_eq(stage->versions[stage->version_count - 1].version, stage->version_live);
+                if (stage->activity.kind != ACTIVITY_RUN || next->version_read < 0)
+                    continue;
+                ck_assert_msg(is_in_table(stage, next->version_read), "%s: stage %d reads v%d", names[k], s + 1,
+                              next->version_read);
+                read++;
+            }
+            before = at;
+            at = recording_step(recording, at, true);
+        } while (at != before);
+        recording_close(recording);
+    }
+    ck_assert_int_gt(read, 100);
+}
+END_TEST
+
+/* Where a replay goes, the last stage has just made that update. */
+START_TEST(a_replay_goes_to_a_mini_batch)
+{
+    char path[128];
+    struct error error;
+
+    ck_assert_int_eq(program_run(&program, "@ --quiet --epochs 3 --record ~/run.tprec"), 0);
+    snprintf(path, sizeof(path), "%s/run.tprec", program.folder);
+    ck_assert_msg(source_replay(&source, path, &error) == 0, "%s", error.text);
+    source_look(source, &moment);
+    for (int epoch = 1; epoch <= 3; epoch++)
+        for (int i = 1; i <= moment.snapshot->plan->minibatches_per_epoch; i++) {
+            source_go(source, epoch, i);
+            source_look(source, &moment);
+            const struct stage_history *last = &moment.history->stages[2];
+            ck_assert_uint_eq(last->ops[last->count - 1].end_ns, moment.snapshot->now_ns);
+            ck_assert_int_eq(last->ops[last->count - 1].epoch, epoch);
+            ck_assert_int_eq(last->ops[last->count - 1].minibatch, i);
+            ck_assert(last->ops[last->count - 1].updated);
+        }
+    ck_assert(source_key(source, '[', 1));
+    source_look(source, &moment);
+    ck_assert_int_eq(timeline_done(moment.history, 3), moment.snapshot->plan->minibatches_per_epoch - 1);
+    ck_assert(source_key(source, '{', 1));
+    source_look(source, &moment);
+    ck_assert_int_eq(timeline_done(moment.history, 3), 1);
+    ck_assert_int_eq(moment.history->stages[2].ops[moment.history->stages[2].count - 1].epoch, 2);
+    source_go(source, 4, 1);
+    source_look(source, &moment);
+    check_message("the recording has no mini-batch 1 of epoch 4");
 }
 END_TEST
 
@@ -476,6 +568,8 @@ int main(void)
     tcase_add_test(tcase, only_an_interactive_run_is_controlled);
     tcase_add_test(tcase, a_run_that_begins_paused_shows_its_first_op);
     tcase_add_test(tcase, a_monitor_that_quits_lets_the_run_go_on);
+    tcase_add_test(tcase, a_replay_goes_to_a_mini_batch);
+    tcase_add_test(tcase, a_replayed_table_of_versions_follows_the_ops);
     tcase_add_test(tcase, a_recording_has_the_ops_of_the_trace);
     tcase_add_test(tcase, a_run_records_itself_into_its_folder);
     tcase_add_test(tcase, a_replay_goes_wherever_keys_say);

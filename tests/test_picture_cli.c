@@ -73,10 +73,10 @@ static const struct refusal {
     {"plan @ --svg ~/a.svg --beside nothing", "\"nothing\" is none of the choices"},
     {"plan @ --svg - --png -", "only one file can go to standard output"},
     {"plan @ --beside gpipe", "--beside goes with --svg, --pdf or --png"},
-    {"plan @ --versions", "--versions goes with --svg, --pdf or --png"},
+    {"plan @ --versions", "--versions goes with --grid, with --stage K, or with --svg"},
     {"plan @ --svg ~/a.svg --csv ~/a.csv", "--csv writes a schedule, not a picture"},
     {"plan @ --svg ~/a.svg --json ~/a.json", "go together with --simulate only"},
-    {"plan @ --svg ~/a.svg --simulate --slots 9", "--slots goes with --grid, or with a picture of ticks"},
+    {"plan @ --svg ~/a.svg --simulate --slots 9", "--slots goes with --grid, --stage, or with a picture"},
     {"run @ --svg ~/a.svg", "--svg does not go with tpcoord run"},
     {"plan @ --svg ~/a.svg --slots 5000", "a picture of 5000 ticks is too large"},
 };
@@ -95,6 +95,42 @@ START_TEST(test_refusals)
     ck_assert_msg(strstr(said, refusal->reason) != NULL, "%s", said);
     ck_assert(status == 1 || !program_has(&program, "a.svg"));
     ck_assert_ptr_eq(strchr(said, '\n'), said + strlen(said) - 1);
+}
+END_TEST
+
+START_TEST(test_recordings)
+{
+    if (!has_cairo)
+        return;
+    ck_assert_int_eq(program_run(&program, "@ --quiet --record ~/run.tprec"), 0);
+    ck_assert_int_eq(program_run(&program, "tpmon --replay ~/run.tprec --at 0.01 --svg ~/a.svg --png - --versions"), 0);
+    assert_begins("a.svg", "<?xml");
+    assert_begins("out", "\x89PNG");
+    ck_assert_int_eq(program_run(&program, "tpmon --replay ~/run.tprec --at 0.01 --span 0.005 --svg ~/b.svg"), 0);
+    ck_assert_str_ne(program_text(&program, "a.svg"), program_text(&program, "b.svg"));
+    ck_assert_int_eq(program_run(&program, "tpmon --replay ~/run.tprec --at 0 --once"), 0);
+    ck_assert_int_eq(program_run(&program, "tpmon --replay ~/run.tprec --at 1e6 --once"), 1);
+    ck_assert_ptr_nonnull(strstr(program_text(&program, "err"), "run.tprec is "));
+    ck_assert_int_eq(program_run(&program, "tpmon --replay ~/run.tprec --svg ~/missing/a.svg"), 1);
+    ck_assert_ptr_nonnull(strstr(program_text(&program, "err"), "missing/a.svg cannot be written: No such file"));
+    ck_assert_int_eq(program_run(&program, "tpmon --replay ~/run.tprec --svg /dev/full"), 1);
+    ck_assert_ptr_nonnull(strstr(program_text(&program, "err"), "/dev/full cannot be written: No space"));
+    ck_assert_int_eq(program_run(&program, "tpmon --replay ~/run.tprec --svg ~/a.png"), 2);
+    ck_assert_int_eq(program_run(&program, "tpmon --replay ~/run.tprec --once --svg ~/a.svg"), 2);
+}
+END_TEST
+
+START_TEST(test_comparisons)
+{
+    if (!has_cairo)
+        return;
+    ck_assert_int_eq(program_run(&program, "compare @ --systems gpipe,timeprest --seeds 1,2 --quiet --plot ~/a.svg"),
+                     0);
+    assert_begins("a.svg", "<?xml");
+    ck_assert_int_eq(program_run(&program, "compare @ --systems gpipe --quiet --plot /dev/full"), 2);
+    ck_assert_ptr_nonnull(strstr(program_text(&program, "err"), "a picture's name ends with .svg, .pdf or .png"));
+    ck_assert_int_eq(program_run(&program, "compare @ --systems gpipe --plot ~/missing/a.pdf"), 2);
+    ck_assert_int_eq(program_run(&program, "plan @ --plot ~/a.pdf"), 2);
 }
 END_TEST
 
@@ -127,6 +163,8 @@ int main(void)
     tcase_add_test(pictures, test_formats);
     tcase_add_test(pictures, test_standard_output);
     tcase_add_loop_test(pictures, test_refusals, 0, REFUSALS);
+    tcase_add_test(pictures, test_recordings);
+    tcase_add_test(pictures, test_comparisons);
     tcase_add_test(pictures, test_full_disk);
     suite_add_tcase(suite, pictures);
 
