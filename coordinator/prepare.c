@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "checkpoint/init.h"
 #include "coordinator/new_run.h"
 #include "coordinator/probe.h"
 #include "coordinator/resume.h"
@@ -32,9 +33,13 @@ static uint32_t add_targets(uint32_t crc, const struct samples *samples, int cla
     return crc;
 }
 
-/* Both images and targets, to the checksum of what came before. */
+/* Inputs and targets, to the checksum of what came before. */
 static uint32_t add_samples(uint32_t crc, const struct samples *samples, int classes)
 {
+    if (samples->stream.tokens)
+        return (uint32_t)crc32_z(crc, samples->stream.tokens,
+                                 ((size_t)samples->count * shape_size(samples->shape) + 1) *
+                                     (size_t)samples->stream.bytes);
     crc = (uint32_t)crc32_z(crc, samples->images, (size_t)samples->count * shape_size(samples->shape));
     return add_targets(crc, samples, classes);
 }
@@ -55,6 +60,8 @@ static int read_data(struct data_facts *facts, struct shared_data *data, const s
     facts->train_count = dataset->train.count;
     facts->test_count = dataset->test.count;
     facts->shape = dataset->train.shape;
+    facts->tokens = dataset->train.stream.tokens != NULL;
+    facts->normalisation = dataset->normalisation;
     facts->crc32 = data ? add_samples(add_samples(0, &dataset->train, classes), &dataset->test, classes) : 0;
     if (!data) {
         dataset_close(dataset);
@@ -98,7 +105,10 @@ static int find_data(struct data_facts *facts, struct error *unread, const struc
                            "; to simulate without it, describe it with data.set = synthetic, data.limit and "
                            "data.synthetic_size",
                            mistakes);
-    *facts = (struct data_facts){train.count, test.count, train.shape, false, 0};
+    *facts = (struct data_facts){.train_count = train.count,
+                                 .test_count = test.count,
+                                 .shape = train.shape,
+                                 .tokens = data_source_has_tokens(config->data.set)};
     return 0;
 }
 
@@ -149,6 +159,19 @@ static bool same_pipeline(const struct config *one, const struct config *other)
            one->pipeline.microbatches == other->pipeline.microbatches && one->data.batch == other->data.batch;
 }
 
+/* Where nothing goes on from a checkpoint, which has weights of its own. */
+static int check_init(const struct prepared *prepared, const struct preparation *preparation,
+                      struct config_mistakes *mistakes)
+{
+    const char *path = prepared->plan.config.model.init;
+    struct error error;
+
+    if (path[0] == '\0' || preparation->resume || init_check(path, prepared->network, &error) == 0)
+        return 0;
+    config_mistake(mistakes, "model.init", "%s", error.text);
+    return -1;
+}
+
 static int begin(struct prepared *prepared, const struct preparation *preparation, struct config_mistakes *mistakes)
 {
     struct shared_data *data = preparation->data;
@@ -163,6 +186,8 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
         return -1;
     if (unread.text[0] && check_unread(&prepared->plan, &unread, mistakes))
         return -1;
+    if (check_init(prepared, preparation, mistakes))
+        return -1;
     if (preparation->depth != PREPARE_RUN)
         return 0;
     /* The folder is locked before anything in it is read, and until the run has ended. */
@@ -170,6 +195,8 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
         return new_run_create(&prepared->folder, &config, mistakes);
     if (resume_open(&prepared->from, &prepared->folder, preparation->resume, &prepared->plan, mistakes))
         return -1;
+    memcpy(prepared->plan.config.model.init, prepared->from.manifest.config.model.init,
+           sizeof(prepared->plan.config.model.init));
     /* What was measured for the run is not measured again: its lists would be others. */
     if (same_pipeline(&prepared->from.manifest.config, &config))
         replay_take_times(&prepared->plan.config, &prepared->from.manifest.config);

@@ -93,13 +93,16 @@ struct config {
         char arch[CONFIG_PATH_MAX]; /* a network of networks/, or a file */
         int depth, width;           /* its parameters; 0: as it says itself */
         int classes;
+        char init[CONFIG_PATH_MAX]; /* weights to begin with (checkpoint/init.h); "": drawn from the seed */
     } model;
     struct {
         char set[CONFIG_NAME_MAX];
-        char dir[CONFIG_PATH_MAX];
+        char dir[CONFIG_PATH_MAX], file[CONFIG_PATH_MAX];
         int batch;
         int limit;
-        bool enlarge, augment;
+        int context; /* tokens in a sample */
+        bool enlarge;
+        int augment; /* enum augment */
         int last_batch;
         int synthetic_size, synthetic_channels;
     } data;
