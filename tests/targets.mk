@@ -92,6 +92,8 @@ $(DOUBLE_BINARIES): $(BUILD)/link.flags
 	@echo "  link $@"
 	@$(CXX) $(filter-out -std=%,$(ALL_CXXFLAGS)) $(LDFLAGS) -rdynamic -o $@ $(INPUTS) $(ALL_LDLIBS) $(CAIRO_LIBS) -ldl
 
+$(BUILD)/tests/test_pictures.o: ALL_CPPFLAGS += $(PICTURE_FLAGS)
+
 $(SUPPORT): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 	@rm -f $@
 	@$(AR) rcs $@ $^
