@@ -167,6 +167,9 @@ int prediction_record(FILE *file, const struct plan *plan, const struct predicti
 
     if (plan->tables)
         return error_set(error, "a recording has room for %d stages, not for %d", MAX_STAGES, plan->stage_count);
+    if (prediction->minibatches > plan->minibatches_per_epoch)
+        return error_set(error, "a recording has room for an epoch's %d mini-batches, not for %d",
+                         plan->minibatches_per_epoch, prediction->minibatches);
     it.schedule.minibatches = prediction->minibatches;
     header = header_of(plan);
     it.snapshot = calloc(1, sizeof(*it.snapshot));
