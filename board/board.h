@@ -190,7 +190,7 @@ struct segment_header {
     char run_folder[CONFIG_PATH_MAX];
     bool interactive; /* stages obey the controls */
     int32_t data;     /* stages inherit this descriptor of the data set; 0: they open it by themselves */
-    int32_t folder;   /* descriptor of the run folder, which stages inherit; valid if run_folder is not "" */
+    int32_t folder; /* descriptor of the run folder, which stages inherit; valid if run_folder or start.set is not "" */
     struct start start;
     struct plan plan;
 };

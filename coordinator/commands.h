@@ -8,6 +8,7 @@ enum verb {
     VERB_RUN,
     VERB_PLAN,
     VERB_COMPARE,
+    VERB_TEST,
     VERB_NETWORK,
     VERB_SYSTEMS,
     VERB_DEVICES,
@@ -21,6 +22,7 @@ enum verb {
 enum operand {
     OPERAND_NONE,
     OPERAND_CONFIG,  /* a file, which must be given */
+    OPERAND_RUN,     /* a run's folder, or a checkpoint's, which must be given */
     OPERAND_NETWORK, /* a network's name, or its file */
     OPERAND_NAME,    /* what is to be explained */
     OPERAND_TOPIC,   /* what help is asked about: also an option, which is not read as one */

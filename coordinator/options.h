@@ -15,6 +15,7 @@ struct options {
     const char *program; /* as it was called */
     enum verb verb;
     const char *config;     /* path of the config file */
+    const char *run;        /* folder of a run, or of a checkpoint */
     const char *network;    /* a name, or a file; NULL = not given */
     const char *topic;      /* of help; NULL = all */
     char *const *words;     /* of complete; ends with NULL */

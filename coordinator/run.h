@@ -15,6 +15,7 @@ struct run_request {
     struct run_folder *folder;   /* of the run, open */
     int data;                    /* descriptor of the data set (dataset_share); 0: stages open it by themselves */
     struct checkpoint_set *from; /* where it resumes; or NULL */
+    bool only_test;              /* what `from` has learned: nothing is trained or written */
     const char *program;         /* as tpcoord was called, to say how to go on */
     const char *config;          /* its path, likewise; NULL: the run is not to be gone on with */
     const char *const *overrides;
