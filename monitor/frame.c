@@ -143,13 +143,22 @@ void frame_message(const struct canvas *canvas, const struct view_state *state, 
         canvas_write(canvas, 0, canvas->columns - 1, style, "…");
 }
 
+/* Of a bar's end: a short recording's to the hundredth. */
+static const char *format_time(uint64_t ns, uint64_t length, char text[FORMAT_MAX])
+{
+    if (length >= 100 * UINT64_C(1000000000))
+        return format_clock(1e-9 * (double)ns, text);
+    snprintf(text, FORMAT_MAX, "%.2f s", 1e-9 * (double)ns);
+    return text;
+}
+
 void frame_seek(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
     const uint64_t length = max_u64(moment->end_ns - moment->begin_ns, 1);
     const struct snapshot *snapshot = moment->snapshot;
     char at[FORMAT_MAX], end[FORMAT_MAX];
-    const int left = 1 + canvas_width(format_clock(1e-9 * (double)(snapshot->now_ns - moment->begin_ns), at)) + 1;
-    const int right = canvas->columns - canvas_width(format_clock(1e-9 * (double)length, end)) - 2;
+    const int left = 1 + canvas_width(format_time(snapshot->now_ns - moment->begin_ns, length, at)) + 1;
+    const int right = canvas->columns - canvas_width(format_time(length, length, end)) - 2;
     const int room = max_int(right - left - 1, 1);
 
     (void)state;
@@ -234,6 +243,7 @@ static const struct {
     {"g G", "the recording's begin and end"},
     {"[ ] { }", "the mini-batch before, after; the epoch before, after"},
     {":", "to a mini-batch, or EPOCH:MINI-BATCH, of a recording"},
+    {"n", "the next of the runs that are going"},
     {"Ctrl-L", "draw the screen anew"},
 };
 
