@@ -259,6 +259,35 @@ START_TEST(a_run_that_begins_paused_shows_its_first_op)
 }
 END_TEST
 
+/* Ops are stretched to eight times their length, which a monitor sees and may change; the bits are those of any run. */
+START_TEST(a_run_that_begins_slow_is_slow_until_a_monitor_changes_that)
+{
+    ck_assert_int_eq(program_run(&program, "@ --quiet --set run.name=fast"), 0);
+    pid_t run = program_start(&program, "@ --quiet --interactive=slow --set run.name=slow");
+    char folder[128];
+    struct error error;
+    bool stretched = false;
+
+    snprintf(folder, sizeof(folder), "%s/runs/slow", program.folder);
+    WAIT_FOR(&program, source_attach(&source, folder, &error) == 0);
+    do
+        source_look(source, &moment);
+    while (moment.history->stages[0].count < 3);
+    for (int k = 0; k < 3; k++) {
+        const struct op_record *op = &moment.history->stages[0].ops[k];
+
+        stretched = stretched || op->held_ns > 4 * (op->end_ns - op->start_ns - op->held_ns);
+    }
+    ck_assert(stretched);
+    for (int k = 0; k < 3; k++)
+        source_key(source, '>', 1);
+    source_close(source);
+    source = NULL;
+    ck_assert_int_eq(program_finish(run), 0);
+    program_assert_same(&program, 3, 1, "fast", "slow");
+}
+END_TEST
+
 static bool is_in_table(const struct stage_snapshot *stage, int version)
 {
     for (int k = 0; k < stage->version_count; k++)
@@ -588,6 +617,7 @@ int main(void)
     tcase_add_test(tcase, a_killed_coordinator_is_missed);
     tcase_add_test(tcase, only_an_interactive_run_is_controlled);
     tcase_add_test(tcase, a_run_that_begins_paused_shows_its_first_op);
+    tcase_add_test(tcase, a_run_that_begins_slow_is_slow_until_a_monitor_changes_that);
     tcase_add_test(tcase, a_monitor_that_quits_lets_the_run_go_on);
     tcase_add_test(tcase, a_replay_goes_to_a_mini_batch);
     tcase_add_test(tcase, a_replayed_table_of_versions_follows_the_ops);
