@@ -80,7 +80,7 @@ static void draw_both(const struct monitor *monitor, const struct canvas *canvas
     view_draw(&above, &state, first);
     state.right_ns = state.right_ns > 0 ? monitor->moment_beside.snapshot->now_ns : 0;
     state.cursor_ns = 0;
-    state.help = false;
+    state.help = 0;
     state.prompt = NULL;
     view_draw(&below, &state, &monitor->moment_beside);
 }
