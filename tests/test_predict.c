@@ -189,8 +189,8 @@ START_TEST(static_order_keeps_its_versions)
 
     for (int replay = 0; replay <= 1; replay++) {
         snprintf(settings, sizeof(settings),
-                 "pipeline.stages=4 data.batch=10 pipeline.order=%s simulation.forward_ms=1 simulation.backward_ms=2 "
-                 "simulation.update_ms=0",
+                 "pipeline.stages=4 data.batch=10 pipeline.order=%s simulation.forward_ms=1 "
+                 "simulation.backward_ms=0.666666667 simulation.update_ms=0",
                  replay ? "static" : "dynamic");
         make_prediction(settings, 0);
         ck_assert_int_eq(plan.version_difference_simulated, 1);
