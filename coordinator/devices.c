@@ -1,6 +1,5 @@
 #include "coordinator/devices.h"
 
-#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -127,14 +126,6 @@ const char *devices_backends(enum stage_place place, char text[128])
     return text;
 }
 
-/* That this process may use. */
-static int cores(void)
-{
-    cpu_set_t set;
-
-    return sched_getaffinity(0, sizeof(set), &set) ? 1 : CPU_COUNT(&set);
-}
-
 static double gibibytes(size_t bytes)
 {
     return (double)bytes / (1 << 30);
@@ -169,8 +160,8 @@ void devices_print(FILE *out, const struct devices *devices)
 
     if (!environment_processor(name, sizeof(name)))
         snprintf(name, sizeof(name), "unknown processor");
-    fprintf(out, "cpu      %s, %d core%s; backends %s\n", name, cores(), cores() == 1 ? "" : "s",
-            devices_backends(PLACE_CPU, backends));
+    fprintf(out, "cpu      %s, %d core%s; backends %s\n", name, environment_cores(),
+            environment_cores() == 1 ? "" : "s", devices_backends(PLACE_CPU, backends));
     for (int g = 0; g < devices->described; g++)
         print_gpu(out, devices, g);
     if (!devices->machine.backends[PLACE_GPU][0])
@@ -214,8 +205,8 @@ json_t *devices_json(const struct devices *devices)
             json_array_append_new(backends, json_string(backend->name));
     for (int g = 0; g < devices->described; g++)
         json_array_append_new(gpus, gpu_json(devices, g));
-    return json_pack("{s:{s:o, s:i, s:o}, s:o, s:o}", "cpu", "name", text_json(name), "cores", cores(), "backends",
-                     backends, "gpus", gpus, "no_gpu_because",
+    return json_pack("{s:{s:o, s:i, s:o}, s:o, s:o}", "cpu", "name", text_json(name), "cores", environment_cores(),
+                     "backends", backends, "gpus", gpus, "no_gpu_because",
                      usable ? json_null() : text_json(devices->machine.why_not[PLACE_GPU].text));
 }
 

@@ -53,10 +53,12 @@ void predict_check_used(const struct plan *plan, struct config_mistakes *mistake
     };
     const struct config *config = &plan->config;
     const bool whole = config->simulation.backward_ms.count > 0;
+    const bool halves =
+        config->simulation.backward_input_ms.count > 0 && config->simulation.backward_weights_ms.count > 0;
 
     for (int kind = OP_BACKWARD; kind < OP_KINDS; kind++) {
-        const bool needed = predict_has(&plan->schedule, (enum op_kind)kind) ||
-                            (kind == OP_BACKWARD ? !predict_is_given(config, OP_BACKWARD_INPUT) : !whole);
+        const bool needed =
+            predict_has(&plan->schedule, (enum op_kind)kind) || (kind == OP_BACKWARD ? !halves : !whole);
 
         if (key_of(config, (enum op_kind)kind)->count > 0 && !needed)
             config_mistake(mistakes, keys[kind], "not used: backwards of %s %s; leave it out", config->pipeline.system,
