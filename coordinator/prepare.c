@@ -44,6 +44,11 @@ static uint32_t add_samples(uint32_t crc, const struct samples *samples, int cla
     return add_targets(crc, samples, classes);
 }
 
+static void say_notice(const char *what, const char *where)
+{
+    fprintf(stderr, "tpcoord: %s: %s\n", where, what);
+}
+
 /* Reads the whole data set, so that what is damaged is found before anything starts, and leaves it in `data` if runs
  * will follow. */
 static int read_data(struct data_facts *facts, struct shared_data *data, const struct config *config,
@@ -55,6 +60,7 @@ static int read_data(struct data_facts *facts, struct shared_data *data, const s
     struct error ignored;
 
     options.room = room_bytes();
+    options.notice = say_notice;
     if (dataset_open(&dataset, &options, DATA_IMAGES | DATA_TARGETS, error))
         return -1;
     facts->train_count = dataset->train.count;

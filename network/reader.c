@@ -9,7 +9,7 @@
 #include "network/reader.h"
 
 enum { NESTING_MAX = 8, WORDS_MAX = 16, STEPS_MAX = 1 << 16 };
-enum { IMAGE_SIDE_MIN = 28, IMAGE_SIDE_MAX = 64, CLASSES_MIN = 2, CLASSES_MAX = 1 << 18 };
+enum { IMAGE_SIDE_MIN = 28, IMAGE_SIDE_MAX = 256, CLASSES_MIN = 2, CLASSES_MAX = 1 << 18 };
 
 void reader_mistake(struct reader *reader, int line, const char *format, ...)
 {

@@ -100,7 +100,10 @@ struct config {
         char dir[CONFIG_PATH_MAX], file[CONFIG_PATH_MAX];
         int batch;
         int limit;
-        int context; /* tokens in a sample */
+        int context;                 /* tokens in a sample */
+        char cache[CONFIG_PATH_MAX]; /* folder of decoded images; "": the user's */
+        int size, channels;          /* of images that pictures become */
+        double held_out;
         bool enlarge;
         int augment; /* enum augment */
         int last_batch;

@@ -12,6 +12,7 @@
 
 #include "monitor/source.h"
 #include "telemetry/recording.h"
+#include "telemetry/timeline.h"
 #include "tests/support/program.h"
 
 #define LONG_RUN "@ --quiet --epochs 1000 --set run.name=watched"
@@ -313,6 +314,39 @@ START_TEST(a_replayed_table_of_versions_follows_the_ops)
 }
 END_TEST
 
+/* Where a replay goes, the last stage has just made that update. */
+START_TEST(a_replay_goes_to_a_mini_batch)
+{
+    char path[128];
+    struct error error;
+
+    ck_assert_int_eq(program_run(&program, "@ --quiet --epochs 3 --record ~/run.tprec"), 0);
+    snprintf(path, sizeof(path), "%s/run.tprec", program.folder);
+    ck_assert_msg(source_replay(&source, path, &error) == 0, "%s", error.text);
+    source_look(source, &moment);
+    for (int epoch = 1; epoch <= 3; epoch++)
+        for (int i = 1; i <= moment.snapshot->plan->minibatches_per_epoch; i++) {
+            source_go(source, epoch, i);
+            source_look(source, &moment);
+            const struct stage_history *last = &moment.history->stages[2];
+            ck_assert_uint_eq(last->ops[last->count - 1].end_ns, moment.snapshot->now_ns);
+            ck_assert_int_eq(last->ops[last->count - 1].epoch, epoch);
+            ck_assert_int_eq(last->ops[last->count - 1].minibatch, i);
+            ck_assert(last->ops[last->count - 1].updated);
+        }
+    ck_assert(source_key(source, '[', 1));
+    source_look(source, &moment);
+    ck_assert_int_eq(timeline_done(moment.history, 3), moment.snapshot->plan->minibatches_per_epoch - 1);
+    ck_assert(source_key(source, '{', 1));
+    source_look(source, &moment);
+    ck_assert_int_eq(timeline_done(moment.history, 3), 1);
+    ck_assert_int_eq(moment.history->stages[2].ops[moment.history->stages[2].count - 1].epoch, 2);
+    source_go(source, 4, 1);
+    source_look(source, &moment);
+    check_message("the recording has no mini-batch 1 of epoch 4");
+}
+END_TEST
+
 /* Against the trace of the same run, op for op. */
 START_TEST(a_recording_has_the_ops_of_the_trace)
 {
@@ -534,6 +568,7 @@ int main(void)
     tcase_add_test(tcase, only_an_interactive_run_is_controlled);
     tcase_add_test(tcase, a_run_that_begins_paused_shows_its_first_op);
     tcase_add_test(tcase, a_monitor_that_quits_lets_the_run_go_on);
+    tcase_add_test(tcase, a_replay_goes_to_a_mini_batch);
     tcase_add_test(tcase, a_replayed_table_of_versions_follows_the_ops);
     tcase_add_test(tcase, a_recording_has_the_ops_of_the_trace);
     tcase_add_test(tcase, a_run_records_itself_into_its_folder);
