@@ -106,7 +106,7 @@ static const struct {
     {HINT_ALWAYS, "  + - zoom"},
     {HINT_ALWAYS, "  arrows move"},
     {HINT_ALWAYS, "  Enter selects"},
-    {HINT_CONTROLS, "  s slot  < > slow motion"},
+    {HINT_CONTROLS, "  s tick  < > slow motion"},
     {HINT_REPLAY, "  . , op  r turn  g G ends"},
 };
 

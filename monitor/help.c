@@ -23,7 +23,7 @@ static const struct help_row keys[] = {
     {"Enter, Escape", "select the newest op in sight, or none"},
     {"space", "pause and go on (run with --interactive, or replay)"},
     {". ,", "one op of the selected stage; in a replay: one op on, back"},
-    {"s", "one op of every stage that can: a slot of the plan"},
+    {"s", "one op of every stage that can: a tick of the plan"},
     {"< >", "slow motion, or the replay's speed; r turns it round"},
     {"g G :", "the recording's begin and end; a mini-batch that is typed"},
     {"[ ] { }", "the mini-batch before and after; the epoch before and after"},

@@ -223,7 +223,7 @@ START_TEST(a_monitor_that_quits_lets_the_run_go_on)
     ck_assert(source_key(source, 's', 1));
     do
         source_look(source, &moment);
-    while (!strstr(moment.message, "one slot"));
+    while (!strstr(moment.message, "one tick"));
     do
         source_look(source, &moment);
     while (ops_done() == before);
