@@ -106,7 +106,7 @@ static const struct {
     {HINT_ALWAYS, "  + - zoom"},
     {HINT_ALWAYS, "  arrows move"},
     {HINT_ALWAYS, "  Enter selects"},
-    {HINT_CONTROLS, "  s slot  < > slow motion"},
+    {HINT_CONTROLS, "  s tick  < > slow motion"},
     {HINT_REPLAY, "  . , op  r turn  g G ends"},
 };
 
@@ -229,7 +229,7 @@ static const struct {
     {"Enter, Escape", "select the newest op in sight, or none"},
     {"space", "pause and go on (run with --interactive, or replay)"},
     {". ,", "one op of the selected stage; in a replay: one op on, back"},
-    {"s", "one op of every stage that can: a slot of the plan"},
+    {"s", "one op of every stage that can: a tick of the plan"},
     {"< >", "slow motion, or the replay's speed; r turns it round"},
     {"g G", "the recording's begin and end"},
     {"[ ] { }", "the mini-batch before, after; the epoch before, after"},

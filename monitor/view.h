@@ -70,7 +70,7 @@ enum press {
  *
  * Keys of time, which main handles and a view does not see: q quits; space pauses and resumes the run (--interactive) or
  * the replay; . lets the selected stage run one op, or steps the replay one op on, and , one back; s lets every stage
- * that can run one op do so: one slot of the unit-time grid; < and > change slow motion, or the replay's speed; r turns
+ * that can run one op do so: one tick of the unit-time grid; < and > change slow motion, or the replay's speed; r turns
  * the replay round; g and G go to its begin and end; [ and ] to the
  * mini-batch before and after, { and } to an epoch, : to one that is typed. */
 

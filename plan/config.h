@@ -161,6 +161,10 @@ void config_mistakes_print(const struct config_mistakes *mistakes, FILE *out);
 int config_load(struct config *config, const char *path, const char *const *overrides, int override_count,
                 struct config_mistakes *mistakes);
 
+/* Only the overrides, to a config that is one already, such as a checkpoint's; `path` is named where a value is wrong. */
+int config_override(struct config *config, const char *path, const char *const *overrides, int override_count,
+                    struct config_mistakes *mistakes);
+
 /* Adds a mistake about `section_key`, at the place where its value came from (for checks that need more than the key
  * itself: a partition that does not add up, more stages than blocks). */
 void config_mistake(struct config_mistakes *mistakes, const char *section_key, const char *format, ...)

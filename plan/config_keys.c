@@ -86,7 +86,7 @@ const struct config_key config_keys[] = {
      .help = "what then follows; warn: nothing, the run goes on when it can"},
 
     {MEMBER(pipeline, system), KEY_CHOICE_NAME, "timeprest", .choice = choice_system, .file_ending = ".csv",
-     .help = "order of work and weight versions; tpcoord systems explains them; or a schedule file"},
+     .help = "order of work and weight versions; tpcoord explain NAME says more; or a schedule file"},
     {MEMBER(pipeline, stages), KEY_INTEGER, "4", 1, PLANNED_MAX,
      .help = "W: stages, each a process of its own; a run takes at most 64"},
     {MEMBER(pipeline, microbatches), KEY_INTEGER, "3", 1, MAX_MICROBATCHES,

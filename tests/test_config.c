@@ -271,6 +271,8 @@ START_TEST(defaults_are_those_of_the_shipped_config)
 }
 END_TEST
 
+#define PAPERS " run.epochs model.arch model.classes data.set data.dir data.augment train.lr train.warmup_epochs "
+
 /* An ablation compares runs that differ in nothing but what is looked at, and so does another network. A plan follows from its config alone. */
 START_TEST(variants_differ_from_resnet_in_the_stated_keys_only)
 {
@@ -283,6 +285,12 @@ START_TEST(variants_differ_from_resnet_in_the_stated_keys_only)
         {"configs/alexnet.ini", " model.arch data.enlarge train.lr "},
         {"configs/vgg16.ini", " model.arch data.enlarge train.lr "},
         {"configs/resnet50.ini", " model.arch data.enlarge train.lr "},
+        {"configs/papers/alexnet-cifar100.ini", PAPERS},
+        {"configs/papers/alexnet-tiny-imagenet.ini", PAPERS},
+        {"configs/papers/resnet50-cifar100.ini", PAPERS},
+        {"configs/papers/resnet50-tiny-imagenet.ini", PAPERS},
+        {"configs/papers/vgg16-cifar100.ini", PAPERS},
+        {"configs/papers/vgg16-tiny-imagenet.ini", PAPERS},
     };
     bool given[CONFIG_KEYS_MAX], given_there[CONFIG_KEYS_MAX];
     struct config resnet;
@@ -583,7 +591,7 @@ int main(void)
     tcase_add_test(tcase, a_line_may_be_long);
     tcase_add_test(tcase, blanks_around_an_override_s_sign_do_not_matter);
     tcase_add_test(tcase, defaults_are_those_of_the_shipped_config);
-    tcase_add_loop_test(tcase, variants_differ_from_resnet_in_the_stated_keys_only, 0, 5);
+    tcase_add_loop_test(tcase, variants_differ_from_resnet_in_the_stated_keys_only, 0, 11);
     tcase_add_test(tcase, later_mistakes_are_placed_where_the_value_came_from);
     tcase_add_test(tcase, what_is_no_text_is_refused);
     tcase_add_test(tcase, a_flood_of_mistakes_is_counted);
