@@ -2,7 +2,6 @@
  * each other where the rules coincide. */
 #include <check.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/support/follow.h"
