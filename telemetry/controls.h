@@ -28,7 +28,7 @@ bool controls_are_paused(const struct controls *controls);
 /* A paused stage runs the one op that it is held before. False if it is not held: it runs, or waits for something. */
 bool controls_step(struct controls *controls, const struct snapshot *snapshot, int stage);
 
-/* All paused stages that could run an op run one, like one slot of the unit-time grid: none may be running any more, nor
+/* All paused stages that could run an op run one, like one tick of the unit-time grid: none may be running any more, nor
  * have ended so shortly ago that its neighbours could still not know. Returns how many run; -1: not yet. */
 int controls_slot(struct controls *controls, const struct snapshot *snapshot);
 
