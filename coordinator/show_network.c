@@ -231,11 +231,8 @@ void network_print(FILE *out, const struct network *network, const struct networ
     fprintf(out, "          %s parameters, %d layers in %d blocks", text_with_commas(network->parameters, parameters),
             network->layer_count, network->block_count);
     print_parameters(out, network);
-    if (network->tokens)
-        fprintf(out, "\ntokens    %d, of a vocabulary of %d\n\n", network->input.height, network->classes);
-    else
-        fprintf(out, "\nimages    %d x %d x %d, %d classes\n\n", network->input.height, network->input.width,
-                network->input.channels, network->classes);
+    fprintf(out, "\nimages    %d x %d x %d, %d classes\n\n", network->input.height, network->input.width,
+            network->input.channels, network->classes);
     fprintf(out, "%-*s  %-*s  %-*s  %-14s  %11s  %10s  %10s\n", widths.block, "block", widths.name, "layer",
             widths.description, "type", "output", "parameters", "forward", "backward");
     for (int l = 0; l < network->layer_count; l++)
@@ -243,7 +240,7 @@ void network_print(FILE *out, const struct network *network, const struct networ
     fprintf(out, "%-*s%-14s", left, "all", "");
     print_cost(out, all.parameters, all.forward, all.backward);
     fprintf(out,
-            "\nforward, backward: millions of floating-point operations for a sample; a pipeline may be cut between "
+            "\nforward, backward: millions of floating-point operations for an image; a pipeline may be cut between "
             "any two blocks\n");
 }
 
