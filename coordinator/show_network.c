@@ -54,11 +54,11 @@ void layer_types_print(FILE *out)
         for (int k = 0; k < LAYER_ARGUMENTS_MAX && type->arguments[k].name; k++) {
             const struct layer_argument *argument = &type->arguments[k];
 
-            fprintf(out, "%-14s %-8s %d to %d", "", argument->name, argument->low, argument->high);
+            fprintf(out, "%-14s %-12s %d to %d", "", argument->name, argument->low, argument->high);
             if (argument->standard >= argument->low)
                 fprintf(out, "; default %d", argument->standard);
             else if (argument->standard != ARGUMENT_REQUIRED)
-                fprintf(out, "; default by the kernel");
+                fprintf(out, "; default %s", argument->by);
             fputc('\n', out);
         }
     }
