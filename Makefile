@@ -183,23 +183,34 @@ $(addprefix $(BUILD)/,c.flags cuda.flags link.flags commit.flags): $(BUILD)/%.fl
 	@printf '%s\n' '$(subst ','\'',$(filter-out -Werror all-warnings,$(FLAGS_$*)))' >$@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
-# The networks, as bytes: programs find them wherever they run.
-NETWORKS := $(sort $(wildcard networks/*.net))
-$(BUILD)/network/builtin_networks.c: $(NETWORKS) Makefile
+# Texts as bytes: programs find them wherever they run. $(call embed,HEADER,ARRAY,FILES): names without their endings.
+define embed
 	@mkdir -p $(@D)
-	@{ echo '#include "network/internal.h"'; \
-	n=0; for file in $(NETWORKS); do \
-		n=$$((n + 1)); echo "static const char text_$$n[] = {"; od -An -v -tu1 $$file | sed 's/  *\([0-9][0-9]*\)/\1,/g'; echo '0};'; \
+	@{ echo '#include "$(1)"'; \
+	n=0; for file in $(3); do \
+		n=$$((n + 1)); echo "static const char text_$$n[] = {"; od -An -v -td1 $$file | sed 's/  *\(-*[0-9][0-9]*\)/\1,/g'; echo '0};'; \
 	done; \
-	echo 'const char *const network_builtins[][2] = {'; \
-	n=0; for file in $(NETWORKS); do n=$$((n + 1)); echo "{\"$$(basename $$file .net)\", text_$$n},"; done; \
+	echo 'const char *const $(2)[][2] = {'; \
+	n=0; for file in $(3); do \
+		n=$$((n + 1)); name=$$(basename $$file); echo "{\"$${name%.*}\", text_$$n},"; \
+	done; \
 	echo '{0, 0}};'; } >$@
+endef
 
-$(BUILD)/network/builtin_networks.o: $(BUILD)/network/builtin_networks.c $(BUILD)/c.flags
+# The networks, and the documents that tpcoord explains words from.
+NETWORKS  := $(sort $(wildcard networks/*.net))
+DOCUMENTS := docs/glossary.md docs/systems.md
+EMBEDDED  := $(BUILD)/network/builtin_networks $(BUILD)/coordinator/builtin_documents
+$(BUILD)/network/builtin_networks.c: $(NETWORKS) Makefile
+	$(call embed,network/internal.h,network_builtins,$(NETWORKS))
+$(BUILD)/coordinator/builtin_documents.c: $(DOCUMENTS) Makefile
+	$(call embed,coordinator/documents.h,documents,$(DOCUMENTS))
+
+$(EMBEDDED:%=%.o): %.o: %.c $(BUILD)/c.flags
 	@echo "  cc   $<"
 	@$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -c -o $@ $<
 
-$(LIBRARY): $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/network/builtin_networks.o
+$(LIBRARY): $(SOURCES:%.c=$(BUILD)/%.o) $(EMBEDDED:%=%.o)
 	@rm -f $@
 	@$(AR) rcs $@ $^
 

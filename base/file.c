@@ -52,10 +52,26 @@ FILE *file_open(const char *path, struct error *error)
     return NULL;
 }
 
+/* The system's own, such as /dev/stdout, are not. */
+static bool is_foreign_link(const char *path)
+{
+    struct stat link;
+
+    return lstat(path, &link) == 0 && S_ISLNK(link.st_mode) && link.st_uid != geteuid() && link.st_uid != 0;
+}
+
 FILE *file_open_output(const char *path, struct error *error)
 {
-    FILE *file = open_stream(path, O_WRONLY | O_CREAT | O_TRUNC, "w");
+    const int flags = O_WRONLY | O_CREAT | O_TRUNC;
+    FILE *file = open_stream(path, flags | O_NOFOLLOW, "w");
 
+    if (!file && errno == ELOOP) {
+        if (is_foreign_link(path)) {
+            error_set(error, "cannot be written: it is a link of another user's");
+            return NULL;
+        }
+        file = open_stream(path, flags, "w");
+    }
     if (!file)
         error_set(error, "cannot be written: %s",
                   errno == ENXIO ? "it is a pipe that nobody reads, or a socket" : strerror(errno));
@@ -154,14 +170,11 @@ int file_read_in(int folder, const char *folder_path, const char *name, char **b
     return result;
 }
 
-int file_map_in(int folder, const char *folder_path, const char *name, const void **bytes, size_t *size,
-                struct error *error)
+/* Closes the descriptor, which may be -1 and errno. */
+static int map_all(int descriptor, const char *path, const void **bytes, const size_t *size, struct error *error)
 {
-    const int descriptor = open_own(folder, name, size);
-    char path[PATH_MAX];
     void *map;
 
-    snprintf(path, sizeof(path), "%s/%s", folder_path, name);
     *bytes = NULL;
     if (descriptor < 0)
         return cannot_read(path, error);
@@ -172,6 +185,25 @@ int file_map_in(int folder, const char *folder_path, const char *name, const voi
         return cannot_read(path, error);
     *bytes = map;
     return 0;
+}
+
+int file_map(const char *path, const void **bytes, size_t *size, struct error *error)
+{
+    const int descriptor = open_regular(AT_FDCWD, path, 0, size);
+
+    return map_all(descriptor, path, bytes, size, error);
+}
+
+int file_map_in(int folder, const char *folder_path, const char *name, const void **bytes, size_t *size,
+                struct error *error)
+{
+    const int descriptor = open_own(folder, name, size);
+    const int reason = errno;
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s/%s", folder_path, name);
+    errno = reason;
+    return map_all(descriptor, path, bytes, size, error);
 }
 
 void file_unmap(const void *bytes, size_t size)

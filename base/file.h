@@ -15,18 +15,20 @@
  * is empty. NULL and the reason, in which the path is not named: "is a pipe, not a regular file". */
 FILE *file_open(const char *path, struct error *error);
 
-/* Opens a file to write it anew: a regular one, a device, or a pipe that somebody reads, such as /dev/stdout may be.
- * NULL and the reason, likewise. */
+/* Opens a file to write it anew: a regular one, a device, or a pipe that somebody reads, such as /dev/stdout may be. A link
+ * is followed if it is this user's or root's. NULL and the reason, likewise. */
 FILE *file_open_output(const char *path, struct error *error);
 
 /* Reads a regular file to its end; a NUL follows the bytes. The caller frees. */
 int file_read(const char *path, char **bytes, size_t *size, struct error *error);
 
-/* The same with a file of this user's in an open folder. `folder_path` is for messages. */
+/* Maps one, read-only. Pages that nobody looks at are not loaded. */
+int file_map(const char *path, const void **bytes, size_t *size, struct error *error);
+
+/* The same two with a file of this user's in an open folder. `folder_path` is for messages. */
 int file_read_in(int folder, const char *folder_path, const char *name, char **bytes, size_t *size,
                  struct error *error);
 
-/* Maps one of those, read-only. Pages that nobody looks at are not loaded. */
 int file_map_in(int folder, const char *folder_path, const char *name, const void **bytes, size_t *size,
                 struct error *error);
 void file_unmap(const void *bytes, size_t size);

@@ -459,10 +459,10 @@ int main(int argc, char **argv)
     check(settings.backend->available(&error), &error);
     check(device_host.open(&settings.host, 0, &error), &error);
     check(backend_onednn.open(&onednn, settings.host, &one_thread, &error), &error);
-    check(network_create(
-              &network,
-              &(struct network_options){settings.arch, network_builtin(settings.arch), 0, 0, {28, 28, 1}, CLASSES},
-              &error),
+    check(network_create(&network,
+                         &(struct network_options){
+                             settings.arch, network_builtin(settings.arch), 0, 0, false, {28, 28, 1}, CLASSES},
+                         &error),
           &error);
 
     printf("%s, 28 x 28 x 1, mini-batches of %d in %d micro-batches, one thread\n\n", settings.arch, settings.minibatch,

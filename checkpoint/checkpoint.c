@@ -8,7 +8,6 @@
 #include <zlib.h>
 
 #include "base/file.h"
-#include "checkpoint/safetensors.h"
 
 enum { CHUNK = 4096 };
 
@@ -67,22 +66,6 @@ static int put_tensor(struct sink *sink, const struct tensor *tensor, const floa
     return 0;
 }
 
-/* Calls `visit` for every tensor of every group, in file order. */
-static int each_tensor(const struct tensors *tensors, const struct tensor_group *groups, int group_count,
-                       int (*visit)(const struct tensor *, const struct tensor_group *, void *), void *context)
-{
-    for (const struct tensor_group *group = groups; group < groups + group_count; group++)
-        for (int t = 0; t < tensors->count; t++)
-            if (tensors->list[t].state == group->state && visit(&tensors->list[t], group, context))
-                return -1;
-    return 0;
-}
-
-static void full_name(const struct tensor *tensor, const struct tensor_group *group, char *name, size_t size)
-{
-    snprintf(name, size, "%s%s", group->prefix, tensor->name);
-}
-
 struct header {
     json_t *json;
     uint64_t offset;
@@ -91,9 +74,9 @@ struct header {
 static int describe(const struct tensor *tensor, const struct tensor_group *group, void *context)
 {
     struct header *header = context;
-    char name[sizeof(tensor->name) + sizeof(group->prefix)];
+    char name[TENSOR_FULL_NAME_MAX];
 
-    full_name(tensor, group, name, sizeof(name));
+    tensor_files_name(tensor, group, name);
     return safetensors_describe(header->json, name, tensor->shape, tensor->dimensions, &header->offset);
 }
 
@@ -111,9 +94,9 @@ static int write_file(struct sink *sink, const struct tensors *tensors, const st
     int failed = -1;
 
     errno = ENOMEM;
-    if (!each_tensor(tensors, groups, group_count, describe, &header) &&
+    if (!tensor_files_each(tensors, groups, group_count, describe, &header) &&
         (bytes = safetensors_format(header.json, &size)))
-        failed = put(sink, bytes, size) || each_tensor(tensors, groups, group_count, write_values, sink);
+        failed = put(sink, bytes, size) || tensor_files_each(tensors, groups, group_count, write_values, sink);
     free(bytes);
     json_decref(header.json);
     return failed;
@@ -159,104 +142,57 @@ int checkpoint_write(int run_folder, const char *set, const char *file, const st
     return failed ? reason : 0;
 }
 
-/* The files that tensors are looked up in. */
-struct source {
-    int folder;
-    char path[sizeof(CHECKPOINTS_FOLDER) + CHECKPOINT_NAME_MAX]; /* for messages */
-    int count;
-    struct opened {
-        const void *bytes;
-        size_t size;
-        struct safetensors contents;
-    } * files;
-    struct error *error;
+/* A set in whose folder no file is named yet. */
+struct set_files {
+    char path[sizeof(CHECKPOINTS_FOLDER) + CHECKPOINT_NAME_MAX];
+    struct tensor_files files;
 };
 
-static int open_file(struct source *source, const char *name)
+static int open_set(struct set_files *set, int run_folder, const char *name, struct error *error)
 {
-    struct opened *file = &source->files[source->count];
-
-    if (file_map_in(source->folder, source->path, name, &file->bytes, &file->size, source->error))
-        return -1;
-    source->count++;
-    return safetensors_read(&file->contents, file->bytes, file->size, source->error)
-               ? error_prefix(source->error, "%s/%s", source->path, name)
-               : 0;
+    snprintf(set->path, sizeof(set->path), CHECKPOINTS_FOLDER "/%s", name);
+    set->files = (struct tensor_files){.folder = checkpoint_open_folder(run_folder, name), .path = set->path};
+    return set->files.folder < 0 ? error_set(error, "%s cannot be opened: %s", set->path, strerror(errno)) : 0;
 }
 
-static int source_open(struct source *source, int run_folder, const char *set, int room, struct error *error)
+static void close_set(struct set_files *set)
 {
-    *source = (struct source){.error = error, .files = calloc((size_t)room, sizeof(struct opened))};
-    snprintf(source->path, sizeof(source->path), CHECKPOINTS_FOLDER "/%s", set);
-    source->folder = checkpoint_open_folder(run_folder, set);
-    if (source->folder < 0)
-        return error_set(error, "%s cannot be opened: %s", source->path, strerror(errno));
-    return source->files ? 0 : error_set(error, "out of memory");
+    tensor_files_close(&set->files);
+    if (set->files.folder >= 0)
+        close(set->files.folder);
 }
 
-static void source_close(struct source *source)
+/* The file of that part first: if it was cut as now, it has all. */
+static int add_files(struct set_files *set, int count, int first, struct error *error)
 {
-    for (int i = 0; i < source->count; i++) {
-        safetensors_release(&source->files[i].contents);
-        file_unmap(source->files[i].bytes, source->files[i].size);
+    char name[CHECKPOINT_NAME_MAX];
+
+    for (int k = 0; k < count; k++) {
+        checkpoint_file_name(1 + (first - 1 + k) % count, -1, name);
+        if (tensor_files_add(&set->files, name, error))
+            return -1;
     }
-    free(source->files);
-    if (source->folder >= 0)
-        close(source->folder);
-}
-
-static bool same_shape(const struct tensor *tensor, const struct safetensors_entry *entry)
-{
-    bool same = tensor->dimensions == entry->dimensions;
-
-    for (int d = 0; d < tensor->dimensions && same; d++)
-        same = (uint64_t)tensor->shape[d] == entry->shape[d];
-    return same;
-}
-
-static int read_values(const struct tensor *tensor, const struct tensor_group *group, void *context)
-{
-    const struct source *source = context;
-    const struct safetensors_entry *entry = NULL;
-    char name[sizeof(tensor->name) + sizeof(group->prefix)];
-
-    full_name(tensor, group, name, sizeof(name));
-    for (int i = 0; i < source->count && !entry; i++)
-        entry = safetensors_find(&source->files[i].contents, name);
-    if (!entry)
-        return error_set(source->error, "%s: no file has the tensor %s", source->path, name);
-    if (!same_shape(tensor, entry))
-        return error_set(source->error, "%s: the tensor %s has another shape than the network's", source->path, name);
-    for (size_t i = 0; i < tensor->count; i++)
-        memcpy(&group->floats[tensor_element(tensor, i)], entry->values + i * sizeof(float), sizeof(float));
     return 0;
 }
 
-int checkpoint_read(int run_folder, const char *set, int files, const struct tensors *tensors,
+int checkpoint_read(int run_folder, const char *set, int files, int first, const struct tensors *tensors,
                     const struct tensor_group *groups, int group_count, struct error *error)
 {
-    char name[CHECKPOINT_NAME_MAX];
-    struct source source;
-    int failed = source_open(&source, run_folder, set, files, error);
+    struct set_files opened;
+    const int failed = open_set(&opened, run_folder, set, error) || add_files(&opened, files, first, error) ||
+                       tensor_files_read(&opened.files, tensors, groups, group_count, error);
 
-    for (int s = 1; s <= files && !failed; s++) {
-        checkpoint_file_name(s, -1, name);
-        failed = open_file(&source, name);
-    }
-    if (!failed)
-        failed = each_tensor(tensors, groups, group_count, read_values, &source);
-    source_close(&source);
-    return failed;
+    close_set(&opened);
+    return failed ? -1 : 0;
 }
 
 int checkpoint_read_file(int run_folder, const char *set, const char *file, const struct tensors *tensors,
                          const struct tensor_group *groups, int group_count, struct error *error)
 {
-    struct source source;
-    int failed = source_open(&source, run_folder, set, 1, error) || open_file(&source, file);
+    struct set_files opened;
+    const int failed = open_set(&opened, run_folder, set, error) || tensor_files_add(&opened.files, file, error) ||
+                       tensor_files_read(&opened.files, tensors, groups, group_count, error);
 
-    if (!failed)
-        failed = each_tensor(tensors, groups, group_count, read_values, &source);
-    source_close(&source);
+    close_set(&opened);
     return failed ? -1 : 0;
 }

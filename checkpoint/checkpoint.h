@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-#include "checkpoint/tensors.h"
+#include "checkpoint/tensor_files.h"
 #include "plan/config.h"
 
 enum { CHECKPOINT_NAME_MAX = 48 };
@@ -27,14 +27,6 @@ void checkpoint_set_name(int epoch, int minibatch, char name[CHECKPOINT_NAME_MAX
 void checkpoint_file_name(int stage, int version, char name[CHECKPOINT_NAME_MAX]);
 bool checkpoint_parse_file_name(const char *name, int *stage, int *version);
 
-/* Tensors of a file that share a prefix, and the slice's array in which they lie. */
-enum { TENSOR_PREFIX_MAX = 64 };
-struct tensor_group {
-    char prefix[TENSOR_PREFIX_MAX];
-    bool state;
-    float *floats;
-};
-
 struct written_file {
     uint64_t bytes;
     uint32_t crc32;
@@ -46,9 +38,9 @@ int checkpoint_write(int run_folder, const char *set, const char *file, const st
                      const struct tensor_group *groups, int group_count, struct written_file *written);
 
 /* Fills the groups' arrays from stage-1.safetensors ... stage-<files>.safetensors of a set, whatever stage wrote which
- * tensor. Of the files, only what is looked for is loaded. -1 and the file that is damaged, or the tensor that is missing
- * or of another shape. */
-int checkpoint_read(int run_folder, const char *set, int files, const struct tensors *tensors,
+ * tensor; they are looked for in that of stage `first` first (checkpoint/tensor_files.h). -1 and the file that is damaged, or the
+ * tensor that is missing or of another shape. */
+int checkpoint_read(int run_folder, const char *set, int files, int first, const struct tensors *tensors,
                     const struct tensor_group *groups, int group_count, struct error *error);
 
 /* The same from one file of the set. */

@@ -6,9 +6,72 @@
 /* What the format allows, and what no header of ours comes near. */
 enum { HEADER_BYTES_MAX = 100000000 };
 
+static void from_f32(float *out, const unsigned char *values, size_t count)
+{
+    memcpy(out, values, count * sizeof(*out));
+}
+
+static void from_f64(float *out, const unsigned char *values, size_t count)
+{
+    double value;
+
+    for (size_t i = 0; i < count; i++) {
+        memcpy(&value, values + i * sizeof(value), sizeof(value));
+        out[i] = (float)value;
+    }
+}
+
+static uint32_t half_at(const unsigned char *values, size_t i)
+{
+    return (uint32_t)values[2 * i] | (uint32_t)values[2 * i + 1] << 8;
+}
+
+static float float_of_bits(uint32_t bits)
+{
+    float value;
+
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+/* The upper half of a float. */
+static void from_bf16(float *out, const unsigned char *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = float_of_bits(half_at(values, i) << 16);
+}
+
+/* IEEE 754's binary16: a sign, 5 bits of exponent, 10 of fraction. */
+static void from_f16(float *out, const unsigned char *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t half = half_at(values, i), sign = (half & 0x8000) << 16, exponent = half >> 10 & 31,
+                       fraction = half & 1023;
+
+        if (exponent == 0)
+            out[i] = (sign ? -1.0f : 1.0f) * (float)fraction * 0x1p-24f;
+        else
+            out[i] = float_of_bits(sign | (exponent == 31 ? 255 : exponent + 112) << 23 | fraction << 13);
+    }
+}
+
+static const struct safetensors_type types[] = {
+    {"F32", 4, from_f32}, {"F16", 2, from_f16}, {"BF16", 2, from_bf16}, {"F64", 8, from_f64}, {"I64", 8, NULL},
+    {"U64", 8, NULL},     {"I32", 4, NULL},     {"U32", 4, NULL},       {"I16", 2, NULL},     {"U16", 2, NULL},
+    {"I8", 1, NULL},      {"U8", 1, NULL},      {"BOOL", 1, NULL},      {"F8_E4M3", 1, NULL}, {"F8_E5M2", 1, NULL},
+};
+
+static const struct safetensors_type *find_type(const char *name)
+{
+    for (size_t t = 0; name && t < sizeof(types) / sizeof(types[0]); t++)
+        if (strcmp(types[t].name, name) == 0)
+            return &types[t];
+    return NULL;
+}
+
 static int read_shape(struct safetensors_entry *entry, const json_t *shape, uint64_t *bytes)
 {
-    *bytes = sizeof(float);
+    *bytes = (uint64_t)entry->type->bytes;
     if (!json_is_array(shape) || json_array_size(shape) > SAFETENSORS_DIMENSIONS_MAX)
         return -1;
     entry->dimensions = (int)json_array_size(shape);
@@ -42,8 +105,9 @@ static int read_entry(struct safetensors_entry *entry, const char *name, const j
     uint64_t bytes;
 
     entry->name = name;
-    if (!type || strcmp(type, "F32") != 0)
-        return error_set(error, "%.80s is of type %.16s, not F32", name, type ? type : "none");
+    entry->type = find_type(type);
+    if (!entry->type)
+        return error_set(error, "%.80s is of type %.16s, which is not known", name, type ? type : "none");
     if (read_shape(entry, json_object_get(described, "shape"), &bytes))
         return error_set(error, "the shape of %.80s makes no sense", name);
     if (read_place(entry, json_object_get(described, "data_offsets")) || entry->end - entry->begin != bytes)
@@ -132,6 +196,11 @@ const struct safetensors_entry *safetensors_find(const struct safetensors *file,
         if (strcmp(file->entries[i].name, name) == 0)
             return &file->entries[i];
     return NULL;
+}
+
+void safetensors_floats(const struct safetensors_entry *entry, uint64_t first, size_t count, float *out)
+{
+    entry->type->floats(out, entry->values + first * (uint64_t)entry->type->bytes, count);
 }
 
 int safetensors_describe(json_t *header, const char *name, const int *shape, int dimensions, uint64_t *offset)

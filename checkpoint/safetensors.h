@@ -9,13 +9,21 @@
 
 #include "base/error.h"
 
-enum { SAFETENSORS_DIMENSIONS_MAX = 4 };
+enum { SAFETENSORS_DIMENSIONS_MAX = 8 };
+
+/* What the elements of a tensor are. */
+struct safetensors_type {
+    const char *name; /* as headers have it: "F32" */
+    int bytes;
+    void (*floats)(float *out, const unsigned char *values, size_t count); /* NULL: they are no floats */
+};
 
 struct safetensors_entry {
     const char *name;
+    const struct safetensors_type *type;
     int dimensions;
     uint64_t shape[SAFETENSORS_DIMENSIONS_MAX];
-    uint64_t begin, end;         /* in bytes; 4 for each element: all are 32-bit floats */
+    uint64_t begin, end;         /* in bytes; type->bytes for each element */
     const unsigned char *values; /* [end - begin], at any alignment */
 };
 
@@ -33,6 +41,9 @@ void safetensors_release(struct safetensors *file);
 
 /* NULL if there is none of that name. */
 const struct safetensors_entry *safetensors_find(const struct safetensors *file, const char *name);
+
+/* Elements first .. first + count - 1, in the file's order, as floats of 32 bits. The type has such. */
+void safetensors_floats(const struct safetensors_entry *entry, uint64_t first, size_t count, float *out);
 
 /* For a writer: adds a tensor of 32-bit floats to a header; *offset goes from its begin to its end. -1 if out of
  * memory. */

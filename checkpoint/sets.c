@@ -208,14 +208,15 @@ void set_release(struct checkpoint_set *set)
     manifest_release(&set->manifest);
 }
 
-int set_open_newest(struct checkpoint_set *set, const struct run_folder *folder, struct error *error)
+int set_open_newest(struct checkpoint_set *set, const struct run_folder *folder, const char *last, struct error *error)
 {
-    struct set_place *places;
+    struct set_place *places, end;
+    const bool ends = last && parse_place(last, &end);
     const int count = sets_list(folder, &places);
     int failed = -1;
 
     for (int i = 0; i < count && failed; i++) {
-        if (!set_is_complete(folder, places[i].name))
+        if ((ends && set_compare(&places[i], &end) < 0) || !set_is_complete(folder, places[i].name))
             continue;
         failed = set_open(set, folder, places[i].name, error);
         if (failed)

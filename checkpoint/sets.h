@@ -39,9 +39,9 @@ bool set_is_complete(const struct run_folder *folder, const char *name);
 int set_open(struct checkpoint_set *set, const struct run_folder *folder, const char *name, struct error *error);
 void set_release(struct checkpoint_set *set);
 
-/* The newest complete set of a run folder. Those that set_open refuses are passed over and named on stderr, a line each.
- * -1 if there is no other. */
-int set_open_newest(struct checkpoint_set *set, const struct run_folder *folder, struct error *error);
+/* The newest complete set of a run folder, of those that do not come after `last` (NULL: of all). Those that set_open
+ * refuses are passed over and named on stderr, a line each. -1 if there is no other. */
+int set_open_newest(struct checkpoint_set *set, const struct run_folder *folder, const char *last, struct error *error);
 
 /* Writes the set's manifest, by way of a temporary name and synchronised with the disk. */
 int set_write_manifest(const struct run_folder *folder, const char *name, const struct manifest *manifest,

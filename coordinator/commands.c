@@ -29,9 +29,14 @@ const struct command commands[VERBS] = {
                       "updates; then a line about each rule, with its formula."},
     [VERB_DEVICES] = {"devices", "devices", "list what stages can run on here", OPERAND_NONE,
                       "Prints the CPU and every GPU that works, or why none does."},
+    [VERB_EXPLAIN] =
+        {"explain", "explain [NAME]", "say what a system does, or what a word means", OPERAND_NAME,
+         "NAME is a system or a word such as bubble, stash or v; without it, all are listed. Pages of systems\n"
+         "end with their formulas, and with what a pipeline of four stages holds.",
+         .examples = {"explain", "explain timeprest", "explain bubble"}},
     [VERB_HELP] = {"help", "help [TOPIC]", "print this, or about a command, an option or a key", OPERAND_TOPIC,
                    "TOPIC is a command, an option, a key of the config such as pipeline.system, or a section of it\n"
-                   "such as pipeline.",
+                   "such as pipeline; a system or a word is explained.",
                    .examples = {"help plan", "help --grid", "help pipeline.system"}},
     [VERB_COMPLETE] = {"complete", "complete WORD...", "print what the last word of a command line may become",
                        OPERAND_WORDS,

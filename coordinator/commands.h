@@ -11,6 +11,7 @@ enum verb {
     VERB_NETWORK,
     VERB_SYSTEMS,
     VERB_DEVICES,
+    VERB_EXPLAIN,
     VERB_HELP,
     VERB_COMPLETE,
     VERBS
@@ -21,6 +22,7 @@ enum operand {
     OPERAND_NONE,
     OPERAND_CONFIG,  /* a file, which must be given */
     OPERAND_NETWORK, /* a network's name, or its file */
+    OPERAND_NAME,    /* what is to be explained */
     OPERAND_TOPIC,   /* what help is asked about: also an option, which is not read as one */
     OPERAND_WORDS    /* any words, options among them, which are not read as such */
 };

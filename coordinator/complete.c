@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "coordinator/commands.h"
+#include "coordinator/documents.h"
+#include "coordinator/explain.h"
 #include "coordinator/options.h"
 #include "network/network.h"
 #include "plan/config_keys.h"
@@ -98,6 +100,12 @@ static void offer_operand(const struct completion *completion, enum verb verb)
 {
     if (commands[verb].operand == OPERAND_NETWORK) {
         offer_listed(completion, network_builtin_name);
+    } else if (commands[verb].operand == OPERAND_NAME) {
+        char room[SECTION_NAME_MAX];
+        const char *name;
+
+        for (int n = 0; (name = explain_name(n, room)) != NULL; n++)
+            offer(completion, "", name, "");
     } else if (commands[verb].operand == OPERAND_TOPIC) {
         offer_commands(completion);
         offer_keys(completion, "");

@@ -6,6 +6,7 @@
 #include "base/guess.h"
 #include "base/shell.h"
 #include "coordinator/commands.h"
+#include "coordinator/explain.h"
 #include "coordinator/options.h"
 #include "plan/config_keys.h"
 
@@ -130,6 +131,6 @@ int help_print(FILE *out, const char *program, const char *topic, struct error *
     else if (option)
         print_option(out, option);
     else if (!config_print_section(out, topic) && !print_named(out, topic))
-        return refuse(topic, program, error);
+        return explain_knows(topic) ? explain_print(out, program, topic, error) : refuse(topic, program, error);
     return 0;
 }

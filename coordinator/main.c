@@ -12,6 +12,7 @@
 #include "coordinator/compare.h"
 #include "coordinator/complete.h"
 #include "coordinator/draw_plan.h"
+#include "coordinator/explain.h"
 #include "coordinator/help.h"
 #include "coordinator/options.h"
 #include "coordinator/prepare.h"
@@ -107,7 +108,11 @@ static enum exit_status do_grid(const struct options *options)
         return status;
     if (open_pictures(files, options->pictures))
         status = EXIT_USAGE;
-    else if (options->grid && plan_print_grid(stdout, &prepared.plan, options->slots, options->minibatches, &error))
+    else if (options->stage &&
+             plan_print_ledger(stdout, &prepared.plan, options->stage, options->slots, options->minibatches, &error))
+        status = fail(EXIT_USAGE, &error);
+    else if (options->grid &&
+             plan_print_grid(stdout, &prepared.plan, options->slots, options->minibatches, options->versions, &error))
         status = fail(EXIT_FAILED, &error);
     else if (options_draw(options))
         status = draw_plan(options, &preparation, &prepared.plan, files);
@@ -530,6 +535,13 @@ static enum exit_status do_help(const struct options *options)
     return help_print(stdout, options->program, options->topic, &error) ? fail(EXIT_USAGE, &error) : EXIT_DONE;
 }
 
+static enum exit_status do_explain(const struct options *options)
+{
+    struct error error;
+
+    return explain_print(stdout, options->program, options->topic, &error) ? fail(EXIT_USAGE, &error) : EXIT_DONE;
+}
+
 static enum exit_status do_complete(const struct options *options)
 {
     complete_print(stdout, options->words);
@@ -557,12 +569,14 @@ static enum exit_status dispatch(const struct options *options)
         return do_systems();
     else if (options->verb == VERB_DEVICES)
         return do_devices(options);
+    else if (options->verb == VERB_EXPLAIN)
+        return do_explain(options);
     else if (options->verb == VERB_COMPLETE)
         return do_complete(options);
     else if (options->verb == VERB_PLAN)
-        return options->grid || (options_draw(options) && !options->simulate) ? do_grid(options)
-               : options->csv                                                 ? do_schedule_csv(options)
-                                                                              : do_plan(options);
+        return options->grid || options->stage || (options_draw(options) && !options->simulate) ? do_grid(options)
+               : options->csv ? do_schedule_csv(options)
+                              : do_plan(options);
     return EXIT_DONE;
 }
 

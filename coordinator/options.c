@@ -42,6 +42,18 @@ static int read_epochs(void *context, const char *argument, struct error *error)
     return read_override(options, options->epochs, error);
 }
 
+static int read_init(void *context, const char *argument, struct error *error)
+{
+    struct options *options = context;
+
+    if (argument[0] == '\0')
+        return error_set(error, "which file? --init FILE");
+    if (strlen(argument) >= CONFIG_PATH_MAX)
+        return error_set(error, "the path is longer than %d characters", CONFIG_PATH_MAX - 1);
+    snprintf(options->init, sizeof(options->init), "model.init=%s", argument);
+    return read_override(options, options->init, error);
+}
+
 /* clang-format off */
 static const struct option_row rows[] = {
     {"set", "SECTION.KEY=VALUE", OPTION_OWN, 0, WITH_CONFIG | WITH_NETWORK,
@@ -49,6 +61,8 @@ static const struct option_row rows[] = {
     {"epochs", "N", OPTION_OWN, 0, WITH_CONFIG, .help = "short for --set run.epochs=N", .read = read_epochs},
     {"resume", "[=DIR]", OPTION_PERHAPS, offsetof(struct options, resume), WITH_RUN,
      .help = "go on from the newest checkpoint of this config's last run, or of the one in DIR"},
+    {"init", "FILE", OPTION_OWN, 0, WITH_CONFIG, .help = "short for --set model.init=FILE: begin with these weights",
+     .read = read_init},
     {"json", "FILE", OPTION_TEXT, offsetof(struct options, json), WITH_CONFIG | WITH_NETWORK | WITH_DEVICES,
      .help = "write plan, report, comparison, network or devices as JSON; -: to standard output"},
     {"trace", "FILE", OPTION_TEXT, offsetof(struct options, trace), WITH_RUN | WITH_PLAN,
@@ -69,8 +83,10 @@ static const struct option_row rows[] = {
     {"png", "FILE", OPTION_TEXT, offsetof(struct options, pictures[PICTURE_PNG]), WITH_PLAN, .help = "the same as PNG"},
     {"beside", "A,B", OPTION_TEXT, offsetof(struct options, beside), WITH_PLAN,
      .help = "draw the schedules of these systems below it"},
+    {"stage", "S", OPTION_COUNT, offsetof(struct options, stage), WITH_PLAN,
+     .help = "with --versions: which weight versions the stage holds after each op, and who still reads them"},
     {"versions", NULL, OPTION_FLAG, offsetof(struct options, versions), WITH_PLAN,
-     .help = "write on each op of the picture which weight versions it reads and makes"},
+     .help = "write on each op of the grid, or the picture, which weight versions it reads and makes"},
     {"simulate", NULL, OPTION_FLAG, offsetof(struct options, simulate), WITH_PLAN,
      .help = "predict time, waits and staleness, from measured times or those in [simulation]"},
     {"minibatches", "K", OPTION_COUNT, offsetof(struct options, minibatches), WITH_PLAN,
@@ -148,7 +164,7 @@ static int read_operands(struct options *options, int count, char **operands, st
     const char *operand = count > 0 ? operands[0] : NULL;
     options->config = command->operand == OPERAND_CONFIG ? operand : NULL;
     options->network = command->operand == OPERAND_NETWORK ? operand : NULL;
-    options->topic = command->operand == OPERAND_TOPIC ? operand : NULL;
+    options->topic = command->operand == OPERAND_TOPIC || command->operand == OPERAND_NAME ? operand : NULL;
     options->help = options->help || options->verb == VERB_HELP;
     return 0;
 }
@@ -193,8 +209,12 @@ static int check_pictures(const struct options *options, struct error *error)
         return error_set(error, "--beside goes with --svg, --pdf or --png");
     if (options->beside && plan_check_beside(options->beside, error))
         return -1;
-    if (!draws && options->versions)
-        return error_set(error, "--versions goes with --svg, --pdf or --png");
+    if (!draws && !options->grid && !options->stage && options->versions)
+        return error_set(error, "--versions goes with --grid, with --stage K, or with --svg, --pdf or --png");
+    if (options->stage &&
+        (!options->versions || draws || options->grid || options->json || options->csv || options->simulate))
+        return error_set(error,
+                         "--stage goes with --versions alone: it lists the stage's weight versions, tick by tick");
     if (draws && options->csv)
         return error_set(error, "--csv writes a schedule, not a picture; give it alone");
     if (draws && options->json && !options->simulate)
@@ -207,12 +227,15 @@ static int check_combination(const struct options *options, unsigned given, stru
     for (int i = 0; i < ROWS; i++)
         if (given & 1u << i && !(rows[i].verbs & 1 << options->verb))
             return error_set(error, "--%s does not go with tpcoord %s", rows[i].name, commands[options->verb].name);
+    if (options->init[0] && options->resume)
+        return error_set(error,
+                         "--init and --resume do not go together: a run that goes on has its checkpoint's weights");
     if (check_pictures(options, error))
         return -1;
-    if (options->slots && (options->simulate || (!options->grid && !options_draw(options))))
-        return error_set(error, "--slots goes with --grid, or with a picture of ticks");
-    if (options->verb == VERB_PLAN && options->minibatches && !options->grid && !options->simulate && !options->csv &&
-        !options_draw(options))
+    if (options->slots && (options->simulate || (!options->grid && !options->stage && !options_draw(options))))
+        return error_set(error, "--slots goes with --grid, --stage, or with a picture of ticks");
+    if (options->verb == VERB_PLAN && options->minibatches && !options->grid && !options->stage && !options->simulate &&
+        !options->csv && !options_draw(options))
         return error_set(error, "--minibatches goes with --grid, --csv, --simulate or a picture");
     if (options->verb == VERB_PLAN && !options->simulate && options->trace)
         return error_set(error, "--trace goes with --simulate, or with tpcoord run");

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "coordinator/commands.h"
 #include "picture/render.h"
+#include "plan/config.h"
 
 struct options {
     const char *program; /* as it was called */
@@ -19,12 +20,14 @@ struct options {
     char *const *words;     /* of complete; ends with NULL */
     const char **overrides; /* "section.key=value" */
     int override_count;
-    char epochs[64];                       /* the override that --epochs stands for */
+    char epochs[64]; /* the overrides that --epochs and --init stand for; "": not given */
+    char init[CONFIG_PATH_MAX + 16];
     const char *json, *csv;                /* path; "-" = standard output; NULL = none */
     const char *trace, *record;            /* path; NULL = none */
     const char *pictures[PICTURE_FORMATS]; /* path; "-" = standard output; NULL = none */
     const char *beside;                    /* systems to draw below the plan's own; NULL = none */
     const char *resume;                    /* run folder or checkpoint; "" = to be found; NULL = start anew */
+    int stage;                             /* whose ledger of versions is asked for; 0 = not given */
     int slots, minibatches;                /* 0 = not given */
     const char *systems, *seeds, *target;  /* of a comparison; NULL = not given */
     const char *interactive;               /* "": tpmon may control the run; "paused": and it waits for that */

@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "checkpoint/init.h"
 #include "coordinator/new_run.h"
 #include "coordinator/probe.h"
 #include "coordinator/resume.h"
@@ -98,7 +99,7 @@ static int find_data(struct data_facts *facts, struct error *unread, const struc
                            "; to simulate without it, describe it with data.set = synthetic, data.limit and "
                            "data.synthetic_size",
                            mistakes);
-    *facts = (struct data_facts){train.count, test.count, train.shape, 0};
+    *facts = (struct data_facts){train.count, test.count, train.shape, false, 0};
     return 0;
 }
 
@@ -149,6 +150,19 @@ static bool same_pipeline(const struct config *one, const struct config *other)
            one->pipeline.microbatches == other->pipeline.microbatches && one->data.batch == other->data.batch;
 }
 
+/* Where nothing goes on from a checkpoint, which has weights of its own. */
+static int check_init(const struct prepared *prepared, const struct preparation *preparation,
+                      struct config_mistakes *mistakes)
+{
+    const char *path = prepared->plan.config.model.init;
+    struct error error;
+
+    if (path[0] == '\0' || preparation->resume || init_check(path, prepared->network, &error) == 0)
+        return 0;
+    config_mistake(mistakes, "model.init", "%s", error.text);
+    return -1;
+}
+
 static int begin(struct prepared *prepared, const struct preparation *preparation, struct config_mistakes *mistakes)
 {
     struct shared_data *data = preparation->data;
@@ -163,6 +177,8 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
         return -1;
     if (unread.text[0] && check_unread(&prepared->plan, &unread, mistakes))
         return -1;
+    if (check_init(prepared, preparation, mistakes))
+        return -1;
     if (preparation->depth != PREPARE_RUN)
         return 0;
     /* The folder is locked before anything in it is read, and until the run has ended. */
@@ -170,6 +186,8 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
         return new_run_create(&prepared->folder, &config, mistakes);
     if (resume_open(&prepared->from, &prepared->folder, preparation->resume, &prepared->plan, mistakes))
         return -1;
+    memcpy(prepared->plan.config.model.init, prepared->from.manifest.config.model.init,
+           sizeof(prepared->plan.config.model.init));
     /* What was measured for the run is not measured again: its lists would be others. */
     if (same_pipeline(&prepared->from.manifest.config, &config))
         replay_take_times(&prepared->plan.config, &prepared->from.manifest.config);

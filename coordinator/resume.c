@@ -86,6 +86,17 @@ static void check_optimizer(const struct config *made_with, const struct config 
                        is->name, own ? "" : " for pipeline.system = ", own ? "" : config->pipeline.system, was->name);
 }
 
+/* A run that goes on has weights of its own; what it began with stays known. */
+static void check_init(const struct config *made_with, const struct config *config, struct config_mistakes *mistakes)
+{
+    const char *was = made_with->model.init, *is = config->model.init;
+
+    if (is[0] && strcmp(is, was) != 0)
+        config_mistake(mistakes, "model.init",
+                       "%s, but a run that goes on has its checkpoint's weights; it began with %s", is,
+                       was[0] ? was : "weights drawn from run.seed");
+}
+
 static int check(const struct checkpoint_set *set, const struct plan *plan, struct config_mistakes *mistakes)
 {
     const struct manifest *manifest = &set->manifest;
@@ -95,6 +106,7 @@ static int check(const struct checkpoint_set *set, const struct plan *plan, stru
 
     check_keys(&manifest->config, config, mistakes);
     check_optimizer(&manifest->config, config, mistakes);
+    check_init(&manifest->config, config, mistakes);
     if (a.height != b.height || a.width != b.width || a.channels != b.channels)
         config_mistake(mistakes, "data.set", "its images are %d x %d x %d, those of the checkpoint %d x %d x %d",
                        b.height, b.width, b.channels, a.height, a.width, a.channels);
@@ -196,7 +208,7 @@ static int open_set(struct checkpoint_set *set, struct run_folder *folder, const
 
     if (find_set(where, path, name, error) || run_folder_open(folder, path, error))
         return -1;
-    failed = name[0] ? set_open(set, folder, name, error) : set_open_newest(set, folder, error);
+    failed = name[0] ? set_open(set, folder, name, error) : set_open_newest(set, folder, NULL, error);
     if (failed)
         run_folder_close(folder);
     return failed;

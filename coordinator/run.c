@@ -499,12 +499,14 @@ static int attempt(struct run *run, struct checkpoint_set *from, struct error *e
     return 0;
 }
 
-/* Whether another attempt follows; then the run is as new, but for its trace. It begins with the newest checkpoint:
+/* Whether another attempt follows; then the run is as new, but for its trace. It begins with the newest checkpoint of
+ * those that came before: as long as no stage has begun, that from which the run was to go on is not the folder's newest.
  * *from is NULL, or `set`. */
 static bool begin_again(struct run *run, struct checkpoint_set *set, struct checkpoint_set **from)
 {
     const struct run_request *request = run->request;
     const int restarts = run->outcome.restarts + 1, allowed = request->plan->config.run.restarts;
+    const char *newest = run->checkpoints.newest;
     const struct trace trace = run->trace;
     const bool lost = run->lost;
     struct error error;
@@ -512,7 +514,7 @@ static bool begin_again(struct run *run, struct checkpoint_set *set, struct chec
     if (!run->may_restart || restarts > allowed || run->stopping || request->signals->interruptions > 0)
         return false;
     say_failed(request, &run->outcome.error);
-    *from = set_open_newest(set, request->folder, &error) ? NULL : set;
+    *from = newest[0] && !set_open_newest(set, request->folder, newest, &error) ? set : NULL;
     fprintf(stderr, "tpcoord: starting again from %s (restart %d of %d)\n", *from ? set->name : "the beginning",
             restarts, allowed);
     checkpoints_end(&run->checkpoints);

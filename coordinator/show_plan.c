@@ -31,6 +31,8 @@ static void print_header(FILE *out, const struct plan *plan, const struct networ
     fprintf(out, "network   %s: %s parameters, %d layers in %d blocks, %d classes\n", config->model.arch,
             text_with_commas(network->parameters, parameters), network->layer_count, network->block_count,
             network->classes);
+    if (config->model.init[0])
+        fprintf(out, "weights   begin as in %s\n", config->model.init);
     fprintf(out, "data      %s: %s + %s images of %d x %d x %d\n", config->data.set,
             text_with_commas((size_t)plan->data.train_count, train),
             text_with_commas((size_t)plan->data.test_count, test), plan->data.shape.height, plan->data.shape.width,

@@ -6,6 +6,7 @@
 
 #include "base/numbers.h"
 #include "schedule/csv.h"
+#include "schedule/follower.h"
 
 int plan_simulate_ticks(const struct plan *plan, const struct schedule *schedule, struct simulation **out,
                         struct error *error)
@@ -47,12 +48,83 @@ static void print_aligned(FILE *out, char *const *lines, int count, int columns)
     free(widths);
 }
 
-int plan_print_grid(FILE *out, const struct plan *plan, int slots, int minibatches, struct error *error)
+/* "2B:1", which reads version 1; "2:1>2", which reads 1 and makes 2; "~" is a sum. */
+static void print_word(FILE *out, const struct schedule *schedule, const struct op *op,
+                       const struct op_versions *versions)
+{
+    char text[OP_TEXT_SIZE];
+
+    op_format(op, schedule, text);
+    fprintf(out, " %s", text);
+    if (versions->read_first == VERSION_SUM)
+        fputs(":~", out);
+    else if (versions->read_first != VERSION_UNKNOWN)
+        fprintf(out, versions->read_first == versions->read_last ? ":%d" : ":%d-%d", versions->read_first,
+                versions->read_last);
+    if (versions->made != VERSION_UNKNOWN)
+        fprintf(out, ">%d", versions->made);
+}
+
+/* As simulation_grid_line, with versions. */
+static char *line_with_versions(const struct simulation *simulation, const struct schedule *schedule, int stage,
+                                int slots)
+{
+    const int count = simulation_op_count(simulation, stage);
+    struct follower *follower = follower_create(schedule, simulation);
+    char *line = NULL;
+    size_t size;
+    FILE *stream = follower ? open_memstream(&line, &size) : NULL;
+    int64_t tick = 0;
+
+    if (!stream) {
+        follower_destroy(follower);
+        return NULL;
+    }
+    fprintf(stream, "stage %d:", stage);
+    for (int n = 0; n < count && tick < slots; n++) {
+        const struct timed_op timed = simulation_op(simulation, stage, n);
+
+        for (; tick < timed.start && tick < slots; tick++)
+            fputs(" .", stream);
+        if (tick == slots)
+            break;
+        const struct op_versions versions = follower_begin(follower, &timed.op);
+        follower_end(follower, &timed.op);
+        print_word(stream, schedule, &timed.op, &versions);
+        for (tick++; tick < timed.end && tick < slots; tick++)
+            fputs(" =", stream);
+    }
+    for (; tick < slots && tick < simulation->duration; tick++)
+        fputs(" .", stream);
+    follower_destroy(follower);
+    if (fclose(stream) != 0) {
+        free(line);
+        return NULL;
+    }
+    return line;
+}
+
+int grid_print(FILE *out, const struct schedule *schedule, const struct simulation *simulation, int slots,
+               bool versions, struct error *error)
+{
+    char *lines[PLANNED_MAX] = {NULL};
+    int count = 0;
+
+    while (count < schedule->stages &&
+           (lines[count] = versions ? line_with_versions(simulation, schedule, count + 1, slots)
+                                    : simulation_grid_line(simulation, schedule, count + 1, slots)) != NULL)
+        count++;
+    if (count == schedule->stages)
+        print_aligned(out, lines, count, slots);
+    for (int s = 0; s < count; s++)
+        free(lines[s]);
+    return count == schedule->stages ? 0 : error_set(error, "out of memory for the grid");
+}
+
+int plan_print_grid(FILE *out, const struct plan *plan, int slots, int minibatches, bool versions, struct error *error)
 {
     struct schedule schedule = plan_training(plan);
-    char *lines[PLANNED_MAX] = {NULL};
     struct simulation *simulation;
-    int count = 0;
 
     if (minibatches > 0)
         schedule.minibatches = minibatches;
@@ -60,15 +132,9 @@ int plan_print_grid(FILE *out, const struct plan *plan, int slots, int minibatch
         return -1;
     if (slots == 0)
         slots = (int)simulation_until(simulation, GRID_MINIBATCHES);
-    while (count < schedule.stages &&
-           (lines[count] = simulation_grid_line(simulation, &schedule, count + 1, slots)) != NULL)
-        count++;
+    const int result = grid_print(out, &schedule, simulation, slots, versions, error);
     simulation_destroy(simulation);
-    if (count == schedule.stages)
-        print_aligned(out, lines, count, slots);
-    for (int s = 0; s < count; s++)
-        free(lines[s]);
-    return count == schedule.stages ? 0 : error_set(error, "out of memory for the grid");
+    return result;
 }
 
 int plan_write_csv(FILE *out, const struct plan *plan, int minibatches, struct error *error)

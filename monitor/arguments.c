@@ -5,6 +5,9 @@
 #include <string.h>
 
 #include "base/command_line.h"
+#include "base/parse.h"
+
+#define SECONDS_MAX 1e7
 
 static int read_view(void *context, const char *argument, struct error *error)
 {
@@ -19,6 +22,16 @@ static int read_view(void *context, const char *argument, struct error *error)
     return error_set(error, "\"%s\" is no view: use schedule, versions, memory or training", argument);
 }
 
+static int read_at(void *context, const char *argument, struct error *error)
+{
+    return parse_double(&((struct arguments *)context)->at, argument, 0, SECONDS_MAX, error);
+}
+
+static int read_span(void *context, const char *argument, struct error *error)
+{
+    return parse_double(&((struct arguments *)context)->span, argument, 1e-6, SECONDS_MAX, error);
+}
+
 /* clang-format off */
 static const struct option_row rows[] = {
     {"list", NULL, OPTION_FLAG, offsetof(struct arguments, list), 0, .help = "list your runs that are going, the newest first"},
@@ -26,7 +39,15 @@ static const struct option_row rows[] = {
      .help = "play what tpcoord --record wrote; FILE may be a run's folder"},
     {"view", "VIEW", OPTION_OWN, 0, 0, .help = "begin with schedule, versions, memory or training", .read = read_view},
     {"once", NULL, OPTION_FLAG, offsetof(struct arguments, once), 0,
-     .help = "print one view as plain text and exit; of a recording, its end"},
+     .help = "print one view as plain text and exit; of a recording, its end, or --at"},
+    {"at", "SECONDS", OPTION_OWN, 0, 0, .help = "begin there in the recording", .read = read_at},
+    {"svg", "FILE", OPTION_TEXT, offsetof(struct arguments, pictures[PICTURE_SVG]), 0,
+     .help = "draw what the stages did before now, or --at, and exit; -: to standard output"},
+    {"pdf", "FILE", OPTION_TEXT, offsetof(struct arguments, pictures[PICTURE_PDF]), 0, .help = "the same as PDF"},
+    {"png", "FILE", OPTION_TEXT, offsetof(struct arguments, pictures[PICTURE_PNG]), 0, .help = "the same as PNG"},
+    {"span", "SECONDS", OPTION_OWN, 0, 0, .help = "of time that the picture shows", .read = read_span},
+    {"versions", NULL, OPTION_FLAG, offsetof(struct arguments, versions), 0,
+     .help = "write on its ops which weight versions they read and make"},
     {"width", "COLUMNS", OPTION_COUNT, offsetof(struct arguments, width), 0, .help = "of --once; default 80"},
     {"height", "LINES", OPTION_COUNT, offsetof(struct arguments, height), 0, .help = "of --once; default 24"},
     {"ascii", NULL, OPTION_FLAG, offsetof(struct arguments, ascii), 0, .help = "draw with ASCII characters only"},
@@ -53,11 +74,42 @@ void arguments_print_help(FILE *out)
           out);
 }
 
+bool arguments_draw(const struct arguments *arguments)
+{
+    for (int format = 0; format < PICTURE_FORMATS; format++)
+        if (arguments->pictures[format])
+            return true;
+    return false;
+}
+
+static int check_pictures(const struct arguments *arguments, struct error *error)
+{
+    const bool draws = arguments_draw(arguments);
+    int standard = 0;
+
+    for (int format = 0; format < PICTURE_FORMATS; format++) {
+        const char *path = arguments->pictures[format];
+
+        if (path && picture_check((enum picture_format)format, path, error))
+            return -1;
+        standard += path && strcmp(path, "-") == 0;
+    }
+    if (standard > 1)
+        return error_set(error, "only one file can go to standard output");
+    if (draws && (arguments->once || arguments->list))
+        return error_set(error, "a picture goes with neither --once nor --list");
+    if (!draws && (arguments->span > 0 || arguments->versions))
+        return error_set(error, "--%s goes with --svg, --pdf or --png", arguments->versions ? "versions" : "span");
+    if (arguments->at >= 0 && !arguments->replay)
+        return error_set(error, "--at goes with --replay: of a run that is going there is only now");
+    return 0;
+}
+
 int arguments_read(struct arguments *arguments, int argc, char **argv, struct error *error)
 {
     unsigned given = 0;
 
-    *arguments = (struct arguments){0};
+    *arguments = (struct arguments){.at = -1};
     program_beside(arguments->coordinator, argv[0], "tpcoord");
     if (command_line_read(&line, arguments, argc, argv, &given, error))
         return -1;
@@ -73,5 +125,5 @@ int arguments_read(struct arguments *arguments, int argc, char **argv, struct er
         return error_set(error, "--width and --height go with --once; a terminal has its own");
     if (arguments->width > SIZE_MAX_GIVEN || arguments->height > SIZE_MAX_GIVEN)
         return error_set(error, "--width and --height go up to %d", SIZE_MAX_GIVEN);
-    return 0;
+    return check_pictures(arguments, error);
 }

@@ -4,6 +4,7 @@
 
 #include "base/numbers.h"
 #include "monitor/facts.h"
+#include "monitor/lane.h"
 #include "telemetry/timeline.h"
 
 /* Columns that a forward should get; and what a column shows before anything was measured. */
@@ -104,6 +105,9 @@ int axis_tick_columns(const struct view_state *state, const struct moment *momen
             timeline_label(moment->snapshot->plan, (enum phase)stage->ops[k].phase, &op, label);
             if (strlen(label) > longest)
                 longest = strlen(label);
+            if (state->colouring == COLOURING_VERSION)
+                longest = max_size(longest,
+                                   strlen(lane_version(&(struct span){.version = stage->ops[k].version_live}, label)));
         }
     }
     return min_int((int)longest + 1, TICK_COLUMNS_MAX);

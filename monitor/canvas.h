@@ -18,7 +18,8 @@ enum colour {
     COLOUR_GOOD, /* it runs, it is as planned */
     COLOUR_WARNING,
     COLOUR_BAD,
-    COLOUR_INK, /* text on a strong background */
+    COLOUR_INK,   /* text on a strong background, */
+    COLOUR_PAPER, /* and on one that is less strong */
     COLOUR_WAIT_ACTIVATION,
     COLOUR_WAIT_GRADIENT,
     COLOUR_WAIT_SLOT,

@@ -196,6 +196,7 @@ static const struct {
     {"q ?", "quit; this help"},
     {"1 2 3 4, Tab", "schedule, versions, memory, training"},
     {"t w", "ticks or clock; ops as wide as they cost, or all alike"},
+    {"c", "colours by mini-batch, kind, micro-batch, version read"},
     {"f", "freeze what is shown; the run goes on"},
     {"+ - 0", "zoom in, out, back to what fits"},
     {"Left, Right", "move through time, or from op to op once one is selected"},

@@ -49,7 +49,7 @@ void inspector_draw(const struct canvas *canvas, int row, const struct moment *m
     int column;
 
     timeline_label(moment->snapshot->plan, span.phase, &span.op, name);
-    column = canvas_print(canvas, row, 1, lane_style(&span), " %s ", name);
+    column = canvas_print(canvas, row, 1, lane_style(&span, COLOURING_MINIBATCH), " %s ", name);
     part_format(&moment->snapshot->plan->schedule, s, stage);
     column =
         canvas_print(canvas, row, column, bold(COLOUR_TITLE), " %s at stage %s", op_kind_name(span.op.kind), stage);

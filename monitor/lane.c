@@ -1,23 +1,25 @@
 #include "monitor/lane.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/numbers.h"
 #include "monitor/draw.h"
 
-enum { SHARED = 0x2592, BEGIN = 0x258f, UPDATE = 0x25b2, IDLE = 0x00b7 };
+enum { SHARED = 0x2592, HATCHED = 0x2592, BEGIN = 0x258f, UPDATE = 0x25b2, IDLE = 0x00b7 };
 
 /* How ops are told apart without colour: by texture, and by a name where there is room for one. */
 static const struct texture {
     uint32_t fill;
-    bool strong; /* its name stands in ink on the mini-batch's colour */
+    bool strong; /* its name stands in ink on the strong colour */
     const char *name;
+    enum colour colour; /* where colours stand for kinds */
 } textures[OP_KINDS] = {
-    [OP_FORWARD] = {0x2591, false, "forward"},
-    [OP_BACKWARD] = {0x2588, true, "backward"},
-    [OP_BACKWARD_INPUT] = {0x2588, true, "input half"},
-    [OP_BACKWARD_WEIGHTS] = {0x2593, false, "weight half"},
+    [OP_FORWARD] = {0x2591, false, "forward", COLOUR_PART},
+    [OP_BACKWARD] = {0x2588, true, "backward", COLOUR_PART + 1},
+    [OP_BACKWARD_INPUT] = {0x2588, true, "input half", COLOUR_PART + 1},
+    [OP_BACKWARD_WEIGHTS] = {HATCHED, true, "weight half", COLOUR_PART + 3},
 };
 
 static const struct wait_mark waits[WAIT_CAUSES] = {
@@ -39,6 +41,7 @@ void lane_begin(struct lane *lane, const struct plan *plan, const struct time_ax
 {
     lane->plan = plan;
     lane->selected = NULL;
+    lane->colouring = COLOURING_MINIBATCH;
     lane->axis = *axis;
     lane->axis.columns = min_int(axis->columns, LANE_COLUMNS_MAX);
     memset(lane->columns, 0, sizeof(lane->columns[0]) * (size_t)max_int(lane->axis.columns, 0));
@@ -80,36 +83,72 @@ struct op_colours {
     enum colour strong, soft;
 };
 
-static struct op_colours colours_of(const struct span *span)
+const char *lane_colouring_name(enum colouring colouring)
 {
-    int k = (span->number % MINIBATCH_COLOURS + MINIBATCH_COLOURS) % MINIBATCH_COLOURS;
+    static const char *const names[COLOURINGS] = {
+        [COLOURING_MINIBATCH] = "mini-batch",
+        [COLOURING_KIND] = "kind",
+        [COLOURING_MICROBATCH] = "micro-batch",
+        [COLOURING_VERSION] = "version read",
+    };
+
+    return names[colouring];
+}
+
+/* In the circle of colours. */
+static struct op_colours colours_at(int number)
+{
+    int k = (number % MINIBATCH_COLOURS + MINIBATCH_COLOURS) % MINIBATCH_COLOURS;
+
+    return (struct op_colours){(enum colour)(COLOUR_MINIBATCH + k), (enum colour)(COLOUR_MINIBATCH_SOFT + k)};
+}
+
+static struct op_colours colours_of(const struct span *span, enum colouring colouring)
+{
+    const struct op_colours neutral = {COLOUR_EVALUATION, COLOUR_EVALUATION_SOFT};
+    const enum colour kind = textures[span->op.kind].colour;
 
     if (span->phase != PHASE_TRAIN)
-        return (struct op_colours){COLOUR_EVALUATION, COLOUR_EVALUATION_SOFT};
-    return (struct op_colours){(enum colour)(COLOUR_MINIBATCH + k), (enum colour)(COLOUR_MINIBATCH_SOFT + k)};
+        return neutral;
+    if (colouring == COLOURING_KIND)
+        return (struct op_colours){kind, kind};
+    if (colouring == COLOURING_MICROBATCH)
+        return span->op.count == 1 ? colours_at(span->op.first - 1) : neutral;
+    if (colouring == COLOURING_VERSION)
+        return span->version >= 0 ? colours_at(span->version) : neutral;
+    return colours_at(span->number);
 }
 
 static struct style style_of(const struct span *span, struct op_colours colours)
 {
-    if (textures[span->op.kind].strong)
+    if (textures[span->op.kind].strong || colours.soft == colours.strong)
         return (struct style){COLOUR_INK, (uint8_t)colours.strong, ATTRIBUTE_BOLD};
-    return (struct style){COLOUR_TITLE, (uint8_t)colours.soft, ATTRIBUTE_BOLD};
+    return (struct style){COLOUR_PAPER, (uint8_t)colours.soft, ATTRIBUTE_BOLD};
 }
 
-struct style lane_style(const struct span *span)
+struct style lane_style(const struct span *span, enum colouring colouring)
 {
-    return style_of(span, colours_of(span));
+    return style_of(span, colours_of(span, colouring));
 }
 
-enum colour lane_colour(const struct span *span)
+const char *lane_version(const struct span *span, char text[LANE_VERSION_MAX])
 {
-    return colours_of(span).strong;
+    text[0] = '\0';
+    if (span->version >= 0)
+        snprintf(text, LANE_VERSION_MAX, "v%d", span->version);
+    return text;
 }
 
-/* Of the op's cells that have no text: one plain colour, in which the texture only shows on terminals with few. */
-static struct style fill_style(struct style text)
+/* Of the op's cells that have no text: one plain colour, in which the texture only shows on terminals with few; a weight
+ * half's is hatched, which shows on all. */
+static struct style fill_style(const struct span *span, struct op_colours colours)
 {
-    return (struct style){text.background, text.background, 0};
+    const uint8_t background = style_of(span, colours).background;
+
+    if (textures[span->op.kind].fill == HATCHED)
+        return (struct style){(uint8_t)colours.strong,
+                              (uint8_t)(colours.soft == colours.strong ? COLOUR_EVALUATION_SOFT : colours.soft), 0};
+    return (struct style){background, background, 0};
 }
 
 static bool is_selected(const struct lane *lane, const struct span *span)
@@ -144,29 +183,52 @@ static const char *fitting_label(const struct lane *lane, const struct span *spa
     return "";
 }
 
+/* The version that was read, below the name or above it, and the one that was made behind its mark: what has room. */
+static void draw_op_versions(const struct canvas *canvas, const struct span *span, int first, int end,
+                             struct style style)
+{
+    const int row = canvas->rows / 2 + 1 < canvas->rows ? canvas->rows / 2 + 1 : 0;
+    char read[LANE_VERSION_MAX], made[LANE_VERSION_MAX];
+    const int width = (int)strlen(lane_version(span, read));
+
+    if (width > 0 && width + 1 <= end - first && canvas->rows > 1)
+        canvas_write(canvas, row, first, style, read);
+    if (span->made == 0)
+        return;
+    snprintf(made, sizeof(made), "▲%d", span->made);
+    if (canvas->rows > 1 && width + 1 + canvas_width(made) < end - first)
+        canvas_write_right(canvas, canvas->rows - 1, end, style, made);
+    else
+        canvas_put(canvas, canvas->rows - 1, end - 1, style, UPDATE);
+}
+
 static void draw_op(const struct lane *lane, const struct canvas *canvas, int first, int end)
 {
-    const struct span *span = &lane->columns[first].owner;
-    const struct texture *texture = &textures[span->op.kind];
-    const struct op_colours colours =
-        is_selected(lane, span) ? (struct op_colours){COLOUR_TITLE, COLOUR_DIM} : colours_of(span);
-    const struct style text = style_of(span, colours), fill = fill_style(text);
-    const struct style edge = {texture->strong ? COLOUR_INK : (uint8_t)colours.strong, text.background, 0};
-    bool ends_here = span->updated && span->end <= axis_right(&lane->axis);
-    int mark = canvas->rows == 1 && ends_here ? 1 : 0;
-    char label[OP_LABEL_SIZE];
-    const char *name = fitting_label(lane, span, end - first - (end - first > 1 ? mark : 0), label);
+    struct span span = lane->columns[first].owner;
+    const struct texture *texture = &textures[span.op.kind];
+    const struct op_colours colours = is_selected(lane, &span) ? (struct op_colours){COLOUR_EVALUATION, COLOUR_DIM}
+                                                               : colours_of(&span, lane->colouring);
+    const struct style text = style_of(&span, colours), fill = fill_style(&span, colours);
+    const struct style edge = {texture->strong ? COLOUR_INK : (uint8_t)colours.strong, fill.background, 0};
+    const bool named = lane->colouring != COLOURING_VERSION || canvas->rows > 1;
+    char label[OP_LABEL_SIZE], version[LANE_VERSION_MAX];
+    const char *name;
 
+    if (span.end > axis_right(&lane->axis))
+        span.made = 0;
+    const int mark = canvas->rows == 1 && span.made > 0 && end - first > 1 ? 1 : 0;
+    name = named ? fitting_label(lane, &span, end - first - mark, label) : lane_version(&span, version);
+    if (!named && (int)strlen(name) + 1 > end - first)
+        name = "";
     for (int row = 0; row < canvas->rows; row++) {
         for (int c = first; c < end; c++)
             canvas_put(canvas, row, c, fill, is_shared(lane, c) ? SHARED : texture->fill);
-        if (end - first > 1 && span->start >= lane->axis.left && (*name == '\0' || row != canvas->rows / 2))
+        if (end - first > 1 && span.start >= lane->axis.left && (*name == '\0' || row != canvas->rows / 2))
             canvas_put(canvas, row, first, edge, BEGIN);
     }
     if (end - first > 1 || !is_shared(lane, first))
         canvas_write(canvas, canvas->rows / 2, first, text, name);
-    if (ends_here)
-        canvas_put(canvas, canvas->rows - 1, end - 1, text, UPDATE);
+    draw_op_versions(canvas, &span, first, end, text);
 }
 
 static void draw_idle(const struct canvas *canvas, const struct span *span, int first, int end)
@@ -200,39 +262,50 @@ void lane_draw(const struct lane *lane, const struct canvas *canvas)
     }
 }
 
-static int legend_op(const struct plan *plan, const struct canvas *canvas, int row, int column, enum op_kind kind)
+static int legend_op(const struct plan *plan, const struct canvas *canvas, int row, int column, enum op_kind kind,
+                     enum colouring colouring)
 {
-    const struct span span = {.op = {kind, 2, 2, 1, 0}, .number = 2};
+    const struct span span = {.op = {kind, 2, 2, 1, 0}, .number = 2, .version = 2};
+    const struct style style = lane_style(&span, colouring);
     char label[OP_LABEL_SIZE];
 
     timeline_label(plan, PHASE_TRAIN, &span.op, label);
-    column = canvas_write(canvas, row, column, lane_style(&span), label);
-    canvas_put(canvas, row, column, fill_style(lane_style(&span)), textures[kind].fill);
-    return canvas_print(canvas, row, column + 1, ink(COLOUR_DIM), " %s  ", textures[kind].name);
+    column = canvas_write(canvas, row, column, style, label);
+    canvas_put(canvas, row, column, fill_style(&span, colours_of(&span, colouring)), textures[kind].fill);
+    return canvas_print(canvas, row, column + 1, ink(COLOUR_DIM), " %s ", textures[kind].name);
 }
 
-static int legend_wait(const struct canvas *canvas, int row, int column, const struct wait_mark *mark)
+static int legend_wait(const struct canvas *canvas, int row, int column, const struct wait_mark *mark, bool brief)
 {
     column = canvas_print(canvas, row, column, bold(mark->colour), " %c", mark->letter);
-    return canvas_print(canvas, row, column, ink(COLOUR_DIM), " %s ", mark->name);
+    return canvas_print(canvas, row, column, ink(COLOUR_DIM), " %s", brief ? mark->brief : mark->name);
 }
 
-void lane_legend(const struct plan *plan, const struct canvas *canvas, int row, bool interactive)
+/* Returns the column behind it, as if nothing had been clipped. */
+static int draw_legend(const struct plan *plan, const struct canvas *canvas, int row, enum colouring colouring,
+                       bool interactive, bool brief)
 {
-    const struct schedule schedule = plan_training(plan);
-    static const char shared[] = "  ▒ several ops share a column";
-    bool split = schedule.order.split_backward;
-    int column = legend_op(plan, canvas, row, 0, OP_FORWARD);
+    const bool split = plan_training(plan).order.split_backward;
+    int column = legend_op(plan, canvas, row, 0, OP_FORWARD, colouring);
 
-    column = legend_op(plan, canvas, row, column, split ? OP_BACKWARD_INPUT : OP_BACKWARD);
+    column = legend_op(plan, canvas, row, column, split ? OP_BACKWARD_INPUT : OP_BACKWARD, colouring);
     if (split)
-        column = legend_op(plan, canvas, row, column, OP_BACKWARD_WEIGHTS);
+        column = legend_op(plan, canvas, row, column, OP_BACKWARD_WEIGHTS, colouring);
     column = canvas_write(canvas, row, column, bold(COLOUR_UPDATE), "▲");
-    column = canvas_write(canvas, row, column, ink(COLOUR_DIM), " update  waits:");
+    column = canvas_write(canvas, row, column, ink(COLOUR_DIM), brief ? " update" : " update  waits:");
     for (int cause = WAIT_NONE + 1; cause < plan_wait_causes(plan); cause++)
-        column = legend_wait(canvas, row, column, &waits[cause]);
-    if (interactive)
-        column = legend_wait(canvas, row, column, &lane_held);
+        column = legend_wait(canvas, row, column, &waits[cause], brief);
+    return interactive ? legend_wait(canvas, row, column, &lane_held, brief) : column;
+}
+
+void lane_legend(const struct plan *plan, const struct canvas *canvas, int row, enum colouring colouring,
+                 bool interactive)
+{
+    static const char shared[] = "   ▒ several ops share a column";
+    const struct canvas nowhere = canvas_part(canvas, 0, 0, 0, 0);
+    const bool brief = draw_legend(plan, &nowhere, row, colouring, interactive, false) > canvas->columns;
+    const int column = draw_legend(plan, canvas, row, colouring, interactive, brief);
+
     if (column + canvas_width(shared) < canvas->columns)
         canvas_write(canvas, row, column, ink(COLOUR_DIM), shared);
 }

@@ -12,6 +12,7 @@ struct lane {
     const struct plan *plan;
     struct time_axis axis;
     const struct op_record *selected; /* of this stage; NULL: none */
+    enum colouring colouring;         /* by mini-batch, unless it is changed */
     struct lane_column {
         struct span owner;
         uint64_t owned, taken; /* ns of the column that the owner, and all spans, take; */
@@ -32,11 +33,18 @@ double lane_idle_share(const struct lane *lane, int first, int end);
 void lane_draw(const struct lane *lane, const struct canvas *canvas);
 
 /* The glyphs and their meanings, in one row or as much of it as fits. */
-void lane_legend(const struct plan *plan, const struct canvas *canvas, int row, bool interactive);
+void lane_legend(const struct plan *plan, const struct canvas *canvas, int row, enum colouring colouring,
+                 bool interactive);
 
-/* How an op's name is written on it; the colour of its mini-batch. */
-struct style lane_style(const struct span *span);
-enum colour lane_colour(const struct span *span);
+/* How an op's name is written on it. */
+struct style lane_style(const struct span *span, enum colouring colouring);
+
+/* "v7", what the op read; "" if that is not known. */
+enum { LANE_VERSION_MAX = 16 };
+const char *lane_version(const struct span *span, char text[LANE_VERSION_MAX]);
+
+/* "mini-batch", ...: what colours stand for. */
+const char *lane_colouring_name(enum colouring colouring);
 
 /* A wait's letter and colour. */
 struct wait_mark {

@@ -183,7 +183,7 @@ static bool key(struct source *source, int key, int stage)
     return source_press(keys, source, key, stage);
 }
 
-static const struct source_kind kind = {look, key, close_live};
+static const struct source_kind kind = {look, key, close_live, NULL};
 
 int source_attach(struct source **out, const char *run, struct error *error)
 {

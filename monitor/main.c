@@ -11,6 +11,7 @@
 #include "monitor/runs.h"
 #include "monitor/screen.h"
 #include "monitor/source.h"
+#include "monitor/still.h"
 
 enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -68,11 +69,11 @@ static int draw(const struct monitor *monitor, struct canvas *canvas, int rows, 
     return 0;
 }
 
-static int print_once(struct monitor *monitor, struct error *error)
+/* The moment that is asked for: now, or where in the recording. */
+static int look_once(struct monitor *monitor, struct error *error)
 {
     const struct arguments *arguments = monitor->arguments;
-    int result = open_source(monitor, error);
-    struct canvas canvas;
+    const int result = open_source(monitor, error);
 
     if (result > 0)
         return error_set(error, "%s%s; start one with %s CONFIG",
@@ -80,11 +81,32 @@ static int print_once(struct monitor *monitor, struct error *error)
                          arguments->coordinator);
     if (result)
         return -1;
-    if (arguments->replay)
-        source_key(monitor->source, 'G', 1);
+    if (arguments->replay && source_seek(monitor->source, arguments->at, error))
+        return -1;
     source_look(monitor->source, &monitor->moment);
-    if (draw(monitor, &canvas, arguments->height ? arguments->height : ONCE_HEIGHT,
-             arguments->width ? arguments->width : ONCE_WIDTH, error))
+    return 0;
+}
+
+static int draw_picture(struct monitor *monitor, struct error *error)
+{
+    const struct still_request request = {monitor->arguments->span, monitor->arguments->versions};
+    struct picture picture;
+    int result;
+
+    if (look_once(monitor, error) || still_compose(&picture, &monitor->moment, &request, error))
+        return -1;
+    result = still_write(&picture, monitor->arguments->pictures, error);
+    picture_release(&picture);
+    return result;
+}
+
+static int print_once(struct monitor *monitor, struct error *error)
+{
+    const struct arguments *arguments = monitor->arguments;
+    struct canvas canvas;
+
+    if (look_once(monitor, error) || draw(monitor, &canvas, arguments->height ? arguments->height : ONCE_HEIGHT,
+                                          arguments->width ? arguments->width : ONCE_WIDTH, error))
         return -1;
     char *text = canvas_text(&canvas);
     canvas_destroy(&canvas);
@@ -153,6 +175,8 @@ static int watch(struct monitor *monitor, struct error *error)
 {
     int result = open_source(monitor, error);
 
+    if (result == 0 && monitor->arguments->at >= 0)
+        result = source_seek(monitor->source, monitor->arguments->at, error);
     if (result < 0 || screen_open(&monitor->screen, error))
         return -1;
     do {
@@ -168,9 +192,10 @@ static int run(const struct arguments *arguments)
 {
     struct monitor monitor = {.arguments = arguments, .state.view = arguments->view};
     struct error error;
-    int result = arguments->list   ? runs_print(stdout, arguments->coordinator, &error)
-                 : arguments->once ? print_once(&monitor, &error)
-                                   : watch(&monitor, &error);
+    int result = arguments->list             ? runs_print(stdout, arguments->coordinator, &error)
+                 : arguments->once           ? print_once(&monitor, &error)
+                 : arguments_draw(arguments) ? draw_picture(&monitor, &error)
+                                             : watch(&monitor, &error);
 
     free(monitor.frozen);
     source_close(monitor.source);

@@ -56,10 +56,15 @@ static struct anchors find_op(const struct moment *moment, const struct time_axi
     return anchors;
 }
 
-/* When the part's op ends in the simulation, in ticks; -1 if it is not there. */
-static int64_t end_of(const struct planned *planned, const struct plan *plan, int part, const struct op_record *record)
+/* When the part's op ends in the simulation, in ticks, and how many updates of the part came before; -1 if it is not
+ * there. */
+static int64_t find_end(const struct planned *planned, const struct plan *plan, int part,
+                        const struct op_record *record, int *updates)
 {
+    const struct schedule schedule = plan_training(plan);
     const int stage = plan_stage_of(plan, part);
+
+    *updates = 0;
 
     for (int k = 0; k < simulation_op_count(planned->simulation, stage); k++) {
         const struct timed_op timed = simulation_op(planned->simulation, stage, k);
@@ -67,8 +72,27 @@ static int64_t end_of(const struct planned *planned, const struct plan *plan, in
         if (timed.op.part == part && timed.op.minibatch + planned->shift == record->minibatch &&
             timed.op.kind == (enum op_kind)record->kind && timed.op.first == record->first)
             return timed.end;
+        *updates += timed.op.part == part && schedule_updates_after(&schedule, &timed.op);
     }
     return -1;
+}
+
+static int64_t end_of(const struct planned *planned, const struct plan *plan, int part, const struct op_record *record)
+{
+    int unused;
+
+    return find_end(planned, plan, part, record, &unused);
+}
+
+/* The simulation's versions are the run's, but for where they are counted from: both had the same at the op. */
+static void follow_versions(struct planned *planned, const struct plan *plan, int part, const struct op_record *record)
+{
+    int updates;
+
+    if (find_end(planned, plan, part, record, &updates) < 0)
+        return;
+    planned->version = record->version_live - updates;
+    planned->follower = follower_create(&planned->schedule, planned->simulation);
 }
 
 /* What an op of training took on the average, updates apart; 0 if there was none. */
@@ -130,6 +154,7 @@ static void simulate_around(struct planned *planned, const struct plan *plan, in
     if (by_costs ? simulate_costs(plan, &schedule, costs, &planned->simulation, &error)
                  : plan_simulate(plan, &schedule, true, &planned->simulation, &error))
         planned->simulation = NULL;
+    planned->schedule = schedule;
 }
 
 /* Mini-batches on the screen are at most so many. */
@@ -184,6 +209,8 @@ static void begin_in_ticks(struct planned *planned, const struct moment *moment,
     planned->zero_ns = (double)TICK_UNITS * (double)(anchor->end - tick);
     if (tick < 0)
         planned_end(planned);
+    else
+        follow_versions(planned, plan, part, anchor->record);
 }
 
 static void begin_in_time(struct planned *planned, const struct moment *moment, const struct time_axis *axis,
@@ -217,6 +244,7 @@ static void begin_in_time(struct planned *planned, const struct moment *moment, 
         planned->tick_ns =
             (end - (double)(anchors.first->end_ns - anchors.first->update_ns)) / (double)(tick - first_tick);
     planned->zero_ns = end - planned->tick_ns * (double)tick;
+    follow_versions(planned, plan, anchors.part, anchors.last);
 }
 
 void planned_begin(struct planned *planned, const struct moment *moment, const struct time_axis *axis,
@@ -231,8 +259,28 @@ void planned_begin(struct planned *planned, const struct moment *moment, const s
 
 void planned_end(struct planned *planned)
 {
+    follower_destroy(planned->follower);
     simulation_destroy(planned->simulation);
+    planned->follower = NULL;
     planned->simulation = NULL;
+}
+
+static struct span span_of(const struct planned *planned, const struct plan *plan, const struct timed_op *timed,
+                           const struct op_versions *versions)
+{
+    double start = planned->zero_ns + planned->tick_ns * (double)timed->start;
+    double end = planned->zero_ns + planned->tick_ns * (double)timed->end;
+    struct span span = {.start = (uint64_t)llround(fmax(start, 0)),
+                        .end = (uint64_t)llround(fmax(end, 0)),
+                        .kind = SPAN_OP,
+                        .op = timed->op,
+                        .version = versions->read_first >= 0 ? planned->version + versions->read_first : -1,
+                        .made = versions->made > 0 ? planned->version + versions->made : 0};
+
+    span.op.minibatch += planned->shift;
+    span.op.part = 0; /* the row says it */
+    span.number = timeline_number(plan, planned->epoch, span.op.minibatch);
+    return span;
 }
 
 void planned_visit(const struct planned *planned, const struct plan *plan, int part, const struct time_axis *axis,
@@ -242,16 +290,16 @@ void planned_visit(const struct planned *planned, const struct plan *plan, int p
 
     for (int k = 0; k < simulation_op_count(planned->simulation, stage); k++) {
         const struct timed_op timed = simulation_op(planned->simulation, stage, k);
-        double start = planned->zero_ns + planned->tick_ns * (double)timed.start;
-        double end = planned->zero_ns + planned->tick_ns * (double)timed.end;
+        struct op_versions versions = {VERSION_UNKNOWN, VERSION_UNKNOWN, VERSION_UNKNOWN};
 
-        if (timed.op.part != part || end <= (double)axis->left || start >= (double)axis_right(axis))
+        if (timed.op.part != part)
             continue;
-        struct span span = {.start = (uint64_t)llround(fmax(start, 0)), .end = (uint64_t)llround(end), .kind = SPAN_OP};
-        span.op = timed.op;
-        span.op.minibatch += planned->shift;
-        span.op.part = 0; /* the row says it */
-        span.number = timeline_number(plan, planned->epoch, span.op.minibatch);
-        visit(context, &span);
+        if (planned->follower) {
+            versions = follower_begin(planned->follower, &timed.op);
+            follower_end(planned->follower, &timed.op);
+        }
+        const struct span span = span_of(planned, plan, &timed, &versions);
+        if (span.end > axis->left && span.start < axis_right(axis) && span.end > span.start)
+            visit(context, &span);
     }
 }

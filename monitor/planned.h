@@ -3,13 +3,17 @@
 #define TP_MONITOR_PLANNED_H
 
 #include "monitor/axis.h"
+#include "schedule/follower.h"
 #include "telemetry/ticks.h"
 
 struct planned {
     struct simulation *simulation; /* of a few mini-batches around those shown; NULL: there is nothing to show */
+    struct schedule schedule;      /* that it is of */
     int shift;                     /* mini-batch i of the simulation is i + shift of the epoch */
     int epoch;
-    double tick_ns, zero_ns; /* tick k begins at zero_ns + k * tick_ns; in unit time an op takes one, else as
+    struct follower *follower; /* of its versions; NULL: they are not known */
+    int version;               /* that the run had when the simulation began */
+    double tick_ns, zero_ns;   /* tick k begins at zero_ns + k * tick_ns; in unit time an op takes one, else as
                                 pipeline.static has it */
 };
 
@@ -20,7 +24,7 @@ void planned_begin(struct planned *planned, const struct moment *moment, const s
                    const struct ticks *ticks, bool costs);
 void planned_end(struct planned *planned);
 
-/* As timeline_visit, of the planned ops on the axis. */
+/* As timeline_visit, of the planned ops on the axis; once for each part. */
 void planned_visit(const struct planned *planned, const struct plan *plan, int part, const struct time_axis *axis,
                    span_visitor *visit, void *context);
 

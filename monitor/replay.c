@@ -168,7 +168,18 @@ static bool key(struct source *source, int key, int stage)
     return source_press(keys, source, key, stage);
 }
 
-static const struct source_kind kind = {look, key, close_replay};
+static int seek(struct source *source, double seconds, struct error *error)
+{
+    struct replay *replay = replay_of(source);
+    const double length = 1e-9 * (double)(replay->facts.end_ns - replay->facts.begin_ns);
+
+    if (seconds > length)
+        return error_set(error, "--at %g: %s is %.3f s long", seconds, replay->path, length);
+    go_to(replay, seconds < 0 ? replay->facts.end_ns : replay->facts.begin_ns + (uint64_t)llround(1e9 * seconds));
+    return 0;
+}
+
+static const struct source_kind kind = {look, key, close_replay, seek};
 
 int source_replay(struct source **out, const char *path, struct error *error)
 {

@@ -116,6 +116,9 @@ bool schedule_key(struct view_state *state, const struct moment *moment, int key
     case 't':
         state->ticks = !state->ticks;
         return true;
+    case 'c':
+        state->colouring = (enum colouring)((state->colouring + 1) % COLOURINGS);
+        return true;
     case 'w':
         state->costs = !state->costs;
         return true;

@@ -53,6 +53,13 @@ bool source_key(struct source *source, int key, int stage)
     return source->kind->key(source, key, stage);
 }
 
+int source_seek(struct source *source, double seconds, struct error *error)
+{
+    if (!source->kind->seek)
+        return error_set(error, "a run that is going can be seen now and not at another time; record it");
+    return source->kind->seek(source, seconds, error);
+}
+
 /* A moment and all that it points to which changes. */
 struct kept {
     struct moment moment;

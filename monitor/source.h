@@ -23,6 +23,10 @@ void source_look(struct source *source, struct moment *moment);
 /* A key of time (monitor/view.h), with the selected stage. False: it is none. */
 bool source_key(struct source *source, int key, int stage);
 
+/* Goes to so many seconds after a recording's begin, or to its end if they are negative, and stands there. -1 if it is
+ * shorter, or there is only now. */
+int source_seek(struct source *source, double seconds, struct error *error);
+
 /* What stays when the user freezes the view: a copy of a moment, for free(). NULL if out of memory. */
 struct moment *moment_copy(const struct moment *moment);
 

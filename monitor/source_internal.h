@@ -8,6 +8,7 @@ struct source_kind {
     void (*look)(struct source *source, struct moment *moment);
     bool (*key)(struct source *source, int key, int stage);
     void (*close)(struct source *source);
+    int (*seek)(struct source *source, double seconds, struct error *error); /* NULL: there is only now */
 };
 
 /* The first member of each kind's own struct. */

@@ -23,6 +23,9 @@ struct moment {
     const char *message; /* one line for the user: what a key did, why it did nothing, why the run ended; "": none */
 };
 
+/* What an op's colour stands for. */
+enum colouring { COLOURING_MINIBATCH, COLOURING_KIND, COLOURING_MICROBATCH, COLOURING_VERSION, COLOURINGS };
+
 enum view { VIEW_SCHEDULE, VIEW_VERSIONS, VIEW_MEMORY, VIEW_TRAINING, VIEWS };
 
 /* "schedule", ...: as on the command line. */
@@ -38,8 +41,9 @@ struct view_state {
     uint64_t cursor_ns;     /* selected time, for an op's details; 0: no op is selected */
     bool ticks;             /* the schedule's axis is the order of things (telemetry/ticks.h), not the clock; */
     int tick_columns;       /* a tick is so wide, up to 12; 0: as wide as an op's name */
-    bool costs;             /* planned ops are as wide as they cost, and in ticks those that ran, too */
-    bool help;              /* the keys are shown over the view */
+    enum colouring colouring;
+    bool costs; /* planned ops are as wide as they cost, and in ticks those that ran, too */
+    bool help;  /* the keys are shown over the view */
 };
 
 /* A key is a character, or one of these. */
@@ -58,7 +62,8 @@ enum press {
     PRESS_BACK_TAB,
 };
 
-/* Keys of the views: 1 to 4, Tab and Shift-Tab choose the view; f freezes it; t changes the schedule's axis, w how wide ops are; + and - zoom; arrows, Page Up, Page Down,
+/* Keys of the views: 1 to 4, Tab and Shift-Tab choose the view; f freezes it; t changes the schedule's axis, w how wide ops are, c what their colours
+ * stand for; + and - zoom; arrows, Page Up, Page Down,
  * Home and End move and select; Enter selects the newest op, Escape nothing; ? shows the keys.
  *
  * Keys of time, which main handles and a view does not see: q quits; space pauses and resumes the run (--interactive) or

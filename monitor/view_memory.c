@@ -88,12 +88,11 @@ static void draw_table(const struct canvas *canvas, int row, const struct snapsh
 
         draw_stage_name(canvas, row + 1, column - 2, bold(COLOUR_TITLE), snapshot->plan, s);
         for (int c = 0; c < MEMORY_CATEGORIES; c++)
-            canvas_write_right(canvas, row + 2 + c, column, ink((enum colour)(COLOUR_PART + c)),
+            canvas_write_right(canvas, row + 2 + c, column, ink(COLOUR_DEFAULT),
                                format_bytes(snapshot->stages[s - 1].counters.memory[c], text));
     }
     for (int c = 0; c < MEMORY_CATEGORIES; c++)
-        canvas_write(canvas, row + 2 + c, 1, ink((enum colour)(COLOUR_PART + c)),
-                     memory_category_name((enum memory_category)c));
+        canvas_write(canvas, row + 2 + c, 1, ink(COLOUR_DEFAULT), memory_category_name((enum memory_category)c));
 }
 
 static void draw_head(const struct canvas *canvas, const struct snapshot *snapshot)

@@ -114,7 +114,8 @@ static void draw_tick_axis(const struct canvas *canvas, const struct time_axis *
 }
 
 /* What a stage does now, in so many words as there is room for. */
-static void draw_activity(const struct canvas *canvas, int row, const struct moment *moment, int s)
+static void draw_activity(const struct canvas *canvas, int row, const struct moment *moment, int s,
+                          enum colouring colouring)
 {
     static const char *const kinds[OP_KINDS] = {"forward", "backward", "backward", "weights"};
     static const char *const states[] = {
@@ -126,7 +127,7 @@ static void draw_activity(const struct canvas *canvas, int row, const struct mom
     bool is_long = canvas->columns >= RIGHT_LONG;
     struct wait_mark mark = lane_wait(activity->cause);
     char op[OP_LABEL_SIZE] = "";
-    struct span span = {.op = activity->op, .phase = activity->phase, .kind = SPAN_OP};
+    struct span span = {.op = activity->op, .phase = activity->phase, .kind = SPAN_OP, .version = -1};
 
     if (activity->kind != ACTIVITY_NONE && activity->kind != ACTIVITY_SAVE)
         timeline_label(moment->snapshot->plan, activity->phase, &activity->op, op);
@@ -139,11 +140,12 @@ static void draw_activity(const struct canvas *canvas, int row, const struct mom
     else if (activity->kind == ACTIVITY_RUN || activity->kind == ACTIVITY_UPDATE) {
         bool update = activity->kind == ACTIVITY_UPDATE, ended = moment->snapshot->state > RUN_TRAINING;
 
-        canvas_print(canvas, row, 1, ended ? ink(COLOUR_DIM) : bold(lane_colour(&span)), "%s %s %s",
-                     ended    ? "×"
-                     : update ? "▲"
-                              : "▶",
-                     update ? "update" : kinds[activity->op.kind], op);
+        int column = canvas_print(canvas, row, 1, ended ? ink(COLOUR_DIM) : bold(COLOUR_GOOD), "%s %s ",
+                                  ended    ? "×"
+                                  : update ? "▲"
+                                           : "▶",
+                                  update ? "update" : kinds[activity->op.kind]);
+        canvas_write(canvas, row, column, ended ? ink(COLOUR_DIM) : lane_style(&span, colouring), op);
     } else if (activity->kind == ACTIVITY_HELD)
         canvas_print(canvas, row, 1, ink(lane_held.colour), is_long ? "‖ held before %s" : "‖ held %s", op);
     else if (activity->kind == ACTIVITY_WAIT)
@@ -211,6 +213,7 @@ static void draw_lanes(const struct scene *scene)
         const struct canvas part = lanes_part(scene, row, height), right = right_part(scene, row, height);
 
         lane_begin(&lane, plan, &scene->axis);
+        lane.colouring = scene->state->colouring;
         lane.selected = s == scene->stage ? scene->selected : NULL;
         if (ticks_of(scene))
             ticks_visit(&scene->ticks, scene->moment->snapshot, s, lane_add, &lane);
@@ -219,7 +222,7 @@ static void draw_lanes(const struct scene *scene)
                            axis_right(&scene->axis), lane_add, &lane);
         lane_draw(&lane, &part);
         draw_lane_name(scene->canvas, row, height, plan, s, s == scene->stage && scene->state->cursor_stage > 0);
-        draw_activity(&right, height / 2, scene->moment, s);
+        draw_activity(&right, height / 2, scene->moment, s, scene->state->colouring);
         if (height > 1)
             draw_idle_share(&right, height == 2 ? 0 : height - 1, scene, &lane);
     }
@@ -276,6 +279,7 @@ static void draw_planned(const struct scene *scene)
         const struct canvas right = right_part(scene, row, 1);
 
         lane_begin(&lane, plan, &scene->axis);
+        lane.colouring = scene->state->colouring;
         planned_visit(&planned, plan, layout->first + k, &scene->axis, lane_add, &lane);
         lane_draw(&lane, &part);
         draw_lane_name(scene->canvas, row, layout->heights.planned, plan, layout->first + k, false);
@@ -307,7 +311,7 @@ static void draw_hint(const struct scene *scene, int row)
     int column;
 
     if (ticks_of(scene))
-        column = canvas_write(scene->canvas, row, 1, ink(COLOUR_DIM), "the order of things: pauses take no room");
+        column = canvas_write(scene->canvas, row, 1, ink(COLOUR_DIM), "a column is an op, in order");
     else
         column = canvas_print(scene->canvas, row, 1, ink(COLOUR_DIM), "a column is %s",
                               format_duration(scene->axis.ns_per_column, text));
@@ -315,7 +319,11 @@ static void draw_hint(const struct scene *scene, int row)
     column = canvas_write(scene->canvas, row, column, bold(COLOUR_KEY), "t");
     column = canvas_write(scene->canvas, row, column, ink(COLOUR_DIM), ticks_of(scene) ? " clock, " : " ticks, ");
     column = canvas_write(scene->canvas, row, column, bold(COLOUR_KEY), "w");
-    canvas_write(scene->canvas, row, column, ink(COLOUR_DIM), scene->state->costs ? " unit times" : " costs");
+    column =
+        canvas_write(scene->canvas, row, column, ink(COLOUR_DIM), scene->state->costs ? " unit times, " : " costs, ");
+    column = canvas_write(scene->canvas, row, column, bold(COLOUR_KEY), "c");
+    canvas_print(scene->canvas, row, column, ink(COLOUR_DIM), " colours: %s",
+                 lane_colouring_name(scene->state->colouring));
 }
 
 /* Columns between which the stages can be compared: from the first op in sight to now. */
@@ -397,7 +405,7 @@ void draw_schedule(const struct canvas *canvas, const struct view_state *state, 
     if (layout->legend >= 0) {
         const struct canvas legend = canvas_part(canvas, layout->legend, 1, 1, canvas->columns);
 
-        lane_legend(moment->snapshot->plan, &legend, 0, moment->snapshot->interactive);
+        lane_legend(moment->snapshot->plan, &legend, 0, state->colouring, moment->snapshot->interactive);
     }
     ticks_destroy(&scene.ticks);
 }

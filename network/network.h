@@ -25,6 +25,7 @@ struct network {
     int block_count;
     struct block *blocks;
     int layer_count;
+    bool tokens; /* the input is tokens, 32-bit integers below `classes`: {context, 1, 1} */
     struct layer *layers;
     struct shape input;
     int classes;
@@ -46,6 +47,7 @@ struct network_options {
     const char *name; /* of the file, for messages */
     const char *text; /* what is in it */
     int depth, width; /* what the file's parameters of these names are to be; 0: what it says itself */
+    bool tokens;      /* what there is to read is tokens, not an image */
     struct shape input;
     int classes;
 };

@@ -153,24 +153,36 @@ static void read_parameter(struct reader *reader, char **words, int count)
     variables_set(&reader->variables, words[1], given ? given : standard);
 }
 
-static void read_input(struct reader *reader, char **words, int count)
+static void check_image(struct reader *reader)
 {
     const struct shape *input = &reader->options->input;
-    const bool again = reader->has_input;
 
-    reader->has_input = true;
-    if (count != 2 || strcmp(words[1], "image") != 0) {
-        mistake(reader, "a network reads images: input image");
-        return;
-    }
-    if (again)
-        mistake(reader, "the input is said above");
     if (input->height < IMAGE_SIDE_MIN || input->height > IMAGE_SIDE_MAX || input->width < IMAGE_SIDE_MIN ||
         input->width > IMAGE_SIDE_MAX || (input->channels != 1 && input->channels != 3))
         mistake(reader,
                 "%s cannot take images of %d x %d pixels in %d channels; it takes sides of %d to %d pixels in 1 or 3 "
                 "channels",
                 reader->options->name, input->height, input->width, input->channels, IMAGE_SIDE_MIN, IMAGE_SIDE_MAX);
+}
+
+/* input image, or input tokens */
+static void read_input(struct reader *reader, char **words, int count)
+{
+    const bool again = reader->has_input;
+
+    reader->has_input = true;
+    if (count != 2 || (strcmp(words[1], "image") != 0 && strcmp(words[1], "tokens") != 0)) {
+        mistake(reader, "a network reads images or tokens: input image, or input tokens");
+        return;
+    }
+    reader->network->tokens = words[1][0] == 't';
+    if (again)
+        mistake(reader, "the input is said above");
+    if (reader->network->tokens != reader->options->tokens)
+        mistake(reader, "the network reads %s, but the data set (data.set) has %s",
+                reader->network->tokens ? "tokens" : "images", reader->options->tokens ? "tokens" : "images");
+    else if (!reader->network->tokens)
+        check_image(reader);
 }
 
 /* Whoever is read by nobody is for nothing. The block's last layer is what the next block reads. */
@@ -215,7 +227,8 @@ static void read_block(struct reader *reader, char **words, int count)
     struct block block = {.prefix = ""};
 
     if (!reader->has_input)
-        mistake(reader, "a line before the first block says what the network reads: input image");
+        mistake(reader, "a line before the first block says what the network reads: input image, or input "
+                        "tokens");
     reader->has_input = true;
     end_block(reader);
     /* Its layers are in a block anyway. */

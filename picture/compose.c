@@ -193,7 +193,7 @@ static void draw_times(const struct frame *frame, double y)
     const struct unit *unit = units;
     char text[32];
 
-    while (unit->ns > step && unit->ns > 1)
+    while (unit->ns > length && unit->ns > 1)
         unit++;
     for (int k = 0; k * step <= length * 1.0001; k++) {
         const double x = frame->left + frame->scale * k * step;

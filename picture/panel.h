@@ -4,6 +4,7 @@
 #define TP_PICTURE_PANEL_H
 
 #include "picture/picture.h"
+#include "schedule/follower.h"
 #include "telemetry/timeline.h"
 
 /* A span, and the weight versions that its op reads and makes. */
@@ -12,7 +13,6 @@ struct panel_span {
     int read_first, read_last; /* by its micro-batches; VERSION_UNKNOWN: not known, VERSION_SUM: a sum of vectors */
     int made;                  /* by the update that follows it; VERSION_UNKNOWN: by none, or not known */
 };
-enum { VERSION_UNKNOWN = -2, VERSION_SUM = -1 };
 
 struct panel {
     const struct plan *plan; /* which outlives the panel */
@@ -21,7 +21,7 @@ struct panel {
     int lane_count;
     struct panel_lane {
         char name[32];
-        struct panel_span *spans; /* [count], in order; they do not overlap */
+        struct panel_span *spans; /* [count]; they do not overlap */
         int count, room;
     } lanes[];
 };

@@ -93,6 +93,7 @@ struct config {
         char arch[CONFIG_PATH_MAX]; /* a network of networks/, or a file */
         int depth, width;           /* its parameters; 0: as it says itself */
         int classes;
+        char init[CONFIG_PATH_MAX]; /* weights to begin with (checkpoint/init.h); "": drawn from the seed */
     } model;
     struct {
         char set[CONFIG_NAME_MAX];

@@ -137,6 +137,8 @@ const struct config_key config_keys[] = {
      .help = "networks with a parameter width (mlp: units of its layers but the last); 0: as the file says"},
     {MEMBER(model, classes), KEY_INTEGER, "10", 2, 1 << 18,
      .help = "classes that the network tells apart; labels are below it"},
+    {MEMBER(model, init), KEY_TEXT, "",
+     .help = "weights to begin with: a safetensors file, or a folder of them; none: drawn from run.seed"},
 
     {MEMBER(data, set), KEY_CHOICE_NAME, "fashion-mnist", .choices = CHOICES("fashion-mnist", "idx", "synthetic"),
      .help = "data set; idx: four files in MNIST's format in data.dir; synthetic: made up, for measuring"},

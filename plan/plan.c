@@ -97,6 +97,7 @@ struct network_options plan_network_options(const struct plan *plan)
         .text = plan->network_text,
         .depth = plan->config.model.depth,
         .width = plan->config.model.width,
+        .tokens = plan->data.tokens,
         .input = plan->data.shape,
         .classes = plan->config.model.classes,
     };

@@ -35,7 +35,8 @@ const char *memory_category_name(enum memory_category category);
 struct data_facts {
     int train_count, test_count;
     struct shape shape;
-    uint32_t crc32; /* zlib's, of all images and labels that are used; 0 where nobody asks */
+    bool tokens;    /* what a network reads is tokens (data/data.h) */
+    uint32_t crc32; /* zlib's, of all that is used; 0 where nobody asks */
 };
 
 /* What one layer costs on a backend, for the row counts of the config; filled by a throw-away process. */

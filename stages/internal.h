@@ -216,8 +216,8 @@ struct part_arrays save_arrays(const struct part *part);
 struct part_arrays save_copies(const struct part *part);
 int save_copy(struct part *part, const struct part_arrays *to, const struct part_arrays *from, struct error *error);
 
-/* Fills in weights, slots and running statistics from the checkpoint with which the run begins, if
- * there is one. */
+/* Whether the run begins with a checkpoint; fills in weights, slots and running statistics from it. */
+bool save_restores(const struct part *part);
 int save_restore(struct part *part, struct error *error);
 
 /* Whether the run goes on within this epoch, or with its test. */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checkpoint/init.h"
 #include "plan/replay.h"
 #include "stages/internal.h"
 
@@ -10,17 +11,24 @@ static const struct plan_part *own_plan(const struct part *part)
     return &part->plan->parts[part->index - 1];
 }
 
-/* The initial values, which are drawn on the host, or those of a checkpoint. */
+/* The values to begin with, which are drawn on the host or read from a file; or those of a checkpoint. */
 static int fill_weights(struct part *part, struct error *error)
 {
     const struct slice *slice = &own_plan(part)->slice;
     const struct part_arrays arrays = save_arrays(part), copies = save_copies(part);
+    const char *init = part->plan->config.model.init;
 
     network_initialise(compute_network(part->compute), slice, (uint64_t)part->plan->config.run.seed, copies.weights,
                        copies.state);
     for (int k = 0; k < part->slot_count; k++)
         memset(copies.slots[k], 0, slice->parameters * sizeof(float));
-    return save_copy(part, &arrays, &copies, error) || save_restore(part, error);
+    if (tensors_create(&part->tensors, compute_network(part->compute), slice, error))
+        return -1;
+    if (save_restores(part))
+        return save_restore(part, error);
+    if (init[0] && init_read(init, &part->tensors, copies.weights, copies.state, error))
+        return -1;
+    return save_copy(part, &arrays, &copies, error);
 }
 
 static int create_weights(struct part *part, struct error *error)

@@ -76,7 +76,7 @@ static int add_slots(const struct part *part, int version, const struct part_arr
     return count;
 }
 
-static bool restores(const struct part *part)
+bool save_restores(const struct part *part)
 {
     return part->header->start.set[0] != '\0';
 }
@@ -85,22 +85,18 @@ int save_restore(struct part *part, struct error *error)
 {
     const struct start *start = &part->header->start;
     const struct part_arrays arrays = save_arrays(part), copies = save_copies(part);
-    struct tensor_group groups[GROUPS_MAX] = {{"", false, copies.weights}, {"", true, copies.state}};
+    struct tensor_group groups[GROUPS_MAX] = {{.floats = copies.weights}, {.state = true, .floats = copies.state}};
 
-    if (tensors_create(&part->tensors, compute_network(part->compute), own_slice(part), error))
-        return -1;
-    if (!restores(part))
-        return 0;
     weights_renumber(part->weights, start->updates);
     part_set_applied(part, start->updates);
-    return checkpoint_read(part->header->folder, start->set, start->files, &part->tensors, groups,
+    return checkpoint_read(part->header->folder, start->set, start->files, part->index, &part->tensors, groups,
                            add_slots(part, -1, &copies, start->slots, groups, 2), error) ||
            save_copy(part, &arrays, &copies, error);
 }
 
 bool save_continues(const struct part *part, int epoch)
 {
-    return restores(part) && epoch == part->header->start.epoch;
+    return save_restores(part) && epoch == part->header->start.epoch;
 }
 
 int save_find_versions(const struct part *part, int minibatch, struct old_versions *versions)
@@ -159,7 +155,8 @@ int save_restore_version(struct part *part, int version, float *floats, struct e
     count = add_slots(part, version == start->updates ? -1 : version, &from, slots_of_versions(part) & start->slots,
                       groups, 1);
     if (version == start->updates) {
-        failed = checkpoint_read(part->header->folder, start->set, start->files, &part->tensors, groups, count, error);
+        failed = checkpoint_read(part->header->folder, start->set, start->files, part->index, &part->tensors, groups,
+                                 count, error);
     } else {
         checkpoint_file_name(part->index, version, file);
         failed = checkpoint_read_file(part->header->folder, start->set, file, &part->tensors, groups, count, error);
@@ -261,7 +258,7 @@ static void write_main(struct part *part, struct saved_file *saved, int epoch, i
                        int copied)
 {
     const struct part_arrays arrays = save_arrays(part), copies = save_copies(part);
-    struct tensor_group groups[GROUPS_MAX] = {{"", false, copies.weights}, {"", true, statistics}};
+    struct tensor_group groups[GROUPS_MAX] = {{.floats = copies.weights}, {.state = true, .floats = statistics}};
     const int count = add_slots(part, -1, &copies, UINT32_MAX, groups, 2);
     struct error ignored;
 

@@ -38,6 +38,13 @@ struct summed_read timeline_summed_read(const struct plan *plan, int part, const
     };
 }
 
+static int version_of(const struct op_record *record)
+{
+    if (record->kind == OP_BACKWARD_WEIGHTS || record->end_ns == 0)
+        return -1;
+    return record->version_read >= 0 ? record->version_read : record->version_live;
+}
+
 struct span timeline_span(const struct plan *plan, const struct op_record *record)
 {
     return (struct span){
@@ -48,6 +55,8 @@ struct span timeline_span(const struct plan *plan, const struct op_record *recor
         .op = timeline_op(record),
         .number = timeline_number(plan, record->epoch, record->minibatch),
         .record = record,
+        .version = version_of(record),
+        .made = record->updated ? record->version_live + 1 : 0,
         .updated = record->updated != 0,
     };
 }
@@ -146,7 +155,8 @@ static void visit_now(const struct visit *visit, int s, const struct op_record *
     const struct stage_snapshot *stage = &snapshot->stages[s - 1];
     const struct activity *activity = &stage->activity;
     uint64_t since = max_u64(stage->activity_since_ns, last ? last->end_ns : 0);
-    struct span span = {.start = since, .end = snapshot->now_ns, .phase = activity->phase, .op = activity->op};
+    struct span span = {
+        .start = since, .end = snapshot->now_ns, .phase = activity->phase, .op = activity->op, .version = -1};
 
     /* A record that came between the two readings is this very op. */
     if (stage->state != STAGE_RUNNING || (last && stage->activity_since_ns < last->start_ns))

@@ -18,6 +18,8 @@ struct span {
     struct op op;                   /* SPAN_OP */
     int number;                     /* of its mini-batch, counted through the run's training: gives its colour */
     const struct op_record *record; /* of an op that has ended; else NULL */
+    int version;                    /* it read, a sum: it started from; -1: none, or not known */
+    int made;                       /* the version that its update made; 0: none */
     bool updated;                   /* an update followed, within the span */
 };
 

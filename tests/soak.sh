@@ -32,7 +32,7 @@ while [ "$taken" -lt "$samples" ]; do
     kill -0 "$coordinator" 2>/dev/null || { cat "$work/out"; echo "soak: the run ended by itself"; exit 1; }
     sample "$(echo "$taken $minutes $samples" | awk '{ print int(60 * $2 / $3 * $1) }')" >>"$work/samples"
 done
-kill -INT "$coordinator"
+kill -TERM "$coordinator" # what a shell starts with & ignores SIGINT
 status=0
 wait "$coordinator" || status=$?
 [ "$status" -eq 3 ] || { cat "$work/out"; echo "soak: exit status $status after an interruption"; exit 1; }

@@ -52,7 +52,7 @@ while [ "$i" -lt "$count" ]; do
     i=$((i + 1))
     case $((i % 5)) in
     0) way=finished; start 1; finish 0 ;;
-    1) way=interrupted; start 1000; kill -INT "$coordinator"; finish 3 ;;
+    1) way=interrupted; start 1000; kill -TERM "$coordinator"; finish 3 ;; # what a shell starts with & ignores SIGINT
     2) way="coordinator killed"; start 1000; kill -KILL "$coordinator"; finish 137 ;;
     3) way="stage killed"; start 1000; kill -KILL "$(echo "$stages" | cut -d' ' -f$((i / 5 % 3 + 1)))"; finish 1 ;;
     4) way="terminal closed"; start 1000; kill -HUP "$coordinator"; finish 3 ;;

@@ -702,7 +702,7 @@ START_TEST(a_damaged_set_gives_way_to_an_older_one)
     ck_assert_str_eq(set.name, "epoch-0001");
     set_release(&set);
     damage("epoch-0001/stage-2.safetensors", 5000, true);
-    ck_assert_int_eq(set_open_newest(&set, &saved.folder, &error), -1);
+    ck_assert_int_eq(set_open_newest(&set, &saved.folder, NULL, &error), -1);
 }
 END_TEST
 

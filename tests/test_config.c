@@ -513,7 +513,7 @@ START_TEST(values_read_back_as_they_were_set)
 {
     char text[8192] = "[run]\nname = x\nseed = 77\n[data]\ndir = /d\nlast_batch = drop\n[train]\nlr = 0.1\n"
                       "[pipeline]\npartition = 1,2,3,4\nbackward_weights = live\n[simulation]\nforward_ms = 1.25, 3 "
-                      ",0.1\nlink_us=20\n[device]\nmap = 0, cpu,3,cpu\ntf32 = no\n";
+                      ",0.1\nlink_us=20\n[device]\nmap = 0, cpu,3,cpu\ntf32 = no\n[model]\ninit = /i.safetensors\n";
     struct config first;
     struct config_value value;
     int count = 0;

@@ -1,11 +1,12 @@
 #!/bin/sh
-# docs/systems.md and docs/networks.md must not rot: in both, every fenced block that begins with "$ tpcoord" is what that
-# command prints, runs of spaces aside, and the example of a network can be read. In docs/systems.md, the table under "Side by side" is what `tpcoord plan` says for the keys of each row, every system of
+# Documents must not rot: in those that $documents lists, every fenced block that begins with "$ tpcoord" is what that
+# command prints, runs of spaces aside. The example of a network in docs/networks.md can be read. In docs/systems.md, the table under "Side by side" is what `tpcoord plan` says for the keys of each row, every system of
 # `tpcoord systems` has a page, and rows that name a system and its rules for forward, backward and update name those.
 # Usage: TP_BUILD=build tests/test_docs.sh
 set -u
 build=$(cd "${TP_BUILD:-build}" && pwd) && cd "$(dirname "$0")/.." || exit 1
 document=docs/systems.md
+documents="$document docs/networks.md docs/glossary.md"
 grids_least=8
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -20,6 +21,7 @@ chmod +x "$work/bin/tpcoord"
 PATH=$work/bin:$PATH
 
 # Block n goes to n.command and n.expected. A command may go on behind a backslash.
+# shellcheck disable=SC2086 # names
 awk -v work="$work" '
     /^```/ { open = !open; first = open; block = ""; next }
     open && first {
@@ -32,7 +34,7 @@ awk -v work="$work" '
     block == "" { next }
     command { print > (block ".command"); command = /\\$/; next }
     { print > (block ".expected") }
-' "$document" docs/networks.md
+' $documents
 
 squeeze() {
     sed 's/  */ /g; s/ $//' "$1"
@@ -92,7 +94,7 @@ tpcoord systems | awk '
     NR == 1 { column = index($0, "update rule"); next }
     { rule = substr($0, column); sub(/ .*/, "", rule); print $1 "|" $3 "|" $4 "|" rule }
 ' >"$work/systems"
-sed -n 's/^| `\([^`=]*\)` | `\([^`]*\)` | `\([^`]*\)` | `\([^`]*\)` |.*/\1|\2|\3|\4/p' "$document" >"$work/rules"
+sed -n '/^## Formulas/,/^## Side/d; s/^| `\([^`=]*\)` | `\([^`]*\)` | `\([^`]*\)` | `\([^`]*\)` |.*/\1|\2|\3|\4/p' "$document" >"$work/rules"
 systems=0 rules=0
 while IFS='|' read -r name _; do
     if grep -qx "## $name" "$document"; then

@@ -442,7 +442,7 @@ START_TEST(the_layer_where_it_began_is_found)
         {"pipeline.stages=3", "pipeline.system=zb-h1", "pipeline.backward_activations=recompute", NULL},
     };
     struct pipeline pipeline;
-    char expected[64];
+    char expected[96];
 
     for (int stage = 1; stage <= 3; stage++) {
         poison(&pipeline, overrides[_i], stage);

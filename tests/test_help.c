@@ -7,6 +7,8 @@
 #include "base/guess.h"
 #include "coordinator/commands.h"
 #include "coordinator/complete.h"
+#include "coordinator/documents.h"
+#include "coordinator/explain.h"
 #include "coordinator/help.h"
 #include "coordinator/options.h"
 #include "network/network.h"
@@ -197,6 +199,71 @@ START_TEST(commands_systems_and_networks_are_completed)
 }
 END_TEST
 
+/* What is left of a text without blanks and Markdown's signs. */
+static void squeeze(char *squeezed, const char *from, size_t length)
+{
+    for (; length > 0 && *from; from++, length--)
+        if (!strchr(" \n`*", *from))
+            *squeezed++ = *from;
+    *squeezed = '\0';
+}
+
+/* No word of an entry is lost, none is added, and no line is too long for a terminal. */
+START_TEST(every_word_is_explained_as_the_glossary_has_it)
+{
+    static char expected[TEXT_MAX], actual[TEXT_MAX];
+    struct section section;
+    int words = 0;
+
+    for (; section_at(&section, documents[0][1], words) == 0; words++) {
+        char name[SECTION_NAME_MAX];
+        struct error error;
+        FILE *out = begin();
+
+        section_name(&section, name);
+        ck_assert(explain_knows(name));
+        ck_assert_msg(explain_print(out, "tpcoord", name, &error) == 0, "%s", error.text);
+        fclose(out);
+        for (const char *line = text; *line; line += strcspn(line, "\n") + (strchr(line, '\n') != NULL))
+            ck_assert_msg(strncmp(line, "  ", 2) == 0 || strcspn(line, "\n") <= 82, "%s: too long:\n%s", name, line);
+        if (memchr(section.text, '[', section.length))
+            continue;
+        squeeze(expected, section.heading, section.heading_length + section.length);
+        squeeze(actual, text, sizeof(text));
+        ck_assert_str_eq(actual, expected);
+    }
+    ck_assert_int_ge(words, 30);
+    ck_assert_str_eq(documents[0][0], "glossary");
+}
+END_TEST
+
+/* With the idea first, a grid in columns, the formulas and what it holds. */
+START_TEST(every_system_is_explained)
+{
+    struct error error;
+    FILE *out = begin();
+
+    ck_assert_msg(explain_print(out, "a/tpcoord", systems[_i].name, &error) == 0, "%s", error.text);
+    fclose(out);
+    ck_assert(strncmp(text, systems[_i].name, strlen(systems[_i].name)) == 0);
+    ck_assert_ptr_null(strstr(text, "**"));
+    ck_assert_ptr_null(strstr(text, "]("));
+    ck_assert_ptr_nonnull(strstr(text, "\nIdea."));
+    ck_assert_ptr_nonnull(strstr(text, "stage 1: 1A "));
+    ck_assert_ptr_nonnull(strstr(text, "\nWith W = 4, N = "));
+    const char *formulas = strstr(text, "\nFormulas");
+    ck_assert_ptr_nonnull(formulas);
+    for (int line = 0; line < 4; line++) {
+        formulas = strchr(formulas + 1, '\n');
+        ck_assert_msg(strcspn(formulas + 1, "\n") > 33, "a formula is missing: %s", text);
+    }
+    ck_assert_int_eq(explain_print(stdout, "tpcoord", "sstash", &error), -1);
+    ck_assert_str_eq(error.text,
+                     "\"sstash\" is no system and no word of the glossary; did you mean stash? tpcoord explain "
+                     "lists them");
+}
+END_TEST
+
 /* The optimal string alignment distance by its definition, which takes exponential time. */
 static int edits(const char *a, int m, const char *b, int n)
 {
@@ -302,6 +369,8 @@ int main(void)
     tcase_add_test(tcase, every_option_is_completed_where_it_goes);
     tcase_add_test(tcase, every_key_and_choice_is_completed);
     tcase_add_test(tcase, commands_systems_and_networks_are_completed);
+    tcase_add_test(tcase, every_word_is_explained_as_the_glossary_has_it);
+    tcase_add_loop_test(tcase, every_system_is_explained, 0, system_count);
     tcase_add_test(tcase, a_guess_is_the_nearest);
     tcase_add_test(tcase, one_wrong_letter_is_always_understood);
     tcase_add_test(tcase, a_word_that_is_like_nothing_is_not_guessed);

@@ -169,10 +169,16 @@ START_TEST(a_stage_loads_only_what_it_looks_for)
     ck_assert_int_eq(getrlimit(RLIMIT_DATA, &before), 0);
     limit = (struct rlimit){(rlim_t)4 << 30, before.rlim_max};
     ck_assert_int_eq(setrlimit(RLIMIT_DATA, &limit), 0);
-    const int failed = checkpoint_read(saved.folder.descriptor, "epoch-0002", 2, &tensors, &group, 1, &error);
+    const int failed = checkpoint_read(saved.folder.descriptor, "epoch-0002", 2, 1, &tensors, &group, 1, &error);
     ck_assert_int_eq(setrlimit(RLIMIT_DATA, &before), 0);
     ck_assert_msg(!failed, "%s", error.text);
     ck_assert_int_ne(memcmp(group.floats, part_weights(pipeline.parts[0]), slice->parameters * sizeof(float)), 0);
+    /* Whoever finds all in its own file does not open that of another; whoever does not, does. */
+    ck_assert_int_eq(truncate(path, 4), 0);
+    ck_assert_int_eq(checkpoint_read(saved.folder.descriptor, "epoch-0002", 2, 1, &tensors, &group, 1, &error), 0);
+    ck_assert_int_eq(checkpoint_read(saved.folder.descriptor, "epoch-0002", 2, 2, &tensors, &group, 1, &error), -1);
+    ck_assert_str_eq(error.text, "checkpoints/epoch-0002/stage-2.safetensors: it is no safetensors file, or is cut off "
+                                 "in its header");
     free(group.floats);
     tensors_release(&tensors);
     pipeline_destroy(&pipeline);

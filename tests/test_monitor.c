@@ -76,12 +76,15 @@ START_TEST(mistakes_are_said_in_one_line)
 {
     char says[512];
 
-    check_refused("tpmon --no-such", 2, "unknown option --no-such; tpmon --help");
+    check_refused("tpmon --no-such", 2, "unknown option --no-such; ");
     check_refused("tpmon --replay", 2, "--replay needs a value");
     check_refused("tpmon --view sideways", 2, "--view: \"sideways\" is no view: use schedule");
     check_refused("tpmon --width 80", 2, "--width and --height go with --once");
     check_refused("tpmon --once --width 0", 2, "--width");
     check_refused("tpmon --once --width 1001", 2, "go up to 1000");
+    check_refused("tpmon --at 3 --once", 2, "--at goes with --replay");
+    check_refused("tpmon --at soon --replay ~/none.tprec", 2, "--at: \"soon\"");
+    check_refused("tpmon --span 3 --once", 2, "--span goes with --svg, --pdf or --png");
     check_refused("tpmon one two", 2, "what is \"two\"?");
     check_refused("tpmon one --replay two", 2, "--replay plays a recording");
     check_refused("tpmon --list --once", 2, "--list goes alone");

@@ -98,7 +98,8 @@ START_TEST(one_mistake_is_one_line)
         {HEAD TAIL "block b\n", "own.net:5: nothing follows the loss"},
         {"input image\nx = relu\nblock a\n" TAIL, "own.net:2: a layer is in a block: a line before it is to say block"},
         {"block a\n" TAIL, "own.net:1: a line before the first block says what the network reads: input image"},
-        {"input text\nblock a\n" TAIL, "own.net:1: a network reads images: input image"},
+        {"input text\nblock a\n" TAIL, "own.net:1: a network reads images or tokens: input image, or input tokens"},
+        {"input tokens\nblock a\n" TAIL, "own.net:1: the network reads tokens, but the data set (data.set) has images"},
         {"input image\n" HEAD TAIL, "own.net:2: the input is said above"},
         {"input image\nblock\n" TAIL, "own.net:2: a block is: block NAME, or block NAME as PREFIX"},
         {"input image\nblock stem-1\n" TAIL,
@@ -169,7 +170,7 @@ START_TEST(all_mistakes_come_at_once)
 {
     check_mistakes(
         "input text\nblock a\nx = relu\nx = relu\ny = rlu\nend\nhead = linear units=many\nloss cross_entropy\n",
-        "own.net:1: a network reads images: input image", 5);
+        "own.net:1: a network reads images or tokens: input image, or input tokens", 5);
     ck_assert_ptr_nonnull(strstr(mistakes.lines[1], "own.net:4: "));
     ck_assert_ptr_nonnull(strstr(mistakes.lines[2], "own.net:5: "));
     ck_assert_ptr_nonnull(strstr(mistakes.lines[3], "own.net:6: "));
@@ -342,7 +343,7 @@ START_TEST(images_and_classes_have_bounds)
     }
     ck_assert_int_eq(read_with(HEAD TAIL, 0, 0, (struct shape){28, 28, 1}, 1), -1);
     ck_assert_ptr_nonnull(strstr(mistakes.lines[0], "1 classes are out of bounds"));
-    ck_assert_int_eq(read_with(HEAD TAIL, 0, 0, (struct shape){28, 28, 1}, 257), -1);
+    ck_assert_int_eq(read_with(HEAD TAIL, 0, 0, (struct shape){28, 28, 1}, 262145), -1);
     ck_assert_int_eq(read_with(NULL, 0, 0, (struct shape){28, 28, 1}, 10), -1);
     ck_assert_str_eq(mistakes.lines[0], "own.net:1: there is no such network");
 }

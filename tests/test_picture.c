@@ -9,7 +9,9 @@
 
 #include "coordinator/draw_plan.h"
 #include "coordinator/show_plan.h"
+#include "monitor/still.h"
 #include "picture/simulated.h"
+#include "tests/support/fabricate.h"
 #include "tests/support/golden.h"
 #include "tests/support/planned.h"
 
@@ -31,9 +33,10 @@ static struct network *network;
 
 static void tear_down(void)
 {
+    if (network)
+        plan_release(&plan);
     network_destroy(network);
     network = NULL;
-    plan_release(&plan);
 }
 
 static const struct golden {
@@ -68,6 +71,33 @@ START_TEST(test_golden_pictures)
     golden_check(golden->name, text);
     free(text);
     picture_release(&picture);
+}
+END_TEST
+
+static const struct run_golden {
+    const char *name;
+    struct fabrication fabrication;
+    struct still_request request;
+} run_goldens[] = {
+    {"picture-run", {"timeprest", 3, 2, 40, 3, 0.5}, {.seconds = 0.02, .versions = true}},
+    {"picture-run-split", {"zb-h1", 2, 4, 40, 1, 0.2}, {.seconds = 0.03}},
+    {"picture-run-test", {"pipedream", 3, 1, 40, 2, 1.2}, {.seconds = 0}},
+};
+enum { RUN_GOLDENS = sizeof(run_goldens) / sizeof(run_goldens[0]) };
+
+START_TEST(test_golden_runs)
+{
+    const struct run_golden *golden = &run_goldens[_i];
+    struct fabricated *run = fabricate(&golden->fabrication);
+    struct picture picture;
+    struct error error;
+
+    ck_assert_int_eq(still_compose(&picture, &run->moment, &golden->request, &error), 0);
+    char *text = text_of(&picture);
+    golden_check(golden->name, text);
+    free(text);
+    picture_release(&picture);
+    fabricated_destroy(run);
 }
 END_TEST
 
@@ -254,6 +284,7 @@ int main(void)
 
     tcase_add_checked_fixture(golden, NULL, tear_down);
     tcase_add_loop_test(golden, test_golden_pictures, 0, GOLDENS);
+    tcase_add_loop_test(golden, test_golden_runs, 0, RUN_GOLDENS);
     tcase_set_timeout(systems_case, 60);
     tcase_add_loop_test(systems_case, test_every_system, 0, system_count);
     tcase_add_test(inks, test_inks);

@@ -98,6 +98,28 @@ START_TEST(test_refusals)
 }
 END_TEST
 
+START_TEST(test_recordings)
+{
+    if (!has_cairo)
+        return;
+    ck_assert_int_eq(program_run(&program, "@ --quiet --record ~/run.tprec"), 0);
+    ck_assert_int_eq(program_run(&program, "tpmon --replay ~/run.tprec --at 0.01 --svg ~/a.svg --png - --versions"), 0);
+    assert_begins("a.svg", "<?xml");
+    assert_begins("out", "\x89PNG");
+    ck_assert_int_eq(program_run(&program, "tpmon --replay ~/run.tprec --at 0.01 --span 0.005 --svg ~/b.svg"), 0);
+    ck_assert_str_ne(program_text(&program, "a.svg"), program_text(&program, "b.svg"));
+    ck_assert_int_eq(program_run(&program, "tpmon --replay ~/run.tprec --at 0 --once"), 0);
+    ck_assert_int_eq(program_run(&program, "tpmon --replay ~/run.tprec --at 1e6 --once"), 1);
+    ck_assert_ptr_nonnull(strstr(program_text(&program, "err"), "run.tprec is "));
+    ck_assert_int_eq(program_run(&program, "tpmon --replay ~/run.tprec --svg ~/missing/a.svg"), 1);
+    ck_assert_ptr_nonnull(strstr(program_text(&program, "err"), "missing/a.svg cannot be written: No such file"));
+    ck_assert_int_eq(program_run(&program, "tpmon --replay ~/run.tprec --svg /dev/full"), 1);
+    ck_assert_ptr_nonnull(strstr(program_text(&program, "err"), "/dev/full cannot be written: No space"));
+    ck_assert_int_eq(program_run(&program, "tpmon --replay ~/run.tprec --svg ~/a.png"), 2);
+    ck_assert_int_eq(program_run(&program, "tpmon --replay ~/run.tprec --once --svg ~/a.svg"), 2);
+}
+END_TEST
+
 START_TEST(test_full_disk)
 {
     static const char *const formats[] = {"svg", "pdf", "png"};
@@ -127,6 +149,7 @@ int main(void)
     tcase_add_test(pictures, test_formats);
     tcase_add_test(pictures, test_standard_output);
     tcase_add_loop_test(pictures, test_refusals, 0, REFUSALS);
+    tcase_add_test(pictures, test_recordings);
     tcase_add_test(pictures, test_full_disk);
     suite_add_tcase(suite, pictures);
 

@@ -160,20 +160,41 @@ START_TEST(a_new_run_never_begins_in_the_folder_of_another)
 }
 END_TEST
 
-/* There is no tpstage beside this copy: nothing has begun, so nothing is put aside. */
+/* From now on tpcoord is a copy, beside which there is no tpstage. */
+static void use_copy(void)
+{
+    shell("cp %s/%s tpcoord", program.path[0] == '/' ? "" : getenv("PWD"), program.path);
+    snprintf(program.path, sizeof(program.path), "%s/tpcoord", program.folder);
+}
+
+/* Nothing has begun, so nothing is put aside. */
 START_TEST(later_sets_are_put_aside_when_the_run_has_started)
 {
     const struct program whole = program;
 
     ck_assert_int_eq(run("@ --epochs 3 --set run.name=x"), 0);
-    shell("cp %s/%s tpcoord", program.path[0] == '/' ? "" : getenv("PWD"), program.path);
-    snprintf(program.path, sizeof(program.path), "%s/tpcoord", program.folder);
+    use_copy();
     ck_assert_int_eq(run("@ --epochs 3 --resume=~/runs/x/checkpoints/epoch-0002"), 1);
     assert_says("err", "cannot start ");
     ck_assert(program_has(&program, "runs/x/checkpoints/epoch-0003/manifest.json"));
     memcpy(program.path, whole.path, sizeof(program.path));
     ck_assert_int_eq(run("@ --epochs 2 --resume=~/runs/x/checkpoints/epoch-0002"), 0);
     ck_assert(program_has(&program, "runs/x/checkpoints/epoch-0003/manifest.json.aside"));
+}
+END_TEST
+
+/* A stage that dies before it has begun: the later sets are still there, and are not what the run goes on from. */
+START_TEST(a_restart_goes_on_from_the_set_that_was_asked_for)
+{
+    ck_assert_int_eq(run("@ --epochs 3 --set run.name=x"), 0);
+    shell("{ echo '#!/bin/sh'; echo 'mkdir %s/died && kill -9 $$'; echo 'exec %s/%.*s/tpstage \"$@\"'; } >tpstage",
+          program.folder, program.path[0] == '/' ? "" : getenv("PWD"), (int)(strrchr(program.path, '/') - program.path),
+          program.path);
+    shell("chmod +x tpstage");
+    use_copy();
+    ck_assert_int_eq(run("@ --epochs 3 --resume=~/runs/x/checkpoints/epoch-0002 --set run.restarts=1"), 0);
+    assert_says("err", " was killed by signal 9 (Killed) before it began to train\ntpcoord: starting again from "
+                       "epoch-0002 (restart 1 of 1)\n");
 }
 END_TEST
 
@@ -408,6 +429,28 @@ START_TEST(planted_links_are_not_followed)
 }
 END_TEST
 
+/* Nor are those in the place of files that a user names. */
+START_TEST(outputs_are_not_written_through_planted_links)
+{
+    static const char *const options[] = {"@ --json", "@ --trace", "@ --record", "plan @ --json", "plan @ --csv"};
+    char words[128];
+
+    share("outputs");
+    write_secret();
+    as_nobody("ln -s ../secret outputs/planted");
+    shell("ln -s ../elsewhere outputs/own");
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+        snprintf(words, sizeof(words), "%s ~/outputs/planted", options[i]);
+        assert_refused(program_run(&program, words),
+                       "/outputs/planted cannot be written: it is a link of another user's");
+        snprintf(words, sizeof(words), "%s ~/outputs/own", options[i]);
+        ck_assert_int_eq(program_run(&program, words), 0);
+        shell("test -s elsewhere && rm elsewhere");
+    }
+    assert_secret();
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("run_folder");
@@ -421,6 +464,7 @@ int main(void)
     tcase_add_test(tests, of_two_fresh_runs_of_a_name_one_is_refused);
     tcase_add_test(tests, a_new_run_never_begins_in_the_folder_of_another);
     tcase_add_test(tests, later_sets_are_put_aside_when_the_run_has_started);
+    tcase_add_test(tests, a_restart_goes_on_from_the_set_that_was_asked_for);
     tcase_add_test(tests, a_config_resumes_its_own_run);
     tcase_add_test(tests, the_last_run_is_the_one_that_was_started_last);
     tcase_add_test(tests, what_has_changed_is_said);
@@ -437,6 +481,7 @@ int main(void)
         tcase_add_test(users, another_users_folder_is_not_written_into);
         tcase_add_test(users, another_users_run_is_not_resumed);
         tcase_add_test(users, planted_links_are_not_followed);
+        tcase_add_test(users, outputs_are_not_written_through_planted_links);
     }
     suite_add_tcase(suite, users);
 

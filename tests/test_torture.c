@@ -414,7 +414,7 @@ static void check_resumed(const struct trial *trial, const struct outcome *outco
     snprintf(runs, sizeof(runs), "%s/runs/killed", program.folder);
     bool saved = run_folder_look(&folder, runs, &error) == 0;
     if (saved) {
-        saved = set_open_newest(&set, &folder, &error) == 0;
+        saved = set_open_newest(&set, &folder, NULL, &error) == 0;
         run_folder_close(&folder);
     }
     if (saved) {

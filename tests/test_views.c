@@ -5,6 +5,7 @@
  *
  * After a change that is meant, UPDATE_GOLDEN=1 build/tests/test_views writes the screens anew. */
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,6 +167,19 @@ static void alter_to_stepped(struct fabricated *run, struct view_state *state)
     alter_to_ticks(run, state);
 }
 
+static void alter_to_kinds(struct fabricated *run, struct view_state *state)
+{
+    alter_to_ticks(run, state);
+    ck_assert(view_key(state, &run->moment, 'c'));
+}
+
+static void alter_to_read(struct fabricated *run, struct view_state *state)
+{
+    for (int k = COLOURING_MINIBATCH; k < COLOURING_VERSION; k++)
+        ck_assert(view_key(state, &run->moment, 'c'));
+    alter_to_ticks(run, state);
+}
+
 static void alter_wait_for_run(struct fabricated *run, struct view_state *state)
 {
     (void)state;
@@ -193,6 +207,8 @@ static const struct scene {
     {"ticks-1f1b", {"1f1b", 4, 4, 60, 1, 0.04}, alter_to_ticks, 40, 120},
     {"costs", {"timeprest", 4, 4, 60, 4, 0.5}, alter_to_costs, 24, 80},
     {"stepped", {"timeprest", 4, 3, 60, 1, 0.012}, alter_to_stepped, 24, 80},
+    {"ticks-halves", {"zb-h1", 4, 4, 60, 1, 0.03}, alter_to_kinds, 24, 80},
+    {"ticks-versions", {"timeprest", 4, 4, 60, 4, 0.5}, alter_to_read, 24, 80},
     {"split-backward", {"zb-h1", 4, 4, 60, 1, 0.03}, alter_nothing, 24, 80},
     {"evaluation", {"1f1b", 4, 4, 20, 1, 1.02}, alter_nothing, 24, 80},
     {"sixteen-stages", {"pipedream-2bw", 16, 16, 60, 4, 0.5}, alter_nothing, 40, 120},
@@ -294,8 +310,9 @@ static int check_ops(const struct canvas *canvas, const struct fabricated *run, 
                       "%s, %d stages: %s of stage %d is not at column %d", run->plan.config.pipeline.system,
                       run->plan.stage_count, label, stage, (int)first);
         const struct style style = canvas_cell(canvas, row, (int)(first + last) / 2 + 3)->style;
-        const int colour = record->kind == OP_FORWARD || record->kind == OP_BACKWARD_WEIGHTS ? COLOUR_MINIBATCH_SOFT
-                                                                                             : COLOUR_MINIBATCH;
+        const bool soft = record->kind == OP_FORWARD || (record->kind == OP_BACKWARD_WEIGHTS &&
+                                                         style.background >= COLOUR_MINIBATCH_SOFT); /* it is hatched */
+        const int colour = soft ? COLOUR_MINIBATCH_SOFT : COLOUR_MINIBATCH;
         ck_assert_int_eq(style.background,
                          colour + ((record->epoch - 1) * run->plan.minibatches_per_epoch + record->minibatch) %
                                       MINIBATCH_COLOURS);
@@ -410,21 +427,9 @@ END_TEST
 /* No key, wherever it is pressed, leads to what cannot be drawn. */
 START_TEST(test_any_key)
 {
-    static const int keys[] = {'+',
-                               '-',
-                               '0',
-                               't',
-                               'w',
-                               PRESS_LEFT,
-                               PRESS_RIGHT,
-                               PRESS_UP,
-                               PRESS_DOWN,
-                               PRESS_PAGE_UP,
-                               PRESS_PAGE_DOWN,
-                               PRESS_HOME,
-                               PRESS_END,
-                               PRESS_ENTER,
-                               PRESS_ESCAPE};
+    static const int keys[] = {'+',        '-',         '0',         't',         'w',           'c',
+                               PRESS_LEFT, PRESS_RIGHT, PRESS_UP,    PRESS_DOWN,  PRESS_PAGE_UP, PRESS_PAGE_DOWN,
+                               PRESS_HOME, PRESS_END,   PRESS_ENTER, PRESS_ESCAPE};
     struct fabricated *run = fabricate(&usual);
     struct view_state state = {0};
     uint32_t random = 20241018;
@@ -498,11 +503,51 @@ END_TEST
 START_TEST(test_neighbours_differ_in_colour)
 {
     for (int i = 1; i < 50; i++) {
-        const struct span a = {.kind = SPAN_OP, .number = i}, b = {.kind = SPAN_OP, .number = i + 1};
-        const struct tint of_a = palette_tint(lane_colour(&a)), of_b = palette_tint(lane_colour(&b));
+        const struct span a = {.kind = SPAN_OP, .op.kind = OP_BACKWARD, .number = i},
+                          b = {.kind = SPAN_OP, .op.kind = OP_BACKWARD, .number = i + 1};
+        const struct tint of_a = palette_tint((enum colour)lane_style(&a, COLOURING_MINIBATCH).background),
+                          of_b = palette_tint((enum colour)lane_style(&b, COLOURING_MINIBATCH).background);
 
         ck_assert_int_ne(of_a.of_256, of_b.of_256);
         ck_assert_int_ne(of_a.of_8, of_b.of_8);
+    }
+}
+END_TEST
+
+/* Of a colour from 16 on in xterm's palette of 256, as WCAG 2 defines it. */
+static double luminance(int colour)
+{
+    static const int levels[] = {0, 95, 135, 175, 215, 255};
+    const int cube = colour - 16, grey = 8 + 10 * (colour - 232);
+    const int rgb[] = {colour < 232 ? levels[cube / 36] : grey, colour < 232 ? levels[cube / 6 % 6] : grey,
+                       colour < 232 ? levels[cube % 6] : grey};
+    double linear[3];
+
+    for (int k = 0; k < 3; k++)
+        linear[k] = rgb[k] <= 10 ? rgb[k] / 255.0 / 12.92 : pow((rgb[k] / 255.0 + 0.055) / 1.055, 2.4);
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+}
+
+/* Text on the terminal's own background, be it white or black; and the text on ops. */
+START_TEST(text_is_read_on_light_and_on_dark_terminals)
+{
+    for (int c = COLOUR_DEFAULT; c < COLOUR_MINIBATCH; c++) {
+        const struct tint tint = palette_tint((enum colour)c);
+
+        if (c == COLOUR_INK || c == COLOUR_PAPER || c == COLOUR_EVALUATION || c == COLOUR_EVALUATION_SOFT ||
+            tint.of_256 < 0)
+            continue;
+        ck_assert_int_ne(tint.of_8, 7);
+        ck_assert_int_ge(tint.of_256, 16);
+        ck_assert_msg(1.05 / (luminance(tint.of_256) + 0.05) >= 3, "colour %d on white", c);
+        ck_assert_msg((luminance(tint.of_256) + 0.05) / 0.05 >= 3, "colour %d on black", c);
+    }
+    for (int k = 0; k < MINIBATCH_COLOURS; k++) {
+        const double strong = luminance(palette_background((enum colour)(COLOUR_MINIBATCH + k)).of_256);
+        const double soft = luminance(palette_background((enum colour)(COLOUR_MINIBATCH_SOFT + k)).of_256);
+
+        ck_assert_msg((strong + 0.05) / (luminance(palette_tint(COLOUR_INK).of_256) + 0.05) >= 4.5, "strong %d", k);
+        ck_assert_msg((luminance(palette_tint(COLOUR_PAPER).of_256) + 0.05) / (soft + 0.05) >= 4.5, "soft %d", k);
     }
 }
 END_TEST
@@ -612,6 +657,7 @@ int main(void)
     tcase_add_test(properties, test_keys_choose_views);
     tcase_add_test(properties, test_selection_walks_ops);
     tcase_add_test(properties, test_zoom_steps_back_and_forth);
+    tcase_add_test(properties, text_is_read_on_light_and_on_dark_terminals);
     tcase_add_test(properties, test_neighbours_differ_in_colour);
     tcase_add_loop_test(properties, test_plan_is_the_epochs, 0, 2 * asking_system_count);
     tcase_add_test(properties, test_text_is_clipped_and_narrow);

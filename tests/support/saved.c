@@ -60,7 +60,7 @@ struct checkpoint_set saved_newest(const struct saved *saved)
     struct checkpoint_set set;
     struct error error;
 
-    ck_assert_msg(!set_open_newest(&set, &saved->folder, &error), "%s", error.text);
+    ck_assert_msg(!set_open_newest(&set, &saved->folder, NULL, &error), "%s", error.text);
     return set;
 }
 
