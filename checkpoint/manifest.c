@@ -193,9 +193,13 @@ static int read_progress(struct manifest *manifest, const json_t *progress, stru
 static int read_sums(struct manifest *manifest, const json_t *object, struct error *error)
 {
     struct epoch_sums *sums = &manifest->sums;
+    const int targets = data_source_has_tokens(manifest->config.data.set) ? manifest->shape.height : 1;
+    int64_t answers;
 
-    if (!read_int(&sums->samples, object, "samples", 1, manifest->train_count) ||
-        !read_int(&sums->top5, object, "top5", 0, sums->samples) ||
+    if (!read_int(&sums->samples, object, "samples", 1, manifest->train_count))
+        return error_set(error, "what it says of its epoch makes no sense");
+    answers = (int64_t)sums->samples * targets;
+    if (!read_int(&sums->top5, object, "top5", 0, answers > INT32_MAX ? INT32_MAX : (int)answers) ||
         !read_int(&sums->top1, object, "top1", 0, sums->top5) || !read_ns(&sums->training_ns, object, "training_ns") ||
         !read_loss(&sums->loss, json_object_get(object, "loss")))
         return error_set(error, "what it says of its epoch makes no sense");

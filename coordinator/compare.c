@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/parse.h"
 #include "coordinator/new_run.h"
+#include "coordinator/plot_comparison.h"
 #include "coordinator/report.h"
 #include "coordinator/run.h"
 #include "coordinator/show_comparison.h"
@@ -419,10 +420,12 @@ static json_t *summaries_of(const struct comparison *comparison)
     for (int c = 0; c < comparison->count; c++) {
         const struct contender *contender = &comparison->contenders[c];
 
-        json_array_append_new(summaries, summary_create(&(struct summary_request){.plan = &contender->prepared.plan,
-                                                                                  .runs = contender->runs,
-                                                                                  .run_count = comparison->seed_count,
-                                                                                  .target = comparison->target}));
+        json_array_append_new(summaries,
+                              summary_create(&(struct summary_request){.plan = &contender->prepared.plan,
+                                                                       .runs = contender->runs,
+                                                                       .against = comparison->contenders[0].runs,
+                                                                       .run_count = comparison->seed_count,
+                                                                       .target = comparison->target}));
     }
     return summaries;
 }
@@ -446,16 +449,25 @@ static enum exit_status status_of(const json_t *summaries)
 }
 
 enum exit_status comparison_run(struct comparison *comparison, FILE *out, const struct standard_outlets *standard,
-                                bool quiet, struct signals *signals, json_t **summaries)
+                                const struct steps_output *steps, bool quiet, struct signals *signals,
+                                json_t **summaries)
 {
-    const struct run_request request = {.signals = signals, .out = out, .standard = standard, .quiet = quiet};
+    const struct run_request request = {.signals = signals,
+                                        .out = out,
+                                        .standard = standard,
+                                        .steps = steps->outlet,
+                                        .steps_form = steps->form,
+                                        .quiet = quiet};
     struct error error;
 
     *summaries = NULL;
     if (!quiet)
         print_head(out, comparison);
-    for (int c = 0; c < comparison->count; c++) {
-        for (int seed = 0; seed < comparison->seed_count; seed++) {
+    if (steps->outlet)
+        steps_head(outlet_stream(steps->outlet), steps->form);
+    /* Seeds outermost: a machine that becomes slower favours nobody. */
+    for (int seed = 0; seed < comparison->seed_count; seed++) {
+        for (int c = 0; c < comparison->count; c++) {
             if (!interrupted(signals))
                 run_one(comparison, c, seed, request);
         }
@@ -471,4 +483,20 @@ enum exit_status comparison_run(struct comparison *comparison, FILE *out, const 
     }
     fprintf(out, "comparison: %s/comparison.json\n", comparison->folder.path);
     return comparison->failed ? EXIT_FAILED : status_of(*summaries);
+}
+
+int comparison_plot(const struct comparison *comparison, const json_t *summaries, struct picture *picture,
+                    struct error *error)
+{
+    const struct plan **plans = calloc((size_t)comparison->count, sizeof(*plans));
+    int result;
+
+    picture_begin(picture, 0, 0);
+    if (!plans)
+        return error_set(error, "out of memory for the picture");
+    for (int c = 0; c < comparison->count; c++)
+        plans[c] = &comparison->contenders[c].prepared.plan;
+    result = comparison_compose(picture, summaries, plans, error);
+    free(plans);
+    return result;
 }

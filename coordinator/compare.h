@@ -8,6 +8,8 @@
 #include "coordinator/outlet.h"
 #include "coordinator/prepare.h"
 #include "coordinator/signals.h"
+#include "coordinator/steps.h"
+#include "picture/picture.h"
 
 struct comparison_request {
     const char *config; /* path */
@@ -25,11 +27,22 @@ struct comparison;
  * destroys the comparison. */
 enum exit_status comparison_prepare(struct comparison **comparison, const struct comparison_request *request);
 
-/* Runs them, with what they share and how far they are on `out` (see struct run_request). `summaries` receives an
+/* Where rows of all runs go (coordinator/steps.h). */
+struct steps_output {
+    struct outlet *outlet; /* NULL: nowhere; the caller finishes it */
+    enum steps_form form;
+};
+
+/* Runs them, each seed with all systems before the next, with what they share and how far they are on `out` (see struct run_request). `summaries` receives an
  * array with an object for each system (coordinator/summary.h), written to the folder too, also if some failed or an
  * interruption came between; NULL if there are none. The caller drops the reference. */
 enum exit_status comparison_run(struct comparison *comparison, FILE *out, const struct standard_outlets *standard,
-                                bool quiet, struct signals *signals, json_t **summaries);
+                                const struct steps_output *steps, bool quiet, struct signals *signals,
+                                json_t **summaries);
+
+/* Composes what they did as a picture, which the caller releases (coordinator/plot_comparison.h). */
+int comparison_plot(const struct comparison *comparison, const json_t *summaries, struct picture *picture,
+                    struct error *error);
 
 void comparison_destroy(struct comparison *comparison);
 

@@ -251,8 +251,8 @@ static enum exit_status do_plan(const struct options *options)
 
 /* What a run writes while it runs. */
 struct run_outputs {
-    FILE *trace_file, *record_file, *json_file;
-    struct outlet *trace, *record; /* NULL: was not asked for */
+    FILE *trace_file, *record_file, *steps_file, *json_file;
+    struct outlet *trace, *record, *steps; /* NULL: was not asked for */
     struct standard_outlets standard;
 };
 
@@ -266,10 +266,12 @@ static int begin_outputs(struct run_outputs *outputs, struct error *error)
 {
     if (begin_outlet(&outputs->trace, outputs->trace_file, error) == 0 &&
         begin_outlet(&outputs->record, outputs->record_file, error) == 0 &&
+        begin_outlet(&outputs->steps, outputs->steps_file, error) == 0 &&
         standard_outlets_begin(&outputs->standard, error) == 0)
         return 0;
     outlet_close(outputs->trace);
     outlet_close(outputs->record);
+    outlet_close(outputs->steps);
     return -1;
 }
 
@@ -295,8 +297,21 @@ static enum exit_status end_standard(struct standard_outlets *standard, struct s
     return fail(EXIT_FAILED, &error);
 }
 
+static enum exit_status end_steps(struct outlet *steps, struct signals *signals, enum exit_status status)
+{
+    struct error error;
+
+    if (steps && outlet_finish(steps, signals)) {
+        error_set(&error, "--steps could not be written to its end: %s", strerror(errno));
+        status = fail(EXIT_FAILED, &error);
+    }
+    outlet_close(steps);
+    return status;
+}
+
 static enum exit_status end_outputs(struct run_outputs *outputs, struct signals *signals, enum exit_status status)
 {
+    status = end_steps(outputs->steps, signals, status);
     outlet_close(outputs->trace);
     outlet_close(outputs->record);
     return end_standard(&outputs->standard, signals, status);
@@ -306,7 +321,8 @@ static enum exit_status run_prepared(const struct options *options, struct prepa
                                      const struct shared_data *data, struct signals *signals,
                                      struct run_outputs *outputs, json_t *report)
 {
-    const bool taken = outputs->json_file == stdout || outputs->trace_file == stdout || outputs->record_file == stdout;
+    const bool taken = outputs->json_file == stdout || outputs->trace_file == stdout ||
+                       outputs->record_file == stdout || outputs->steps_file == stdout;
     struct error error;
 
     if (begin_outputs(outputs, &error))
@@ -325,11 +341,15 @@ static enum exit_status run_prepared(const struct options *options, struct prepa
         .standard = &outputs->standard,
         .trace = outputs->trace,
         .record = outputs->record,
+        .steps = outputs->steps,
+        .steps_form = options->steps ? steps_form_of(options->steps) : STEPS_CSV,
         .interactive = options->interactive != NULL,
         .paused = options->interactive && *options->interactive,
         .quiet = options->quiet,
     };
 
+    if (request.steps)
+        steps_head(outlet_stream(request.steps), request.steps_form);
     prepared_say_gpu_left_out(prepared);
     if (request.from)
         resume_print(request.out, request.from, &prepared->folder, &prepared->plan, options->config);
@@ -363,7 +383,8 @@ static enum exit_status do_run(const struct options *options)
 
         if (open_output(&outputs.json_file, "--json", options->json) ||
             open_output(&outputs.trace_file, "--trace", options->trace) ||
-            open_output(&outputs.record_file, "--record", options->record))
+            open_output(&outputs.record_file, "--record", options->record) ||
+            open_output(&outputs.steps_file, "--steps", options->steps))
             status = EXIT_USAGE;
         else
             status = run_prepared(options, &prepared, &data, &signals, &outputs, report);
@@ -379,6 +400,7 @@ static enum exit_status do_run(const struct options *options)
         close_output(outputs.json_file);
         close_output(outputs.trace_file);
         close_output(outputs.record_file);
+        close_output(outputs.steps_file);
     }
     shared_data_release(&data);
     signals_release(&signals);
@@ -401,24 +423,54 @@ static enum exit_status write_comparison(const struct options *options, const js
     return written[0] != EXIT_DONE ? written[0] : written[1];
 }
 
-static enum exit_status compare_prepared(const struct options *options, struct comparison *comparison,
-                                         struct signals *signals, FILE *json_file, FILE *csv_file)
+static enum exit_status plot(const struct options *options, const struct comparison *comparison,
+                             const json_t *summaries, FILE *file)
 {
-    const bool taken = json_file == stdout || csv_file == stdout;
+    enum picture_format format;
+    struct picture picture;
+    struct error error;
+
+    if (!file)
+        return EXIT_DONE;
+    int result = comparison_plot(comparison, summaries, &picture, &error);
+    if (result == 0)
+        result = picture_format_of(options->plot, &format, &error);
+    if (result == 0)
+        result = picture_write(&picture, format, file, options->plot, &error);
+    picture_release(&picture);
+    return result ? fail(EXIT_FAILED, &error) : EXIT_DONE;
+}
+
+struct comparison_files {
+    FILE *json, *csv, *steps, *plot;
+};
+
+static enum exit_status compare_prepared(const struct options *options, struct comparison *comparison,
+                                         struct signals *signals, const struct comparison_files *files)
+{
+    const bool taken = files->json == stdout || files->csv == stdout || files->steps == stdout;
     struct standard_outlets standard;
+    struct outlet *steps;
     struct error error;
     json_t *summaries;
 
-    if (standard_outlets_begin(&standard, &error))
+    if (begin_outlet(&steps, files->steps, &error))
         return fail(EXIT_FAILED, &error);
+    if (standard_outlets_begin(&standard, &error)) {
+        outlet_close(steps);
+        return fail(EXIT_FAILED, &error);
+    }
+    const struct steps_output rows = {steps, options->steps ? steps_form_of(options->steps) : STEPS_CSV};
     enum exit_status status =
-        comparison_run(comparison, taken ? stderr : stdout, &standard, options->quiet, signals, &summaries);
+        comparison_run(comparison, taken ? stderr : stdout, &standard, &rows, options->quiet, signals, &summaries);
+    status = end_steps(steps, signals, status);
     status = end_standard(&standard, signals, status);
     signals_release(signals);
     if (summaries) {
-        enum exit_status written = write_comparison(options, summaries, json_file, csv_file);
+        const enum exit_status written = write_comparison(options, summaries, files->json, files->csv);
+        const enum exit_status plotted = plot(options, comparison, summaries, files->plot);
 
-        status = status == EXIT_DONE ? written : status;
+        status = status != EXIT_DONE ? status : written != EXIT_DONE ? written : plotted;
     }
     json_decref(summaries);
     return status;
@@ -436,17 +488,20 @@ static enum exit_status compare(const struct options *options, struct signals *s
         .signals = signals,
     };
     struct comparison *comparison;
-    FILE *json_file, *csv_file = NULL;
+    struct comparison_files files = {.json = NULL};
 
     enum exit_status status = comparison_prepare(&comparison, &request);
     if (status != EXIT_DONE)
         return status;
-    if (open_output(&json_file, "--json", options->json) || open_output(&csv_file, "--csv", options->csv))
+    if (open_output(&files.json, "--json", options->json) || open_output(&files.csv, "--csv", options->csv) ||
+        open_output(&files.steps, "--steps", options->steps) || open_output(&files.plot, "--plot", options->plot))
         status = EXIT_USAGE;
     else
-        status = compare_prepared(options, comparison, signals, json_file, csv_file);
-    close_output(json_file);
-    close_output(csv_file);
+        status = compare_prepared(options, comparison, signals, &files);
+    close_output(files.json);
+    close_output(files.csv);
+    close_output(files.steps);
+    close_output(files.plot);
     comparison_destroy(comparison);
     return status;
 }

@@ -69,6 +69,8 @@ static const struct option_row rows[] = {
      .help = "write every op, run or simulated, as a Chrome trace for ui.perfetto.dev"},
     {"record", "FILE", OPTION_TEXT, offsetof(struct options, record), WITH_RUN,
      .help = "record the run, for tpmon --replay; at most run.record_mib of it"},
+    {"steps", "FILE", OPTION_TEXT, offsetof(struct options, steps), WITH_RUN | WITH_COMPARE,
+     .help = "write loss, rate, time, v and staleness of every mini-batch, and each test, as CSV or .jsonl"},
     {"interactive", "[=paused]", OPTION_PERHAPS, offsetof(struct options, interactive), WITH_RUN,
      .help = "let tpmon pause, step and slow the run; paused: hold each stage before its first op"},
     {"quiet", NULL, OPTION_FLAG, offsetof(struct options, quiet), WITH_RUN | WITH_COMPARE,
@@ -99,6 +101,8 @@ static const struct option_row rows[] = {
      .help = "count the epochs to this test top-1, such as 0.85 or 85%"},
     {"csv", "FILE", OPTION_TEXT, offsetof(struct options, csv), WITH_COMPARE | WITH_PLAN,
      .help = "write the comparison, or the plan's schedule as PyTorch has it, as CSV; -: to standard output"},
+    {"plot", "FILE", OPTION_TEXT, offsetof(struct options, plot), WITH_COMPARE,
+     .help = "draw losses and top-1 by epoch, memory and schedules; FILE ends with .svg, .pdf or .png"},
     {"types", NULL, OPTION_FLAG, offsetof(struct options, types), WITH_NETWORK,
      .help = "list the layer types that a network file can name, with their arguments"},
     {"help-keys", NULL, OPTION_FLAG, offsetof(struct options, help_keys), WITH_ANY, .help = "list the config's keys"},
@@ -190,6 +194,17 @@ bool options_draw(const struct options *options)
     return false;
 }
 
+static int check_plot(const struct options *options, struct error *error)
+{
+    enum picture_format format;
+
+    if (!options->plot)
+        return 0;
+    if (picture_format_of(options->plot, &format, error) || picture_check(format, options->plot, error))
+        return error_prefix(error, "--plot");
+    return 0;
+}
+
 static int check_pictures(const struct options *options, struct error *error)
 {
     const bool draws = options_draw(options);
@@ -203,7 +218,9 @@ static int check_pictures(const struct options *options, struct error *error)
             return -1;
         standard += path && strcmp(path, "-") == 0;
     }
-    if (draws && standard > 1)
+    standard += options->steps && strcmp(options->steps, "-") == 0;
+    standard += options->trace && strcmp(options->trace, "-") == 0;
+    if ((draws || options->steps) && standard > 1)
         return error_set(error, "only one file can go to standard output");
     if (!draws && options->beside)
         return error_set(error, "--beside goes with --svg, --pdf or --png");
@@ -230,7 +247,7 @@ static int check_combination(const struct options *options, unsigned given, stru
     if (options->init[0] && options->resume)
         return error_set(error,
                          "--init and --resume do not go together: a run that goes on has its checkpoint's weights");
-    if (check_pictures(options, error))
+    if (check_pictures(options, error) || check_plot(options, error))
         return -1;
     if (options->slots && (options->simulate || (!options->grid && !options->stage && !options_draw(options))))
         return error_set(error, "--slots goes with --grid, --stage, or with a picture of ticks");

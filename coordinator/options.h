@@ -25,6 +25,8 @@ struct options {
     const char *json, *csv;                /* path; "-" = standard output; NULL = none */
     const char *trace, *record;            /* path; NULL = none */
     const char *pictures[PICTURE_FORMATS]; /* path; "-" = standard output; NULL = none */
+    const char *plot;                      /* path; NULL = none */
+    const char *steps;                     /* path; NULL = none */
     const char *beside;                    /* systems to draw below the plan's own; NULL = none */
     const char *resume;                    /* run folder or checkpoint; "" = to be found; NULL = start anew */
     int stage;                             /* whose ledger of versions is asked for; 0 = not given */

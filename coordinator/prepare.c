@@ -33,9 +33,13 @@ static uint32_t add_targets(uint32_t crc, const struct samples *samples, int cla
     return crc;
 }
 
-/* Both images and targets, to the checksum of what came before. */
+/* Inputs and targets, to the checksum of what came before. */
 static uint32_t add_samples(uint32_t crc, const struct samples *samples, int classes)
 {
+    if (samples->stream.tokens)
+        return (uint32_t)crc32_z(crc, samples->stream.tokens,
+                                 ((size_t)samples->count * shape_size(samples->shape) + 1) *
+                                     (size_t)samples->stream.bytes);
     crc = (uint32_t)crc32_z(crc, samples->images, (size_t)samples->count * shape_size(samples->shape));
     return add_targets(crc, samples, classes);
 }
@@ -56,6 +60,8 @@ static int read_data(struct data_facts *facts, struct shared_data *data, const s
     facts->train_count = dataset->train.count;
     facts->test_count = dataset->test.count;
     facts->shape = dataset->train.shape;
+    facts->tokens = dataset->train.stream.tokens != NULL;
+    facts->normalisation = dataset->normalisation;
     facts->crc32 = data ? add_samples(add_samples(0, &dataset->train, classes), &dataset->test, classes) : 0;
     if (!data) {
         dataset_close(dataset);
@@ -99,7 +105,10 @@ static int find_data(struct data_facts *facts, struct error *unread, const struc
                            "; to simulate without it, describe it with data.set = synthetic, data.limit and "
                            "data.synthetic_size",
                            mistakes);
-    *facts = (struct data_facts){train.count, test.count, train.shape, false, 0};
+    *facts = (struct data_facts){.train_count = train.count,
+                                 .test_count = test.count,
+                                 .shape = train.shape,
+                                 .tokens = data_source_has_tokens(config->data.set)};
     return 0;
 }
 

@@ -96,7 +96,7 @@ void progress_begin(struct progress_line *line, const struct segment_header *hea
     line->shown_ns = line->looked_ns = line->start_ns;
     line->terminal = out && isatty(standard_descriptor(out)) && terminal && strcmp(terminal, "dumb") != 0;
     if (out && !label)
-        epoch_print_head(out);
+        epoch_print_head(out, line->plan);
 }
 
 static void format_remaining(const struct progress_line *line, uint64_t now_ns, char text[32])
@@ -126,7 +126,8 @@ static void format_facts(const struct progress_line *line, double share, uint64_
     else if (line->phase == PHASE_EVALUATE)
         snprintf(rate, sizeof(rate), "  testing");
     else if (line->rate > 0.0)
-        snprintf(rate, sizeof(rate), "  %.0f images/s", line->rate);
+        snprintf(rate, sizeof(rate), "  %.0f %s", line->rate * plan_targets_per_sample(line->plan),
+                 plan_rate_unit(line->plan));
     format_remaining(line, now_ns, remaining);
     snprintf(text, size, "%3.0f%%%s%s%s%s", 100.0 * share, rate, loss, remaining, line->saving ? "  saving" : "");
 }
@@ -217,8 +218,7 @@ void progress_epochs(struct progress_line *line, const struct segment *segment)
     while (line->epochs_shown < done) {
         line->epochs_shown++;
         if (line->out && !line->label)
-            epoch_print(line->out, line->epochs_shown, line->plan->config.run.epochs,
-                        &segment_epochs(segment)[line->epochs_shown - 1]);
+            epoch_print(line->out, line->plan, line->epochs_shown, &segment_epochs(segment)[line->epochs_shown - 1]);
     }
     if (line->out)
         fflush(line->out);
@@ -238,17 +238,25 @@ double epoch_images_per_second(const struct epoch_result *result)
     return 1e9 * result->trained_samples / (double)(result->trained_ns - result->start_ns);
 }
 
-void epoch_print_head(FILE *out)
+double epoch_rate(const struct plan *plan, const struct epoch_result *result)
 {
-    fprintf(out, "  epoch  train loss  test loss   top-1   top-5   seconds  images/s\n");
+    return epoch_images_per_second(result) * plan_targets_per_sample(plan);
 }
 
-void epoch_print(FILE *out, int epoch, int epochs, const struct epoch_result *result)
+void epoch_print_head(FILE *out, const struct plan *plan)
 {
-    char number[32];
+    fprintf(out, "  epoch  train loss  test loss%s   top-1   top-5   seconds  %s\n",
+            plan->data.tokens ? "  perplexity" : "", plan_rate_unit(plan));
+}
 
-    snprintf(number, sizeof(number), "%d/%d", epoch, epochs);
-    fprintf(out, "%7s %11.4f %10.4f %6.2f%% %6.2f%% %9.2f %9.0f\n", number, result->train_loss, result->test_loss,
-            100.0 * result->test_top1, 100.0 * result->test_top5, 1e-9 * (double)(result->end_ns - result->start_ns),
-            epoch_images_per_second(result));
+void epoch_print(FILE *out, const struct plan *plan, int epoch, const struct epoch_result *result)
+{
+    char number[32], perplexity[32] = "";
+
+    snprintf(number, sizeof(number), "%d/%d", epoch, plan->config.run.epochs);
+    if (plan->data.tokens)
+        snprintf(perplexity, sizeof(perplexity), " %11.4g", exp(result->test_loss));
+    fprintf(out, "%7s %11.4f %10.4f%s %6.2f%% %6.2f%% %9.2f %9.0f\n", number, result->train_loss, result->test_loss,
+            perplexity, 100.0 * result->test_top1, 100.0 * result->test_top5,
+            1e-9 * (double)(result->end_ns - result->start_ns), epoch_rate(plan, result));
 }

@@ -59,9 +59,12 @@ void progress_pause(struct progress_line *line, bool paused);
 void progress_clear(struct progress_line *line);
 
 /* One epoch's results as a table: its head, and a row. */
-void epoch_print_head(FILE *out);
-void epoch_print(FILE *out, int epoch, int epochs, const struct epoch_result *result);
+void epoch_print_head(FILE *out, const struct plan *plan);
+void epoch_print(FILE *out, const struct plan *plan, int epoch, const struct epoch_result *result);
 
 double epoch_images_per_second(const struct epoch_result *result);
+
+/* In the plan's unit. */
+double epoch_rate(const struct plan *plan, const struct epoch_result *result);
 
 #endif

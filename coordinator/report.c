@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/numbers.h"
 #include "checkpoint/checkpoint.h"
+#include "coordinator/environment.h"
 #include "coordinator/progress.h"
 #include "coordinator/show_plan.h"
 
@@ -230,12 +231,17 @@ static const char *state_name(enum run_state state)
 static void print_ending(FILE *out, const struct segment *segment, const struct outcome *outcome)
 {
     const int epochs = segment_epochs_done(segment);
+    const struct plan *plan = &segment->header->plan;
+    const struct epoch_result *last = &segment_epochs(segment)[max_int(epochs, 1) - 1];
 
-    fprintf(out, "%s after %d of %d epochs, %.1f s", state_name(outcome->state), epochs,
-            segment->header->plan.config.run.epochs, wall_seconds(outcome));
+    fprintf(out, "%s after %d of %d epochs, %.1f s", state_name(outcome->state), epochs, plan->config.run.epochs,
+            wall_seconds(outcome));
     if (epochs > 0)
-        fprintf(out, "; %.0f images/s in training; test top-1 %.2f%%", images_per_second(segment),
-                100.0 * segment_epochs(segment)[epochs - 1].test_top1);
+        fprintf(out, "; %.0f %s in training; test top-1 %.2f%%",
+                images_per_second(segment) * plan_targets_per_sample(plan), plan_rate_unit(plan),
+                100.0 * last->test_top1);
+    if (epochs > 0 && plan->data.tokens)
+        fprintf(out, ", perplexity %.4g", exp(last->test_loss));
     if (outcome->checkpoints_failed > 0)
         fprintf(out, "; %d checkpoints could not be written", outcome->checkpoints_failed);
     fputc('\n', out);
@@ -258,10 +264,21 @@ void report_print_essentials(FILE *out, const struct segment *segment, const str
     const int epochs = segment_epochs_done(segment);
 
     if (epochs > 0)
-        epoch_print_head(out);
+        epoch_print_head(out, &segment->header->plan);
     for (int e = 1; e <= epochs; e++)
-        epoch_print(out, e, segment->header->plan.config.run.epochs, &segment_epochs(segment)[e - 1]);
+        epoch_print(out, &segment->header->plan, e, &segment_epochs(segment)[e - 1]);
     print_ending(out, segment, outcome);
+}
+
+/* What text is judged by, beside what images are. */
+static void add_tokens(json_t *object, const struct plan *plan, double samples_per_second,
+                       const struct epoch_result *last)
+{
+    if (!plan->data.tokens)
+        return;
+    json_object_set_new(object, "tokens_per_second", real_json(samples_per_second * plan_targets_per_sample(plan)));
+    if (last)
+        json_object_set_new(object, "test_perplexity", real_json(exp(last->test_loss)));
 }
 
 static json_t *epochs_json(const struct segment *segment)
@@ -271,12 +288,13 @@ static json_t *epochs_json(const struct segment *segment)
     for (int e = 0; e < segment_epochs_done(segment); e++) {
         const struct epoch_result *result = &segment_epochs(segment)[e];
 
-        json_array_append_new(epochs, json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "epoch", e + 1, "seconds",
-                                                real_json(1e-9 * (double)(result->end_ns - result->start_ns)),
-                                                "images_per_second", real_json(epoch_images_per_second(result)),
-                                                "train_loss", real_json(result->train_loss), "test_loss",
-                                                real_json(result->test_loss), "test_top1", real_json(result->test_top1),
-                                                "test_top5", real_json(result->test_top5)));
+        json_t *epoch = json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "epoch", e + 1, "seconds",
+                                  real_json(1e-9 * (double)(result->end_ns - result->start_ns)), "images_per_second",
+                                  real_json(epoch_images_per_second(result)), "train_loss",
+                                  real_json(result->train_loss), "test_loss", real_json(result->test_loss), "test_top1",
+                                  real_json(result->test_top1), "test_top5", real_json(result->test_top5));
+        add_tokens(epoch, &segment->header->plan, epoch_images_per_second(result), result);
+        json_array_append_new(epochs, epoch);
     }
     return epochs;
 }
@@ -448,7 +466,7 @@ int report_add_json(json_t *plan, const struct segment *segment, const struct ou
     size_t index;
 
     /* clang-format off */
-    json_t *members = json_pack("{s:s, s:o, s:o, s:i, s:I, s:f, s:o, s:I, s:{s:o, s:i, s:i}, s:o, s:o}",
+    json_t *members = json_pack("{s:s, s:o, s:o, s:i, s:I, s:f, s:o, s:I, s:{s:o, s:i, s:i}, s:o, s:o, s:o}",
                                 "result", state_name(outcome->state),
                                 "error", outcome->state == RUN_FAILED ? text_json(outcome->error.text) : json_null(),
                                 "run_folder", text_json(outcome->folder),
@@ -462,8 +480,10 @@ int report_add_json(json_t *plan, const struct segment *segment, const struct ou
                                 "written", outcome->checkpoints_written,
                                 "failed", outcome->checkpoints_failed,
                                 "communication", communication_json(segment, outcome),
-                                "epochs", epochs_json(segment));
+                                "epochs", epochs_json(segment),
+                                "environment", environment_json(&header->plan));
     /* clang-format on */
+    add_tokens(members, &header->plan, images_per_second(segment), NULL);
     int result = members ? json_object_update(plan, members) : -1;
 
     json_decref(members);

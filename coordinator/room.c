@@ -1,12 +1,12 @@
 #include "coordinator/room.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/numbers.h"
 #include "board/segment.h"
+#include "coordinator/environment.h"
 #include "coordinator/limits.h"
 #include "transport/rings.h"
 
@@ -107,22 +107,14 @@ int room_check(const struct plan *plan, struct error *error)
                : 0;
 }
 
-/* That this process may run on; a large number if the kernel does not say. */
-static int cores(void)
-{
-    cpu_set_t set;
-
-    return sched_getaffinity(0, sizeof(set), &set) ? INT32_MAX : CPU_COUNT(&set);
-}
-
 int room_check_threads(const struct plan *plan, struct error *error)
 {
-    const int threads = plan->config.device.threads, available = cores();
+    const int threads = plan->config.device.threads, available = environment_cores();
     int stages = 0;
 
     for (int s = 1; s <= plan->stage_count; s++)
         stages += plan_place_of(plan, s) == PLACE_CPU;
-    if (threads == 1 || stages * threads <= available)
+    if (threads == 1 || available == 0 || stages * threads <= available)
         return 0;
     return error_set(
         error,

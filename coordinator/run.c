@@ -44,6 +44,7 @@ struct run {
     struct outcome outcome;
     struct drain drain;
     struct trace trace;
+    struct steps steps;
     struct keep keep;
     struct progress_line progress;
     struct checkpoints checkpoints;
@@ -246,12 +247,14 @@ static void follow(struct run *run)
         while (drain_take(&run->drain, s, &record)) {
             if (run->request->trace)
                 trace_op(&run->trace, s, &record);
+            steps_op(&run->steps, s, &record);
             if (run->keep.recorder)
                 recorder_op(run->keep.recorder, s, &record);
             if (s == parts)
                 progress_op(&run->progress, &record);
         }
     }
+    steps_tests(&run->steps, &run->segment);
     progress_epochs(&run->progress, &run->segment);
 }
 
@@ -312,7 +315,7 @@ static void follow_controls(struct run *run)
 
 static void supervise(struct run *run)
 {
-    const bool keeping = run->request->trace || run->keep.recorder;
+    const bool keeping = run->request->trace || run->request->steps || run->keep.recorder;
     struct pollfd signals = {.fd = run->request->signals->descriptor, .events = POLLIN};
 
     watchdog_begin(&run->watchdog, run->request->plan->config.run.stall_seconds, clock_now_ns());
@@ -483,6 +486,9 @@ static int attempt(struct run *run, struct checkpoint_set *from, struct error *e
     checkpoints_begin(&run->checkpoints, &run->segment, request->folder, from);
     if (request->trace && !run->trace.file)
         trace_begin(&run->trace, outlet_stream(request->trace), request->plan, run->segment.header->start_ns);
+    if (request->steps)
+        steps_begin(&run->steps, outlet_stream(request->steps), request->steps_form, request->plan,
+                    run->segment.header->start_ns);
     run->segment.header->interactive = request->interactive;
     if (request->paused && run->outcome.restarts == 0)
         controls_await(segment_controls(&run->segment));

@@ -8,6 +8,7 @@
 #include "coordinator/outlet.h"
 #include "coordinator/prepare.h"
 #include "coordinator/signals.h"
+#include "coordinator/steps.h"
 
 struct run_request {
     const struct plan *plan;
@@ -23,8 +24,10 @@ struct run_request {
     const struct standard_outlets *standard; /* which write in the background; NULL: they do not */
     struct outlet *trace;                    /* or NULL */
     struct outlet *record;                   /* or NULL; then, if run.record says so, it is in the folder */
-    bool interactive;                        /* tpmon may pause, step and slow the stages */
-    bool paused;                             /* and they are held until it lets them go */
+    struct outlet *steps;                    /* or NULL; somebody else finishes it */
+    enum steps_form steps_form;
+    bool interactive; /* tpmon may pause, step and slow the stages */
+    bool paused;      /* and they are held until it lets them go */
     bool quiet;
     const char *label; /* the run is one of several: this stands before its messages, and its progress is one line; or
                           NULL */

@@ -48,11 +48,19 @@ static const struct column memory[] = {
     {"activations", "activations_peak_bytes", "%7.1f", 1.0 / (1 << 20)},
 };
 
+/* With several seeds. */
+static const struct column differences[] = {
+    {"difference to the first", "system", NULL, 0},          {"n", "paired_runs", "%.0f", 1},
+    {"images/s", "images_per_second_difference", "%.0f", 1}, {"s/epoch", "seconds_per_epoch_difference", "%.2f", 1},
+    {"top-1", "test_top1_difference", "%.2f%%", 100},        {"test loss", "test_loss_difference", "%.4g", 1},
+};
+
 enum {
     LEARNING = sizeof(learning) / sizeof(learning[0]),
     VERSIONS = sizeof(versions) / sizeof(versions[0]),
     MEMORY = sizeof(memory) / sizeof(memory[0]),
-    COLUMNS_MAX = LEARNING > VERSIONS ? LEARNING : VERSIONS /* MEMORY is fewer */
+    DIFFERENCES = sizeof(differences) / sizeof(differences[0]),
+    COLUMNS_MAX = LEARNING > VERSIONS ? LEARNING : VERSIONS /* the others are fewer */
 };
 
 static const char legend[] =
@@ -103,7 +111,7 @@ static void append_stages(char text[CELL_MAX], const struct column *column, cons
 
 static void format_cell(char text[CELL_MAX], const struct column *column, const json_t *summary)
 {
-    const json_t *value = json_object_get(summary, column->key), *deviation;
+    const json_t *value = json_object_get(summary, column->key), *interval;
     char name[64];
 
     text[0] = '\0';
@@ -115,11 +123,11 @@ static void format_cell(char text[CELL_MAX], const struct column *column, const 
         text_append(text, CELL_MAX, ">%d", (int)json_integer_value(json_object_get(summary, "epochs")));
     } else {
         append_number(text, column, value);
-        snprintf(name, sizeof(name), "%s_deviation", column->key);
-        deviation = json_object_get(summary, name);
-        if (deviation) {
+        snprintf(name, sizeof(name), "%s_interval", column->key);
+        interval = json_object_get(summary, name);
+        if (interval) {
             text_append(text, CELL_MAX, " ± ");
-            append_number(text, column, deviation);
+            append_number(text, column, interval);
         }
     }
 }
@@ -220,6 +228,25 @@ static json_t *those_with_numbers(const json_t *summaries)
     return array;
 }
 
+/* Seed by seed, between each system and the first. */
+static void print_differences(FILE *out, json_t *rows)
+{
+    const json_t *pairs = json_object_get(json_array_get(rows, 0), "paired_runs");
+
+    if (!pairs)
+        return;
+    json_t *others = json_copy(rows);
+    json_array_remove(others, 0);
+    if (json_array_size(others) > 0)
+        print_table(out, differences, DIFFERENCES, others);
+    json_decref(others);
+    fprintf(out,
+            "±: half of a 95 %% interval by Student's t, over the n = %d seeds that were run; differences are taken "
+            "seed by\n"
+            "seed\n",
+            (int)json_integer_value(pairs));
+}
+
 void comparison_print(FILE *out, const json_t *summaries)
 {
     static const char *const unfinished[] = {"failed", "interrupted", "not started"};
@@ -231,6 +258,7 @@ void comparison_print(FILE *out, const json_t *summaries)
         print_table(out, learning, LEARNING, rows);
         print_table(out, versions, VERSIONS, rows);
         print_table(out, memory, MEMORY, rows);
+        print_differences(out, rows);
         fputs(legend, out);
     }
     if (target)

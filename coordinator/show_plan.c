@@ -33,10 +33,13 @@ static void print_header(FILE *out, const struct plan *plan, const struct networ
             network->classes);
     if (config->model.init[0])
         fprintf(out, "weights   begin as in %s\n", config->model.init);
-    fprintf(out, "data      %s: %s + %s images of %d x %d x %d\n", config->data.set,
-            text_with_commas((size_t)plan->data.train_count, train),
-            text_with_commas((size_t)plan->data.test_count, test), plan->data.shape.height, plan->data.shape.width,
-            plan->data.shape.channels);
+    fprintf(out, "data      %s: %s + %s ", config->data.set, text_with_commas((size_t)plan->data.train_count, train),
+            text_with_commas((size_t)plan->data.test_count, test));
+    if (plan->data.tokens)
+        fprintf(out, "samples of %d tokens\n", plan->data.shape.height);
+    else
+        fprintf(out, "images of %d x %d x %d\n", plan->data.shape.height, plan->data.shape.width,
+                plan->data.shape.channels);
     fprintf(out, "system    %s (%s)\n", config->pipeline.system, system ? system->source : "schedule file");
     fprintf(out, "          order %s: %s\n", schedule->order.name, schedule->order.summary);
     if (plan->schedule_renumbered)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/statistics.h"
 
 /* Of a run's report, or of one of its stages. */
 typedef double measure(const json_t *object);
@@ -173,8 +174,8 @@ static const struct row {
     enum { MEAN, MEAN_AND_DEVIATION, MOST } fold;
     bool by_stage;
 } rows[] = {
-    {"images_per_second", images_per_second, MEAN, false},
-    {"seconds_per_epoch", seconds_per_epoch, MEAN, false},
+    {"images_per_second", images_per_second, MEAN_AND_DEVIATION, false},
+    {"seconds_per_epoch", seconds_per_epoch, MEAN_AND_DEVIATION, false},
     {"busy_fraction", busy_fraction, MEAN, false},
     {"test_top1", test_top1, MEAN_AND_DEVIATION, false},
     {"test_loss", test_loss, MEAN_AND_DEVIATION, false},
@@ -221,21 +222,7 @@ static struct sample sample_of(const json_t *runs, measure *of, size_t stage)
 
 static double mean(const struct sample *sample)
 {
-    double sum = 0.0;
-
-    for (int i = 0; i < sample->count; i++)
-        sum += sample->values[i];
-    return sum / sample->count;
-}
-
-/* The sample's standard deviation; not a number for a single run. */
-static double deviation(const struct sample *sample)
-{
-    double centre = mean(sample), sum = 0.0;
-
-    for (int i = 0; i < sample->count; i++)
-        sum += (sample->values[i] - centre) * (sample->values[i] - centre);
-    return sqrt(sum / (sample->count - 1));
+    return sample_mean(sample->values, sample->count);
 }
 
 static json_t *most_json(const struct sample *sample)
@@ -272,7 +259,62 @@ static void add_of_run(json_t *summary, const struct row *row, const struct summ
         return;
     struct sample sample = sample_of(request->runs, row->of, 0);
     snprintf(name, sizeof(name), "%s_deviation", row->name);
-    json_object_set_new(summary, name, real_json(deviation(&sample)));
+    json_object_set_new(summary, name, real_json(sample_deviation(sample.values, sample.count)));
+    snprintf(name, sizeof(name), "%s_interval", row->name);
+    json_object_set_new(summary, name, real_json(sample_interval(sample.values, sample.count)));
+}
+
+static json_int_t seed_of(const json_t *report)
+{
+    return json_integer_value(json_object_get(json_object_get(json_object_get(report, "config"), "run"), "seed"));
+}
+
+/* The finished run with that seed, or NULL. */
+static const json_t *with_seed(const json_t *runs, json_int_t seed)
+{
+    const json_t *report;
+    size_t index;
+
+    json_array_foreach(runs, index, report)
+    {
+        if (seed_of(report) == seed && has_result(report, "finished"))
+            return report;
+    }
+    return NULL;
+}
+
+/* What the system's runs have more than those of the other one, seed by seed: a seed that suits both, or a slow hour, is in
+ * neither difference. */
+static struct sample differences_of(const struct summary_request *request, measure *of)
+{
+    struct sample sample = {.count = 0};
+    const json_t *report, *other;
+    size_t index;
+
+    json_array_foreach(request->runs, index, report)
+    {
+        other = has_result(report, "finished") ? with_seed(request->against, seed_of(report)) : NULL;
+        if (other)
+            sample.values[sample.count++] = of(report) - of(other);
+    }
+    return sample;
+}
+
+static void add_differences(json_t *summary, const struct summary_request *request)
+{
+    char name[64];
+
+    json_object_set_new(summary, "paired_runs", json_integer(differences_of(request, test_top1).count));
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (rows[i].fold != MEAN_AND_DEVIATION)
+            continue;
+        const struct sample sample = differences_of(request, rows[i].of);
+
+        snprintf(name, sizeof(name), "%s_difference", rows[i].name);
+        json_object_set_new(summary, name, real_json(mean(&sample)));
+        snprintf(name, sizeof(name), "%s_difference_interval", rows[i].name);
+        json_object_set_new(summary, name, real_json(sample_interval(sample.values, sample.count)));
+    }
 }
 
 /* Until the test's top-1 is the target or better; not a number if it never is. */
@@ -348,6 +390,8 @@ json_t *summary_create(const struct summary_request *request)
         (rows[i].by_stage ? add_by_stage : add_of_run)(summary, &rows[i], request);
     if (!isnan(request->target))
         add_target(summary, request);
+    if (request->run_count > 1)
+        add_differences(summary, request);
     json_object_set(summary, "runs", request->runs);
     return summary;
 }

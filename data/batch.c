@@ -4,17 +4,16 @@
 #include "base/random.h"
 #include "data/data.h"
 
-enum { SHIFT_MAX = 2 };
-
 /* How an image moves: pixel (y, x) of the output is pixel (y - down, x - right) of the image, mirrored first if asked. */
 struct move {
     int down, right;
     bool mirrored;
 };
 
-/* One multiply and one add take a byte to its normalised value. */
+/* One multiply and one add take a channel's byte to its normalised value; `outside` is what comes in at the edges. */
 struct normaliser {
-    float scale, offset;
+    int channels;
+    float scale[DATA_CHANNELS_MAX], offset[DATA_CHANNELS_MAX], outside[DATA_CHANNELS_MAX];
 };
 
 void data_order(uint64_t seed, int epoch, int count, int *order)
@@ -29,42 +28,69 @@ void data_order(uint64_t seed, int epoch, int count, int *order)
     }
 }
 
-static int draw_shift(uint32_t word)
+static int draw_shift(uint32_t word, int most)
 {
-    return (int)((uint64_t)word * (2 * SHIFT_MAX + 1) >> 32) - SHIFT_MAX;
+    return (int)((uint64_t)word * (2 * (uint64_t)most + 1) >> 32) - most;
 }
 
 static struct move draw_move(const struct augmentation *augmentation, int sample)
 {
+    const int most = augmentation->kind == AUGMENT_CROP ? 4 : 2;
     uint32_t words[4];
 
     random_block(augmentation->seed, RANDOM_AUGMENT, (uint32_t)augmentation->epoch, (uint64_t)sample, words);
-    return (struct move){.down = draw_shift(words[0]), .right = draw_shift(words[1]), .mirrored = words[2] >> 31};
+    return (struct move){
+        .down = draw_shift(words[0], most), .right = draw_shift(words[1], most), .mirrored = words[2] >> 31};
 }
 
-static void normalise(const uint8_t *in, size_t count, struct normaliser normaliser, float *out)
+static struct normaliser normaliser_of(const struct dataset *dataset, int channels, enum augment kind)
 {
-    for (size_t i = 0; i < count; i++)
-        out[i] = (float)in[i] * normaliser.scale + normaliser.offset;
+    struct normaliser normaliser = {.channels = channels};
+
+    for (int c = 0; c < channels; c++) {
+        normaliser.scale[c] = 1.0f / (255.0f * dataset->normalisation.deviation[c]);
+        normaliser.offset[c] = -dataset->normalisation.mean[c] / dataset->normalisation.deviation[c];
+        normaliser.outside[c] = kind == AUGMENT_CROP ? normaliser.offset[c] : 0.0f;
+    }
+    return normaliser;
 }
 
-/* `count` pixels from `in` on towards the row's beginning. */
-static void normalise_mirrored(const uint8_t *in, int count, int channels, struct normaliser normaliser, float *out)
+static void normalise(const uint8_t *in, size_t pixels, const struct normaliser *normaliser, float *out)
 {
-    for (int x = 0; x < count; x++)
-        for (int c = 0; c < channels; c++)
-            *out++ = (float)in[c - x * channels] * normaliser.scale + normaliser.offset;
+    const size_t channels = (size_t)normaliser->channels;
+
+    for (size_t c = 0; c < channels; c++) {
+        const float scale = normaliser->scale[c], offset = normaliser->offset[c];
+
+        for (size_t i = c; i < pixels * channels; i += channels)
+            out[i] = (float)in[i] * scale + offset;
+    }
 }
 
-static void gather_moved(const uint8_t *image, struct shape shape, struct move move, struct normaliser normaliser,
-                         float *out)
+/* `pixels` pixels from `in` on towards the row's beginning. */
+static void normalise_mirrored(const uint8_t *in, int pixels, const struct normaliser *normaliser, float *out)
+{
+    for (int x = 0; x < pixels; x++)
+        for (int c = 0; c < normaliser->channels; c++)
+            *out++ = (float)in[c - x * normaliser->channels] * normaliser->scale[c] + normaliser->offset[c];
+}
+
+static void fill(float *out, size_t pixels, const struct normaliser *normaliser)
+{
+    for (size_t i = 0; i < pixels; i++)
+        for (int c = 0; c < normaliser->channels; c++)
+            *out++ = normaliser->outside[c];
+}
+
+static void gather_moved(const uint8_t *image, struct shape shape, struct move move,
+                         const struct normaliser *normaliser, float *out)
 {
     const size_t channels = (size_t)shape.channels, row_size = (size_t)shape.width * channels;
     const int left = move.right > 0 ? move.right : 0; /* columns [left, end) of the output come from the image */
     const int end = move.right < 0 ? shape.width + move.right : shape.width;
     const int from = move.mirrored ? shape.width - 1 - (left - move.right) : left - move.right;
 
-    memset(out, 0, (size_t)shape.height * row_size * sizeof(*out));
+    fill(out, (size_t)shape.height * (size_t)shape.width, normaliser);
     for (int y = 0; y < shape.height; y++) {
         int source = y - move.down;
         if (source < 0 || source >= shape.height || left >= end)
@@ -72,9 +98,9 @@ static void gather_moved(const uint8_t *image, struct shape shape, struct move m
         const uint8_t *in = image + (size_t)source * row_size + (size_t)from * channels;
         float *row = out + (size_t)y * row_size + (size_t)left * channels;
         if (move.mirrored)
-            normalise_mirrored(in, end - left, shape.channels, normaliser, row);
+            normalise_mirrored(in, end - left, normaliser, row);
         else
-            normalise(in, (size_t)(end - left) * channels, normaliser, row);
+            normalise(in, (size_t)(end - left), normaliser, row);
     }
 }
 
@@ -82,21 +108,55 @@ void data_gather_images(const struct dataset *dataset, const struct samples *sam
                         const struct augmentation *augmentation, float *out)
 {
     const size_t size = shape_size(samples->shape);
-    const struct normaliser normaliser = {1.0f / (255.0f * dataset->deviation), -dataset->mean / dataset->deviation};
+    const enum augment kind = augmentation ? augmentation->kind : AUGMENT_NONE;
+    const struct normaliser normaliser = normaliser_of(dataset, samples->shape.channels, kind);
 
     for (int r = 0; r < rows; r++, out += size) {
         const uint8_t *image = samples->images + (size_t)indices[r] * size;
-        if (augmentation && augmentation->enabled)
-            gather_moved(image, samples->shape, draw_move(augmentation, indices[r]), normaliser, out);
+        if (kind != AUGMENT_NONE)
+            gather_moved(image, samples->shape, draw_move(augmentation, indices[r]), &normaliser, out);
         else
-            normalise(image, size, normaliser, out);
+            normalise(image, size / (size_t)samples->shape.channels, &normaliser, out);
     }
+}
+
+/* `count` tokens from number `first` on. */
+static void widen(const struct token_stream *stream, size_t first, int count, int32_t *out)
+{
+    const unsigned char *in = (const unsigned char *)stream->tokens + first * (size_t)stream->bytes;
+
+    for (int i = 0; i < count; i++, in += stream->bytes) {
+        uint32_t token = 0;
+
+        for (int k = stream->bytes; k-- > 0;)
+            token = token << 8 | in[k];
+        out[i] = token > INT32_MAX ? INT32_MAX : (int32_t)token;
+    }
+}
+
+int data_gather_tokens(const struct samples *samples, const int *indices, int rows, int classes, int32_t *out,
+                       struct error *error)
+{
+    const int context = samples->shape.height;
+
+    for (int r = 0; r < rows; r++, out += context) {
+        widen(&samples->stream, (size_t)indices[r] * (size_t)context, context, out);
+        for (int i = 0; i < context; i++)
+            if (out[i] >= classes)
+                return error_set(error, "sample %d has token %d, but there are only %d; its file has changed",
+                                 indices[r], out[i], classes);
+    }
+    return 0;
 }
 
 void data_gather_targets(const struct samples *samples, const int *indices, int rows, int32_t *out)
 {
     const size_t size = (size_t)samples->targets_per_sample;
 
-    for (int r = 0; r < rows; r++, out += size)
-        memcpy(out, samples->targets + (size_t)indices[r] * size, size * sizeof(*out));
+    for (int r = 0; r < rows; r++, out += size) {
+        if (samples->stream.tokens)
+            widen(&samples->stream, (size_t)indices[r] * size + 1, (int)size, out);
+        else
+            memcpy(out, samples->targets + (size_t)indices[r] * size, size * sizeof(*out));
+    }
 }

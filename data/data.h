@@ -1,4 +1,4 @@
-/* Data sets, their order in an epoch, and batches of normalised images.
+/* Data sets, their order in an epoch, and batches: of normalised images and a label each, or of tokens and the next tokens.
  *
  * A data set is immutable once open. Who needs only targets opens only targets. */
 #ifndef TP_DATA_DATA_H
@@ -13,35 +13,62 @@
 
 enum data_part { DATA_IMAGES = 1, DATA_TARGETS = 2 };
 
+enum { DATA_CHANNELS_MAX = 3, DATA_CONTEXT_MAX = 65536 };
+
+/* What images were normalised with: the mean and the deviation of each channel's bytes / 255 in training. 0 and 1 where
+ * there are no images. */
+struct normalisation {
+    float mean[DATA_CHANNELS_MAX], deviation[DATA_CHANNELS_MAX];
+};
+
 struct data_options {
-    const char *set;        /* "fashion-mnist", "idx" (four IDX files in `dir`), "synthetic" */
-    const char *dir;        /* where the IDX files lie; "" = where Debian's dataset-fashion-mnist puts them */
-    int limit;              /* use only the first `limit` training and limit/5 (at least 1) test images; 0 = all, or
+    const char *set;        /* the name of a source (data/source.h) */
+    const char *dir, *file; /* where the files lie, "" = where Debian's package puts them; docs/data.md says which */
+    int limit;              /* use only the first `limit` training and limit/5 (at least 1) test samples; 0 = all, or
                              * 10000 and 2000 synthetic ones */
-    int classes;            /* targets must be below */
+    int classes;            /* targets and tokens must be below */
+    int context;            /* tokens in a sample */
     struct shape synthetic; /* shape of synthetic images */
     bool enlarge;           /* images by a border, and grey ones to three channels (data/enlarge.h) */
     uint64_t seed;          /* of synthetic images */
     uint64_t room;          /* bytes that images or targets may take; 0: any number */
+    const struct normalisation *normalisation; /* NULL: measured */
+};
+
+/* Tokens one after the other, little-endian, in somebody else's memory. */
+struct token_stream {
+    const void *tokens; /* [samples * context + 1] at least: a sample's targets end one token behind its input */
+    int bytes;          /* of a token: 1, 2 or 4 */
 };
 
 /* One half of a data set. */
 struct samples {
     int count;
-    struct shape shape;     /* of an image, all 0 if images were not opened */
-    uint8_t *images;        /* [count][height][width][channels], NULL if not opened */
-    int targets_per_sample; /* 1 of images: the label */
-    int32_t *targets;       /* [count][targets_per_sample], NULL if not opened */
+    struct shape shape;         /* of an image, all 0 if images were not opened; of tokens {context, 1, 1} */
+    uint8_t *images;            /* [count][height][width][channels], NULL if not opened, or if there are tokens */
+    int targets_per_sample;     /* 1 of images: the label; of tokens the context */
+    int32_t *targets;           /* [count][targets_per_sample], NULL likewise */
+    struct token_stream stream; /* instead of both: sample i's input begins at token i * context */
+};
+
+/* Memory in which samples lie. */
+struct data_memory {
+    void *bytes; /* NULL: none */
+    size_t size;
+    bool mapped; /* else allocated */
 };
 
 struct dataset {
     struct samples train, test;
-    /* Of the training images' bytes / 255, over all channels; images are normalised with these. 0 and 1 if images were
-     * not opened. */
-    float mean, deviation;
-    void *map; /* where all samples lie, [map_bytes]; NULL: each array is memory of its own */
-    size_t map_bytes;
+    struct normalisation normalisation;
+    struct data_memory shared; /* where all samples lie that dataset_map has found */
+    struct data_memory
+        held[2]; /* where streams lie, and images that are read where their file is; arrays of samples are
+                                 * memory of their own */
 };
+
+/* Whether its samples lie in mapped files, which each process had better map itself. */
+bool dataset_is_mapped(const struct dataset *dataset);
 
 /* Opens the parts named (DATA_IMAGES | DATA_TARGETS). Reads each file to its end, so damage anywhere is found here. An
  * error names the file, what is wrong, and what would be right. The caller owns the data set. */
@@ -55,8 +82,13 @@ bool dataset_foretell(const struct data_options *options, struct samples *train,
 /* Only their shape, which is known of made-up ones, too. */
 bool dataset_foretell_shape(const struct data_options *options, struct shape *shape);
 
+/* The n-th source's name (0..), NULL behind the last; and whether a name is that of a source of tokens. */
+const char *data_source_name(int n);
+bool data_source_has_tokens(const char *name);
+
 /* Moves a data set with all its parts to memory that other processes can map and nobody can change. Returns its
- * descriptor, which the caller closes. Closes the data set, also after a failure. */
+ * descriptor, which the caller closes, or 0 if each process maps the files itself. Closes the data set, also after a
+ * failure. */
 int dataset_share(struct dataset *dataset, struct error *error);
 
 /* Opens what dataset_share has left; the descriptor stays the caller's. */
@@ -65,8 +97,15 @@ int dataset_map(struct dataset **out, int descriptor, struct error *error);
 /* The order in which an epoch visits the samples: a permutation of 0..count-1 by (seed, epoch). order[count]. */
 void data_order(uint64_t seed, int epoch, int count, int *order);
 
+/* What training images go through. */
+enum augment {
+    AUGMENT_NONE,
+    AUGMENT_SHIFT, /* a random shift of up to 2 pixels, then a flip of half of them; what comes in is the mean */
+    AUGMENT_CROP   /* the same with 4 pixels, and black comes in: padded by 4, cropped, flipped */
+};
+
 struct augmentation {
-    bool enabled; /* random shift of up to 2 pixels with zero padding of the normalised image, and horizontal flip */
+    enum augment kind;
     uint64_t seed;
     int epoch;
 };
@@ -75,7 +114,12 @@ struct augmentation {
 void data_gather_images(const struct dataset *dataset, const struct samples *samples, const int *indices, int rows,
                         const struct augmentation *augmentation, float *out);
 
-/* Writes samples->targets[indices[r]] to out [rows][targets_per_sample]. */
+/* Writes the tokens of samples indices[r] to out [rows][context]. -1 if one is not below `classes`: the file has changed
+ * since it was opened. */
+int data_gather_tokens(const struct samples *samples, const int *indices, int rows, int classes, int32_t *out,
+                       struct error *error);
+
+/* Writes samples' targets to out [rows][targets_per_sample]. */
 void data_gather_targets(const struct samples *samples, const int *indices, int rows, int32_t *out);
 
 /* Rows of micro-batch j (0-based) of a mini-batch of `rows` samples in `microbatches` parts: first row; the next one's

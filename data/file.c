@@ -86,6 +86,11 @@ void data_file_close(struct data_file *file)
     free(file);
 }
 
+bool data_file_is_compressed(const struct data_file *file)
+{
+    return file->compressed;
+}
+
 uint64_t data_file_size_limit(const struct data_file *file)
 {
     return file->compressed ? file->file_bytes * DEFLATE_RATIO_MAX : file->file_bytes;

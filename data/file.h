@@ -4,6 +4,7 @@
 #ifndef TP_DATA_FILE_H
 #define TP_DATA_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,6 +15,9 @@ struct data_file;
 /* The caller closes the file. `path` must outlive it. */
 int data_file_open(struct data_file **out, const char *path, struct error *error);
 void data_file_close(struct data_file *file);
+
+/* Whether it is gzip. */
+bool data_file_is_compressed(const struct data_file *file);
 
 /* More bytes than this the file cannot hold, whatever its header promises. */
 uint64_t data_file_size_limit(const struct data_file *file);

@@ -9,25 +9,30 @@
 
 #include "data/data.h"
 
-/* What the memory begins with. The targets of training and of the test follow, then the images: what has the larger
- * elements comes first. */
+/* What the memory begins with. The targets of training and of the test follow, then the images or tokens: what has the
+ * larger elements comes first. */
 struct head {
     struct {
         int count, targets_per_sample;
         struct shape shape;
+        int token_bytes; /* of each token; 0: there are images */
     } halves[2];
-    float mean, deviation;
+    struct normalisation normalisation;
 };
 
 enum { SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
 
 static size_t image_bytes(const struct head *head, int half)
 {
-    return (size_t)head->halves[half].count * shape_size(head->halves[half].shape);
+    const size_t size = (size_t)head->halves[half].count * shape_size(head->halves[half].shape);
+
+    return head->halves[half].token_bytes > 0 ? (size + 1) * (size_t)head->halves[half].token_bytes : size;
 }
 
 static size_t target_bytes(const struct head *head, int half)
 {
+    if (head->halves[half].token_bytes > 0)
+        return 0;
     return (size_t)head->halves[half].count * (size_t)head->halves[half].targets_per_sample * sizeof(int32_t);
 }
 
@@ -67,7 +72,11 @@ static int put_and_free(int descriptor, void *bytes, size_t size)
 int dataset_share(struct dataset *dataset, struct error *error)
 {
     struct samples *halves[] = {&dataset->train, &dataset->test};
-    struct head head = {.mean = dataset->mean, .deviation = dataset->deviation};
+    struct head head = {.normalisation = dataset->normalisation};
+    if (dataset_is_mapped(dataset)) {
+        dataset_close(dataset);
+        return 0;
+    }
     const int descriptor = memfd_create("tp-data", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     int failed = descriptor < 0;
 
@@ -75,6 +84,7 @@ int dataset_share(struct dataset *dataset, struct error *error)
         head.halves[half].count = halves[half]->count;
         head.halves[half].targets_per_sample = halves[half]->targets_per_sample;
         head.halves[half].shape = halves[half]->shape;
+        head.halves[half].token_bytes = halves[half]->stream.bytes;
     }
     failed = failed || put(descriptor, &head, sizeof(head));
     for (int half = 0; half < 2 && !failed; half++) {
@@ -82,7 +92,10 @@ int dataset_share(struct dataset *dataset, struct error *error)
         halves[half]->targets = NULL;
     }
     for (int half = 0; half < 2 && !failed; half++) {
-        failed = put_and_free(descriptor, halves[half]->images, image_bytes(&head, half));
+        if (halves[half]->stream.tokens)
+            failed = put(descriptor, halves[half]->stream.tokens, image_bytes(&head, half));
+        else
+            failed = put_and_free(descriptor, halves[half]->images, image_bytes(&head, half));
         halves[half]->images = NULL;
     }
     failed = failed || fcntl(descriptor, F_ADD_SEALS, SEALS);
@@ -100,7 +113,8 @@ static bool is_sound(const struct head *head, size_t size)
     if (size < sizeof(*head))
         return false;
     for (int half = 0; half < 2; half++)
-        if (head->halves[half].count < 1 || head->halves[half].targets_per_sample < 1)
+        if (head->halves[half].count < 1 || head->halves[half].targets_per_sample < 1 ||
+            head->halves[half].token_bytes < 0 || head->halves[half].token_bytes > 4)
             return false;
     return total_bytes(head) == size;
 }
@@ -122,10 +136,9 @@ int dataset_map(struct dataset **out, int descriptor, struct error *error)
         error_set(error, "cannot map the data set: %s", strerror(errno));
         goto fail;
     }
-    dataset->map = map;
-    dataset->map_bytes = (size_t)status.st_size;
+    dataset->shared = (struct data_memory){.bytes = map, .size = (size_t)status.st_size, .mapped = true};
     const struct head *head = map;
-    if (!is_sound(head, dataset->map_bytes)) {
+    if (!is_sound(head, dataset->shared.size)) {
         error_set(error, "descriptor %d is no shared data set", descriptor);
         goto fail;
     }
@@ -138,11 +151,13 @@ int dataset_map(struct dataset **out, int descriptor, struct error *error)
         at += target_bytes(head, half);
     }
     for (int half = 0; half < 2; half++) {
-        halves[half]->images = at;
+        if (head->halves[half].token_bytes > 0)
+            halves[half]->stream = (struct token_stream){.tokens = at, .bytes = head->halves[half].token_bytes};
+        else
+            halves[half]->images = at;
         at += image_bytes(head, half);
     }
-    dataset->mean = head->mean;
-    dataset->deviation = head->deviation;
+    dataset->normalisation = head->normalisation;
     *out = dataset;
     return 0;
 fail:

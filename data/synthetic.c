@@ -5,8 +5,10 @@
 
 #include "base/random.h"
 #include "data/allocate.h"
+#include "data/source.h"
 
 /* Pattern and noise each take half of a byte's range, so their sum never needs clipping. */
+enum { SYNTHETIC_TRAIN_COUNT = 10000, SYNTHETIC_TEST_COUNT = 2000 };
 enum { GRID = 5, PATTERN_RANGE = 128, NOISE_SHIFT = 1 };
 
 /* Substreams of RANDOM_SYNTHETIC: the patterns, then one per half. */
@@ -109,3 +111,29 @@ int synthetic_labels(struct samples *samples, int classes, uint64_t room, struct
     samples->targets = labels;
     return 0;
 }
+
+static int make_half(struct samples *samples, enum synthetic_half half, int count, const struct data_options *options,
+                     int parts, struct error *error)
+{
+    samples->count = count;
+    if (parts & DATA_IMAGES) {
+        samples->shape = options->synthetic;
+        if (synthetic_images(samples, half, options->classes, options->seed, options->room, error) != 0)
+            return -1;
+    }
+    return parts & DATA_TARGETS ? synthetic_labels(samples, options->classes, options->room, error) : 0;
+}
+
+static int open_synthetic(struct dataset *dataset, const struct source *source, const struct data_options *options,
+                          int parts, struct error *error)
+{
+    int limit = options->limit;
+
+    (void)source;
+    if (make_half(&dataset->train, SYNTHETIC_TRAIN, limit > 0 ? limit : SYNTHETIC_TRAIN_COUNT, options, parts, error))
+        return -1;
+    return make_half(&dataset->test, SYNTHETIC_TEST, limit > 0 ? source_test_limit(limit) : SYNTHETIC_TEST_COUNT,
+                     options, parts, error);
+}
+
+const struct source source_synthetic = {.name = "synthetic", .open = open_synthetic};

@@ -56,9 +56,9 @@ static void take_rate(const struct moment *moment, struct facts *facts)
     if (losses > 0)
         facts->loss = sum / losses;
     if (last && last->end_ns > first->end_ns)
-        facts->images_per_second = 1e9 *
-                                   (double)(rows - plan_minibatch_rows(moment->snapshot->plan, first->minibatch)) /
-                                   (double)(last->end_ns - first->end_ns);
+        facts->rate = 1e9 * plan_targets_per_sample(moment->snapshot->plan) *
+                      (double)(rows - plan_minibatch_rows(moment->snapshot->plan, first->minibatch)) /
+                      (double)(last->end_ns - first->end_ns);
 }
 
 struct facts facts_of(const struct moment *moment)

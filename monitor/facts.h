@@ -7,12 +7,12 @@
 struct facts {
     int epoch, minibatch, minibatches; /* the last stage's; of its phase */
     enum phase phase;
-    double share;             /* of the run that is done, by time */
-    double images_per_second; /* in training, over the last seconds; 0: not known */
-    double seconds_left;      /* < 0: not known */
-    double elapsed;           /* seconds since the run began */
-    int updates;              /* of the last stage, since the run began */
-    double loss;              /* mean of the last mini-batches; < 0: none yet */
+    double share;        /* of the run that is done, by time */
+    double rate;         /* plan_rate_unit, in training, over the last seconds; 0: not known */
+    double seconds_left; /* < 0: not known */
+    double elapsed;      /* seconds since the run began */
+    int updates;         /* of the last stage, since the run began */
+    double loss;         /* mean of the last mini-batches; < 0: none yet */
 };
 
 struct facts facts_of(const struct moment *moment);

@@ -37,8 +37,8 @@ static void format_place(const struct moment *moment, int columns, char text[PLA
     bool is_long = columns >= PLACE_FROM;
     char rate[32] = "";
 
-    if (facts.images_per_second > 0 && is_long)
-        snprintf(rate, sizeof(rate), "  %.0f images/s", facts.images_per_second);
+    if (facts.rate > 0 && is_long)
+        snprintf(rate, sizeof(rate), "  %.0f %s", facts.rate, plan_rate_unit(moment->snapshot->plan));
     snprintf(text, PLACE_MAX, "epoch %d/%d  %s%d/%d  %.0f%%%s", facts.epoch, moment->snapshot->plan->config.run.epochs,
              is_long ? what : "", facts.minibatch, facts.minibatches, floor(100 * facts.share), rate);
 }

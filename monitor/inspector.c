@@ -24,21 +24,27 @@ static void sum_text(char *text, size_t size, const struct op_record *op, const 
         snprintf(text, size, "reads %s: staleness %.2f", sum, plan_staleness_of(plan, &versions));
 }
 
+/* Staleness is counted when the backward begins, also that of its forward: updates from the version read to the newest. */
 static void version_text(char *text, size_t size, const struct op_record *op, const struct plan *plan, int part)
 {
-    const bool forward = op->kind == OP_FORWARD;
-    char read[READ_TEXT_MAX + 40];
+    char read[READ_TEXT_MAX + 40], forward[64] = "", made[32] = "";
 
     if (timeline_reads_sum(plan, op))
         sum_text(read, sizeof(read), op, plan, part);
+    else if (op->kind == OP_BACKWARD_WEIGHTS)
+        snprintf(read, sizeof(read), "reads no weights");
+    else if (op->kind == OP_FORWARD)
+        snprintf(read, sizeof(read), "reads v%d, newest here v%d", op->version_read, op->version_live);
     else
-        snprintf(read, sizeof(read), "reads weights v%d, live v%d: staleness %d", op->version_read, op->version_live,
+        snprintf(read, sizeof(read), "reads v%d, newest v%d: staleness %d", op->version_read, op->version_live,
                  op->version_live - op->version_read);
-    if (forward || op->phase != PHASE_TRAIN)
-        snprintf(text, size, "%s", read);
-    else
-        snprintf(text, size, "%s; its forward %s v%d", read,
-                 forward_reading(plan->schedule.forward)->terms ? "predicted from" : "read", op->version_forward);
+    if (op->kind != OP_FORWARD && op->phase == PHASE_TRAIN)
+        snprintf(forward, sizeof(forward), "; its forward %s v%d: %d",
+                 forward_reading(plan->schedule.forward)->terms ? "predicted from" : "read", op->version_forward,
+                 op->version_live - op->version_forward);
+    if (op->updated)
+        snprintf(made, sizeof(made), "; makes v%d", op->version_live + 1);
+    snprintf(text, size, "%s%s%s", read, forward, made);
 }
 
 void inspector_draw(const struct canvas *canvas, int row, const struct moment *moment, int s,

@@ -1,11 +1,13 @@
 #include "monitor/plot.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/numbers.h"
 
 enum { BRAILLE = 0x2800, DOT_ROWS = 4, PLOT_ROWS_MAX = 256, BAR_COLUMNS = 6, PERCENT_COLUMNS = 3, FULL = 0x2588 };
+enum { HISTOGRAM_MAX = 64 };
 
 /* Dots of a cell, from its foot up, left and right. */
 static const uint8_t dot_bits[2][DOT_ROWS] = {{0x40, 0x04, 0x02, 0x01}, {0x80, 0x20, 0x10, 0x08}};
@@ -99,28 +101,52 @@ int plot_stack(const struct canvas *canvas, const struct plot_part *parts, int c
     return column;
 }
 
+/* Numbers of buckets, the fullest first. Returns how many are not empty. */
+static int order_buckets(const uint64_t *buckets, int count, int *order)
+{
+    int used = 0;
+
+    for (int k = 0; k < count; k++) {
+        int place = used;
+
+        if (buckets[k] == 0)
+            continue;
+        for (; place > 0 && buckets[order[place - 1]] < buckets[k]; place--)
+            order[place] = order[place - 1];
+        order[place] = k;
+        used++;
+    }
+    return used;
+}
+
 int plot_histogram(const struct canvas *canvas, int row, int column, const uint64_t *buckets, int count,
                    struct style style)
 {
-    uint64_t sum = 0;
-    int end = 0, first = count;
+    const struct style strong = {style.colour, 0, ATTRIBUTE_BOLD}, dim = {COLOUR_DIM, 0, 0};
+    int order[HISTOGRAM_MAX];
+    const int used = order_buckets(buckets, min_int(count, HISTOGRAM_MAX), order);
+    double sum = 0, weighted = 0;
 
-    for (int k = 0; k < count; k++) {
-        sum += buckets[k];
-        if (buckets[k] > 0) {
-            end = k + 1;
-            first = min_int(first, k);
-        }
+    for (int k = 0; k < used; k++) {
+        sum += (double)buckets[order[k]];
+        weighted += (double)order[k] * (double)buckets[order[k]];
     }
-    if (sum == 0)
-        return canvas_write(canvas, row, column, (struct style){COLOUR_DIM, 0, 0}, "none yet");
-    for (int k = first; k < end; k++) {
-        double share = (double)buckets[k] / (double)sum;
+    if (used == 0)
+        return canvas_write(canvas, row, column, dim, "none yet");
+    column = canvas_print(canvas, row, column, dim, "mean ");
+    column = canvas_print(canvas, row, column, strong, "%.2f ", weighted / sum);
+    for (int k = 0; k < used; k++) {
+        const double share = (double)buckets[order[k]] / sum;
+        char text[32];
 
-        column = canvas_print(canvas, row, column, (struct style){style.colour, 0, ATTRIBUTE_BOLD}, "%d", k);
+        /* A bar is whole, and a cut is seen. */
+        snprintf(text, sizeof(text), "%d%.0f%%", order[k], 100 * share);
+        if (column + (int)strlen(text) + 3 + (k + 1 < used ? 2 : 0) > canvas->columns)
+            return canvas_write(canvas, row, column, strong, "…");
+        column = canvas_print(canvas, row, column, strong, " %d", order[k]);
         canvas_put(canvas, row, column, style, canvas_level(share));
         canvas_put(canvas, row, column + 1, style, canvas_level(share));
-        column = canvas_print(canvas, row, column + 2, (struct style){COLOUR_DIM, 0, 0}, "%.0f%% ", 100 * share);
+        column = canvas_print(canvas, row, column + 2, dim, "%.0f%%", 100 * share);
     }
     return column;
 }

@@ -27,8 +27,8 @@ struct plot_part {
  * without colour. Returns the column behind the last one. */
 int plot_stack(const struct canvas *canvas, const struct plot_part *parts, int count, double scale);
 
-/* A histogram in one row: "0 ▂ 12%  1 █ 88%", of the buckets up to the last that is not empty. Returns the column
- * behind it. */
+/* A histogram in one row: "mean 0.88  1██88% 0▂▂12%", the fullest bucket first; where there is no room for all, an ellipsis
+ * ends it. Returns the column behind it. */
 int plot_histogram(const struct canvas *canvas, int row, int column, const uint64_t *buckets, int count,
                    struct style style);
 

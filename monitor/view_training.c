@@ -24,8 +24,8 @@ static void draw_facts(const struct canvas *canvas, const struct moment *moment)
         column = canvas_print(canvas, 0, column, bold(COLOUR_LOSS), "loss %.4f  ", facts.loss);
     describe_setting(plan, offsetof(struct optimizer_settings, rate), facts.updates, rates);
     column = canvas_print(canvas, 0, column, ink(COLOUR_DEFAULT), "learning rate %s  ", rates);
-    if (facts.images_per_second > 0)
-        column = canvas_print(canvas, 0, column, ink(COLOUR_DEFAULT), "%.0f images/s  ", facts.images_per_second);
+    if (facts.rate > 0)
+        column = canvas_print(canvas, 0, column, ink(COLOUR_DEFAULT), "%.0f %s  ", facts.rate, plan_rate_unit(plan));
     column = canvas_print(canvas, 0, column, ink(COLOUR_DEFAULT), "%s", format_clock(facts.elapsed, text));
     if (facts.seconds_left >= 0)
         canvas_print(canvas, 0, column, bold(COLOUR_KEY), ", %s left", format_clock(facts.seconds_left, text));
@@ -82,15 +82,17 @@ static void draw_epochs(const struct canvas *canvas, const struct snapshot *snap
     int shown = max_int(0, min_int(snapshot->epochs_done, canvas->rows - 2)), first = snapshot->epochs_done - shown;
 
     draw_title(canvas, 0, "epochs");
-    canvas_write(canvas, 1, 0, ink(COLOUR_DIM), "epoch  train loss  test loss   top-1   top-5  images/s   time");
+    canvas_print(canvas, 1, 0, ink(COLOUR_DIM), "epoch  train loss  test loss   top-1   top-5  %s   time",
+                 plan_rate_unit(snapshot->plan));
     for (int k = 0; k < shown; k++) {
         const struct epoch_result *epoch = &snapshot->epochs[first + k];
         double trained = epoch->trained_ns > epoch->start_ns ? 1e-9 * (double)(epoch->trained_ns - epoch->start_ns) : 0;
         double all = epoch->end_ns > epoch->start_ns ? 1e-9 * (double)(epoch->end_ns - epoch->start_ns) : 0;
 
-        canvas_print(canvas, 2 + k, 0, ink(COLOUR_DEFAULT), "%5d %11.4f %10.4f %6.2f%% %6.2f%% %9.0f %5.1fs",
-                     first + k + 1, epoch->train_loss, epoch->test_loss, 100 * epoch->test_top1, 100 * epoch->test_top5,
-                     trained > 0 ? epoch->trained_samples / trained : 0, all);
+        canvas_print(
+            canvas, 2 + k, 0, ink(COLOUR_DEFAULT), "%5d %11.4f %10.4f %6.2f%% %6.2f%% %9.0f %5.1fs", first + k + 1,
+            epoch->train_loss, epoch->test_loss, 100 * epoch->test_top1, 100 * epoch->test_top5,
+            trained > 0 ? epoch->trained_samples * (double)plan_targets_per_sample(snapshot->plan) / trained : 0, all);
     }
 }
 

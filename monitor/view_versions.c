@@ -7,6 +7,7 @@
 #include "monitor/lane.h"
 #include "monitor/plot.h"
 #include "plan/describe.h"
+#include "telemetry/readers.h"
 
 enum {
     LEFT = 3,
@@ -28,7 +29,7 @@ static const struct {
     {USE_LIVE, "●", "live", COLOUR_GOOD},
     {USE_RUNNING, "▶", "read now", COLOUR_KEY},
     {USE_STASHED, "■", NULL, COLOUR_WAIT_GRADIENT},
-    {USE_EXPECTED, "○", "may be asked for", COLOUR_DIM},
+    {USE_EXPECTED, "○", "in case", COLOUR_DIM},
 };
 enum { USES = sizeof(uses) / sizeof(uses[0]) };
 
@@ -83,26 +84,34 @@ static void draw_uses(const struct canvas *canvas, int row, int column, struct s
 }
 
 /* A version has the colour of the mini-batch whose update made it, the live one strongly. */
-static void draw_box(const struct canvas *canvas, const struct plan *plan, const struct version_use *use)
+static void draw_box(const struct canvas *canvas, const struct moment *moment, int part, const struct version_use *use)
 {
+    const struct plan *plan = moment->snapshot->plan;
     const struct span span = {.op = {use->uses & USE_LIVE ? OP_BACKWARD : OP_FORWARD, 1, 1, 1, 0},
                               .number = use->version};
     const struct style style = lane_style(&span, COLOURING_MINIBATCH);
-    bool wide = canvas->columns >= NAMES_FROM, high = canvas->rows > 1;
-    char stash[2 * OP_LABEL_SIZE + 1];
+    const bool wide = canvas->columns >= NAMES_FROM, high = canvas->rows > 1;
+    char readers[READERS_TEXT_MAX] = "";
     int column;
 
     for (int row = 0; row < canvas->rows; row++)
         canvas_fill(canvas, row, 0, canvas->columns, style, ' ');
     column = canvas_print(canvas, 0, 0, style, wide ? " v%d " : "%d", use->version);
-    if (high && !wide)
+    if (high && column + USES > canvas->columns) {
         draw_uses(canvas, 1, 0, style, use->uses);
-    else
-        draw_uses(canvas, 0, wide ? column : min_int(column, canvas->columns - 2), style, use->uses);
-    if (high && wide && (use->uses & USE_STASHED)) {
-        format_stash(plan, use, stash, sizeof(stash));
-        canvas_print(canvas, 1, 1, style, "for %s", stash);
+        return;
     }
+    draw_uses(canvas, 0, wide ? column : min_int(column, canvas->columns - 2), style, use->uses);
+    if (!high)
+        return;
+    if (use->uses & USE_STASHED)
+        format_stash(plan, use, readers, sizeof(readers));
+    else
+        readers_to_come(moment->snapshot, moment->history, part, use->version, readers);
+    if (*readers)
+        column = canvas_print(canvas, 1, 0, style, wide ? " for %s" : "%s", readers);
+    if (column > canvas->columns)
+        canvas_write(canvas, 1, canvas->columns - 1, style, "…");
 }
 
 static void draw_stage(const struct canvas *canvas, const struct moment *moment, int s, struct range range, int box,
@@ -120,7 +129,7 @@ static void draw_stage(const struct canvas *canvas, const struct moment *moment,
         const struct canvas part = canvas_part(&boxes, 0, (use->version - range.first) * box, canvas->rows, box - 1);
 
         if (use->version >= range.first)
-            draw_box(&part, plan, use);
+            draw_box(&part, moment, s, use);
     }
     canvas_print(canvas, 0, canvas->columns - RIGHT + 1, bold(COLOUR_DEFAULT), "%d version%s", stage->version_count,
                  stage->version_count == 1 ? "" : "s");
@@ -136,11 +145,11 @@ static int draw_held(const struct canvas *canvas, const struct view_state *state
     struct range range = range_of(moment->snapshot, first, shown);
     int room = max_int(canvas->columns - LEFT - RIGHT, BOX_MIN);
     int box = max_int(BOX_MIN, min_int(room / (range.last - range.first + 1), BOX_MAX));
-    int column = canvas_width("weight versions held") + 6;
+    int column = canvas_width("versions held") + 6;
 
     /* The newest are what matters where not all have room. */
     range.first = max_int(range.first, range.last - room / box + 1);
-    draw_title(canvas, 0, "weight versions held");
+    draw_title(canvas, 0, "versions held");
     for (int k = 0; k < USES; k++)
         column = canvas_print(canvas, 0, column, ink(uses[k].colour), " %s %s ", uses[k].glyph,
                               uses[k].name ? uses[k].name : stash_name(moment->snapshot->plan));
@@ -159,7 +168,7 @@ static void draw_staleness(const struct canvas *canvas, const struct view_state 
     int stages = moment->snapshot->stage_count, shown = min_int(stages, canvas->rows - 1);
     int first = first_stage_shown(state, moment, shown), half = canvas->columns / 2;
 
-    draw_title(canvas, 0, "staleness: updates since the version that was read");
+    draw_title(canvas, 0, "staleness, when a backward begins: newest version - version read");
     draw_stages_shown(canvas, 0, first, shown, stages);
     for (int k = 0; k < shown; k++) {
         const struct stage_counters *counters = &moment->snapshot->stages[first + k - 1].counters;

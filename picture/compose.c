@@ -175,21 +175,13 @@ static void draw_ticks(const struct frame *frame, double y)
     }
 }
 
-/* 1, 2 or 5 times a power of ten: about eight of them in all. */
-static double nice_step(double length)
-{
-    const double rough = length / 8, power = pow(10, floor(log10(rough))), times = rough / power;
-
-    return power * (times <= 1 ? 1 : times <= 2 ? 2 : times <= 5 ? 5 : 10);
-}
-
 static void draw_times(const struct frame *frame, double y)
 {
     static const struct unit {
         double ns;
         const char *name;
     } units[] = {{1e9, "s"}, {1e6, "ms"}, {1e3, "µs"}, {1, "ns"}};
-    const double length = (double)frame->style->length, step = nice_step(length);
+    const double length = (double)frame->style->length, step = picture_step(length, 8);
     const struct unit *unit = units;
     char text[32];
 

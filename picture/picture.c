@@ -1,5 +1,6 @@
 #include "picture/picture.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +88,31 @@ void picture_text(struct picture *picture, struct element text, const char *form
     va_end(arguments);
     if (text.text)
         add(picture, ELEMENT_TEXT, text);
+}
+
+void picture_append(struct picture *picture, struct picture *other, double x, double y)
+{
+    for (int k = 0; k < other->count; k++) {
+        struct element *element = &other->elements[k];
+
+        element->x += x;
+        element->y += y;
+        for (int p = 0; p < element->point_count; p++) {
+            element->points[p].x += x;
+            element->points[p].y += y;
+        }
+        add(picture, element->kind, *element);
+    }
+    picture->failed |= other->failed;
+    other->count = 0;
+    picture_release(other);
+}
+
+double picture_step(double length, int marks)
+{
+    const double rough = length / marks, power = pow(10, floor(log10(rough))), times = rough / power;
+
+    return power * (times <= 1 ? 1 : times <= 2 ? 2 : times <= 5 ? 5 : 10);
 }
 
 /* Of a usual sans-serif, in parts of its size. */

@@ -56,6 +56,12 @@ __attribute__((format(printf, 3, 4))) void picture_text(struct picture *picture,
 /* About how wide a text is at that size: for composing, where a glyph more or less does not matter. */
 double picture_text_width(const char *text, double size, bool bold);
 
+/* Moves all that is in `other`, which is then empty, to (x, y) of the picture. */
+void picture_append(struct picture *picture, struct picture *other, double x, double y);
+
+/* 1, 2 or 5 times a power of ten, by which a scale of that length has about so many marks. */
+double picture_step(double length, int marks);
+
 /* A line for each element, to a tenth of a unit. */
 void picture_print(const struct picture *picture, FILE *out);
 

@@ -21,6 +21,19 @@ static int check_ending(enum picture_format format, const char *path, struct err
     return 0;
 }
 
+int picture_format_of(const char *path, enum picture_format *format, struct error *error)
+{
+    const char *dot = strrchr(path, '.');
+
+    for (int k = 0; dot && k < PICTURE_FORMATS; k++) {
+        if (strcasecmp(dot + 1, names[k]) == 0) {
+            *format = (enum picture_format)k;
+            return 0;
+        }
+    }
+    return error_set(error, "%s: a picture's name ends with .svg, .pdf or .png", path);
+}
+
 #ifndef TP_CAIRO
 
 int picture_check(enum picture_format format, const char *path, struct error *error)

@@ -1,4 +1,5 @@
 /* The first half of a plan: all that needs no measuring. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,10 +164,31 @@ static int read_network(struct plan *plan, struct network **network, struct conf
     free(own);
     if (failed)
         return -1;
+    if (network_targets_per_sample(*network) != plan_targets_per_sample(plan)) {
+        config_mistake(mistakes, "model.arch", "%s answers a sample %d times, but the data set has %d targets for each",
+                       plan->config.model.arch, network_targets_per_sample(*network), plan_targets_per_sample(plan));
+        return -1;
+    }
     /* What the file says itself is as good as given. */
     plan->config.model.depth = (*network)->depth;
     plan->config.model.width = (*network)->width;
     return 0;
+}
+
+/* What is done to images cannot be done to tokens. */
+static void check_data(const struct plan *plan, struct config_mistakes *mistakes)
+{
+    const char *set = plan->config.data.set;
+
+    if (!plan->data.tokens)
+        return;
+    if (plan->data.train_count > INT_MAX / plan->data.shape.height)
+        config_mistake(mistakes, "data.limit", "an epoch of %d samples has more than %d tokens; use at most %d",
+                       plan->data.train_count, INT_MAX, INT_MAX / plan->data.shape.height);
+    if (plan->config.data.enlarge)
+        config_mistake(mistakes, "data.enlarge", "%s has no images to enlarge; use no", set);
+    if (plan->config.data.augment != AUGMENT_NONE)
+        config_mistake(mistakes, "data.augment", "%s has no images to move; use no", set);
 }
 
 /* How an epoch and the test set fall into mini-batches. */
@@ -310,6 +332,7 @@ int plan_begin(struct plan *plan, const struct config *config, const struct data
     plan->part_count = schedule_part_count(&plan->schedule);
     plan->schedule.microbatches = config->pipeline.microbatches;
     choose_rules(plan, mistakes);
+    check_data(plan, mistakes);
     count_minibatches(plan, mistakes);
     plan->schedule.minibatches = plan->minibatches_per_epoch;
     if (read_network(plan, network, mistakes) == 0)

@@ -97,10 +97,12 @@ struct config {
     } model;
     struct {
         char set[CONFIG_NAME_MAX];
-        char dir[CONFIG_PATH_MAX];
+        char dir[CONFIG_PATH_MAX], file[CONFIG_PATH_MAX];
         int batch;
         int limit;
-        bool enlarge, augment;
+        int context; /* tokens in a sample */
+        bool enlarge;
+        int augment; /* enum augment */
         int last_batch;
         int synthetic_size, synthetic_channels;
     } data;

@@ -6,6 +6,7 @@
 #include "base/guess.h"
 #include "base/parse.h"
 #include "base/text.h"
+#include "data/data.h"
 #include "network/network.h"
 #include "optimizers/optimizer.h"
 #include "schedule/parts.h"
@@ -140,18 +141,22 @@ const struct config_key config_keys[] = {
     {MEMBER(model, init), KEY_TEXT, "",
      .help = "weights to begin with: a safetensors file, or a folder of them; none: drawn from run.seed"},
 
-    {MEMBER(data, set), KEY_CHOICE_NAME, "fashion-mnist", .choices = CHOICES("fashion-mnist", "idx", "synthetic"),
-     .help = "data set; idx: four files in MNIST's format in data.dir; synthetic: made up, for measuring"},
+    {MEMBER(data, set), KEY_CHOICE_NAME, "fashion-mnist", .choice = data_source_name,
+     .help = "data set; docs/data.md says what each reads; synthetic: made up, for measuring"},
     {MEMBER(data, dir), KEY_TEXT, "",
      .help = "folder of the data set; none: where Debian's package dataset-fashion-mnist puts it"},
-    {MEMBER(data, batch), KEY_INTEGER, "64", 1, 65536, .unit = "images",
+    {MEMBER(data, file), KEY_TEXT, "",
+     .help = "text, tokens: one file, whose last twentieth is the test's; none: text of Debian's package dict-gcide"},
+    {MEMBER(data, batch), KEY_INTEGER, "64", 1, 65536, .unit = "samples",
      .help = "M: size of a mini-batch"},
-    {MEMBER(data, limit), KEY_INTEGER, "0", 0, 100000000, .unit = "images",
+    {MEMBER(data, limit), KEY_INTEGER, "0", 0, 100000000, .unit = "samples",
      .help = "train on the first so many only, and test on a fifth as many; 0: all"},
+    {MEMBER(data, context), KEY_INTEGER, "256", 2, DATA_CONTEXT_MAX, .unit = "tokens",
+     .help = "text, tokens: length of a sample; each position's target is the next token"},
     {MEMBER(data, enlarge), KEY_BOOLEAN, "no",
      .help = "images by a border of 2 pixels, and grey ones to three channels: 28 x 28 x 1 become 32 x 32 x 3"},
-    {MEMBER(data, augment), KEY_BOOLEAN, "no",
-     .help = "shift training images by up to 2 pixels and flip half of them"},
+    {MEMBER(data, augment), KEY_CHOICE, "no", .choices = CHOICES("no", "yes", "crop"),
+     .help = "yes: shift training images by up to 2 pixels and flip half of them; crop: pad by 4, crop and flip"},
     {MEMBER(data, last_batch), KEY_CHOICE, "keep", .choices = CHOICES("keep", "drop"),
      .help = "what to do with an epoch's last mini-batch if it is smaller than the others"},
     {MEMBER(data, synthetic_size), KEY_INTEGER, "28", 28, 64, .unit = "pixels",

@@ -82,12 +82,24 @@ struct data_options plan_data_options(const struct config *config)
     return (struct data_options){
         .set = config->data.set,
         .dir = config->data.dir,
+        .file = config->data.file,
         .limit = config->data.limit,
+        .context = config->data.context,
         .classes = config->model.classes,
         .synthetic = {size, size, config->data.synthetic_channels},
         .enlarge = config->data.enlarge,
         .seed = (uint64_t)config->run.seed,
     };
+}
+
+int plan_targets_per_sample(const struct plan *plan)
+{
+    return plan->data.tokens ? plan->data.shape.height : 1;
+}
+
+const char *plan_rate_unit(const struct plan *plan)
+{
+    return plan->data.tokens ? "tokens/s" : "images/s";
 }
 
 struct network_options plan_network_options(const struct plan *plan)

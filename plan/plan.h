@@ -35,7 +35,8 @@ const char *memory_category_name(enum memory_category category);
 struct data_facts {
     int train_count, test_count;
     struct shape shape;
-    bool tokens;    /* what a network reads is tokens (data/data.h) */
+    bool tokens; /* what a network reads is tokens (data/data.h) */
+    struct normalisation normalisation;
     uint32_t crc32; /* zlib's, of all that is used; 0 where nobody asks */
 };
 
@@ -126,6 +127,11 @@ int plan_largest_minibatch_rows(const struct plan *plan);
 
 /* How to open the config's data set. The strings are the config's own. */
 struct data_options plan_data_options(const struct config *config);
+
+/* Targets of a sample: 1 of an image, or one for each token. Losses and accuracies are theirs. And what a rate counts:
+ * "images/s" or "tokens/s". */
+int plan_targets_per_sample(const struct plan *plan);
+const char *plan_rate_unit(const struct plan *plan);
 
 /* What the network is built from, in any process that has the plan. And the file's checksum. */
 struct network_options plan_network_options(const struct plan *plan);

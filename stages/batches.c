@@ -17,6 +17,7 @@ static int open_data(struct batches *batches, int data, int parts, struct error 
 {
     struct data_options options = plan_data_options(&batches->plan->config);
 
+    options.normalisation = &batches->plan->data.normalisation;
     return data > 0 ? dataset_map(&batches->dataset, data, error)
                     : dataset_open(&batches->dataset, &options, parts, error);
 }
@@ -95,21 +96,24 @@ static const struct samples *samples(const struct batches *batches)
     return batches->phase == PHASE_TRAIN ? &batches->dataset->train : &batches->dataset->test;
 }
 
-void batches_images(struct batches *batches, int minibatch, int first, int j, float *input)
+int batches_inputs(struct batches *batches, int minibatch, int first, int j, float *input, struct error *error)
 {
     const struct config *config = &batches->plan->config;
-    int rows = batches_rows(batches, minibatch);
-    int origin = microbatch_start(rows, config->pipeline.microbatches, first - 1);
-    int start = microbatch_start(rows, config->pipeline.microbatches, j - 1);
-    int end = microbatch_start(rows, config->pipeline.microbatches, j);
-    struct augmentation augmentation = {
-        .enabled = config->data.augment && batches->phase == PHASE_TRAIN,
+    const int rows = batches_rows(batches, minibatch), microbatches = config->pipeline.microbatches;
+    const int origin = microbatch_start(rows, microbatches, first - 1);
+    const int start = microbatch_start(rows, microbatches, j - 1), end = microbatch_start(rows, microbatches, j);
+    const int *chosen = indices(batches, minibatch) + start;
+    const struct augmentation augmentation = {
+        .kind = batches->phase == PHASE_TRAIN ? (enum augment)config->data.augment : AUGMENT_NONE,
         .seed = (uint64_t)config->run.seed,
         .epoch = batches->epoch,
     };
+    void *out = input + (size_t)(start - origin) * shape_size(batches->plan->data.shape);
 
-    data_gather_images(batches->dataset, samples(batches), indices(batches, minibatch) + start, end - start,
-                       &augmentation, input + (size_t)(start - origin) * shape_size(batches->plan->data.shape));
+    if (batches->plan->data.tokens)
+        return data_gather_tokens(samples(batches), chosen, end - start, config->model.classes, out, error);
+    data_gather_images(batches->dataset, samples(batches), chosen, end - start, &augmentation, out);
+    return 0;
 }
 
 void batches_targets(struct batches *batches, int minibatch, int32_t *targets)

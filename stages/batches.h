@@ -1,4 +1,4 @@
-/* What a part reads of the data set: part 1 the images, part C the targets, both in the order that the seed gives. */
+/* What a part reads of the data set: part 1 the inputs, part C the targets, both in the order that the seed gives. */
 #ifndef TP_STAGES_BATCHES_H
 #define TP_STAGES_BATCHES_H
 
@@ -21,8 +21,9 @@ void batches_begin(struct batches *batches, enum phase phase, int epoch, int ski
 /* Rows of mini-batch i (1..) of the phase. */
 int batches_rows(const struct batches *batches, int minibatch);
 
-/* Writes micro-batch j's images to its rows of `input`, which begins with the rows of micro-batch `first`. */
-void batches_images(struct batches *batches, int minibatch, int first, int j, float *input);
+/* Writes micro-batch j's images, or its tokens, which are as large, to its rows of `input`, which begins with the rows of
+ * micro-batch `first`. */
+int batches_inputs(struct batches *batches, int minibatch, int first, int j, float *input, struct error *error);
 
 /* Writes the mini-batch's targets to targets [rows][targets per sample]. */
 void batches_targets(struct batches *batches, int minibatch, int32_t *targets);

@@ -35,7 +35,7 @@ struct phase_run {
     struct saved_file *kept_files;   /* where it is told which are */
     int versions_saved;
     uint64_t activations_before, gradients_before; /* messages taken from the links in earlier phases */
-    double loss_sum;                               /* part C, over the phase */
+    double loss_sum;                               /* part C, over the phase: of samples' means */
     int samples, top1, top5;                       /* part C, over the phase */
     uint64_t start_ns;
 };

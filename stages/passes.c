@@ -137,7 +137,7 @@ static void count_loss(struct part *part, int rows)
 {
     struct phase_run *phase = &part->phase;
 
-    phase->loss_sum += part->loss[LOSS_REPORTED].loss_sum;
+    phase->loss_sum += part->loss[LOSS_REPORTED].loss_sum / plan_targets_per_sample(part->plan);
     phase->top1 += part->loss[LOSS_REPORTED].top1;
     phase->top5 += part->loss[LOSS_REPORTED].top5;
     phase->samples += rows;
@@ -169,7 +169,8 @@ static int gather(struct part *part, const struct op *op, const struct slot_tens
     /* The device may not have come yet to the copying of the slot's images before these. */
     if (pending_await(part->stage, *copied, error))
         return -1;
-    batches_images(part->batches, op->minibatch, tensors->first_microbatch, op->first, images);
+    if (batches_inputs(part->batches, op->minibatch, tensors->first_microbatch, op->first, images, error))
+        return -1;
     return type->copy(part->device, (char *)(uintptr_t)tensors->input + piece.offset, (char *)images + piece.offset,
                       piece.bytes, error) ||
            type->mark(part->device, copied, error);
@@ -364,7 +365,8 @@ static int run_backward(struct part *part, const struct op *op, struct pending_o
     if (!schedule_updates_after(&phase->schedule, op))
         return 0;
     if (part_is_last(part)) {
-        record->loss = (float)(part->loss[LOSS_REPORTED].loss_sum / tensors.rows);
+        record->loss =
+            (float)(part->loss[LOSS_REPORTED].loss_sum / (tensors.rows * plan_targets_per_sample(part->plan)));
         count_loss(part, tensors.rows);
     }
     return end_minibatch(part, pending, versions, error);

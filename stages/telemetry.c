@@ -186,6 +186,7 @@ void telemetry_update(struct part *part, uint64_t nanoseconds)
 void telemetry_epoch(struct part *part, int epoch, const struct epoch_sums *trained)
 {
     const struct phase_run *tested = &part->phase;
+    const double targets = (double)tested->samples * plan_targets_per_sample(part->plan);
     struct epoch_result *result = &part->board->epochs[epoch - 1];
 
     result->end_ns = clock_now_ns();
@@ -193,8 +194,8 @@ void telemetry_epoch(struct part *part, int epoch, const struct epoch_sums *trai
     result->tested_samples = tested->samples;
     result->train_loss = trained->loss / trained->samples;
     result->test_loss = tested->loss_sum / tested->samples;
-    result->test_top1 = (double)tested->top1 / tested->samples;
-    result->test_top5 = (double)tested->top5 / tested->samples;
+    result->test_top1 = tested->top1 / targets;
+    result->test_top5 = tested->top5 / targets;
     /* Pairs with the coordinator's acquire load. */
     atomic_store_explicit(&part->board->epochs_done, epoch, memory_order_release);
 }

@@ -35,6 +35,10 @@ static inline const struct state_place *state_at(const struct recording *recordi
     return (const struct state_place *)recording->states.items + k;
 }
 
+/* The versions that a part held when it had done `done` of its ops and, if `running`, had begun the next. What the state says
+ * stays where the records do not reach back to the epoch's begin, or the epoch is tested. */
+void replay_versions(const struct recording *recording, int part, int done, bool running, struct stage_snapshot *stage);
+
 /* Fills what a recorded state says of a snapshot; false if its payload is not of that size. */
 bool recording_take_state(const struct recording *recording, const unsigned char *payload, size_t bytes,
                           struct snapshot *snapshot);

@@ -106,6 +106,8 @@ void recording_seek(const struct recording *recording, uint64_t time_ns, struct 
         int done = ops_ended(ops, time_ns);
 
         replay_stage(&snapshot->stages[s - 1], ops, done, time_ns);
+        replay_versions(recording, s, done, done < ops.count && ops.ops[done].start_ns <= time_ns,
+                        &snapshot->stages[s - 1]);
         history->stages[s - 1] = (struct stage_history){ops.ops, done};
     }
     *curve = recording_curve(recording);

@@ -187,7 +187,7 @@ START_TEST(all_mistakes_are_found_each_with_its_line)
         8, 13, "pipeline.microbatch: unknown key; did you mean pipeline.microbatches? [pipeline] has: system, stages");
     check_mistake(9, 15, "train.lr: \"nan\" is not a number");
     check_mistake(10, 16, "train.momentum: 1 is out of bounds");
-    check_mistake(11, 18, "data.augment: \"maybe\" is neither yes nor no");
+    check_mistake(11, 18, "data.augment: \"maybe\" is none of the choices: no, yes, crop");
     ck_assert_str_eq(mistakes.lines[12],
                      "--set pipeline.stages: 1025 is out of bounds; use a whole number from 1 to 1024");
 }
@@ -511,7 +511,7 @@ END_TEST
 /* What config_get says, config_load takes: a config that has gone through JSON is the same config. */
 START_TEST(values_read_back_as_they_were_set)
 {
-    char text[8192] = "[run]\nname = x\nseed = 77\n[data]\ndir = /d\nlast_batch = drop\n[train]\nlr = 0.1\n"
+    char text[8192] = "[run]\nname = x\nseed = 77\n[data]\ndir = /d\nfile = /f\nlast_batch = drop\n[train]\nlr = 0.1\n"
                       "[pipeline]\npartition = 1,2,3,4\nbackward_weights = live\n[simulation]\nforward_ms = 1.25, 3 "
                       ",0.1\nlink_us=20\n[device]\nmap = 0, cpu,3,cpu\ntf32 = no\n[model]\ninit = /i.safetensors\n";
     struct config first;
@@ -557,7 +557,7 @@ START_TEST(keys_are_printed_with_their_bounds)
     for (int i = 0; i < config_key_count; i++)
         ck_assert_msg(strstr(printed, strchr(config_keys[i].name, '.') + 1) != NULL, "%s", config_keys[i].name);
     ck_assert_ptr_nonnull(strstr(printed, "default 4; 1 to 1024\n"));
-    ck_assert_ptr_nonnull(strstr(printed, "default 64; 1 to 65536 images\n"));
+    ck_assert_ptr_nonnull(strstr(printed, "default 64; 1 to 65536 samples\n"));
     ck_assert_ptr_nonnull(strstr(printed, "default static; dynamic, static\n"));
     for (int n = 0; network_builtin_name(n); n++)
         ck_assert_msg(strstr(printed, network_builtin_name(n)) != NULL, "model.arch's help does not list %s",

@@ -52,7 +52,7 @@ START_TEST(synthetic_sets_repeat)
     ck_assert_mem_eq(a->train.targets, labels->train.targets, 50 * sizeof(int32_t));
     ck_assert_mem_eq(a->test.targets, labels->test.targets, 10 * sizeof(int32_t));
     ck_assert_ptr_null(labels->train.images);
-    ck_assert(labels->mean == 0.0f && labels->deviation == 1.0f);
+    ck_assert(labels->normalisation.mean[0] == 0.0f && labels->normalisation.deviation[0] == 1.0f);
     dataset_close(a);
     dataset_close(b);
     dataset_close(c);
@@ -77,7 +77,8 @@ START_TEST(a_shared_set_is_the_same_set)
     ck_assert_int_eq(mapped->test.count, 10);
     ck_assert_mem_eq(&mapped->train.shape, &own->train.shape, sizeof(own->train.shape));
     ck_assert_mem_eq(&mapped->test.shape, &own->test.shape, sizeof(own->test.shape));
-    ck_assert(mapped->mean == own->mean && mapped->deviation == own->deviation);
+    ck_assert(mapped->normalisation.mean[0] == own->normalisation.mean[0] &&
+              mapped->normalisation.deviation[0] == own->normalisation.deviation[0]);
     ck_assert_mem_eq(mapped->train.images, own->train.images, 50 * size);
     ck_assert_mem_eq(mapped->train.targets, own->train.targets, 50 * sizeof(int32_t));
     ck_assert_mem_eq(mapped->test.images, own->test.images, 10 * size);
@@ -216,7 +217,8 @@ static struct dataset *random_set(struct shape shape, int count, uint64_t seed)
     struct dataset *dataset = calloc(1, sizeof(*dataset));
     size_t bytes = (size_t)count * shape_size(shape);
 
-    *dataset = (struct dataset){.train = {.count = count, .shape = shape}, .mean = 0.3f, .deviation = 0.2f};
+    *dataset = (struct dataset){.train = {.count = count, .shape = shape},
+                                .normalisation = {{0.3f, 0.3f, 0.3f}, {0.2f, 0.2f, 0.2f}}};
     dataset->train.images = malloc(bytes);
     dataset->train.targets = malloc((size_t)count * sizeof(int32_t));
     dataset->train.targets_per_sample = 1;
@@ -262,7 +264,7 @@ START_TEST(enlarged_images_have_a_border_and_colours)
     check_enlarged(&plain->test, &enlarged->test);
     ck_assert_mem_eq(plain->train.targets, enlarged->train.targets, 20 * sizeof(int32_t));
     ck_assert_ptr_null(labels->train.images);
-    ck_assert(enlarged->mean < plain->mean);
+    ck_assert(enlarged->normalisation.mean[0] < plain->normalisation.mean[0]);
     dataset_close(plain);
     dataset_close(enlarged);
     dataset_close(labels);
@@ -299,7 +301,7 @@ static const struct shape gather_shapes[] = {{28, 28, 1}, {32, 32, 3}, {7, 5, 3}
 
 static double normalised(const struct dataset *dataset, uint8_t byte)
 {
-    return (byte / 255.0 - (double)dataset->mean) / (double)dataset->deviation;
+    return (byte / 255.0 - (double)dataset->normalisation.mean[0]) / (double)dataset->normalisation.deviation[0];
 }
 
 static bool near(float value, double expected)
@@ -322,7 +324,7 @@ START_TEST(gathered_images_are_normalised)
     struct shape shape = gather_shapes[_i];
     struct dataset *dataset = random_set(shape, 8, (uint64_t)_i);
     size_t size = shape_size(shape), count = COUNT(indices) * size;
-    struct augmentation off = {.enabled = false, .seed = 1, .epoch = 1};
+    struct augmentation off = {.kind = AUGMENT_NONE, .seed = 1, .epoch = 1};
     float *out = poisoned(count), *again = poisoned(count);
 
     data_gather_images(dataset, &dataset->train, indices, COUNT(indices), NULL, out);
@@ -408,7 +410,7 @@ START_TEST(augmentation_draws_every_move)
 
     data_order(1, 1, SAMPLES, indices);
     for (int epoch = 0; epoch < EPOCHS; epoch++) {
-        struct augmentation augmentation = {.enabled = true, .seed = 5, .epoch = epoch};
+        struct augmentation augmentation = {.kind = AUGMENT_SHIFT, .seed = 5, .epoch = epoch};
         data_gather_images(dataset, &dataset->train, indices, SAMPLES, &augmentation, out);
         for (int r = 0; r < SAMPLES; r++) {
             int move = find_move(dataset, indices[r], out + (size_t)r * size);
@@ -433,9 +435,9 @@ START_TEST(augmentation_depends_on_seed_epoch_and_sample)
     struct shape shape = {28, 28, 1};
     size_t size = shape_size(shape);
     struct dataset *dataset = random_set(shape, SAMPLES, 1);
-    struct augmentation augmentation = {.enabled = true, .seed = 5, .epoch = 3};
-    struct augmentation other_epoch = {.enabled = true, .seed = 5, .epoch = 4};
-    struct augmentation other_seed = {.enabled = true, .seed = 6, .epoch = 3};
+    struct augmentation augmentation = {.kind = AUGMENT_SHIFT, .seed = 5, .epoch = 3};
+    struct augmentation other_epoch = {.kind = AUGMENT_SHIFT, .seed = 5, .epoch = 4};
+    struct augmentation other_seed = {.kind = AUGMENT_SHIFT, .seed = 6, .epoch = 3};
     float *all = poisoned(SAMPLES * size), *one = poisoned(size);
     int indices[SAMPLES], epochs_differ = 0, seeds_differ = 0;
 
@@ -463,7 +465,7 @@ START_TEST(shifts_beyond_tiny_images_leave_nothing)
     struct dataset *dataset = random_set((struct shape){1, 1, 1}, 50, 1);
 
     for (int sample = 0; sample < 50; sample++) {
-        struct augmentation augmentation = {.enabled = true, .seed = 5, .epoch = 3};
+        struct augmentation augmentation = {.kind = AUGMENT_SHIFT, .seed = 5, .epoch = 3};
         float out[2] = {NAN, NAN};
         data_gather_images(dataset, &dataset->train, &sample, 1, &augmentation, out);
         ck_assert(out[0] == 0.0f || near(out[0], normalised(dataset, dataset->train.images[sample])));

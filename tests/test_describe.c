@@ -12,7 +12,7 @@ enum { OVERRIDES_MAX = 16 };
 
 static void make_plan(const char *settings)
 {
-    static const struct data_facts facts = {1000, 200, {28, 28, 1}, false, 0};
+    static const struct data_facts facts = {.train_count = 1000, .test_count = 200, .shape = {28, 28, 1}};
     static struct config_mistakes mistakes;
     static struct config config;
     const char *overrides[OVERRIDES_MAX];

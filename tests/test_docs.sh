@@ -6,7 +6,7 @@
 set -u
 build=$(cd "${TP_BUILD:-build}" && pwd) && cd "$(dirname "$0")/.." || exit 1
 document=docs/systems.md
-documents="$document docs/networks.md docs/glossary.md"
+documents="$document docs/networks.md docs/glossary.md docs/start.md docs/labs.md"
 grids_least=8
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -14,25 +14,24 @@ trap 'rm -rf "$work"' EXIT
 # The document's plans are of a machine without a GPU.
 mkdir "$work/bin" && cat >"$work/bin/tpcoord" <<END
 #!/bin/sh
-[ "\$1" = systems ] || [ "\$1" = network ] || set -- "\$@" --set device.backend=onednn
+case \$1 in systems | network | explain | help) ;; *) set -- "\$@" --set device.backend=onednn ;; esac
 exec "$build/tpcoord" "\$@"
 END
 chmod +x "$work/bin/tpcoord"
 PATH=$work/bin:$PATH
 
-# Block n goes to n.command and n.expected. A command may go on behind a backslash.
+# Command n, and what a block says that it prints, go to n.command and n.expected. A command may go on behind a backslash.
+# Pictures are drawn beside them.
 # shellcheck disable=SC2086 # names
 awk -v work="$work" '
-    /^```/ { open = !open; first = open; block = ""; next }
-    open && first {
-        first = 0
-        if (sub(/^\$ tpcoord /, "tpcoord ")) {
-            block = work "/" ++blocks
-            command = 1
-        }
+    /^```/ { open = !open; block = ""; next }
+    open && sub(/^\$ tpcoord /, "tpcoord ") {
+        block = work "/" ++blocks
+        command = 1
+        printf "" > (block ".expected")
     }
     block == "" { next }
-    command { print > (block ".command"); command = /\\$/; next }
+    command { sub(/--svg docs\//, "--svg " work "/"); print > (block ".command"); command = /\\$/; next }
     { print > (block ".expected") }
 ' $documents
 
@@ -40,11 +39,20 @@ squeeze() {
     sed 's/  */ /g; s/ $//' "$1"
 }
 
-grids=0 others=0 rows=0 failures=0
+# What a picture consists of, but for letters, which are other fonts' elsewhere, and the places that follow from their widths.
+shapes() {
+    sed '1,/<\/defs>/d' "$1" | grep '^<path\|^<rect' | sed 's/ d="[^"]*"//; s/ [xywh][a-z]*="[^"]*"//g'
+}
+
+pictures=0 grids=0 others=0 rows=0 failures=0
 for command in "$work"/*.command; do
     [ -e "$command" ] || break
     block=${command%.command}
     sh "$command" >"$block.printed" 2>&1 </dev/null
+    if grep -q 'built without cairo' "$block.printed"; then
+        echo "not drawn: $(cat "$command")"
+        continue
+    fi
     squeeze "$block.printed" >"$block.actual"
     squeeze "$block.expected" >"$block.wanted"
     if ! diff "$block.wanted" "$block.actual" >"$block.difference"; then
@@ -55,6 +63,18 @@ for command in "$work"/*.command; do
         grids=$((grids + 1))
     else
         others=$((others + 1))
+    fi
+done
+
+for picture in "$work"/*.svg; do
+    [ -e "$picture" ] || continue
+    shapes "$picture" >"$work/drawn"
+    shapes "docs/$(basename "$picture")" >"$work/kept"
+    if [ -s "$work/drawn" ] && cmp -s "$work/drawn" "$work/kept"; then
+        pictures=$((pictures + 1))
+    else
+        echo "docs/$(basename "$picture") is not what its command draws"
+        failures=$((failures + 1))
     fi
 done
 
@@ -121,7 +141,7 @@ if ! tpcoord network "$work/example.net" >/dev/null; then
     failures=$((failures + 1))
 fi
 
-echo "$document: $grids grids, $others other blocks, $rows rows of numbers, $rules of rules and $systems pages agree," \
+echo "$grids grids, $pictures pictures, $others other blocks, $rows rows of numbers, $rules of rules and $systems pages agree," \
     "$failures do not"
 [ "$failures" -eq 0 ] && [ "$grids" -ge "$grids_least" ] && [ "$rows" -gt 0 ] && [ "$rules" -gt 0 ] &&
     [ "$systems" -gt 0 ]

@@ -259,8 +259,8 @@ START_TEST(statistics_are_those_of_the_training_images)
     for (size_t i = 0; i < TRAIN * HEIGHT * WIDTH; i++)
         squares += pow(pixel(i) / 255.0 - sum / count, 2.0);
     struct dataset *dataset = open_set(&in_directory, BOTH);
-    ck_assert_double_eq_tol((double)dataset->mean, sum / count, 1e-6);
-    ck_assert_double_eq_tol((double)dataset->deviation, sqrt(squares / count), 1e-6);
+    ck_assert_double_eq_tol((double)dataset->normalisation.mean[0], sum / count, 1e-6);
+    ck_assert_double_eq_tol((double)dataset->normalisation.deviation[0], sqrt(squares / count), 1e-6);
     dataset_close(dataset);
 }
 END_TEST
@@ -303,7 +303,7 @@ START_TEST(labels_alone_need_no_images)
     ck_assert_int_eq(dataset->test.count, TEST);
     check_labels(dataset->train.targets, TRAIN);
     check_labels(dataset->test.targets, TEST);
-    ck_assert(dataset->mean == 0.0f && dataset->deviation == 1.0f);
+    ck_assert(dataset->normalisation.mean[0] == 0.0f && dataset->normalisation.deviation[0] == 1.0f);
     dataset_close(dataset);
 }
 END_TEST
@@ -575,7 +575,8 @@ START_TEST(unknown_sets_are_refused)
 {
     struct data_options options = {.set = "imagenet", .dir = "", .classes = CLASSES};
 
-    check_refused(&options, BOTH, "imagenet", "fashion-mnist, idx, synthetic", "an unknown set");
+    check_refused(&options, BOTH, "imagenet", "fashion-mnist, idx, cifar10, cifar100, text, tokens, synthetic",
+                  "an unknown set");
 }
 END_TEST
 
@@ -681,8 +682,9 @@ START_TEST(fashion_mnist_is_what_it_should_be)
         for (int label = 0; label < 10; label++)
             ck_assert_int_eq(histogram[label], counts[h] / 10);
     }
-    ck_assert_double_eq_tol((double)dataset->mean, 0.2860, 5e-5); /* the values everybody normalises it with */
-    ck_assert_double_eq_tol((double)dataset->deviation, 0.3530, 5e-5);
+    ck_assert_double_eq_tol((double)dataset->normalisation.mean[0], 0.2860,
+                            5e-5); /* the values everybody normalises it with */
+    ck_assert_double_eq_tol((double)dataset->normalisation.deviation[0], 0.3530, 5e-5);
     dataset_close(dataset);
 
     struct data_options too_few = options;

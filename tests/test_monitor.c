@@ -258,6 +258,61 @@ START_TEST(a_run_that_begins_paused_shows_its_first_op)
 }
 END_TEST
 
+static bool is_in_table(const struct stage_snapshot *stage, int version)
+{
+    for (int k = 0; k < stage->version_count; k++)
+        if (stage->versions[k].version == version)
+            return true;
+    return false;
+}
+
+/* At each moment of a replay: the newest version is the one that the last update made, and what runs reads one of them. */
+START_TEST(a_replayed_table_of_versions_follows_the_ops)
+{
+    static const char *const names[] = {"timeprest", "v-timeprest", "gpipe", "spectrain"};
+    static struct snapshot snapshot;
+    static struct history history;
+    struct recording *recording;
+    struct error error;
+    struct curve curve;
+    char path[128], words[256];
+    int read = 0;
+
+    for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
+        snprintf(words, sizeof(words),
+                 "@ --quiet --epochs 2 --record ~/run.tprec --set pipeline.order=static --set pipeline.system=%s%s",
+                 names[k], strcmp(names[k], "spectrain") == 0 ? " --set pipeline.microbatches=1" : "");
+        ck_assert_int_eq(program_run(&program, words), 0);
+        snprintf(path, sizeof(path), "%s/run.tprec", program.folder);
+        ck_assert_msg(recording_open(&recording, path, &error) == 0, "%s", error.text);
+        const struct recording_facts facts = recording_facts(recording);
+        uint64_t at = facts.begin_ns, before;
+        do {
+            recording_seek(recording, at, &snapshot, &history, &curve);
+            for (int s = 0; s < snapshot.stage_count; s++) {
+                const struct stage_history *done = &history.stages[s];
+                const struct op_record *next = &recording_ops(recording, s + 1).ops[done->count];
+                const struct stage_snapshot *stage = &snapshot.stages[s];
+
+                if (done->count == 0 || done->ops[done->count - 1].phase != PHASE_TRAIN ||
+                    stage->activity.phase != PHASE_TRAIN)
+                    continue;
+                ck_assert_int_eq(stage->versions[stage->version_count - 1].version, stage->version_live);
+                if (stage->activity.kind != ACTIVITY_RUN || next->version_read < 0)
+                    continue;
+                ck_assert_msg(is_in_table(stage, next->version_read), "%s: stage %d reads v%d", names[k], s + 1,
+                              next->version_read);
+                read++;
+            }
+            before = at;
+            at = recording_step(recording, at, true);
+        } while (at != before);
+        recording_close(recording);
+    }
+    ck_assert_int_gt(read, 100);
+}
+END_TEST
+
 /* Against the trace of the same run, op for op. */
 START_TEST(a_recording_has_the_ops_of_the_trace)
 {
@@ -479,6 +534,7 @@ int main(void)
     tcase_add_test(tcase, only_an_interactive_run_is_controlled);
     tcase_add_test(tcase, a_run_that_begins_paused_shows_its_first_op);
     tcase_add_test(tcase, a_monitor_that_quits_lets_the_run_go_on);
+    tcase_add_test(tcase, a_replayed_table_of_versions_follows_the_ops);
     tcase_add_test(tcase, a_recording_has_the_ops_of_the_trace);
     tcase_add_test(tcase, a_run_records_itself_into_its_folder);
     tcase_add_test(tcase, a_replay_goes_wherever_keys_say);

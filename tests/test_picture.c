@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "coordinator/draw_plan.h"
+#include "coordinator/plot_comparison.h"
 #include "coordinator/show_plan.h"
 #include "monitor/still.h"
 #include "picture/simulated.h"
@@ -98,6 +99,55 @@ START_TEST(test_golden_runs)
     free(text);
     picture_release(&picture);
     fabricated_destroy(run);
+}
+END_TEST
+
+/* What two systems with two seeds have learned in three epochs; a third has not come to its end. */
+static json_t *made_up_summaries(void)
+{
+    static const char *const names[] = {"timeprest", "pipedream", "gpipe"};
+    json_t *summaries = json_array();
+
+    for (int c = 0; c < 3; c++) {
+        json_t *runs = json_array();
+
+        for (int seed = 1; seed <= 2; seed++) {
+            json_t *epochs = json_array();
+
+            for (int e = 1; e <= 3; e++)
+                json_array_append_new(epochs, json_pack("{s:f, s:f, s:f}", "train_loss", 2.0 / e + 0.1 * c, "test_loss",
+                                                        2.5 / e + 0.01 * seed, "test_top1", 1 - 0.5 / (e + c)));
+            json_array_append_new(runs, json_pack("{s:s, s:o, s:[{s:{s:i, s:i}}, {s:{s:i, s:i}}]}", "result",
+                                                  c < 2 ? "finished" : "failed", "epochs", epochs, "stage",
+                                                  "memory_peak_bytes", "weights", 3 << 20, "stash", c << 20,
+                                                  "memory_peak_bytes", "weights", 2 << 20, "links", 1 << 19));
+        }
+        json_array_append_new(summaries, json_pack("{s:s, s:i, s:i, s:o}", "system", names[c], "epochs", 3,
+                                                   "runs_finished", c < 2 ? 2 : 0, "runs", runs));
+    }
+    return summaries;
+}
+
+START_TEST(test_golden_comparison)
+{
+    static const char *const overrides[] = {"pipeline.stages=2", "pipeline.microbatches=2", NULL};
+    json_t *summaries = made_up_summaries(), *none = json_array();
+    const struct plan *plans[] = {&plan, &plan, &plan};
+    struct picture picture;
+    struct error error;
+
+    planned(&plan, &network, overrides, false);
+    ck_assert_int_eq(comparison_compose(&picture, summaries, plans, &error), 0);
+    char *text = text_of(&picture);
+    golden_check("picture-comparison", text);
+    ck_assert_ptr_null(strstr(text, ": gpipe"));
+    free(text);
+    picture_release(&picture);
+    ck_assert_int_eq(comparison_compose(&picture, none, plans, &error), -1);
+    ck_assert_str_eq(error.text, "there is nothing to plot: no run was finished");
+    picture_release(&picture);
+    json_decref(summaries);
+    json_decref(none);
 }
 END_TEST
 
@@ -284,6 +334,7 @@ int main(void)
 
     tcase_add_checked_fixture(golden, NULL, tear_down);
     tcase_add_loop_test(golden, test_golden_pictures, 0, GOLDENS);
+    tcase_add_test(golden, test_golden_comparison);
     tcase_add_loop_test(golden, test_golden_runs, 0, RUN_GOLDENS);
     tcase_set_timeout(systems_case, 60);
     tcase_add_loop_test(systems_case, test_every_system, 0, system_count);

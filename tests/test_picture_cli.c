@@ -73,10 +73,10 @@ static const struct refusal {
     {"plan @ --svg ~/a.svg --beside nothing", "\"nothing\" is none of the choices"},
     {"plan @ --svg - --png -", "only one file can go to standard output"},
     {"plan @ --beside gpipe", "--beside goes with --svg, --pdf or --png"},
-    {"plan @ --versions", "--versions goes with --svg, --pdf or --png"},
+    {"plan @ --versions", "--versions goes with --grid, with --stage K, or with --svg"},
     {"plan @ --svg ~/a.svg --csv ~/a.csv", "--csv writes a schedule, not a picture"},
     {"plan @ --svg ~/a.svg --json ~/a.json", "go together with --simulate only"},
-    {"plan @ --svg ~/a.svg --simulate --slots 9", "--slots goes with --grid, or with a picture of ticks"},
+    {"plan @ --svg ~/a.svg --simulate --slots 9", "--slots goes with --grid, --stage, or with a picture"},
     {"run @ --svg ~/a.svg", "--svg does not go with tpcoord run"},
     {"plan @ --svg ~/a.svg --slots 5000", "a picture of 5000 ticks is too large"},
 };
@@ -120,6 +120,20 @@ START_TEST(test_recordings)
 }
 END_TEST
 
+START_TEST(test_comparisons)
+{
+    if (!has_cairo)
+        return;
+    ck_assert_int_eq(program_run(&program, "compare @ --systems gpipe,timeprest --seeds 1,2 --quiet --plot ~/a.svg"),
+                     0);
+    assert_begins("a.svg", "<?xml");
+    ck_assert_int_eq(program_run(&program, "compare @ --systems gpipe --quiet --plot /dev/full"), 2);
+    ck_assert_ptr_nonnull(strstr(program_text(&program, "err"), "a picture's name ends with .svg, .pdf or .png"));
+    ck_assert_int_eq(program_run(&program, "compare @ --systems gpipe --plot ~/missing/a.pdf"), 2);
+    ck_assert_int_eq(program_run(&program, "plan @ --plot ~/a.pdf"), 2);
+}
+END_TEST
+
 START_TEST(test_full_disk)
 {
     static const char *const formats[] = {"svg", "pdf", "png"};
@@ -150,6 +164,7 @@ int main(void)
     tcase_add_test(pictures, test_standard_output);
     tcase_add_loop_test(pictures, test_refusals, 0, REFUSALS);
     tcase_add_test(pictures, test_recordings);
+    tcase_add_test(pictures, test_comparisons);
     tcase_add_test(pictures, test_full_disk);
     suite_add_tcase(suite, pictures);
 

@@ -13,7 +13,7 @@ static struct error error;
 
 enum { IMAGES = 1000, OVERRIDES_MAX = 16 };
 
-static const struct data_facts facts = {IMAGES, 200, {28, 28, 1}, false, 0};
+static const struct data_facts facts = {.train_count = IMAGES, .test_count = 200, .shape = {28, 28, 1}};
 static const struct machine_facts machine = {.backends[PLACE_CPU] = "reference"};
 
 /* "pipeline.stages=3 data.batch=7 ...". Returns plan_begin's answer. */

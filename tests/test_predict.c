@@ -20,7 +20,7 @@ static const struct machine_facts machine = {.backends[PLACE_CPU] = "reference"}
 /* Layers of the mlp give 256, 256 and 10 numbers. "pipeline.stages=3 data.batch=7 ...". Returns plan_begin's answer. */
 static int begin(const char *settings)
 {
-    const struct data_facts facts = {IMAGES, 200, {28, 28, 1}, false, 0};
+    const struct data_facts facts = {.train_count = IMAGES, .test_count = 200, .shape = {28, 28, 1}};
     const char *overrides[OVERRIDES_MAX];
     char copy[512], *rest = copy, *word;
     int count = 0;

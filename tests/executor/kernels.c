@@ -343,10 +343,12 @@ int batches_rows(const struct batches *batches, int minibatch)
     return explored.config.data.batch;
 }
 
-void batches_images(struct batches *batches, int minibatch, int first, int j, float *input)
+int batches_inputs(struct batches *batches, int minibatch, int first, int j, float *input, struct error *error)
 {
     (void)batches;
+    (void)error;
     input[j - first] = stamp(&part_at(1)->part, STAMP_ACTIVATION, 0, minibatch, j);
+    return 0;
 }
 
 void batches_targets(struct batches *batches, int minibatch, int32_t *targets)

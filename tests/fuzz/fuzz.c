@@ -27,7 +27,7 @@ void fuzz_plan(struct plan *plan)
 {
     static const char *const overrides[] = {"pipeline.stages=3", "pipeline.microbatches=2", "data.batch=4",
                                             "model.arch=mlp", "device.map=0,0,cpu"};
-    static const struct data_facts facts = {30, 6, {28, 28, 1}, false, 0};
+    static const struct data_facts facts = {.train_count = 30, .test_count = 6, .shape = {28, 28, 1}};
     static struct config_mistakes mistakes;
     static const struct machine_facts machine = {.backends = {"reference", "cuda"}, .gpu_count = 1};
     static struct layer_cost costs[64];

@@ -48,7 +48,8 @@ static void fill_plan(struct plan *plan, const struct fabrication *what)
                                        .microbatches = what->microbatches,
                                        .minibatches = what->minibatches};
     ck_assert_msg(schedule_check(&plan->schedule, &error) == 0, "%s", error.text);
-    plan->data = (struct data_facts){what->minibatches * BATCH, TEST_MINIBATCHES * BATCH, {28, 28, 1}, false, 0};
+    plan->data = (struct data_facts){
+        .train_count = what->minibatches * BATCH, .test_count = TEST_MINIBATCHES * BATCH, .shape = {28, 28, 1}};
     plan->minibatches_per_epoch = what->minibatches;
     plan->test_minibatches = TEST_MINIBATCHES;
     plan->last_minibatch_rows = plan->last_test_minibatch_rows = BATCH;

@@ -45,7 +45,11 @@ static struct data_facts data_facts(const struct config *config)
     struct error error;
 
     ck_assert_msg(!dataset_open(&dataset, &options, DATA_IMAGES | DATA_TARGETS, &error), "%s", error.text);
-    facts = (struct data_facts){dataset->train.count, dataset->test.count, dataset->train.shape, false, 0};
+    facts = (struct data_facts){.train_count = dataset->train.count,
+                                .test_count = dataset->test.count,
+                                .shape = dataset->train.shape,
+                                .tokens = dataset->train.stream.tokens != NULL,
+                                .normalisation = dataset->normalisation};
     dataset_close(dataset);
     return facts;
 }

@@ -1,0 +1,36 @@
+/* Where samples come from: a row each, in a file each. data/dataset.c lists them and does what all of them need. */
+#ifndef TP_DATA_SOURCE_H
+#define TP_DATA_SOURCE_H
+
+#include "data/data.h"
+
+struct source {
+    const char *name;
+    const char *default_dir; /* where a Debian package puts the files; NULL if none has them */
+    const char *if_missing;  /* what to do where they are not */
+
+    /* What is known without a look: samples, 0 if nobody can know, and the shape of an image, all 0 likewise. */
+    int train, test;
+    struct shape shape;
+
+    bool tokens; /* not images */
+
+    /* Fills both halves with the parts named, `limit` and all; what it took remains the data set's after a failure. */
+    int (*open)(struct dataset *dataset, const struct source *source, const struct data_options *options, int parts,
+                struct error *error);
+};
+
+extern const struct source source_fashion_mnist, source_idx, source_synthetic, source_cifar10, source_cifar100,
+    source_text, source_tokens;
+
+/* data.dir, or else the default; NULL and an error that names `what` if there is neither. */
+const char *source_dir(const struct source *source, const struct data_options *options, const char *what,
+                       struct error *error);
+
+/* Forgets all but the samples that data.limit leaves, and gives the memory of the others back. */
+void source_limit(struct dataset *dataset, const struct data_options *options);
+
+/* How many test samples a limit of so many training samples leaves. */
+int source_test_limit(int limit);
+
+#endif

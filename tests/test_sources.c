@@ -1,0 +1,400 @@
+/* Sources of data against files that are written here: every record of both CIFARs, text, and files of tokens; and what is
+ * wrong with such files, one line each. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "base/random.h"
+#include "data/data.h"
+
+enum { BOTH = DATA_IMAGES | DATA_TARGETS, IMAGE = 3072, PLANE = 1024 };
+
+static char folder[64], path[128];
+static struct error error;
+
+static void set_up(void)
+{
+    strcpy(folder, "/tmp/tp-sources-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+}
+
+static void tear_down(void)
+{
+    char command[128];
+
+    snprintf(command, sizeof(command), "rm -r %s", folder);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static const char *in_folder(const char *name)
+{
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    return path;
+}
+
+static void write_file(const char *name, const void *bytes, size_t size)
+{
+    FILE *file = fopen(in_folder(name), "wb");
+
+    ck_assert_ptr_nonnull(file);
+    ck_assert(size == 0 || fwrite(bytes, 1, size, file) == size);
+    ck_assert_int_eq(fclose(file), 0);
+}
+
+static struct dataset *open_set(const struct data_options *options)
+{
+    struct dataset *dataset;
+
+    ck_assert_msg(dataset_open(&dataset, options, BOTH, &error) == 0, "%s", error.text);
+    return dataset;
+}
+
+static void check_refused(const struct data_options *options, const char *name, const char *phrase)
+{
+    struct dataset *dataset;
+
+    ck_assert_msg(dataset_open(&dataset, options, BOTH, &error) == -1, "accepted; not \"%s\"", phrase);
+    ck_assert_msg(strstr(error.text, name) && strstr(error.text, phrase) && !strchr(error.text, '\n'),
+                  "expected \"%s\" and \"%s\" in: %s", name, phrase, error.text);
+}
+
+/* CIFAR. Byte k of a file is a function of k and the file's number alone. */
+
+static const struct cifar {
+    const char *set;
+    int classes, labels, files, records, test_records;
+    const char *names[6]; /* the test's last */
+} cifars[] = {{"cifar10",
+               10,
+               1,
+               5,
+               10000,
+               10000,
+               {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin",
+                "test_batch.bin"}},
+              {"cifar100", 100, 2, 1, 50000, 10000, {"train.bin", "test.bin"}}};
+
+static unsigned char pixel(int file, int record, int k)
+{
+    const uint32_t mixed = ((uint32_t)file * 50000u + (uint32_t)record) * 2654435761u + (uint32_t)k * 40503u;
+
+    return (unsigned char)(mixed >> 11);
+}
+
+static int label_of(const struct cifar *cifar, int file, int record)
+{
+    return (record * 7 + file) % cifar->classes;
+}
+
+static void write_cifar(const struct cifar *cifar, int f)
+{
+    const int records = f < cifar->files ? cifar->records : cifar->test_records;
+    const size_t record = (size_t)(cifar->labels + IMAGE);
+    unsigned char *bytes = malloc((size_t)records * record), *at = bytes;
+
+    for (int i = 0; i < records; i++) {
+        if (cifar->labels == 2)
+            *at++ = 19; /* the coarse label */
+        *at++ = (unsigned char)label_of(cifar, f, i);
+        for (int k = 0; k < IMAGE; k++)
+            *at++ = pixel(f, i, k);
+    }
+    write_file(cifar->names[f], bytes, (size_t)records * record);
+    free(bytes);
+}
+
+static struct data_options cifar_options(const struct cifar *cifar)
+{
+    return (struct data_options){.set = cifar->set, .dir = folder, .classes = cifar->classes};
+}
+
+START_TEST(every_record_of_cifar_is_read)
+{
+    const struct cifar *cifar = &cifars[_i];
+    const struct data_options options = cifar_options(cifar);
+    double sums[3] = {0};
+    struct dataset *dataset;
+
+    for (int f = 0; f <= cifar->files; f++)
+        write_cifar(cifar, f);
+    dataset = open_set(&options);
+    ck_assert_int_eq(dataset->train.count, 50000);
+    ck_assert_int_eq(dataset->test.count, 10000);
+    for (int n = 0; n < 60000; n++) {
+        const struct samples *samples = n < 50000 ? &dataset->train : &dataset->test;
+        const int i = n % 50000, f = n < 50000 ? i / cifar->records : cifar->files,
+                  r = n < 50000 ? i % cifar->records : i;
+        const uint8_t *image = samples->images + (size_t)i * IMAGE;
+
+        ck_assert_int_eq(samples->targets[i], label_of(cifar, f, r));
+        for (int k = 0; k < IMAGE; k++) {
+            const unsigned char expected = pixel(f, r, k);
+
+            if (image[k % PLANE * 3 + k / PLANE] != expected)
+                ck_abort_msg("record %d, byte %d", n, k);
+            if (n < 50000)
+                sums[k / PLANE] += expected;
+        }
+    }
+    for (int c = 0; c < 3; c++)
+        ck_assert_double_eq_tol((double)dataset->normalisation.mean[c], sums[c] / 50000 / PLANE / 255, 1e-6);
+    dataset_close(dataset);
+}
+END_TEST
+
+START_TEST(cifar_files_that_are_wrong_are_told)
+{
+    const struct data_options options = cifar_options(&cifars[1]), other = cifar_options(&cifars[0]);
+    struct data_options fewer = options;
+    static unsigned char zero[10000];
+
+    check_refused(&options, "train.bin", "No such file");
+    write_cifar(&cifars[1], 0);
+    write_cifar(&cifars[1], 1);
+    fewer.classes = 99;
+    check_refused(&fewer, "train.bin", "model.classes = 99 labels are 0 to 98");
+    ck_assert_int_eq(truncate(in_folder("test.bin"), 30740000 - 1), 0);
+    check_refused(&options, "test.bin", "shorter than the 30740000 bytes of 10000 records of cifar100");
+    ck_assert_int_eq(truncate(in_folder("test.bin"), 30740000 + 1), 0);
+    check_refused(&options, "test.bin", "longer than the 30740000 bytes");
+    ck_assert_int_eq(truncate(in_folder("test.bin"), 30730000), 0);
+    check_refused(&options, "test.bin", "has 10000 records of cifar10, not of cifar100; set data.set = cifar10");
+    write_file("data_batch_1.bin", "<html>404", 9);
+    check_refused(&other, "data_batch_1.bin", "is a web page");
+    write_file("data_batch_1.bin", zero, 0);
+    check_refused(&other, "data_batch_1.bin", "shorter");
+}
+END_TEST
+
+/* Text. */
+
+static struct data_options text_options(int context, int limit)
+{
+    return (struct data_options){.set = "text", .file = path, .classes = 256, .context = context, .limit = limit};
+}
+
+/* Each window and the one after it, from the file's bytes: nothing but the split is known here. */
+static void check_windows(const struct samples *samples, const unsigned char *bytes, int context)
+{
+    int32_t *tokens = malloc(2 * (size_t)context * sizeof(*tokens)), *targets = tokens + context;
+
+    ck_assert_int_eq(samples->targets_per_sample, context);
+    ck_assert_int_eq(samples->shape.height, context);
+    for (int i = samples->count - 1; i >= 0; i--) {
+        ck_assert_int_eq(data_gather_tokens(samples, &i, 1, 256, tokens, &error), 0);
+        data_gather_targets(samples, &i, 1, targets);
+        for (int k = 0; k < context; k++) {
+            ck_assert_int_eq(tokens[k], bytes[i * context + k]);
+            ck_assert_int_eq(targets[k], bytes[i * context + k + 1]);
+        }
+    }
+    free(tokens);
+}
+
+static void write_gzip(const char *name, const void *bytes, size_t size)
+{
+    gzFile file = gzopen(in_folder(name), "wb");
+
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(gzwrite(file, bytes, (unsigned)size), (int)size);
+    ck_assert_int_eq(gzclose(file), Z_OK);
+}
+
+START_TEST(text_is_windows_of_bytes)
+{
+    enum { SIZE = 5003 };
+    static const int contexts[] = {2, 7, 100};
+    unsigned char bytes[SIZE];
+
+    for (int i = 0; i < SIZE; i++)
+        bytes[i] = (unsigned char)random_below(11, RANDOM_TEST, 1, (uint64_t)i, 256);
+    if (_i % 2)
+        write_gzip("text.gz", bytes, SIZE);
+    else
+        write_file("text.txt", bytes, SIZE);
+    for (int k = 0; k < 3; k++) {
+        const int context = contexts[k], held_out = SIZE / 20;
+        const struct data_options options = text_options(context, 0), limited = text_options(context, 10);
+        struct dataset *dataset = open_set(&options), *shared;
+        int descriptor;
+
+        ck_assert_int_eq(dataset->train.count, (SIZE - held_out - 1) / context);
+        ck_assert_int_eq(dataset->test.count, (held_out - 1) / context);
+        check_windows(&dataset->train, bytes, context);
+        check_windows(&dataset->test, bytes + SIZE - held_out, context);
+        ck_assert_int_eq(dataset_is_mapped(dataset), !(_i % 2));
+        descriptor = dataset_share(dataset, &error);
+        if (_i % 2) {
+            ck_assert_int_eq(dataset_map(&shared, descriptor, &error), 0);
+            check_windows(&shared->train, bytes, context);
+            check_windows(&shared->test, bytes + SIZE - held_out, context);
+            dataset_close(shared);
+            close(descriptor);
+        } else {
+            ck_assert_int_eq(descriptor, 0);
+        }
+        dataset = open_set(&limited);
+        ck_assert_int_eq(dataset->train.count, 10);
+        ck_assert_int_eq(dataset->test.count, 2);
+        dataset_close(dataset);
+    }
+}
+END_TEST
+
+START_TEST(text_that_is_none_is_told)
+{
+    struct data_options options;
+
+    write_file("empty", "", 0);
+    options = text_options(8, 0);
+    check_refused(&options, "empty", "is empty");
+    write_gzip("empty.gz", "", 0);
+    check_refused(&options, "empty.gz", "holds no text");
+    write_file("short", "twenty-one characters", 21);
+    check_refused(&options, "short", "1 tokens are too few for a sample, which takes data.context = 8 and one more");
+    in_folder("missing");
+    check_refused(&options, "missing", "No such file");
+    options.classes = 10;
+    check_refused(&options, "text is bytes", "set model.classes = 256, it is 10");
+}
+END_TEST
+
+/* Tokens, as llm.c and nanoGPT write them. */
+
+enum { HEADER = 1024, TOKENS = 40000 };
+
+static uint32_t token(int i, uint32_t vocabulary)
+{
+    return random_below(12, RANDOM_TEST, 2, (uint64_t)i, vocabulary);
+}
+
+/* `bytes` per token; magic 0: bare. */
+static void write_tokens(const char *name, int bytes, uint32_t magic, uint32_t version, uint32_t count,
+                         uint32_t vocabulary)
+{
+    unsigned char *file = calloc(1, HEADER + (size_t)TOKENS * 4);
+    const uint32_t begin[] = {magic, version, count};
+    size_t size = 0;
+
+    if (magic > 0) {
+        memcpy(file, begin, sizeof(begin));
+        size = HEADER;
+    }
+    for (int i = 0; i < TOKENS; i++, size += (size_t)bytes)
+        for (int k = 0; k < bytes; k++)
+            file[size + (size_t)k] = (unsigned char)(token(i, vocabulary) >> 8 * k);
+    write_file(name, file, size);
+    free(file);
+}
+
+static const struct token_format {
+    int bytes;
+    uint32_t magic, version, vocabulary;
+} token_formats[] = {{2, 0, 0, 65000}, {2, 20240520, 1, 50257}, {4, 20240801, 7, 128256}};
+
+START_TEST(tokens_are_read_in_every_format)
+{
+    const struct token_format *format = &token_formats[_i];
+    struct data_options options = {.set = "tokens", .dir = folder, .classes = (int)format->vocabulary, .context = 1};
+    const int contexts[] = {2, 13, 999};
+    int32_t tokens[1000], targets[1000];
+
+    write_tokens("train.bin", format->bytes, format->magic, format->version, TOKENS, format->vocabulary);
+    write_tokens("val.bin", format->bytes, format->magic, format->version, TOKENS, format->vocabulary);
+    for (int c = 0; c < 3; c++) {
+        struct dataset *dataset;
+
+        options.context = contexts[c];
+        dataset = open_set(&options);
+        ck_assert(dataset_is_mapped(dataset));
+        ck_assert_int_eq(dataset->train.count, (TOKENS - 1) / contexts[c]);
+        ck_assert_int_eq(dataset->test.count, dataset->train.count);
+        for (int i = 0; i < dataset->train.count; i++) {
+            ck_assert_int_eq(data_gather_tokens(&dataset->train, &i, 1, options.classes, tokens, &error), 0);
+            data_gather_targets(&dataset->test, &i, 1, targets);
+            for (int k = 0; k < contexts[c]; k++) {
+                ck_assert_int_eq(tokens[k], token(i * contexts[c] + k, format->vocabulary));
+                ck_assert_int_eq(targets[k], token(i * contexts[c] + k + 1, format->vocabulary));
+            }
+        }
+        dataset_close(dataset);
+    }
+}
+END_TEST
+
+START_TEST(a_token_above_the_vocabulary_is_told_with_its_place)
+{
+    struct data_options options = {.set = "tokens", .dir = folder, .classes = 1000, .context = 16};
+    const uint16_t above = 1000;
+    FILE *file;
+
+    write_tokens("train.bin", 2, 0, 0, 0, 1000);
+    write_tokens("val.bin", 2, 0, 0, 0, 1000);
+    dataset_close(open_set(&options));
+    file = fopen(in_folder("val.bin"), "r+b");
+    fseek(file, 2 * 1234, SEEK_SET);
+    fwrite(&above, 2, 1, file);
+    fclose(file);
+    check_refused(&options, "val.bin",
+                  "token 1234 (counted from 0) is 1000; with a vocabulary of 1000 (model.classes)");
+    options.limit = 50; /* 10 samples of the test: 161 tokens */
+    dataset_close(open_set(&options));
+    options.limit = 0;
+    options.file = in_folder("val.bin");
+    check_refused(&options, "val.bin", "token 1234 (counted from 0) is 1000");
+}
+END_TEST
+
+START_TEST(token_files_that_are_wrong_are_told)
+{
+    struct data_options options = {.set = "tokens", .dir = "", .classes = 65536, .context = 16};
+
+    check_refused(&options, "data.set = tokens", "needs data.dir, the folder of train.bin and val.bin, or data.file");
+    options.dir = folder;
+    check_refused(&options, folder, "holds no train.bin");
+    write_tokens("train.bin", 2, 20240520, 2, TOKENS, 1000);
+    check_refused(&options, folder, "holds no val.bin");
+    write_tokens("val.bin", 2, 0, 0, 0, 1000);
+    check_refused(&options, "train.bin", "magic number 20240520 and version 2; tp reads 1");
+    write_tokens("train.bin", 2, 20240520, 1, TOKENS - 1, 1000);
+    check_refused(&options, "train.bin", "promises 39999 tokens of 2 bytes, but 80000 bytes follow");
+    write_tokens("train.bin", 2, 20240801, 7, TOKENS, 1000);
+    check_refused(&options, "train.bin", "promises 40000 tokens of 4 bytes, but 80000 bytes follow");
+    write_tokens("train.bin", 4, 20240801, 7, 0xffffffff, 1000);
+    check_refused(&options, "train.bin", "promises 4294967295 tokens");
+    ck_assert_int_eq(truncate(in_folder("train.bin"), HEADER - 1), 0);
+    check_refused(&options, "train.bin", "is shorter than the 1024 bytes of llm.c's header");
+    write_file("train.bin", "abc", 3);
+    check_refused(&options, "train.bin", "3 bytes are no whole number of 16-bit tokens");
+    write_file("train.bin", "abcd", 4);
+    check_refused(&options, "train.bin", "2 tokens are too few for a sample");
+    write_file("train.bin", "", 0);
+    check_refused(&options, "train.bin", "is empty");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("sources");
+    TCase *cases = tcase_create("sources");
+    SRunner *runner = srunner_create(suite);
+    int failures;
+
+    tcase_set_timeout(cases, 120);
+    tcase_add_checked_fixture(cases, set_up, tear_down);
+    tcase_add_loop_test(cases, every_record_of_cifar_is_read, 0, 2);
+    tcase_add_test(cases, cifar_files_that_are_wrong_are_told);
+    tcase_add_loop_test(cases, text_is_windows_of_bytes, 0, 2);
+    tcase_add_test(cases, text_that_is_none_is_told);
+    tcase_add_loop_test(cases, tokens_are_read_in_every_format, 0, 3);
+    tcase_add_test(cases, a_token_above_the_vocabulary_is_told_with_its_place);
+    tcase_add_test(cases, token_files_that_are_wrong_are_told);
+    suite_add_tcase(suite, cases);
+    srunner_run_all(runner, CK_ENV);
+    failures = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failures > 0;
+}
