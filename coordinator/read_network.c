@@ -1,6 +1,7 @@
 #include "coordinator/read_network.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "plan/config_keys.h"
 #include "plan/plan.h"
@@ -11,13 +12,28 @@ static int refuse(const struct error *error)
     return -1;
 }
 
-/* What a config would be that says only this. */
-static int read_config(struct config *config, const char *name, const char *const *overrides, int override_count)
+/* What a config would be that says only this, with the data that the network reads unless it says so. */
+static int read_config(struct config *config, const char *name, bool tokens, const char *const *overrides,
+                       int override_count)
 {
+    static const char *const text[] = {"data.set=text", "model.classes=256"};
+    const int first = tokens ? (int)(sizeof(text) / sizeof(text[0])) : 0;
+    const char **all = malloc((size_t)(first + override_count + 1) * sizeof(*all));
     struct config_mistakes mistakes;
     struct error error;
+    int failed;
 
-    if (config_load(config, "/dev/null", overrides, override_count, &mistakes)) {
+    if (!all) {
+        error_set(&error, "out of memory");
+        return refuse(&error);
+    }
+    for (int k = 0; k < first; k++)
+        all[k] = text[k];
+    for (int k = 0; k < override_count; k++)
+        all[first + k] = overrides[k];
+    failed = config_load(config, "/dev/null", all, first + override_count, &mistakes);
+    free(all);
+    if (failed) {
         config_mistakes_print(&mistakes, stderr);
         return -1;
     }
@@ -32,6 +48,7 @@ static int find_options(struct network_options *options, const struct config *co
     options->depth = config->model.depth;
     options->width = config->model.width;
     options->classes = config->model.classes;
+    options->tokens = data_source_has_tokens(config->data.set);
     if (dataset_foretell_shape(&data, &options->input))
         return 0;
     error_set(&error,
@@ -48,10 +65,11 @@ int named_network_read(struct named_network *named, const char *name, const char
     struct error error;
 
     named->options = (struct network_options){.name = name, .text = named->text};
-    if (read_config(&config, name, overrides, override_count) || find_options(&named->options, &config))
-        return -1;
     if (network_load(named->text, name, &error))
         return refuse(&error);
+    if (read_config(&config, name, network_text_reads_tokens(named->text), overrides, override_count) ||
+        find_options(&named->options, &config))
+        return -1;
     if (network_read(&named->network, &named->options, &mistakes) == 0)
         return 0;
     for (int k = 0; k < mistakes.count && k < NETWORK_MISTAKES_MAX; k++)

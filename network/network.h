@@ -30,6 +30,7 @@ struct network {
     struct shape input;
     int classes;
     int depth, width; /* the file's parameters of these names; 0: it has none */
+    float deviation;  /* of weights at first, as the file says; 0: as layer types say */
     size_t parameters, state;
 };
 
@@ -78,6 +79,9 @@ const char *network_builtin_name(int n);
 
 /* The text of the network of that name, or else of the file at that path. -1 and the reason, with the path. */
 int network_load(char text[NETWORK_TEXT_MAX], const char *name, struct error *error);
+
+/* Whether such a text has a line that says `input tokens`. */
+bool network_text_reads_tokens(const char *text);
 
 /* A stage's share: `layer_count` layers from `first_layer`, from `block_count` whole blocks. */
 struct slice {
