@@ -13,7 +13,8 @@ static struct product product_of(const struct layer *layer, int samples)
 {
     const int rows = layer_linear_rows(layer);
 
-    return (struct product){samples * rows, (int)shape_size(layer->in) / rows, layer->out.channels};
+    return (struct product){
+        .rows = rows * samples, .in = (int)shape_size(layer->in) / rows, .out = layer->out.channels};
 }
 
 void reference_linear_forward(const struct layer *layer, const struct forward_call *call)
