@@ -38,7 +38,7 @@ PROGRAMS  := tpcoord tpstage tpmon
 MAINS     := coordinator/main.c stages/main.c monitor/main.c
 LIBRARIES := jansson zlib
 PACKAGES  := pkg-config libdnnl-dev libjansson-dev zlib1g-dev libncurses-dev
-OPTIONAL_PACKAGES := libcairo2-dev
+OPTIONAL_PACKAGES := libcairo2-dev libjpeg62-turbo-dev libpng-dev
 DATA_PACKAGES := dataset-fashion-mnist
 TEST_PACKAGES := g++ check
 
@@ -66,6 +66,11 @@ ALL_LDLIBS   = $(LINKED) $(LDLIBS)
 LIBRARY_FLAGS := $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
 LINKED   := $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -ldnnl -lm -lrt -pthread
 CURSES   := $(shell pkg-config --libs ncursesw 2>/dev/null)
+
+# Pictures of data sets are read where libjpeg-turbo and libpng are found.
+PICTURES      := $(if $(shell pkg-config --exists libjpeg libpng 2>/dev/null && echo 1),libjpeg libpng)
+PICTURE_FLAGS := $(if $(PICTURES),-DTP_PICTURES $(shell pkg-config --cflags $(PICTURES)))
+LINKED        += $(if $(PICTURES),$(shell pkg-config --libs $(PICTURES)))
 
 # Pictures are drawn where cairo is found. CAIRO=0: never; CAIRO=1: or it is an error.
 CAIRO    ?= auto
@@ -174,7 +179,7 @@ lint:
 
 # What a kind of file is made with: whatever depends on $(BUILD)/KIND.flags is made again when its flags are others.
 # Whether warnings are errors changes no file.
-FLAGS_c      := $(CC) $(CAIRO_FLAGS) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(CXX) $(ALL_CXXFLAGS)
+FLAGS_c      := $(CC) $(PICTURE_FLAGS) $(CAIRO_FLAGS) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(CXX) $(ALL_CXXFLAGS)
 FLAGS_cuda   := $(NVCC) $(CUDA_FLAGS)
 FLAGS_link   := $(LDFLAGS) $(ALL_LDLIBS) $(CURSES) $(CUDA_LIBS) $(CAIRO_LIBS)
 FLAGS_commit := $(COMMIT)
@@ -224,6 +229,7 @@ $(BUILD)/tpmon: $(BUILD)/monitor/main.o $(LIBRARY)
 $(BUILD)/tpmon: LINKED += $(CURSES)
 $(BUILD)/tpcoord $(BUILD)/tpmon: LINKED += $(CAIRO_LIBS)
 $(BUILD)/picture/render.o: ALL_CPPFLAGS += $(CAIRO_FLAGS)
+$(BUILD)/data/decode.o: ALL_CPPFLAGS += $(PICTURE_FLAGS)
 $(BINARIES): $(BUILD)/link.flags
 	@echo "  link $@"
 	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(INPUTS) $(ALL_LDLIBS)

@@ -161,7 +161,8 @@ bool run_facts_match(const struct run_facts *facts, const char *config)
 }
 
 /* A link to a folder is followed if this user made it. */
-static int open_folder(struct run_folder *folder, const char *path, int flags, struct error *error)
+/* Stages inherit the descriptor. */
+static int open_folder(struct run_folder *folder, const char *path, struct error *error)
 {
     struct stat link;
 
@@ -170,7 +171,7 @@ static int open_folder(struct run_folder *folder, const char *path, int flags, s
         return error_set(error, "%s: the path is longer than %zu characters", path, sizeof(folder->path) - 1);
     if (lstat(path, &link) == 0 && S_ISLNK(link.st_mode) && link.st_uid != geteuid())
         return error_set(error, "%s is a link of another user's", path);
-    folder->descriptor = open(path, O_RDONLY | O_DIRECTORY | flags);
+    folder->descriptor = open(path, O_RDONLY | O_DIRECTORY);
     if (folder->descriptor < 0)
         return error_set(error, "%s cannot be opened: %s", path, strerror(errno));
     if (file_is_own(folder->descriptor))
@@ -179,13 +180,13 @@ static int open_folder(struct run_folder *folder, const char *path, int flags, s
     return error_set(error, "%s belongs to another user; copy it to a folder of your own", path);
 }
 
-/* Stages inherit the descriptor, and with it the lock. */
+/* With the descriptor goes the lock. */
 static int open_locked(struct run_folder *folder, const char *path, struct error *error)
 {
     struct run_facts holder;
     struct error ignored;
 
-    if (open_folder(folder, path, 0, error))
+    if (open_folder(folder, path, error))
         return -1;
     /* Where folders cannot be locked, none is. */
     if (flock(folder->descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
@@ -298,7 +299,7 @@ int run_folder_write(const struct run_folder *folder, const char *name, const js
 
 int run_folder_look(struct run_folder *folder, const char *path, struct error *error)
 {
-    if (open_folder(folder, path, O_CLOEXEC, error))
+    if (open_folder(folder, path, error))
         return -1;
     if (read_facts(&folder->facts, folder->descriptor, path, error) == 0)
         return 0;

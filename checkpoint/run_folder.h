@@ -43,7 +43,7 @@ int run_folder_start(struct run_folder *folder, const char *config, struct error
 /* Writes a JSON object to a file of that name. */
 int run_folder_write(const struct run_folder *folder, const char *name, const json_t *json, struct error *error);
 
-/* To look for a run to go on with: not locked, so that what is there may change. */
+/* To look for a run to go on with, or at what it has saved: not locked, so that what is there may change. */
 int run_folder_look(struct run_folder *folder, const char *path, struct error *error);
 
 /* Reads the text of a run.json, of which nothing is trusted. -1 and what is wrong with it. */

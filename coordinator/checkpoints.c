@@ -121,6 +121,23 @@ void checkpoints_begin(struct checkpoints *checkpoints, const struct segment *se
     checkpoints->judged = manifest_is_whole(&checkpoints->manifest) && !manifest_is_tested(&checkpoints->manifest);
 }
 
+void checkpoints_begin_test(const struct segment *segment, const struct run_folder *folder,
+                            const struct checkpoint_set *set)
+{
+    const struct manifest *manifest = &set->manifest;
+    struct start *start = &segment->header->start;
+
+    segment->header->folder = folder->descriptor;
+    begin_with(segment, set);
+    start->epoch = manifest->epoch;
+    start->filled_after = segment->header->plan.minibatches_per_epoch;
+    start->replayed = 0;
+    start->sums = manifest->sums;
+    /* As this plan counts them: its data may be other. */
+    start->updates = manifest->epoch * segment->header->plan.minibatches_per_epoch;
+    atomic_store(&segment->board->epochs_done, manifest->epoch - 1);
+}
+
 void checkpoints_started(const struct checkpoints *checkpoints)
 {
     if (checkpoints->newest[0])

@@ -23,6 +23,10 @@ struct checkpoints {
 void checkpoints_begin(struct checkpoints *checkpoints, const struct segment *segment, const struct run_folder *folder,
                        struct checkpoint_set *from);
 
+/* Before stages are started that only test what a set has learned, and save nothing: the epoch is as good as trained. */
+void checkpoints_begin_test(const struct segment *segment, const struct run_folder *folder,
+                            const struct checkpoint_set *set);
+
 /* The stages have all begun: sets after the one that they began with are set aside. */
 void checkpoints_started(const struct checkpoints *checkpoints);
 

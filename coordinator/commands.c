@@ -21,6 +21,11 @@ const struct command commands[VERBS] = {
                       "Runs every system on the same seed, partition and data, and prints one table: speed, accuracy,\n"
                       "memory, weight versions, staleness.",
                       .examples = {"compare CONFIG --systems timeprest,pipedream,gpipe --set data.limit=10000"}},
+    [VERB_TEST] = {"test", "test RUN", "test what a run's checkpoint has learned", OPERAND_RUN,
+                   "RUN is a run's folder, whose newest checkpoint is taken, or one checkpoint, such as\n"
+                   "runs/NAME/checkpoints/best. Prints loss and accuracy on the test set, beside those that the run\n"
+                   "reported. The config is the checkpoint's; --set changes it, for instance the data or the stages.",
+                   .examples = {"test runs/NAME", "test runs/NAME/checkpoints/best --set pipeline.stages=1"}},
     [VERB_NETWORK] = {"network", "network [NAME]", "print a network's layers, or list the networks", OPERAND_NETWORK,
                       "NAME is one of those that are listed without it, or a file whose name ends with .net.",
                       .examples = {"network", "network vgg16", "network --types"}},
@@ -29,6 +34,11 @@ const struct command commands[VERBS] = {
                       "updates; then a line about each rule, with its formula."},
     [VERB_DEVICES] = {"devices", "devices", "list what stages can run on here", OPERAND_NONE,
                       "Prints the CPU and every GPU that works, or why none does."},
+    [VERB_DEMO] =
+        {"demo", "demo", "show half a minute of a pipeline that trains, in this terminal", OPERAND_NONE,
+         "Four processes train a small network, slowed down, and tpmon shows them; q or Ctrl-C ends it sooner.\n"
+         "It needs no config, and leaves no file.",
+         .examples = {"demo"}},
     [VERB_EXPLAIN] =
         {"explain", "explain [NAME]", "say what a system does, or what a word means", OPERAND_NAME,
          "NAME is a system or a word such as bubble, stash or v; without it, all are listed. Pages of systems\n"

@@ -8,9 +8,11 @@ enum verb {
     VERB_RUN,
     VERB_PLAN,
     VERB_COMPARE,
+    VERB_TEST,
     VERB_NETWORK,
     VERB_SYSTEMS,
     VERB_DEVICES,
+    VERB_DEMO,
     VERB_EXPLAIN,
     VERB_HELP,
     VERB_COMPLETE,
@@ -21,6 +23,7 @@ enum verb {
 enum operand {
     OPERAND_NONE,
     OPERAND_CONFIG,  /* a file, which must be given */
+    OPERAND_RUN,     /* a run's folder, or a checkpoint's, which must be given */
     OPERAND_NETWORK, /* a network's name, or its file */
     OPERAND_NAME,    /* what is to be explained */
     OPERAND_TOPIC,   /* what help is asked about: also an option, which is not read as one */

@@ -11,12 +11,14 @@
 #include "base/version.h"
 #include "coordinator/compare.h"
 #include "coordinator/complete.h"
+#include "coordinator/demo.h"
 #include "coordinator/draw_plan.h"
 #include "coordinator/explain.h"
 #include "coordinator/help.h"
 #include "coordinator/options.h"
 #include "coordinator/prepare.h"
 #include "coordinator/read_network.h"
+#include "coordinator/record_prediction.h"
 #include "coordinator/resume.h"
 #include "coordinator/run.h"
 #include "coordinator/show_comparison.h"
@@ -24,6 +26,7 @@
 #include "coordinator/show_plan.h"
 #include "coordinator/show_prediction.h"
 #include "coordinator/show_rules.h"
+#include "coordinator/tested.h"
 #include "coordinator/trace.h"
 
 static enum exit_status fail(enum exit_status status, const struct error *error)
@@ -148,8 +151,14 @@ static enum exit_status write_json(FILE *out, const char *name, const json_t *ob
     return out && json_print(out, name, object, &error) ? fail(EXIT_FAILED, &error) : EXIT_DONE;
 }
 
+/* What a plan is written to. */
+struct plan_outputs {
+    FILE *json, *trace, *record, *pictures[PICTURE_FORMATS];
+};
+
 /* Adds what the event simulator predicts to what is printed, to the JSON object and to the trace. */
-static int show_prediction(FILE *table, json_t *object, FILE *trace_file, const struct plan *plan, int minibatches)
+static int show_prediction(FILE *table, json_t *object, const struct plan_outputs *outputs, const struct plan *plan,
+                           int minibatches)
 {
     struct prediction prediction;
     struct error error;
@@ -159,8 +168,10 @@ static int show_prediction(FILE *table, json_t *object, FILE *trace_file, const 
         if (table)
             prediction_print(table, &prediction, plan);
         json_object_set_new(object, "simulation", prediction_json(&prediction, plan));
-        if (trace_file && trace_prediction(trace_file, plan, &prediction))
+        if (outputs->trace && trace_prediction(outputs->trace, plan, &prediction))
             result = error_set(&error, "the trace could not be written to its end");
+        if (result == 0 && outputs->record)
+            result = prediction_record(outputs->record, plan, &prediction, &error);
     }
     if (result)
         fprintf(stderr, "tpcoord: %s\n", error.text);
@@ -182,16 +193,12 @@ static void print_plan(FILE *out, const struct prepared *prepared)
     devices_print_used(out, &prepared->devices, &prepared->plan);
 }
 
-/* What a plan is written to. */
-struct plan_outputs {
-    FILE *json, *trace, *pictures[PICTURE_FORMATS];
-};
-
 static int open_plan_outputs(struct plan_outputs *outputs, const struct options *options)
 {
     *outputs = (struct plan_outputs){.json = NULL};
     return open_output(&outputs->json, "--json", options->json) ||
                    open_output(&outputs->trace, "--trace", options->trace) ||
+                   open_output(&outputs->record, "--record", options->record) ||
                    open_pictures(outputs->pictures, options->pictures)
                ? -1
                : 0;
@@ -201,12 +208,13 @@ static void close_plan_outputs(struct plan_outputs *outputs)
 {
     close_output(outputs->json);
     close_output(outputs->trace);
+    close_output(outputs->record);
     close_pictures(outputs->pictures);
 }
 
 static bool standard_is_taken(const struct plan_outputs *outputs)
 {
-    bool taken = outputs->json == stdout || outputs->trace == stdout;
+    bool taken = outputs->json == stdout || outputs->trace == stdout || outputs->record == stdout;
 
     for (int format = 0; format < PICTURE_FORMATS; format++)
         taken = taken || outputs->pictures[format] == stdout;
@@ -222,8 +230,7 @@ static enum exit_status show_plan(const struct options *options, const struct pr
 
     if (table)
         print_plan(table, prepared);
-    if (!options->simulate ||
-        show_prediction(table, object, outputs->trace, &prepared->plan, options->minibatches) == 0)
+    if (!options->simulate || show_prediction(table, object, outputs, &prepared->plan, options->minibatches) == 0)
         status = write_json(outputs->json, options->json, object);
     json_decref(object);
     return status;
@@ -344,7 +351,8 @@ static enum exit_status run_prepared(const struct options *options, struct prepa
         .steps = outputs->steps,
         .steps_form = options->steps ? steps_form_of(options->steps) : STEPS_CSV,
         .interactive = options->interactive != NULL,
-        .paused = options->interactive && *options->interactive,
+        .paused = options->interactive && strcmp(options->interactive, "paused") == 0,
+        .slow = options->interactive && strcmp(options->interactive, "slow") == 0,
         .quiet = options->quiet,
     };
 
@@ -518,6 +526,74 @@ static enum exit_status do_compare(const struct options *options)
     return status;
 }
 
+static enum exit_status test_prepared(const struct options *options, struct prepared *prepared,
+                                      const struct shared_data *data, struct signals *signals, FILE *json_file)
+{
+    FILE *out = json_file == stdout ? stderr : stdout;
+    struct standard_outlets standard;
+    struct error error;
+
+    if (standard_outlets_begin(&standard, &error))
+        return fail(EXIT_FAILED, &error);
+    const struct run_request request = {
+        .plan = &prepared->plan,
+        .folder = &prepared->folder,
+        .data = data->descriptor,
+        .from = &prepared->from,
+        .only_test = true,
+        .signals = signals,
+        .out = out,
+        .standard = &standard,
+        .quiet = options->quiet,
+        .label = prepared->from.name,
+    };
+    json_t *report = plan_to_json(prepared);
+
+    prepared_say_gpu_left_out(prepared);
+    if (!options->quiet)
+        tested_print_head(out, prepared);
+    enum exit_status status = run_execute(&request, report);
+    json_t *tested = status == EXIT_DONE ? tested_json(report, prepared) : NULL;
+    if (tested)
+        tested_print(out, tested);
+    status = end_standard(&standard, signals, status);
+    if (tested && status == EXIT_DONE)
+        status = write_json(json_file, options->json, tested);
+    json_decref(tested);
+    json_decref(report);
+    return status;
+}
+
+static enum exit_status do_test(const struct options *options)
+{
+    struct shared_data data = {.descriptor = 0};
+    struct prepared prepared;
+    struct signals signals;
+    struct error error;
+    FILE *json_file;
+
+    if (signals_take(&signals, &error))
+        return fail(EXIT_FAILED, &error);
+    const struct preparation preparation = {.test = options->run,
+                                            .overrides = options->overrides,
+                                            .override_count = options->override_count,
+                                            .depth = PREPARE_RUN,
+                                            .data = &data,
+                                            .signals = &signals};
+    enum exit_status status = prepare(&prepared, &preparation);
+    if (status == EXIT_DONE) {
+        if (open_output(&json_file, "--json", options->json))
+            status = EXIT_USAGE;
+        else
+            status = test_prepared(options, &prepared, &data, &signals, json_file);
+        close_output(json_file);
+        prepared_release(&prepared);
+    }
+    shared_data_release(&data);
+    signals_release(&signals);
+    return status;
+}
+
 static enum exit_status do_systems(void)
 {
     systems_print(stdout);
@@ -597,6 +673,14 @@ static enum exit_status do_explain(const struct options *options)
     return explain_print(stdout, options->program, options->topic, &error) ? fail(EXIT_USAGE, &error) : EXIT_DONE;
 }
 
+static enum exit_status do_demo(const struct options *options)
+{
+    struct error error;
+    const enum exit_status status = demo_run(stdout, options->program, &error);
+
+    return status == EXIT_DONE ? status : fail(status, &error);
+}
+
 static enum exit_status do_complete(const struct options *options)
 {
     complete_print(stdout, options->words);
@@ -611,6 +695,10 @@ static enum exit_status dispatch(const struct options *options)
         return do_run(options);
     if (!asks && options->verb == VERB_COMPARE)
         return do_compare(options);
+    if (!asks && options->verb == VERB_DEMO)
+        return do_demo(options);
+    if (!asks && options->verb == VERB_TEST)
+        return do_test(options);
     signals_unblock();
     if (options->help)
         return do_help(options);

@@ -17,6 +17,7 @@ enum {
     WITH_RUN = 1 << VERB_RUN,
     WITH_PLAN = 1 << VERB_PLAN,
     WITH_COMPARE = 1 << VERB_COMPARE,
+    WITH_TEST = 1 << VERB_TEST,
     WITH_NETWORK = 1 << VERB_NETWORK,
     WITH_DEVICES = 1 << VERB_DEVICES,
     WITH_CONFIG = WITH_RUN | WITH_PLAN | WITH_COMPARE,
@@ -56,24 +57,24 @@ static int read_init(void *context, const char *argument, struct error *error)
 
 /* clang-format off */
 static const struct option_row rows[] = {
-    {"set", "SECTION.KEY=VALUE", OPTION_OWN, 0, WITH_CONFIG | WITH_NETWORK,
+    {"set", "SECTION.KEY=VALUE", OPTION_OWN, 0, WITH_CONFIG | WITH_TEST | WITH_NETWORK,
      .help = "override a key of the config; may be repeated", .read = read_override},
     {"epochs", "N", OPTION_OWN, 0, WITH_CONFIG, .help = "short for --set run.epochs=N", .read = read_epochs},
     {"resume", "[=DIR]", OPTION_PERHAPS, offsetof(struct options, resume), WITH_RUN,
      .help = "go on from the newest checkpoint of this config's last run, or of the one in DIR"},
     {"init", "FILE", OPTION_OWN, 0, WITH_CONFIG, .help = "short for --set model.init=FILE: begin with these weights",
      .read = read_init},
-    {"json", "FILE", OPTION_TEXT, offsetof(struct options, json), WITH_CONFIG | WITH_NETWORK | WITH_DEVICES,
-     .help = "write plan, report, comparison, network or devices as JSON; -: to standard output"},
+    {"json", "FILE", OPTION_TEXT, offsetof(struct options, json), WITH_CONFIG | WITH_TEST | WITH_NETWORK | WITH_DEVICES,
+     .help = "write plan, report, comparison, test, network or devices as JSON; -: to standard output"},
     {"trace", "FILE", OPTION_TEXT, offsetof(struct options, trace), WITH_RUN | WITH_PLAN,
      .help = "write every op, run or simulated, as a Chrome trace for ui.perfetto.dev"},
-    {"record", "FILE", OPTION_TEXT, offsetof(struct options, record), WITH_RUN,
-     .help = "record the run, for tpmon --replay; at most run.record_mib of it"},
+    {"record", "FILE", OPTION_TEXT, offsetof(struct options, record), WITH_RUN | WITH_PLAN,
+     .help = "record the run, or the simulated one, for tpmon --replay; at most run.record_mib of it"},
     {"steps", "FILE", OPTION_TEXT, offsetof(struct options, steps), WITH_RUN | WITH_COMPARE,
      .help = "write loss, rate, time, v and staleness of every mini-batch, and each test, as CSV or .jsonl"},
-    {"interactive", "[=paused]", OPTION_PERHAPS, offsetof(struct options, interactive), WITH_RUN,
-     .help = "let tpmon pause, step and slow the run; paused: hold each stage before its first op"},
-    {"quiet", NULL, OPTION_FLAG, offsetof(struct options, quiet), WITH_RUN | WITH_COMPARE,
+    {"interactive", "[=HOW]", OPTION_PERHAPS, offsetof(struct options, interactive), WITH_RUN,
+     .help = "let tpmon pause, step and slow the run; paused: hold each stage before its first op; slow: begin slowly"},
+    {"quiet", NULL, OPTION_FLAG, offsetof(struct options, quiet), WITH_RUN | WITH_COMPARE | WITH_TEST,
      .help = "no progress, and only the report's essentials, or the comparison"},
     {"grid", NULL, OPTION_FLAG, offsetof(struct options, grid), WITH_PLAN,
      .help = "print only the schedule, one line per stage"},
@@ -165,8 +166,11 @@ static int read_operands(struct options *options, int count, char **operands, st
         return error_set(error, "which config? usage: tpcoord %s; for example %s%s%s %s", command->usage,
                          options->program, options->verb == VERB_RUN ? "" : " ",
                          options->verb == VERB_RUN ? "" : command->name, help_config());
+    if (count == 0 && command->operand == OPERAND_RUN)
+        return error_set(error, "which run? usage: tpcoord %s", command->usage);
     const char *operand = count > 0 ? operands[0] : NULL;
     options->config = command->operand == OPERAND_CONFIG ? operand : NULL;
+    options->run = command->operand == OPERAND_RUN ? operand : NULL;
     options->network = command->operand == OPERAND_NETWORK ? operand : NULL;
     options->topic = command->operand == OPERAND_TOPIC || command->operand == OPERAND_NAME ? operand : NULL;
     options->help = options->help || options->verb == VERB_HELP;
@@ -256,8 +260,11 @@ static int check_combination(const struct options *options, unsigned given, stru
         return error_set(error, "--minibatches goes with --grid, --csv, --simulate or a picture");
     if (options->verb == VERB_PLAN && !options->simulate && options->trace)
         return error_set(error, "--trace goes with --simulate, or with tpcoord run");
-    if (options->interactive && *options->interactive && strcmp(options->interactive, "paused") != 0)
-        return error_set(error, "--interactive is followed by nothing or =paused, not by \"=%s\"",
+    if (options->verb == VERB_PLAN && !options->simulate && options->record)
+        return error_set(error, "--record goes with --simulate, or with tpcoord run");
+    if (options->interactive && *options->interactive && strcmp(options->interactive, "paused") != 0 &&
+        strcmp(options->interactive, "slow") != 0)
+        return error_set(error, "--interactive is followed by nothing, =paused or =slow, not by \"=%s\"",
                          options->interactive);
     if (options->grid && options->simulate)
         return error_set(error, "--grid and --simulate do not go together");

@@ -15,6 +15,7 @@ struct options {
     const char *program; /* as it was called */
     enum verb verb;
     const char *config;     /* path of the config file */
+    const char *run;        /* folder of a run, or of a checkpoint */
     const char *network;    /* a name, or a file; NULL = not given */
     const char *topic;      /* of help; NULL = all */
     char *const *words;     /* of complete; ends with NULL */
@@ -32,7 +33,7 @@ struct options {
     int stage;                             /* whose ledger of versions is asked for; 0 = not given */
     int slots, minibatches;                /* 0 = not given */
     const char *systems, *seeds, *target;  /* of a comparison; NULL = not given */
-    const char *interactive;               /* "": tpmon may control the run; "paused": and it waits for that */
+    const char *interactive;               /* "": tpmon may control the run; "paused", "slow": and it begins so */
     bool quiet, grid, simulate, versions, types, help, help_keys, version;
 };
 

@@ -44,6 +44,11 @@ static uint32_t add_samples(uint32_t crc, const struct samples *samples, int cla
     return add_targets(crc, samples, classes);
 }
 
+static void say_notice(const char *what, const char *where)
+{
+    fprintf(stderr, "tpcoord: %s: %s\n", where, what);
+}
+
 /* Reads the whole data set, so that what is damaged is found before anything starts, and leaves it in `data` if runs
  * will follow. */
 static int read_data(struct data_facts *facts, struct shared_data *data, const struct config *config,
@@ -55,6 +60,7 @@ static int read_data(struct data_facts *facts, struct shared_data *data, const s
     struct error ignored;
 
     options.room = room_bytes();
+    options.notice = say_notice;
     if (dataset_open(&dataset, &options, DATA_IMAGES | DATA_TARGETS, error))
         return -1;
     facts->train_count = dataset->train.count;
@@ -172,6 +178,82 @@ static int check_init(const struct prepared *prepared, const struct preparation 
     return -1;
 }
 
+static bool same_parameters(const struct config *one, const struct config *other)
+{
+    return one->model.depth == other->model.depth && one->model.width == other->model.width &&
+           one->model.classes == other->model.classes;
+}
+
+/* The partition that the checkpoint was made with, if the config still asks for as many parts and leaves it open. */
+static void keep_partition(struct config *config, const struct manifest *manifest)
+{
+    const int parts = config->pipeline.stages * config->pipeline.parts;
+
+    if (config->pipeline.partition.count > 0 || parts != manifest->stage_count ||
+        strcmp(config->model.arch, manifest->config.model.arch) != 0 || !same_parameters(config, &manifest->config))
+        return;
+    config->pipeline.partition.count = parts;
+    memcpy(config->pipeline.partition.values, manifest->partition, (size_t)parts * sizeof(manifest->partition[0]));
+}
+
+/* The config that the checkpoint was made with, for its test alone. */
+static int take_config(struct config *config, struct prepared *prepared, const struct preparation *preparation,
+                       struct config_mistakes *mistakes)
+{
+    const struct manifest *manifest = &prepared->from.manifest;
+    struct error error;
+
+    if (resume_look(&prepared->from, &prepared->folder, preparation->test, &error)) {
+        const struct error reason = error;
+
+        error_set(&error, "tpcoord: %s", reason.text);
+        memset(mistakes, 0, sizeof(*mistakes));
+        config_mistake_line(mistakes, error.text);
+        return -1;
+    }
+    *config = manifest->config;
+    if (config_override(config, preparation->test, preparation->overrides, preparation->override_count, mistakes))
+        return -1;
+    keep_partition(config, manifest);
+    config->run.epochs = manifest->epoch;
+    config->run.restarts = 0;
+    config->run.record = false;
+    config->checkpoints.every = (struct config_interval){.count = 0};
+    return 0;
+}
+
+/* The data may be other than the run's, as long as the network is the one that was trained. */
+static int check_test(const struct prepared *prepared, struct config_mistakes *mistakes)
+{
+    const struct manifest *manifest = &prepared->from.manifest;
+    const struct shape is = prepared->plan.data.shape, was = manifest->shape;
+
+    if (memcmp(&is, &was, sizeof(is)) != 0)
+        config_mistake(mistakes, "data.set", "its images are %d x %d x %d, those of the checkpoint %d x %d x %d",
+                       is.height, is.width, is.channels, was.height, was.width, was.channels);
+    else if (manifest->network_crc32 != plan_network_crc32(&prepared->plan) ||
+             !same_parameters(&prepared->plan.config, &manifest->config))
+        config_mistake(mistakes, "model.arch", "%s is another network than the one that the checkpoint was made with",
+                       prepared->plan.config.model.arch);
+    return mistakes->count > 0 ? -1 : 0;
+}
+
+static int begin_test(struct prepared *prepared, const struct preparation *preparation,
+                      struct config_mistakes *mistakes)
+{
+    struct config config;
+    struct data_facts facts;
+    struct error unread;
+
+    if (take_config(&config, prepared, preparation, mistakes) || check_size(&config, mistakes) ||
+        find_data(&facts, &unread, preparation, &config, mistakes) ||
+        plan_begin(&prepared->plan, &config, &facts, &prepared->network, mistakes) || check_test(prepared, mistakes))
+        return -1;
+    if (same_pipeline(&prepared->from.manifest.config, &config))
+        replay_take_times(&prepared->plan.config, &prepared->from.manifest.config);
+    return 0;
+}
+
 static int begin(struct prepared *prepared, const struct preparation *preparation, struct config_mistakes *mistakes)
 {
     struct shared_data *data = preparation->data;
@@ -249,7 +331,7 @@ enum exit_status prepare(struct prepared *prepared, const struct preparation *pr
     prepared->plan.tables = NULL;
     prepared->folder.descriptor = -1;
     prepared->from.manifest = (struct manifest){.stage_count = 0};
-    if (begin(prepared, preparation, &mistakes))
+    if (preparation->test ? begin_test(prepared, preparation, &mistakes) : begin(prepared, preparation, &mistakes))
         return refuse(prepared, &mistakes);
     if (preparation->depth == PREPARE_SCHEDULE)
         return EXIT_DONE;

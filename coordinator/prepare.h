@@ -21,6 +21,7 @@ struct preparation {
     int override_count;
     enum { PREPARE_SCHEDULE, PREPARE_PLAN, PREPARE_RUN } depth;
     const char *resume;       /* PREPARE_RUN: what --resume says; NULL: a new run */
+    const char *test;         /* PREPARE_RUN: the checkpoint that is only tested, or its run; then `path` is NULL */
     struct shared_data *data; /* runs will follow, so the plan must fit into this machine's memory: their data, filled
                                  if it is not yet read, and released by the caller; NULL: none will */
     bool warned;              /* of too many threads, in a preparation before this one */

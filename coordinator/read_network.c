@@ -1,7 +1,7 @@
 #include "coordinator/read_network.h"
 
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "plan/config_keys.h"
 #include "plan/plan.h"
@@ -12,32 +12,30 @@ static int refuse(const struct error *error)
     return -1;
 }
 
-/* What a config would be that says only this, with the data that the network reads unless it says so. */
-static int read_config(struct config *config, const char *name, bool tokens, const char *const *overrides,
-                       int override_count)
+/* What a config would be that says only this. */
+static int read_config(struct config *config, const char *name, const char *const *overrides, int override_count)
 {
-    static const char *const text[] = {"data.set=text", "model.classes=256"};
-    const int first = tokens ? (int)(sizeof(text) / sizeof(text[0])) : 0;
-    const char **all = malloc((size_t)(first + override_count + 1) * sizeof(*all));
     struct config_mistakes mistakes;
     struct error error;
-    int failed;
 
-    if (!all) {
-        error_set(&error, "out of memory");
-        return refuse(&error);
-    }
-    for (int k = 0; k < first; k++)
-        all[k] = text[k];
-    for (int k = 0; k < override_count; k++)
-        all[first + k] = overrides[k];
-    failed = config_load(config, "/dev/null", all, first + override_count, &mistakes);
-    free(all);
-    if (failed) {
+    if (config_load(config, "/dev/null", overrides, override_count, &mistakes)) {
         config_mistakes_print(&mistakes, stderr);
         return -1;
     }
     return config_key_set(config_key_find("model.arch"), config, name, &error) ? refuse(&error) : 0;
+}
+
+/* A network of tokens is shown as text would have it, where the config names no set of tokens. */
+static void choose_text(struct config *config, const char *const *overrides, int override_count)
+{
+    bool has_classes = false;
+    struct error ignored;
+
+    for (int k = 0; k < override_count; k++)
+        has_classes = has_classes || strncmp(overrides[k], "model.classes", strlen("model.classes")) == 0;
+    config_key_set(config_key_find("data.set"), config, "text", &ignored);
+    if (!has_classes)
+        config_key_set(config_key_find("model.classes"), config, "256", &ignored);
 }
 
 static int find_options(struct network_options *options, const struct config *config)
@@ -48,7 +46,7 @@ static int find_options(struct network_options *options, const struct config *co
     options->depth = config->model.depth;
     options->width = config->model.width;
     options->classes = config->model.classes;
-    options->tokens = data_source_has_tokens(config->data.set);
+    options->tokens = data_source_has_tokens(data.set);
     if (dataset_foretell_shape(&data, &options->input))
         return 0;
     error_set(&error,
@@ -65,10 +63,13 @@ int named_network_read(struct named_network *named, const char *name, const char
     struct error error;
 
     named->options = (struct network_options){.name = name, .text = named->text};
+    if (read_config(&config, name, overrides, override_count))
+        return -1;
     if (network_load(named->text, name, &error))
         return refuse(&error);
-    if (read_config(&config, name, network_text_reads_tokens(named->text), overrides, override_count) ||
-        find_options(&named->options, &config))
+    if (network_reads_tokens(named->text) && !data_source_has_tokens(config.data.set))
+        choose_text(&config, overrides, override_count);
+    if (find_options(&named->options, &config))
         return -1;
     if (network_read(&named->network, &named->options, &mistakes) == 0)
         return 0;

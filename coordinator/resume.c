@@ -1,6 +1,7 @@
 #include "coordinator/resume.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -187,26 +188,48 @@ static int find_run(char folder[CONFIG_PATH_MAX], const struct config *config, s
     return -1;
 }
 
+/* RUN/best for RUN/checkpoints/best. False if it is no such name. */
+static bool complete_path(const char *where, char path[2 * CONFIG_PATH_MAX])
+{
+    size_t length = strlen(where), last;
+
+    while (length > 0 && where[length - 1] == '/')
+        length--;
+    for (last = length; last > 0 && where[last - 1] != '/'; last--)
+        ;
+    snprintf(path, 2 * CONFIG_PATH_MAX, "%.*s" CHECKPOINTS_FOLDER "/%.*s", last > 0 ? (int)last : 2,
+             last > 0 ? where : "./", (int)(length - last), where + last);
+    return length > last && is_folder(path);
+}
+
 /* The folder of the run, and the set in it; "": the newest. */
 static int find_set(const char *where, char folder[CONFIG_PATH_MAX], char name[CHECKPOINT_NAME_MAX],
                     struct error *error)
 {
-    char checkpoints[CONFIG_PATH_MAX + sizeof(CHECKPOINTS_FOLDER)];
+    char checkpoints[CONFIG_PATH_MAX + sizeof(CHECKPOINTS_FOLDER)], path[2 * CONFIG_PATH_MAX];
+    struct stat status;
 
     name[0] = '\0';
     if (snprintf(folder, CONFIG_PATH_MAX, "%s", where) >= CONFIG_PATH_MAX)
         return error_set(error, "%s: the path is longer than %d characters", where, CONFIG_PATH_MAX - 1);
     snprintf(checkpoints, sizeof(checkpoints), "%s/" CHECKPOINTS_FOLDER, where);
-    return is_folder(checkpoints) ? 0 : set_split_path(where, folder, name, error);
+    if (is_folder(checkpoints))
+        return 0;
+    if (complete_path(where, path))
+        return set_split_path(path, folder, name, error);
+    if (stat(where, &status))
+        return error_set(error, "%s: %s", where, strerror(errno));
+    return set_split_path(where, folder, name, error);
 }
 
-/* Nothing in the folder is read before it is locked. */
-static int open_set(struct checkpoint_set *set, struct run_folder *folder, const char *where, struct error *error)
+/* Nothing in the folder is read before it is locked, if that is what `open` does. */
+static int open_set(struct checkpoint_set *set, struct run_folder *folder, const char *where,
+                    int (*open)(struct run_folder *, const char *, struct error *), struct error *error)
 {
     char path[CONFIG_PATH_MAX], name[CHECKPOINT_NAME_MAX];
     int failed;
 
-    if (find_set(where, path, name, error) || run_folder_open(folder, path, error))
+    if (find_set(where, path, name, error) || open(folder, path, error))
         return -1;
     failed = name[0] ? set_open(set, folder, name, error) : set_open_newest(set, folder, NULL, error);
     if (failed)
@@ -222,7 +245,7 @@ int resume_open(struct checkpoint_set *set, struct run_folder *folder, const cha
 
     if (!where[0] && find_run(found, &plan->config, mistakes))
         return -1;
-    if (open_set(set, folder, where[0] ? where : found, &error)) {
+    if (open_set(set, folder, where[0] ? where : found, run_folder_open, &error)) {
         config_mistake(mistakes, "", "--resume: %s", error.text);
         return -1;
     }
@@ -231,6 +254,11 @@ int resume_open(struct checkpoint_set *set, struct run_folder *folder, const cha
     set_release(set);
     run_folder_close(folder);
     return -1;
+}
+
+int resume_look(struct checkpoint_set *set, struct run_folder *folder, const char *where, struct error *error)
+{
+    return open_set(set, folder, where, run_folder_look, error);
 }
 
 /* What keeps a run from going on as if it had never been interrupted; "" if nothing does, or nobody would expect it. */

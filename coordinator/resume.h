@@ -11,6 +11,10 @@
 int resume_open(struct checkpoint_set *set, struct run_folder *folder, const char *where, const struct plan *plan,
                 struct config_mistakes *mistakes);
 
+/* Opens what `where` means as above, but to look at it only: the run may be going on. -1 and why not; then neither is
+ * open. */
+int resume_look(struct checkpoint_set *set, struct run_folder *folder, const char *where, struct error *error);
+
 /* What is resumed, and from where; and a line for each key that has changed since, and for the config file. */
 void resume_print(FILE *out, const struct checkpoint_set *set, const struct run_folder *folder, const struct plan *plan,
                   const char *config);

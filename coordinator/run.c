@@ -123,7 +123,7 @@ static void interrupt(struct run *run)
 static void ask_checkpoint(struct run *run)
 {
     run->request->signals->save = false;
-    if (run->aborted || run->stopping)
+    if (run->aborted || run->stopping || run->request->only_test)
         return;
     run->asked = true;
     progress_clear(&run->progress);
@@ -232,7 +232,7 @@ static void go(struct run *run)
     atomic_store(&run->segment.board->run_state, RUN_TRAINING);
     atomic_store(&run->segment.board->go, 1);
     segment_ring_all(&run->segment);
-    if (controls_are_awaited(segment_controls(&run->segment)))
+    if (run->request->paused && controls_are_awaited(segment_controls(&run->segment)))
         fprintf(stderr,
                 "tpcoord: each stage is held before its first op; in tpmon s steps them all, space frees them\n");
 }
@@ -328,8 +328,10 @@ static void supervise(struct run *run)
             go(run);
         if (run->going) {
             follow(run);
-            follow_checkpoints(run);
-            checkpoints_ask(&run->checkpoints, clock_now_ns());
+            if (!run->request->only_test) {
+                follow_checkpoints(run);
+                checkpoints_ask(&run->checkpoints, clock_now_ns());
+            }
             follow_controls(run);
             run->progress.saving = segment_saves(&run->segment);
             progress_draw(&run->progress, clock_now_ns());
@@ -342,7 +344,8 @@ static void supervise(struct run *run)
     run->outcome.end_ns = run->going ? clock_now_ns() : 0;
     if (run->going) {
         follow(run);
-        follow_checkpoints(run);
+        if (!run->request->only_test)
+            follow_checkpoints(run);
     }
     run->outcome.checkpoints_written = run->checkpoints.written;
     run->outcome.checkpoints_failed = run->checkpoints.failed;
@@ -432,6 +435,8 @@ static void write_results(struct run *run, json_t *json)
         error_set(&error, "out of memory for the report");
         lose(run, &error);
     }
+    if (request->only_test)
+        return;
     if (run_folder_write(request->folder, "report.json", json, &error))
         lose(run, &error);
     else if (run->outcome.state != RUN_FAILED && !request->label)
@@ -479,11 +484,16 @@ static int attempt(struct run *run, struct checkpoint_set *from, struct error *e
 {
     const struct run_request *request = run->request;
 
-    if (room_check(request->plan, error) || run_folder_start(request->folder, request->config, error) ||
-        segment_create(&run->segment, request->plan, rings_bytes, request->folder->path, error))
+    const bool writes = !request->only_test;
+
+    if (room_check(request->plan, error) || (writes && run_folder_start(request->folder, request->config, error)) ||
+        segment_create(&run->segment, request->plan, rings_bytes, writes ? request->folder->path : "", error))
         return -1;
     run->drain.segment = &run->segment;
-    checkpoints_begin(&run->checkpoints, &run->segment, request->folder, from);
+    if (writes)
+        checkpoints_begin(&run->checkpoints, &run->segment, request->folder, from);
+    else
+        checkpoints_begin_test(&run->segment, request->folder, from);
     if (request->trace && !run->trace.file)
         trace_begin(&run->trace, outlet_stream(request->trace), request->plan, run->segment.header->start_ns);
     if (request->steps)
@@ -492,6 +502,8 @@ static int attempt(struct run *run, struct checkpoint_set *from, struct error *e
     run->segment.header->interactive = request->interactive;
     if (request->paused && run->outcome.restarts == 0)
         controls_await(segment_controls(&run->segment));
+    else if (request->slow && run->outcome.restarts == 0)
+        controls_begin_slow(segment_controls(&run->segment));
     run->segment.header->data = request->data;
     segment_seal(&run->segment);
     if (run->outcome.restarts == 0 && keep_begin(&run->keep, request, &run->segment, error))
@@ -550,7 +562,7 @@ enum exit_status run_execute(const struct run_request *request, json_t *json)
     } while (begin_again(&run, &set, &from));
     status = report(&run, json);
     say_how_to_continue(&run);
-    if (run.outcome.state == RUN_FINISHED && request->plan->config.checkpoints.keep == 0)
+    if (run.outcome.state == RUN_FINISHED && request->plan->config.checkpoints.keep == 0 && !request->only_test)
         sets_remove_all(request->folder);
     checkpoints_end(&run.checkpoints);
     segment_close(&run.segment);

@@ -15,6 +15,7 @@ struct run_request {
     struct run_folder *folder;   /* of the run, open */
     int data;                    /* descriptor of the data set (dataset_share); 0: stages open it by themselves */
     struct checkpoint_set *from; /* where it resumes; or NULL */
+    bool only_test;              /* what `from` has learned: nothing is trained or written */
     const char *program;         /* as tpcoord was called, to say how to go on */
     const char *config;          /* its path, likewise; NULL: the run is not to be gone on with */
     const char *const *overrides;
@@ -27,7 +28,8 @@ struct run_request {
     struct outlet *steps;                    /* or NULL; somebody else finishes it */
     enum steps_form steps_form;
     bool interactive; /* tpmon may pause, step and slow the stages */
-    bool paused;      /* and they are held until it lets them go */
+    bool paused;      /* and they are held until it lets them go, */
+    bool slow;        /* or run in slow motion until it changes that */
     bool quiet;
     const char *label; /* the run is one of several: this stands before its messages, and its progress is one line; or
                           NULL */

@@ -24,6 +24,9 @@ struct normalisation {
 struct data_options {
     const char *set;        /* the name of a source (data/source.h) */
     const char *dir, *file; /* where the files lie, "" = where Debian's package puts them; docs/data.md says which */
+    const char *cache;      /* folder: where decoded images are kept, "" = the user's cache */
+    int size, channels;     /* folder: of the images that pictures become */
+    double held_out;        /* folder: share of each class that is the test's, where no folder is */
     int limit;              /* use only the first `limit` training and limit/5 (at least 1) test samples; 0 = all, or
                              * 10000 and 2000 synthetic ones */
     int classes;            /* targets and tokens must be below */
@@ -32,7 +35,8 @@ struct data_options {
     bool enlarge;           /* images by a border, and grey ones to three channels (data/enlarge.h) */
     uint64_t seed;          /* of synthetic images */
     uint64_t room;          /* bytes that images or targets may take; 0: any number */
-    const struct normalisation *normalisation; /* NULL: measured */
+    const struct normalisation *normalisation;           /* NULL: measured */
+    void (*notice)(const char *what, const char *where); /* told before what takes long; NULL: nobody */
 };
 
 /* Tokens one after the other, little-endian, in somebody else's memory. */

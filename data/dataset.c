@@ -11,9 +11,9 @@
 
 enum { TEST_SHARE = 5, BYTE_VALUES = 256 };
 
-static const struct source *const sources[] = {&source_fashion_mnist, &source_idx,  &source_cifar10,
-                                               &source_cifar100,      &source_text, &source_tokens,
-                                               &source_synthetic};
+static const struct source *const sources[] = {&source_fashion_mnist, &source_idx,    &source_cifar10,
+                                               &source_cifar100,      &source_folder, &source_tiny_imagenet,
+                                               &source_text,          &source_tokens, &source_synthetic};
 enum { SOURCES = sizeof(sources) / sizeof(sources[0]) };
 
 const char *data_source_name(int n)
@@ -59,11 +59,13 @@ static size_t target_bytes(const struct samples *samples, int count)
 }
 
 /* Forgets all but the first `count` samples and gives their memory back. */
-static void keep_first(struct samples *samples, int count)
+static void keep_first(struct samples *samples, int count, bool is_mapped)
 {
     if (count >= samples->count)
         return;
     samples->count = count;
+    if (is_mapped)
+        return;
     samples->images = shrink(samples->images, (size_t)count * shape_size(samples->shape));
     samples->targets = shrink(samples->targets, target_bytes(samples, count));
 }
@@ -73,12 +75,17 @@ int source_test_limit(int limit)
     return limit < TEST_SHARE ? 1 : limit / TEST_SHARE;
 }
 
+bool dataset_is_mapped(const struct dataset *dataset)
+{
+    return dataset->held[0].mapped || dataset->shared.mapped;
+}
+
 void source_limit(struct dataset *dataset, const struct data_options *options)
 {
     if (options->limit == 0)
         return;
-    keep_first(&dataset->train, options->limit);
-    keep_first(&dataset->test, source_test_limit(options->limit));
+    keep_first(&dataset->train, options->limit, dataset_is_mapped(dataset));
+    keep_first(&dataset->test, source_test_limit(options->limit), dataset_is_mapped(dataset));
 }
 
 /* Mean and deviation of a channel of the training images, exact by way of a histogram. */
@@ -149,11 +156,6 @@ int dataset_open(struct dataset **out, const struct data_options *options, int p
     return 0;
 }
 
-bool dataset_is_mapped(const struct dataset *dataset)
-{
-    return dataset->held[0].mapped;
-}
-
 bool dataset_foretell_shape(const struct data_options *options, struct shape *shape)
 {
     const struct source *source = find_source(options->set);
@@ -161,6 +163,8 @@ bool dataset_foretell_shape(const struct data_options *options, struct shape *sh
     *shape = (struct shape){0, 0, 0};
     if (source && source->tokens)
         *shape = (struct shape){options->context, 1, 1};
+    else if (source && source->sized)
+        *shape = (struct shape){options->size, options->size, options->channels};
     else if (source)
         *shape = source == &source_synthetic ? options->synthetic : source->shape;
     if (source && !source->tokens && options->enlarge && shape->height > 0)

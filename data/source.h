@@ -14,6 +14,7 @@ struct source {
     struct shape shape;
 
     bool tokens; /* not images */
+    bool sized;  /* images of data.size and data.channels */
 
     /* Fills both halves with the parts named, `limit` and all; what it took remains the data set's after a failure. */
     int (*open)(struct dataset *dataset, const struct source *source, const struct data_options *options, int parts,
@@ -21,7 +22,7 @@ struct source {
 };
 
 extern const struct source source_fashion_mnist, source_idx, source_synthetic, source_cifar10, source_cifar100,
-    source_text, source_tokens;
+    source_folder, source_tiny_imagenet, source_text, source_tokens;
 
 /* data.dir, or else the default; NULL and an error that names `what` if there is neither. */
 const char *source_dir(const struct source *source, const struct data_options *options, const char *what,

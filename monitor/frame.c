@@ -6,6 +6,7 @@
 #include "base/numbers.h"
 #include "monitor/draw.h"
 #include "monitor/facts.h"
+#include "monitor/format.h"
 
 enum { PLACE_MAX = 192, PLACE_FROM = 70, HELP_COLUMNS = 78 };
 
@@ -105,7 +106,7 @@ static const struct {
     {HINT_ALWAYS, "  + - zoom"},
     {HINT_ALWAYS, "  arrows move"},
     {HINT_ALWAYS, "  Enter selects"},
-    {HINT_CONTROLS, "  s slot  < > slow motion"},
+    {HINT_CONTROLS, "  s tick  < > slow motion"},
     {HINT_REPLAY, "  . , op  r turn  g G ends"},
 };
 
@@ -128,25 +129,47 @@ static int draw_tabs(const struct canvas *canvas, enum view shown)
     return column;
 }
 
-static void draw_message(const struct canvas *canvas, const char *message)
+void frame_message(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
-    const int room = max_int(canvas->columns - canvas_width(quit), 0);
-    const struct canvas left = canvas_part(canvas, 0, 0, 1, room);
+    const struct style style = {COLOUR_INK, COLOUR_WARNING, ATTRIBUTE_BOLD};
+    const char *message = moment->message ? moment->message : "";
 
-    if (canvas_write(&left, 0, 1, bold(COLOUR_WARNING), message) > room)
-        canvas_write(&left, 0, room - 1, bold(COLOUR_WARNING), "…");
-    canvas_write(canvas, 0, room, ink(COLOUR_DIM), quit);
+    if (!state->prompt && !*message)
+        return;
+    canvas_fill(canvas, 0, 0, canvas->columns, style, ' ');
+    if (state->prompt)
+        canvas_print(canvas, 0, 1, style, "go to mini-batch, or EPOCH:MINI-BATCH: %s_", state->prompt);
+    else if (canvas_write(canvas, 0, 1, style, message) > canvas->columns)
+        canvas_write(canvas, 0, canvas->columns - 1, style, "…");
+}
+
+void frame_seek(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
+{
+    const uint64_t length = max_u64(moment->end_ns - moment->begin_ns, 1);
+    const struct snapshot *snapshot = moment->snapshot;
+    char at[FORMAT_MAX], end[FORMAT_MAX];
+    const int left = 1 + canvas_width(format_clock(1e-9 * (double)(snapshot->now_ns - moment->begin_ns), at)) + 1;
+    const int right = canvas->columns - canvas_width(format_clock(1e-9 * (double)length, end)) - 2;
+    const int room = max_int(right - left - 1, 1);
+
+    (void)state;
+    canvas_write(canvas, 0, 1, bold(COLOUR_DEFAULT), at);
+    canvas_fill(canvas, 0, left, room, ink(COLOUR_DIM), 0x2500);
+    for (int e = 0; e < snapshot->epochs_done; e++)
+        if (snapshot->epochs[e].end_ns >= moment->begin_ns && snapshot->epochs[e].end_ns <= moment->end_ns)
+            canvas_put(canvas, 0,
+                       left +
+                           (int)((double)(snapshot->epochs[e].end_ns - moment->begin_ns) / (double)length * (room - 1)),
+                       ink(COLOUR_DIM), 0x2502);
+    canvas_put(canvas, 0, left + (int)((double)(snapshot->now_ns - moment->begin_ns) / (double)length * (room - 1)),
+               bold(COLOUR_KEY), 0x25cf);
+    canvas_write(canvas, 0, right, ink(COLOUR_DIM), end);
 }
 
 void frame_footer(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
-    int column;
+    int column = draw_tabs(canvas, state->view);
 
-    if (moment->message && *moment->message) {
-        draw_message(canvas, moment->message);
-        return;
-    }
-    column = draw_tabs(canvas, state->view);
     column = canvas_write(canvas, 0, column, ink(COLOUR_DIM), quit);
     for (size_t k = 0; k < sizeof(hints) / sizeof(hints[0]); k++)
         if ((hints[k].kind != HINT_CONTROLS || moment->controlled) &&
@@ -206,9 +229,11 @@ static const struct {
     {"Enter, Escape", "select the newest op in sight, or none"},
     {"space", "pause and go on (run with --interactive, or replay)"},
     {". ,", "one op of the selected stage; in a replay: one op on, back"},
-    {"s", "one op of every stage that can: a slot of the plan"},
+    {"s", "one op of every stage that can: a tick of the plan"},
     {"< >", "slow motion, or the replay's speed; r turns it round"},
     {"g G", "the recording's begin and end"},
+    {"[ ] { }", "the mini-batch before, after; the epoch before, after"},
+    {":", "to a mini-batch, or EPOCH:MINI-BATCH, of a recording"},
     {"Ctrl-L", "draw the screen anew"},
 };
 

@@ -196,8 +196,8 @@ static void draw_op_versions(const struct canvas *canvas, const struct span *spa
     if (span->made == 0)
         return;
     snprintf(made, sizeof(made), "▲%d", span->made);
-    if (canvas->rows > 1 && width + 1 + canvas_width(made) < end - first)
-        canvas_write_right(canvas, canvas->rows - 1, end, style, made);
+    if (canvas->rows > 1 && width + 2 + canvas_width(made) < end - first)
+        canvas_write_right(canvas, canvas->rows - 1, end - 1, style, made);
     else
         canvas_put(canvas, canvas->rows - 1, end - 1, style, UPDATE);
 }

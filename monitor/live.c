@@ -65,7 +65,7 @@ static void try_slot(struct live *live)
     if (count == 0)
         source_say(&live->source, "no stage can run an op now");
     else
-        source_say(&live->source, "one slot: %d stage%s an op", count, count == 1 ? " runs" : "s run");
+        source_say(&live->source, "one tick: %d stage%s an op", count, count == 1 ? " runs" : "s run");
 }
 
 static const char *run_name(const struct snapshot *snapshot)
@@ -183,7 +183,7 @@ static bool key(struct source *source, int key, int stage)
     return source_press(keys, source, key, stage);
 }
 
-static const struct source_kind kind = {look, key, close_live, NULL};
+static const struct source_kind kind = {look, key, close_live, NULL, NULL};
 
 int source_attach(struct source **out, const char *run, struct error *error)
 {

@@ -26,6 +26,7 @@ struct monitor {
     struct moment moment;
     struct moment *frozen; /* NULL: the view follows */
     struct view_state state;
+    char prompt[16]; /* what has been typed, while state.prompt is it */
     struct screen *screen;
 };
 
@@ -129,13 +130,50 @@ static void keep_or_follow(struct monitor *monitor)
     monitor->frozen = NULL;
 }
 
+/* "12", or "3:12". */
+static void go(struct monitor *monitor)
+{
+    int epoch = 0, minibatch = 0, end = 0;
+
+    if (sscanf(monitor->prompt, "%6d:%6d%n", &epoch, &minibatch, &end) != 2) {
+        epoch = 0;
+        if (sscanf(monitor->prompt, "%6d%n", &minibatch, &end) != 1)
+            return;
+    }
+    source_go(monitor->source, epoch, minibatch);
+}
+
+/* A key while it is asked where to go. */
+static void type(struct monitor *monitor, int key)
+{
+    const size_t length = strlen(monitor->prompt);
+
+    if ((key == 127 || key == '\b' || key == PRESS_BACKSPACE) && length > 0)
+        monitor->prompt[length - 1] = '\0';
+    else if (((key >= '0' && key <= '9') || key == ':') && length + 1 < sizeof(monitor->prompt))
+        memcpy(monitor->prompt + length, (char[]){(char)key, '\0'}, 2);
+    if (key == PRESS_ENTER)
+        go(monitor);
+    if (key == PRESS_ENTER || key == PRESS_ESCAPE)
+        monitor->state.prompt = NULL;
+}
+
 /* False: the user has seen enough. */
 static bool press(struct monitor *monitor, int key)
 {
-    if (key == 'q' || key == SCREEN_END)
+    if ((key == 'q' && !monitor->state.prompt) || key == SCREEN_END)
         return false;
     if (!monitor->source || key <= 0)
         return true;
+    if (monitor->state.prompt) {
+        type(monitor, key);
+        return true;
+    }
+    if (key == ':') {
+        monitor->prompt[0] = '\0';
+        monitor->state.prompt = monitor->prompt;
+        return true;
+    }
     if (source_key(monitor->source, key,
                    max_int(1, min_int(monitor->state.cursor_stage, monitor->moment.snapshot->stage_count))))
         return true;

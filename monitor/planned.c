@@ -290,7 +290,7 @@ void planned_visit(const struct planned *planned, const struct plan *plan, int p
 
     for (int k = 0; k < simulation_op_count(planned->simulation, stage); k++) {
         const struct timed_op timed = simulation_op(planned->simulation, stage, k);
-        struct op_versions versions = {VERSION_UNKNOWN, VERSION_UNKNOWN, VERSION_UNKNOWN};
+        struct op_versions versions = {.read_first = VERSION_UNKNOWN, .made = VERSION_UNKNOWN};
 
         if (timed.op.part != part)
             continue;

@@ -5,8 +5,10 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/numbers.h"
 #include "monitor/source_internal.h"
 #include "telemetry/recording.h"
+#include "telemetry/timeline.h"
 
 enum { SPEEDS_UP = 10, SPEEDS_DOWN = -10 }; /* powers of two */
 
@@ -17,6 +19,7 @@ struct replay {
     char path[CONFIG_PATH_MAX];
     uint64_t time_ns, looked_ns;
     int speed; /* 2 to this power */
+    bool said_end;
     bool backward, playing;
 };
 
@@ -76,8 +79,9 @@ static void look(struct source *source, struct moment *moment)
 
     advance(replay);
     recording_seek(replay->recording, replay->time_ns, &source->snapshot, &source->history, &source->curve);
-    if (replay->time_ns == replay->facts.end_ns)
+    if (replay->time_ns == replay->facts.end_ns && !replay->said_end)
         say_end(source);
+    replay->said_end = replay->time_ns == replay->facts.end_ns;
     moment->kind = MOMENT_REPLAY;
     moment->speed = speed_of(replay);
     moment->begin_ns = replay->facts.begin_ns;
@@ -158,11 +162,69 @@ static void press_end(struct source *source, int stage)
     go_to(replay_of(source), replay_of(source)->facts.end_ns);
 }
 
+/* Of the last stage's newest op. */
+static int epoch_here(const struct source *source)
+{
+    const struct stage_history *last = &source->history.stages[source->snapshot.stage_count - 1];
+
+    return last->count > 0 ? last->ops[last->count - 1].epoch : 1;
+}
+
+static void go(struct source *source, int epoch, int minibatch)
+{
+    struct replay *replay = replay_of(source);
+    const int wanted = epoch > 0 ? epoch : epoch_here(source);
+    const uint64_t at = recording_find(replay->recording, wanted, minibatch);
+
+    if (at == 0) {
+        source_say(source, "the recording has no mini-batch %d of epoch %d", minibatch, wanted);
+        return;
+    }
+    go_to(replay, at);
+    source_say(source, "the last stage has updated its weights for mini-batch %d of epoch %d", minibatch, wanted);
+}
+
+/* From the mini-batch that the last stage has updated. */
+static void go_by(struct source *source, int minibatches)
+{
+    const int all = source->snapshot.plan->minibatches_per_epoch;
+    const int done = timeline_done(&source->history, source->snapshot.stage_count);
+    const int number = max_int(1, (epoch_here(source) - 1) * all + done + minibatches);
+
+    go(source, (number - 1) / all + 1, (number - 1) % all + 1);
+}
+
+static void press_next(struct source *source, int stage)
+{
+    (void)stage;
+    go_by(source, 1);
+}
+
+static void press_previous(struct source *source, int stage)
+{
+    (void)stage;
+    go_by(source, -1);
+}
+
+static void press_next_epoch(struct source *source, int stage)
+{
+    (void)stage;
+    go(source, epoch_here(source) + 1, 1);
+}
+
+static void press_previous_epoch(struct source *source, int stage)
+{
+    (void)stage;
+    go(source, max_int(1, epoch_here(source) - 1), 1);
+}
+
 static bool key(struct source *source, int key, int stage)
 {
     static const struct time_key keys[] = {
-        {' ', press_play},   {'.', press_on},    {',', press_back}, {'r', press_turn}, {'<', press_slower},
-        {'>', press_faster}, {'g', press_begin}, {'G', press_end},  {0, NULL},
+        {' ', press_play},   {'.', press_on},       {',', press_back},       {'r', press_turn},
+        {'<', press_slower}, {'>', press_faster},   {'g', press_begin},      {'G', press_end},
+        {']', press_next},   {'[', press_previous}, {'}', press_next_epoch}, {'{', press_previous_epoch},
+        {0, NULL},
     };
 
     return source_press(keys, source, key, stage);
@@ -179,7 +241,7 @@ static int seek(struct source *source, double seconds, struct error *error)
     return 0;
 }
 
-static const struct source_kind kind = {look, key, close_replay, seek};
+static const struct source_kind kind = {look, key, close_replay, seek, go};
 
 int source_replay(struct source **out, const char *path, struct error *error)
 {

@@ -2,7 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "monitor/source_internal.h"
+
+/* So long a message stays. */
+#define MESSAGE_NS UINT64_C(5000000000)
 
 void source_say(struct source *source, const char *format, ...)
 {
@@ -11,6 +15,7 @@ void source_say(struct source *source, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(source->message, sizeof(source->message), format, arguments);
     va_end(arguments);
+    source->said_ns = clock_now_ns();
 }
 
 const struct time_key *source_find(const struct time_key *keys, int key)
@@ -39,6 +44,8 @@ void source_close(struct source *source)
 
 void source_look(struct source *source, struct moment *moment)
 {
+    if (clock_now_ns() - source->said_ns > MESSAGE_NS)
+        source->message[0] = '\0';
     *moment = (struct moment){
         .snapshot = &source->snapshot,
         .history = &source->history,
@@ -58,6 +65,14 @@ int source_seek(struct source *source, double seconds, struct error *error)
     if (!source->kind->seek)
         return error_set(error, "a run that is going can be seen now and not at another time; record it");
     return source->kind->seek(source, seconds, error);
+}
+
+void source_go(struct source *source, int epoch, int minibatch)
+{
+    if (source->kind->go)
+        source->kind->go(source, epoch, minibatch);
+    else
+        source_say(source, "only a replay can go to a mini-batch; f freezes the view, and arrows move in it");
 }
 
 /* A moment and all that it points to which changes. */

@@ -27,6 +27,9 @@ bool source_key(struct source *source, int key, int stage);
  * shorter, or there is only now. */
 int source_seek(struct source *source, double seconds, struct error *error);
 
+/* To a mini-batch of an epoch, or of this one if `epoch` is 0; a message says so if there is none. */
+void source_go(struct source *source, int epoch, int minibatch);
+
 /* What stays when the user freezes the view: a copy of a moment, for free(). NULL if out of memory. */
 struct moment *moment_copy(const struct moment *moment);
 

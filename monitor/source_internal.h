@@ -9,6 +9,7 @@ struct source_kind {
     bool (*key)(struct source *source, int key, int stage);
     void (*close)(struct source *source);
     int (*seek)(struct source *source, double seconds, struct error *error); /* NULL: there is only now */
+    void (*go)(struct source *source, int epoch, int minibatch);             /* likewise */
 };
 
 /* The first member of each kind's own struct. */
@@ -18,6 +19,7 @@ struct source {
     struct history history;
     struct curve curve;
     char message[STAGE_ERROR_MAX + 64];
+    uint64_t said_ns; /* when it was said: it leaves after some seconds */
 };
 
 void source_say(struct source *source, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -4,7 +4,7 @@
 #include "monitor/draw.h"
 
 /* Where a view still says something; below, it says what it needs. */
-enum { LEAST_COLUMNS = 40, LEAST_ROWS = 8, BANNER_ROWS = 3 };
+enum { LEAST_COLUMNS = 40, LEAST_ROWS = 8, BANNER_ROWS = 3, SEEK_FROM = 10 };
 
 static const struct {
     const char *name;
@@ -34,13 +34,21 @@ static void draw_whole(const struct canvas *canvas, const struct view_state *sta
     const struct canvas top = canvas_part(canvas, 0, 0, HEADER_ROWS, canvas->columns);
     const struct canvas above = canvas_part(canvas, 0, 0, canvas->rows - 1, canvas->columns);
     const struct canvas bottom = canvas_part(canvas, canvas->rows - 1, 0, 1, canvas->columns);
+    const struct canvas message = canvas_part(canvas, canvas->rows - 2, 0, 1, canvas->columns);
     struct canvas body = canvas_part(canvas, HEADER_ROWS, 0, canvas->rows - HEADER_ROWS - 1, canvas->columns);
     int banner = frame_banner(&body, moment, min_int(BANNER_ROWS, body.rows / 4));
 
     body = canvas_part(&body, banner, 0, body.rows - banner, body.columns);
+    if (moment->kind == MOMENT_REPLAY && moment->end_ns > moment->begin_ns && body.rows >= SEEK_FROM) {
+        const struct canvas seek = canvas_part(&body, body.rows - 1, 0, 1, body.columns);
+
+        frame_seek(&seek, state, moment);
+        body.rows--;
+    }
     frame_header(&top, state, moment);
     views[state->view].draw(&body, state, moment);
     frame_footer(&bottom, state, moment);
+    frame_message(&message, state, moment);
     if (state->help)
         frame_help(&above, state, moment);
 }

@@ -42,8 +42,9 @@ struct view_state {
     bool ticks;             /* the schedule's axis is the order of things (telemetry/ticks.h), not the clock; */
     int tick_columns;       /* a tick is so wide, up to 12; 0: as wide as an op's name */
     enum colouring colouring;
-    bool costs; /* planned ops are as wide as they cost, and in ticks those that ran, too */
-    bool help;  /* the keys are shown over the view */
+    bool costs;         /* planned ops are as wide as they cost, and in ticks those that ran, too */
+    const char *prompt; /* what the user has typed behind ':', where to go; NULL: nothing is asked */
+    bool help;          /* the keys are shown over the view */
 };
 
 /* A key is a character, or one of these. */
@@ -60,6 +61,7 @@ enum press {
     PRESS_HOME,
     PRESS_END,
     PRESS_BACK_TAB,
+    PRESS_BACKSPACE,
 };
 
 /* Keys of the views: 1 to 4, Tab and Shift-Tab choose the view; f freezes it; t changes the schedule's axis, w how wide ops are, c what their colours
@@ -68,8 +70,9 @@ enum press {
  *
  * Keys of time, which main handles and a view does not see: q quits; space pauses and resumes the run (--interactive) or
  * the replay; . lets the selected stage run one op, or steps the replay one op on, and , one back; s lets every stage
- * that can run one op do so: one slot of the unit-time grid; < and > change slow motion, or the replay's speed; r turns
- * the replay round; g and G go to its begin and end. */
+ * that can run one op do so: one tick of the unit-time grid; < and > change slow motion, or the replay's speed; r turns
+ * the replay round; g and G go to its begin and end; [ and ] to the
+ * mini-batch before and after, { and } to an epoch, : to one that is typed. */
 
 /* Draws the whole canvas, whatever its size. */
 void view_draw(struct canvas *canvas, const struct view_state *state, const struct moment *moment);

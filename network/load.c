@@ -18,18 +18,6 @@ const char *network_builtin_name(int n)
     return network_builtins[n][0];
 }
 
-bool network_text_reads_tokens(const char *text)
-{
-    for (const char *line = text; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
-        int end = 0;
-
-        sscanf(line, " input tokens%n", &end);
-        if (end > 0 && strchr(" \t\r\n#", line[end]))
-            return true;
-    }
-    return false;
-}
-
 int network_load(char text[NETWORK_TEXT_MAX], const char *name, struct error *error)
 {
     const char *builtin = network_builtin(name);

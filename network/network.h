@@ -69,6 +69,9 @@ void network_destroy(struct network *network);
 /* The same with the first mistake alone. */
 int network_create(struct network **out, const struct network_options *options, struct error *error);
 
+/* Whether a network's text says that it reads tokens. */
+bool network_reads_tokens(const char *text);
+
 /* What the loss compares with a target each: 1 for a sample, or one for each position of the last layer's output. */
 int network_targets_per_sample(const struct network *network);
 
@@ -79,9 +82,6 @@ const char *network_builtin_name(int n);
 
 /* The text of the network of that name, or else of the file at that path. -1 and the reason, with the path. */
 int network_load(char text[NETWORK_TEXT_MAX], const char *name, struct error *error);
-
-/* Whether such a text has a line that says `input tokens`. */
-bool network_text_reads_tokens(const char *text);
 
 /* A stage's share: `layer_count` layers from `first_layer`, from `block_count` whole blocks. */
 struct slice {

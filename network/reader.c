@@ -10,7 +10,7 @@
 #include "network/reader.h"
 
 enum { NESTING_MAX = 8, WORDS_MAX = 16, STEPS_MAX = 1 << 16 };
-enum { IMAGE_SIDE_MIN = 28, IMAGE_SIDE_MAX = 64, CLASSES_MIN = 2, CLASSES_MAX = 1 << 18 };
+enum { IMAGE_SIDE_MIN = 28, IMAGE_SIDE_MAX = 256, CLASSES_MIN = 2, CLASSES_MAX = 1 << 18 };
 
 void reader_mistake(struct reader *reader, int line, const char *format, ...)
 {
@@ -527,4 +527,16 @@ int network_create(struct network **out, const struct network_options *options, 
         error_set(error, "%s", mistakes->lines[0]);
     free(mistakes);
     return failed;
+}
+
+bool network_reads_tokens(const char *text)
+{
+    for (const char *line = text; *line != '\0'; line += *line == '\n') {
+        char first[8], second[8];
+
+        if (sscanf(line, " %7s %7s", first, second) == 2 && strcmp(first, "input") == 0)
+            return strcmp(second, "tokens") == 0;
+        line += strcspn(line, "\n");
+    }
+    return false;
 }

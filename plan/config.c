@@ -261,6 +261,14 @@ static void apply_override(struct load *load, const char *text)
     free(copy);
 }
 
+static int apply_overrides(struct load *load, const char *const *overrides, int override_count)
+{
+    for (int i = 0; i < override_count; i++)
+        apply_override(load, overrides[i]);
+    config_ask_system(load->config);
+    return load->mistakes->count > 0 ? -1 : 0;
+}
+
 int config_load(struct config *config, const char *path, const char *const *overrides, int override_count,
                 struct config_mistakes *mistakes)
 {
@@ -274,8 +282,15 @@ int config_load(struct config *config, const char *path, const char *const *over
         if (config_key_set(&config_keys[i], config, config_keys[i].fallback, &error))
             mistake_at(mistakes, PLACE_DEFAULT, config_keys[i].name, "%s", error.text);
     read_file(&load, path);
-    for (int i = 0; i < override_count; i++)
-        apply_override(&load, overrides[i]);
-    config_ask_system(config);
-    return mistakes->count > 0 ? -1 : 0;
+    return apply_overrides(&load, overrides, override_count);
+}
+
+int config_override(struct config *config, const char *path, const char *const *overrides, int override_count,
+                    struct config_mistakes *mistakes)
+{
+    struct load load = {.config = config, .mistakes = mistakes};
+
+    memset(mistakes, 0, sizeof(*mistakes));
+    snprintf(mistakes->path, sizeof(mistakes->path), "%s", path);
+    return apply_overrides(&load, overrides, override_count);
 }

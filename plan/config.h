@@ -100,7 +100,10 @@ struct config {
         char dir[CONFIG_PATH_MAX], file[CONFIG_PATH_MAX];
         int batch;
         int limit;
-        int context; /* tokens in a sample */
+        int context;                 /* tokens in a sample */
+        char cache[CONFIG_PATH_MAX]; /* folder of decoded images; "": the user's */
+        int size, channels;          /* of images that pictures become */
+        double held_out;
         bool enlarge;
         int augment; /* enum augment */
         int last_batch;
@@ -157,6 +160,10 @@ void config_mistakes_print(const struct config_mistakes *mistakes, FILE *out);
  * cannot be read is one). */
 int config_load(struct config *config, const char *path, const char *const *overrides, int override_count,
                 struct config_mistakes *mistakes);
+
+/* Only the overrides, to a config that is one already, such as a checkpoint's; `path` is named where a value is wrong. */
+int config_override(struct config *config, const char *path, const char *const *overrides, int override_count,
+                    struct config_mistakes *mistakes);
 
 /* Adds a mistake about `section_key`, at the place where its value came from (for checks that need more than the key
  * itself: a partition that does not add up, more stages than blocks). */

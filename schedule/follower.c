@@ -35,7 +35,10 @@ void follower_destroy(struct follower *follower)
 struct op_versions follower_begin(struct follower *follower, const struct op *op)
 {
     struct version_tracker *tracker = follower->parts[op->part - 1];
-    struct op_versions versions = {VERSION_UNKNOWN, VERSION_UNKNOWN, VERSION_UNKNOWN};
+    struct op_versions versions = {.read_first = VERSION_UNKNOWN,
+                                   .read_last = VERSION_UNKNOWN,
+                                   .live = versions_live(tracker),
+                                   .made = VERSION_UNKNOWN};
 
     if (schedule_updates_after(follower->schedule, op))
         versions.made = versions_live(tracker) + 1;
@@ -43,11 +46,13 @@ struct op_versions follower_begin(struct follower *follower, const struct op *op
         const int read =
             versions_begin_forward(tracker, op, simulation_pin(follower->simulation, op->minibatch, op->first));
 
+        versions.forward = read;
         versions.read_first = versions.read_last =
             forward_reading(follower->schedule->forward)->terms ? VERSION_SUM : read;
         return versions;
     }
     versions_begin_backward(tracker, op, simulation_committed(follower->simulation, op->minibatch));
+    versions.forward = versions_of_backward(tracker, op->minibatch, op->first).forward;
     if (op->kind != OP_BACKWARD_WEIGHTS) {
         versions.read_first = versions_of_backward(tracker, op->minibatch, op->first).read;
         versions.read_last = versions_of_backward(tracker, op->minibatch, op->first + op->count - 1).read;

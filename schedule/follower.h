@@ -9,6 +9,8 @@ enum { VERSION_UNKNOWN = -2, VERSION_SUM = -1 };
 
 struct op_versions {
     int read_first, read_last; /* by its micro-batches; VERSION_UNKNOWN: none, VERSION_SUM: a sum of vectors */
+    int live;                  /* newest at its part when it begins */
+    int forward;               /* that the forward of its first micro-batch read */
     int made;                  /* by the update that follows it; VERSION_UNKNOWN: none does */
 };
 

@@ -19,8 +19,8 @@ enum {
 
 struct recorder {
     FILE *file;
-    const struct segment *segment;
-    uint64_t written, bound; /* bytes */
+    const struct segment *segment; /* NULL: states are noted */
+    uint64_t written, bound;       /* bytes */
     bool full;
     int failure; /* errno's number, of the first one */
     uint32_t chunks;
@@ -77,14 +77,21 @@ static void write_chunk(struct recorder *recorder, enum chunk_kind kind)
 
 struct recorder *recorder_begin(FILE *file, const struct segment *segment, uint64_t bound)
 {
-    const struct segment_header *header = segment->header;
+    struct recorder *recorder = recorder_begin_noted(file, segment->header, bound);
+
+    if (recorder)
+        recorder->segment = segment;
+    return recorder;
+}
+
+struct recorder *recorder_begin_noted(FILE *file, const struct segment_header *header, uint64_t bound)
+{
     const struct recording_head head = recording_head();
     struct recorder *recorder = calloc(1, sizeof(*recorder));
 
     if (!recorder)
         return NULL;
     recorder->file = file;
-    recorder->segment = segment;
     recorder->bound = bound;
     write_bytes(recorder, &head, sizeof(head));
 
@@ -150,9 +157,7 @@ static void write_epochs(struct recorder *recorder, const struct snapshot *snaps
 
 static void write_state(struct recorder *recorder)
 {
-    struct snapshot *snapshot = &recorder->snapshot;
-
-    snapshot_take(snapshot, recorder->segment);
+    const struct snapshot *snapshot = &recorder->snapshot;
     const struct recorded_state state = {
         .now_ns = snapshot->now_ns, .run_state = (int32_t)snapshot->state, .slow_motion = snapshot->slow_motion};
     for (int s = 1; s <= snapshot->stage_count; s++)
@@ -170,10 +175,22 @@ static void write_state(struct recorder *recorder)
     recorder->looked_ns = snapshot->now_ns;
 }
 
+static void look(struct recorder *recorder)
+{
+    snapshot_take(&recorder->snapshot, recorder->segment);
+    write_state(recorder);
+}
+
 void recorder_look(struct recorder *recorder)
 {
     if (clock_now_ns() - recorder->looked_ns >= LOOK_NS)
-        write_state(recorder);
+        look(recorder);
+}
+
+void recorder_note(struct recorder *recorder, const struct snapshot *snapshot)
+{
+    recorder->snapshot = *snapshot;
+    write_state(recorder);
 }
 
 bool recorder_is_full(const struct recorder *recorder)
@@ -192,7 +209,8 @@ int recorder_end(struct recorder *recorder)
 
     if (!recorder)
         return 0;
-    write_state(recorder);
+    if (recorder->segment)
+        look(recorder);
     end.run_state = (int32_t)recorder->snapshot.state;
     end.full = recorder->full;
     memcpy(end.outcome, recorder->snapshot.outcome, sizeof(end.outcome));

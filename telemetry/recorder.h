@@ -6,12 +6,18 @@
 #include <stdio.h>
 
 #include "board/segment.h"
+#include "telemetry/snapshot.h"
 
 struct recorder; /* opaque */
 
 /* The file stays the caller's. It grows to at most `bound` bytes; what does not fit is left out, but for the end. NULL if
  * out of memory. */
 struct recorder *recorder_begin(FILE *file, const struct segment *segment, uint64_t bound);
+
+/* Of a run that nobody watches, as a simulated one: of the header its plan, names and times are taken, and the caller tells
+ * with recorder_note what recorder_look would find. */
+struct recorder *recorder_begin_noted(FILE *file, const struct segment_header *header, uint64_t bound);
+void recorder_note(struct recorder *recorder, const struct snapshot *snapshot);
 
 /* An op of a stage (1..), as drained. */
 void recorder_op(struct recorder *recorder, int stage, const struct op_record *record);

@@ -30,6 +30,9 @@ struct curve recording_curve(const struct recording *recording);
 void recording_seek(const struct recording *recording, uint64_t time_ns, struct snapshot *snapshot,
                     struct history *history, struct curve *curve);
 
+/* When the last stage had made a mini-batch's update; 0: the recording has none of it. */
+uint64_t recording_find(const struct recording *recording, int epoch, int minibatch);
+
 /* When the next op of any stage after `time_ns` ended, or the last before it if not `forward`. `time_ns` itself if there
  * is none. */
 uint64_t recording_step(const struct recording *recording, uint64_t time_ns, bool forward);

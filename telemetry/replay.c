@@ -115,6 +115,16 @@ void recording_seek(const struct recording *recording, uint64_t time_ns, struct 
         curve->count--;
 }
 
+uint64_t recording_find(const struct recording *recording, int epoch, int minibatch)
+{
+    const struct stage_history ops = recording_ops(recording, recording->run.plan.part_count);
+
+    for (int k = 0; k < ops.count; k++)
+        if (ops.ops[k].updated && ops.ops[k].epoch == epoch && ops.ops[k].minibatch == minibatch)
+            return ops.ops[k].end_ns;
+    return 0;
+}
+
 uint64_t recording_step(const struct recording *recording, uint64_t time_ns, bool forward)
 {
     uint64_t best = time_ns;

@@ -119,6 +119,16 @@ const struct op_record *timeline_find(const struct stage_history *history, uint6
     return &history->ops[k];
 }
 
+int timeline_done(const struct history *history, int part)
+{
+    const struct stage_history *stage = &history->stages[part - 1];
+
+    for (int k = stage->count - 1; k >= 0; k--)
+        if (stage->ops[k].updated)
+            return stage->ops[k].minibatch;
+    return 0;
+}
+
 struct visit {
     const struct snapshot *snapshot;
     span_visitor *visit;

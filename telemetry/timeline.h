@@ -38,6 +38,9 @@ const struct op_record *timeline_find(const struct stage_history *history, uint6
 /* The time of the last thing that happened. */
 uint64_t timeline_newest(const struct snapshot *snapshot, const struct history *history);
 
+/* The mini-batch of the newest update of a part, in its epoch; 0: none is known. */
+int timeline_done(const struct history *history, int part);
+
 /* The record's op; and a mini-batch's number, counted through the run. */
 struct op timeline_op(const struct op_record *record);
 int timeline_number(const struct plan *plan, int epoch, int minibatch);

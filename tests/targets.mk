@@ -13,9 +13,14 @@ CK_EXCLUDE_TAGS ?= exhaustive
 ifneq ($(DOUBLE),0)
 DOUBLE_OBJECTS  := $(CUDA_SOURCES:%=$(BUILD)/double/%.o) $(patsubst %.cpp,$(BUILD)/double/%.o,$(wildcard tests/gpu/*.cpp))
 DOUBLE_BINARIES := $(BUILD)/double/tpcoord $(BUILD)/double/tpstage
-TESTS += $(addprefix $(BUILD)/double/tests/,test_kernels test_loss test_update test_sums \
-	$(patsubst tests/%.c,%,$(wildcard tests/test_gpu_*.c tests/test_double_*.c)))
+TESTS := $(addprefix $(BUILD)/double/tests/,test_kernels test_loss test_update test_sums \
+	$(patsubst tests/%.c,%,$(wildcard tests/test_gpu_*.c tests/test_double_*.c))) $(TESTS)
 endif
+
+# Those that compute in one process and watch no clock: tests/run.sh has as many of them going as there are cores.
+TOGETHER := $(addprefix test_,checkpoint csv csv_random data events executor golden_networks idx interleavings kernels lists \
+	loss manifest methods network network_reader optimizers orders plan predict reading records recording schedule \
+	simulate sums systems unchanged update update_rule versions views)
 
 .PHONY: test test-programs check-programs exhaustive torture scribble starts soak asan ubsan tsan valgrind fuzz fuzzers nightly
 
@@ -29,7 +34,7 @@ test-programs: $(BINARIES) $(DOUBLE_BINARIES) $(TESTS) $(FUZZERS)
 # Makes that tests start are not this one's jobs.
 check-programs: test-programs
 	@MAKEFLAGS='$(filter-out -j% --jobserver%,$(MAKEFLAGS))' CK_EXCLUDE_TAGS='$(CK_EXCLUDE_TAGS)' \
-		tests/run.sh $(BUILD) $(TESTS) $(SCRIPT_TESTS)
+		TOGETHER='$(TOGETHER)' tests/run.sh $(BUILD) $(TESTS) $(SCRIPT_TESTS)
 
 # Every interleaving of pipelines that are too large for make test.
 exhaustive: deps
@@ -91,6 +96,8 @@ $(BUILD)/double/tpstage: $(BUILD)/stages/main.o $(LIBRARY) $(DOUBLE_OBJECTS)
 $(DOUBLE_BINARIES): $(BUILD)/link.flags
 	@echo "  link $@"
 	@$(CXX) $(filter-out -std=%,$(ALL_CXXFLAGS)) $(LDFLAGS) -rdynamic -o $@ $(INPUTS) $(ALL_LDLIBS) $(CAIRO_LIBS) -ldl
+
+$(BUILD)/tests/test_pictures.o: ALL_CPPFLAGS += $(PICTURE_FLAGS)
 
 $(SUPPORT): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 	@rm -f $@

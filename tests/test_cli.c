@@ -197,6 +197,7 @@ START_TEST(wrong_input_is_one_line_and_exit_status_2)
         {"plan @ --trace x", "--trace goes with --simulate, or with tpcoord run"},
         {"plan @ --slots 3", "--slots goes with --grid"},
         {"plan @ --minibatches 3", "--minibatches goes with --grid, --csv, --simulate or a picture"},
+        {"plan @ --record x", "--record goes with --simulate, or with tpcoord run"},
         {"plan @ --stage 2", "--stage goes with --versions alone"},
         {"plan @ --versions", "--versions goes with --grid, with --stage K, or with --svg"},
         {"plan @ --versions --stage 4", "--stage 4: there are 3"},

@@ -334,6 +334,7 @@ static void make_pipe(const char *name)
 
 START_TEST(a_pipe_where_a_file_is_expected_is_refused)
 {
+    static const char *const pipes[] = {"pipe", "pipe.net", "pipe.csv", "train-images-idx3-ubyte"};
     static const char *const cases[][2] = {
         {"@ --json ~/pipe", "--json: "},
         {"@ --trace ~/pipe", "--trace: "},
@@ -342,11 +343,14 @@ START_TEST(a_pipe_where_a_file_is_expected_is_refused)
         {"compare @ --csv ~/pipe", "--csv: "},
         {"~/pipe", "pipe: is a pipe; a config is a file\n"},
         {"@ --set data.set=idx --set data.dir=~", "is a pipe, not a regular file\n"},
+        {"@ --set model.arch=~/pipe.net", "pipe.net is no file\n"},
+        {"plan @ --set pipeline.system=~/pipe.csv", "pipe.csv is no file\n"},
+        {"@ --resume=~/pipe", "pipe is no folder; give a run's, or a checkpoint's\n"},
         {"tpmon --once --replay ~/pipe", "pipe is no file\n"},
     };
 
-    make_pipe("pipe");
-    make_pipe("train-images-idx3-ubyte");
+    for (size_t k = 0; k < sizeof(pipes) / sizeof(pipes[0]); k++)
+        make_pipe(pipes[k]);
     const int status = program_run(&program, cases[_i][0]);
     const char *err = program_text(&program, "err");
     ck_assert_msg(status == 1 || status == 2, "exit status %d", status);
@@ -382,7 +386,7 @@ int main(void)
     tcase_add_loop_test(tcase, a_signal_to_the_whole_group_is_one_request, 0, 4);
     tcase_add_loop_test(tcase, who_waits_for_a_norm_ends_with_the_run, 0, 5);
     tcase_add_loop_test(tcase, closed_standard_descriptors_are_no_files, 1, 8);
-    tcase_add_loop_test(tcase, a_pipe_where_a_file_is_expected_is_refused, 0, 8);
+    tcase_add_loop_test(tcase, a_pipe_where_a_file_is_expected_is_refused, 0, 11);
     tcase_add_test(tcase, a_pipe_that_somebody_reads_may_be_written);
     suite_add_tcase(suite, tcase);
 

@@ -2,10 +2,13 @@
  * whoever is interrupted goes on; whatever dies is named, and leaves nothing. */
 #include <check.h>
 #include <dirent.h>
+#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -336,6 +339,47 @@ START_TEST(a_stage_that_dies_takes_the_run_along)
 }
 END_TEST
 
+static int state_of(const struct segment *segment, int stage)
+{
+    return atomic_load(&segment_stage(segment, stage)->state);
+}
+
+/* Those whose parent died have become this process's children. */
+static bool nobody_lives(void)
+{
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ;
+    return waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD;
+}
+
+/* Stage 2 stands still before it has told where its memory is, so that its neighbours wait for that; then the coordinator
+ * is killed. */
+START_TEST(who_waits_for_a_neighbour_s_memory_ends_with_the_run)
+{
+    struct segment segment;
+    pid_t child, still;
+    char name[16];
+    bool waits = false;
+
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    for (int attempt = 1; !waits; attempt++) {
+        snprintf(name, sizeof(name), "left-%d", attempt);
+        child = start_until(words(long_run, name, ""), name, 0, &segment);
+        still = stage_pid(&segment, 2);
+        kill(still, SIGSTOP);
+        WAIT_FOR(&program, state_of(&segment, 1) >= STAGE_MEETING);
+        waits = state_of(&segment, 1) == STAGE_MEETING && state_of(&segment, 2) < STAGE_MEETING;
+        kill(child, SIGKILL);
+        ck_assert_int_eq(waitpid(child, NULL, 0), child);
+        WAIT_FOR(&program, waitpid(stage_pid(&segment, 1), NULL, WNOHANG) != 0);
+        kill(still, SIGKILL);
+        WAIT_FOR(&program, nobody_lives());
+        ck_assert(!program_has_segment(child));
+        segment_close(&segment);
+    }
+}
+END_TEST
+
 /* Whatever CUDA does to a process, it does it to stages. */
 START_TEST(the_coordinator_touches_no_gpu)
 {
@@ -527,6 +571,7 @@ int main(void)
     tcase_add_loop_test(tests, an_interrupted_run_goes_on_to_the_same_bits, 0, COUNT(goes_on));
     tcase_add_test(tests, a_run_goes_on_elsewhere);
     tcase_add_loop_test(tests, a_stage_that_dies_takes_the_run_along, 0, COUNT(deaths));
+    tcase_add_test(tests, who_waits_for_a_neighbour_s_memory_ends_with_the_run);
     tcase_add_test(tests, a_kernel_that_fails_is_named);
     suite_add_tcase(suite, tests);
     runner = srunner_create(suite);

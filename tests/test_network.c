@@ -384,10 +384,10 @@ START_TEST(what_cannot_be_built_is_refused)
         const char *phrase;
     } bad[] = {
         {"resnet18", {32, 32, 3}, 10, "no such network"}, {"", {32, 32, 3}, 10, "no such network"},
-        {"resnet20", {27, 32, 3}, 10, "28 to 64"},        {"resnet20", {32, 27, 3}, 10, "28 to 64"},
-        {"resnet20", {65, 32, 3}, 10, "28 to 64"},        {"mlp", {32, 65, 3}, 10, "28 to 64"},
+        {"resnet20", {27, 32, 3}, 10, "28 to 256"},       {"resnet20", {32, 27, 3}, 10, "28 to 256"},
+        {"resnet20", {257, 32, 3}, 10, "28 to 256"},      {"mlp", {32, 257, 3}, 10, "28 to 256"},
         {"resnet20", {32, 32, 2}, 10, "1 or 3 channels"}, {"mlp", {32, 32, 0}, 10, "1 or 3 channels"},
-        {"resnet20", {32, 32, 4}, 10, "1 or 3 channels"}, {"resnet20", {-32, 32, 3}, 10, "28 to 64"},
+        {"resnet20", {32, 32, 4}, 10, "1 or 3 channels"}, {"resnet20", {-32, 32, 3}, 10, "28 to 256"},
         {"resnet20", {32, 32, 3}, 1, "2 to 262144"},      {"resnet20", {32, 32, 3}, 262145, "2 to 262144"},
     };
     struct network *network = NULL;

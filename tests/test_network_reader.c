@@ -335,7 +335,7 @@ END_TEST
 
 START_TEST(images_and_classes_have_bounds)
 {
-    static const struct shape wrong[] = {{27, 28, 1}, {28, 65, 1}, {28, 28, 2}, {0, 0, 0}};
+    static const struct shape wrong[] = {{27, 28, 1}, {28, 257, 1}, {28, 28, 2}, {0, 0, 0}};
 
     for (int k = 0; k < 4; k++) {
         ck_assert_int_eq(read_with(HEAD TAIL, 0, 0, wrong[k], 10), -1);

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/random.h"
 #include "board/guard.h"
 #include "telemetry/snapshot.h"
@@ -173,6 +174,30 @@ START_TEST(slots_of_an_arena_do_not_overlap)
     }
     for (int s = 1; s <= STAGES; s++)
         ck_assert_uint_eq(rings_arena_bytes(&plan, s), (size_t)counts[s - 1] * bytes);
+}
+END_TEST
+
+enum { RINGS = 1000, SHORT_NS = 20000000 };
+
+/* Rings before the look are all answered by it: the wait that follows lasts, and costs the neighbour no core. One that comes
+ * behind the look ends the wait, however long that was to be. */
+START_TEST(a_doorbell_is_heard_once_however_often_it_was_rung)
+{
+    struct doorbell doorbell = {0};
+    uint32_t heard = 0;
+
+    for (int k = 0; k < RINGS; k++)
+        doorbell_ring(&doorbell);
+    doorbell_silence(&doorbell, &heard);
+    const uint64_t until = clock_now_ns() + SHORT_NS;
+    doorbell_wait(&doorbell, &heard, until);
+    ck_assert_uint_ge(clock_now_ns(), until);
+    for (int k = 0; k < RINGS; k++)
+        doorbell_ring(&doorbell);
+    doorbell_wait(&doorbell, &heard, UINT64_MAX);
+    const uint64_t later = clock_now_ns() + SHORT_NS;
+    doorbell_wait(&doorbell, &heard, later);
+    ck_assert_uint_ge(clock_now_ns(), later);
 }
 END_TEST
 
@@ -508,6 +533,7 @@ int main(void)
     tcase_add_loop_test(tcase, ring_carries_every_message_in_order, 0, 5);
     tcase_add_loop_test(tcase, slots_do_not_overlap, 1, 9);
     tcase_add_loop_test(tcase, slots_of_an_arena_do_not_overlap, 0, PLACEMENTS);
+    tcase_add_test(tcase, a_doorbell_is_heard_once_however_often_it_was_rung);
     tcase_add_test(tcase, a_run_is_private_to_its_user_and_leaves_no_name);
     tcase_add_test(tcase, the_next_start_sweeps_up_after_the_dead);
     tcase_add_test(tcase, damaged_segments_are_refused);

@@ -96,6 +96,8 @@ static void alter_replay(struct fabricated *run, struct view_state *state)
     (void)state;
     run->moment.kind = MOMENT_REPLAY;
     run->moment.speed = -0.5;
+    run->moment.begin_ns = run->snapshot.epochs[0].start_ns;
+    run->moment.end_ns = run->snapshot.now_ns + 7000000000;
 }
 
 static void alter_pause_small(struct fabricated *run, struct view_state *state)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/numbers.h"
+
 /* A tensor as the caller has it and as the primitive wants it. Where the two differ, or an output is added to, the
  * primitive's lies in the workspace at `offset`, and `reorder` copies it in, or for the output out; NULL if they are
  * the same. */
@@ -25,27 +27,6 @@ struct convolution {
     size_t scratchpad_offset;
     size_t workspace_bytes;
 };
-
-/* What to ask of the library, best first.
- *
- * Winograd's 3x3 stride-1 convolutions (Lavin and Gray, CVPR 2016) take two thirds of the direct ones' time on
- * ResNet-20's layers, and differ from them by 3e-7 to 1.3e-6 (root mean square, relative). Version 3 of the library has
- * none. For some numbers of rows version 2 runs them through memory, slower than direct: then its scratchpad is large.
- *
- * Direct ones take 5 to 10% less time in blocks of 16 channels than channels-last in version 3, reorders included (the
- * input gradient at stride 2 half the time), and the same in version 2. The weight gradient takes more: it would have
- * both large operands reordered. */
-static const struct choice {
-    dnnl_alg_kind_t algorithm;
-    dnnl_format_tag_t tag;
-    bool for_weights;
-    size_t scratchpad_limit;
-} choices[] = {
-    {dnnl_convolution_winograd, dnnl_nChw16c, true, 12u << 20},
-    {dnnl_convolution_direct, dnnl_nChw16c, false, SIZE_MAX},
-    {dnnl_convolution_direct, dnnl_nhwc, true, SIZE_MAX},
-};
-enum { CHOICE_COUNT = sizeof(choices) / sizeof(choices[0]) };
 
 static const int arguments[DIRECTION_COUNT][OPERAND_COUNT] = {
     [DIRECTION_FORWARD] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
@@ -99,13 +80,78 @@ static layout_view primitive_layout(dnnl_primitive_desc_t descriptor, int argume
     return dnnl_primitive_desc_query_md(descriptor, dnnl_query_exec_arg_md, argument);
 }
 
-static bool suits(const struct choice *choice, const struct layer *layer, enum direction direction)
+static bool has_whole_blocks(const struct layer *layer)
 {
-    const bool whole_blocks = layer->in.channels % 16 == 0 && layer->out.channels % 16 == 0;
-
-    return (direction != DIRECTION_BACKWARD_WEIGHTS || choice->for_weights) &&
-           (choice->tag != dnnl_nChw16c || whole_blocks);
+    return layer->in.channels % 16 == 0 && layer->out.channels % 16 == 0;
 }
+
+/* So many channels that their products take much longer than anything else that a convolution does. */
+static bool is_wide(const struct layer *layer)
+{
+    return max_int(layer->in.channels, layer->out.channels) >= 128 &&
+           min_int(layer->in.channels, layer->out.channels) >= 64;
+}
+
+static bool in_blocks(const struct layer *layer, enum direction direction, int rows)
+{
+    (void)direction;
+    (void)rows;
+    return has_whole_blocks(layer);
+}
+
+/* Winograd's transform of the filters is paid for by enough tiles of 4 x 4 pixels. */
+static bool in_many_tiles(const struct layer *layer, enum direction direction, int rows)
+{
+    const int height = layer->out.height, width = layer->out.width;
+
+    (void)direction;
+    return has_whole_blocks(layer) && is_wide(layer) && min_int(height, width) >= 4 &&
+           (size_t)rows * (size_t)((height + 3) / 4) * (size_t)((width + 3) / 4) >= 48;
+}
+
+static bool better_in_blocks(const struct layer *layer, enum direction direction, int rows)
+{
+    (void)rows;
+    if (!has_whole_blocks(layer))
+        return false;
+    if (!is_wide(layer))
+        return direction != DIRECTION_BACKWARD_WEIGHTS;
+    return direction == DIRECTION_FORWARD            ? layer->out.width < 8
+           : direction == DIRECTION_BACKWARD_WEIGHTS ? layer->stride > 1 && layer->kernel > 1
+                                                     : false;
+}
+
+static bool always(const struct layer *layer, enum direction direction, int rows)
+{
+    (void)layer;
+    (void)direction;
+    (void)rows;
+    return true;
+}
+
+/* What to ask of the library, best first: the first that suits and that it has fast code for, else the last.
+ *
+ * Winograd's 3x3 stride-1 convolutions (Lavin and Gray, CVPR 2016) take two thirds of the direct ones' time on
+ * ResNet-20's layers, half of it on VGG-16's, and differ from them by 3e-7 to 1.3e-6 (root mean square, relative).
+ * Version 3 of the library has none. Where tiles do not fit into a cache, version 2 runs them through memory, and its
+ * scratchpad is large: that is slower than direct where channels are few, and as fast as ever where they are many.
+ *
+ * Direct ones of few channels take 5 to 10% less time in blocks of 16 channels than channels-last in version 3, reorders
+ * included (the input gradient at stride 2 half the time), and the same in version 2. The weight gradient takes more: it
+ * would have both large operands reordered. Those of many channels take up to a third less channels-last, but for
+ * forwards of less than 8 pixels in a row, and the weight gradient at stride 2. */
+static const struct choice {
+    dnnl_alg_kind_t algorithm;
+    dnnl_format_tag_t tag;
+    size_t scratchpad_limit;
+    bool (*suits)(const struct layer *layer, enum direction direction, int rows);
+} choices[] = {
+    {dnnl_convolution_winograd, dnnl_nChw16c, 12u << 20, in_blocks},
+    {dnnl_convolution_winograd, dnnl_nChw16c, SIZE_MAX, in_many_tiles},
+    {dnnl_convolution_direct, dnnl_nChw16c, SIZE_MAX, better_in_blocks},
+    {dnnl_convolution_direct, dnnl_nhwc, SIZE_MAX, always},
+};
+enum { CHOICE_COUNT = sizeof(choices) / sizeof(choices[0]) };
 
 /* What the library has no fast code for on this processor it still does, in plain loops, a hundred times slower: without
  * AVX-512, blocks of 16 channels. */
@@ -122,7 +168,6 @@ static bool fits(dnnl_primitive_desc_t descriptor, const struct choice *choice)
     return dnnl_memory_desc_get_size(primitive_layout(descriptor, DNNL_ARG_SCRATCHPAD)) <= choice->scratchpad_limit;
 }
 
-/* The first choice that suits and that the library has fast code for, else the last one, as a descriptor. */
 static dnnl_status_t choose(dnnl_primitive_desc_t *out, dnnl_format_tag_t *tag, const struct layer *layer,
                             enum direction direction, int rows, dnnl_engine_t engine)
 {
@@ -132,7 +177,7 @@ static dnnl_status_t choose(dnnl_primitive_desc_t *out, dnnl_format_tag_t *tag, 
         const struct choice *choice = &choices[i];
         const struct convolution_shape shape = library_shape(layer, rows, choice->tag);
 
-        if (!suits(choice, layer, direction))
+        if (!choice->suits(layer, direction, rows))
             continue;
         status = convolution_descriptor(out, direction, choice->algorithm, &shape, engine);
         if (status != dnnl_success)

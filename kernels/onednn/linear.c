@@ -6,9 +6,8 @@
 #include "kernels/onednn/layers.h"
 #include "kernels/reference/reference.h"
 
-/* c [m][n] = a b, or c + a b if `add`. Letters say which factors are transposed: 'N' or 'T'. */
-static int product(const struct layer *layer, char transpose_a, char transpose_b, dnnl_dim_t m, dnnl_dim_t n,
-                   dnnl_dim_t k, const float *a, const float *b, bool add, float *c, struct error *error)
+int product(const struct layer *layer, char transpose_a, char transpose_b, dnnl_dim_t m, dnnl_dim_t n, dnnl_dim_t k,
+            const float *a, const float *b, bool add, float *c, struct error *error)
 {
     const dnnl_dim_t row_a = transpose_a == 'N' ? k : m, row_b = transpose_b == 'N' ? n : k;
     const dnnl_status_t status =

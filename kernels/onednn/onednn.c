@@ -125,7 +125,8 @@ static int prepare(struct layer_kernel *kernel, enum direction direction, int ro
     struct prepared *entry;
     size_t bytes;
 
-    if (kernel->layer.kind != LAYER_CONVOLUTION || rows == 0 || find(kernel, direction, rows))
+    if (kernel->layer.kind != LAYER_CONVOLUTION || pointwise_is(&kernel->layer) || rows == 0 ||
+        find(kernel, direction, rows))
         return 0;
     entry = malloc(sizeof(*entry));
     if (!entry)
@@ -179,6 +180,8 @@ static size_t workspace_bytes(const struct layer_kernel *kernel)
 static int run(struct layer_kernel *kernel, enum direction direction, int rows, const float *first, const float *second,
                float *output, bool add, void *workspace, struct error *error)
 {
+    if (pointwise_is(&kernel->layer))
+        return pointwise_run(&kernel->layer, direction, rows, first, second, output, add, error);
     if (prepare(kernel, direction, rows, kernel->workspace_bytes, error))
         return -1;
     if (convolution_run(find(kernel, direction, rows), first, second, output, add, workspace, kernel->stream, error))

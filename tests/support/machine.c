@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "tests/support/gpu.h"
 
 enum { GUARD = 16, ALIGNMENT = 64 };
 
@@ -95,7 +96,7 @@ const struct backend *usable_backend(int n)
 
         ck_assert_msg(usable || backend->device == &device_host || !getenv("REQUIRE_GPU"), "%s: %s", backend->name,
                       error.text);
-        if (usable && n-- == 0)
+        if (usable && !(gpu_is_double() && backend->device == &device_host) && n-- == 0)
             break;
     }
     return backend;

@@ -33,8 +33,9 @@ void guarded_destroy(struct guarded *tensor);
 /* The caller frees them. */
 double *guarded_doubles(const struct guarded *tensor);
 
-/* The n-th backend that can run here, fastest first; NULL behind the last. Not before a fork. With REQUIRE_GPU in the
- * environment, the test fails if one that is built in for GPUs cannot run. */
+/* The n-th backend that can run here, fastest first; NULL behind the last. Not before a fork. Where a GPU is a double, only
+ * those for GPUs: the same program without the double has the others. With REQUIRE_GPU in the environment, the test fails if
+ * one that is built in for GPUs cannot run. */
 const struct backend *usable_backend(int n);
 
 enum { MIRRORS_MAX = 24 };
