@@ -252,10 +252,10 @@ static int check_pictures(const struct options *options, struct error *error)
     return 0;
 }
 
-static int check_combination(const struct options *options, unsigned given, struct error *error)
+static int check_combination(const struct options *options, uint64_t given, struct error *error)
 {
     for (int i = 0; i < ROWS; i++)
-        if (given & 1u << i && !(rows[i].verbs & 1 << options->verb))
+        if (given & (uint64_t)1 << i && !(rows[i].verbs & 1 << options->verb))
             return error_set(error, "--%s does not go with tpcoord %s", rows[i].name, commands[options->verb].name);
     if (options->init[0] && options->resume)
         return error_set(error,
@@ -294,7 +294,7 @@ static int check_combination(const struct options *options, unsigned given, stru
 
 int options_read(struct options *options, int argc, char **argv, struct error *error)
 {
-    unsigned given = 0;
+    uint64_t given = 0;
 
     *options = (struct options){.program = argv[0] && argv[0][0] ? argv[0] : line.program,
                                 .overrides = calloc((size_t)argc, sizeof(*options->overrides))};
