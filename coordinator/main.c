@@ -27,7 +27,7 @@
 #include "coordinator/show_prediction.h"
 #include "coordinator/show_rules.h"
 #include "coordinator/tested.h"
-#include "coordinator/trace.h"
+#include "telemetry/trace.h"
 
 static enum exit_status fail(enum exit_status status, const struct error *error)
 {
@@ -248,6 +248,7 @@ static enum exit_status do_plan(const struct options *options)
     if (status != EXIT_DONE)
         return status;
     prepared_say_gpu_left_out(&prepared);
+    prepared_say_room(&prepared);
     status = open_plan_outputs(&outputs, options) ? EXIT_USAGE : show_plan(options, &prepared, &outputs);
     if (status == EXIT_DONE && options_draw(options))
         status = draw_plan(options, &preparation, &prepared.plan, outputs.pictures);

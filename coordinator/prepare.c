@@ -241,13 +241,18 @@ static int check_test(const struct prepared *prepared, struct config_mistakes *m
 static int begin_test(struct prepared *prepared, const struct preparation *preparation,
                       struct config_mistakes *mistakes)
 {
+    const struct normalisation *was = &prepared->from.manifest.normalisation;
     struct config config;
     struct data_facts facts;
     struct error unread;
 
     if (take_config(&config, prepared, preparation, mistakes) || check_size(&config, mistakes) ||
-        find_data(&facts, &unread, preparation, &config, mistakes) ||
-        plan_begin(&prepared->plan, &config, &facts, &prepared->network, mistakes) || check_test(prepared, mistakes))
+        find_data(&facts, &unread, preparation, &config, mistakes))
+        return -1;
+    /* What was learned was learned of images that were normalised so. */
+    if (was->deviation[0] > 0.0f)
+        facts.normalisation = *was;
+    if (plan_begin(&prepared->plan, &config, &facts, &prepared->network, mistakes) || check_test(prepared, mistakes))
         return -1;
     if (same_pipeline(&prepared->from.manifest.config, &config))
         replay_take_times(&prepared->plan.config, &prepared->from.manifest.config);
@@ -266,6 +271,11 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
     if ((data && check_size(&config, mistakes)) || find_data(&facts, &unread, preparation, &config, mistakes) ||
         plan_begin(&prepared->plan, &config, &facts, &prepared->network, mistakes))
         return -1;
+    if (preparation->simulated && !preparation->compared) {
+        predict_check_used(&prepared->plan, mistakes);
+        if (mistakes->count > 0)
+            return -1;
+    }
     if (unread.text[0] && check_unread(&prepared->plan, &unread, mistakes))
         return -1;
     if (check_init(prepared, preparation, mistakes))
@@ -341,7 +351,8 @@ enum exit_status prepare(struct prepared *prepared, const struct preparation *pr
         return refuse(prepared, &mistakes);
     if (!preparation->warned && room_check_threads(&prepared->plan, &error))
         fprintf(stderr, "tpcoord: %s\n", error.text);
-    if (finish(prepared, preparation, &error))
+    if (finish(prepared, preparation, &error) ||
+        (preparation->data && devices_check_room(&prepared->devices, &prepared->plan, &error)))
         return give_up(prepared, preparation, &error);
     return EXIT_DONE;
 }
@@ -352,6 +363,15 @@ void prepared_say_gpu_left_out(const struct prepared *prepared)
 
     if (reason)
         fprintf(stderr, "tpcoord: the stages run on the CPU: %s\n", reason);
+}
+
+void prepared_say_room(const struct prepared *prepared)
+{
+    struct error error;
+
+    if (plan_fits_run(&prepared->plan) &&
+        (room_check(&prepared->plan, &error) || devices_check_room(&prepared->devices, &prepared->plan, &error)))
+        fprintf(stderr, "tpcoord: a run would be refused here: %s\n", error.text);
 }
 
 void prepared_release(struct prepared *prepared)

@@ -48,6 +48,8 @@ static const struct option_row rows[] = {
     {"span", "SECONDS", OPTION_OWN, 0, 0, .help = "of time that the picture shows", .read = read_span},
     {"versions", NULL, OPTION_FLAG, offsetof(struct arguments, versions), 0,
      .help = "write on its ops which weight versions they read and make"},
+    {"trace", "FILE", OPTION_TEXT, offsetof(struct arguments, trace), 0,
+     .help = "write the recording as a Chrome trace for ui.perfetto.dev, and exit"},
     {"width", "COLUMNS", OPTION_COUNT, offsetof(struct arguments, width), 0, .help = "of --once; default 80"},
     {"height", "LINES", OPTION_COUNT, offsetof(struct arguments, height), 0, .help = "of --once; default 24"},
     {"ascii", NULL, OPTION_FLAG, offsetof(struct arguments, ascii), 0, .help = "draw with ASCII characters only"},
@@ -65,7 +67,7 @@ void arguments_print_help(FILE *out)
 {
     fputs("Shows how a pipeline trains, live or recorded.\n\n"
           "usage: tpmon [RUN]          watch the newest run, or the one of this name or folder\n"
-          "       tpmon --replay FILE  watch a recorded one\n"
+          "       tpmon --replay FILE [FILE]  watch a recorded one, or two on one clock\n"
           "       tpmon --list\n\n",
           out);
     command_line_print(&line, 0, out);
@@ -100,6 +102,8 @@ static int check_pictures(const struct arguments *arguments, struct error *error
         return error_set(error, "a picture goes with neither --once nor --list");
     if (!draws && (arguments->span > 0 || arguments->versions))
         return error_set(error, "--%s goes with --svg, --pdf or --png", arguments->versions ? "versions" : "span");
+    if (arguments->trace && (!arguments->replay || draws || arguments->once || arguments->at >= 0))
+        return error_set(error, "--trace goes with --replay alone");
     if (arguments->at >= 0 && !arguments->replay)
         return error_set(error, "--at goes with --replay: of a run that is going there is only now");
     return 0;
@@ -117,8 +121,12 @@ int arguments_read(struct arguments *arguments, int argc, char **argv, struct er
         return error_set(error, "what is \"%s\"? tpmon watches one run", argv[optind + 1]);
     if (argc > optind)
         arguments->run = argv[optind];
-    if (arguments->run && arguments->replay)
-        return error_set(error, "--replay plays a recording, \"%s\" would be a run", arguments->run);
+    if (arguments->run && arguments->replay) {
+        arguments->beside = arguments->run;
+        arguments->run = NULL;
+    }
+    if (arguments->beside && arguments_draw(arguments))
+        return error_set(error, "a picture is of one recording, not of \"%s\" as well", arguments->beside);
     if (arguments->list && (arguments->run || arguments->replay || arguments->once))
         return error_set(error, "--list goes alone");
     if (!arguments->once && (arguments->width || arguments->height))

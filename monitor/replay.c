@@ -241,18 +241,52 @@ static int seek(struct source *source, double seconds, struct error *error)
     return 0;
 }
 
+/* When stage 1 began. */
+static uint64_t zero_of(const struct replay *replay)
+{
+    const struct stage_history ops = recording_ops(replay->recording, 1);
+
+    return ops.count > 0 ? ops.ops[0].start_ns : replay->facts.begin_ns;
+}
+
+void source_keep_pace(struct source *source, const struct source *with)
+{
+    struct replay *replay = replay_of(source);
+    const struct replay *leader = (const struct replay *)with;
+    const uint64_t at = zero_of(replay) + leader->time_ns, since = zero_of(leader);
+
+    replay->time_ns =
+        at > since + replay->facts.begin_ns ? min_u64(at - since, replay->facts.end_ns) : replay->facts.begin_ns;
+    replay->playing = false;
+}
+
 static const struct source_kind kind = {look, key, close_replay, seek, go};
+
+/* FILE, or the recording in a run's folder. */
+static void find_recording(const char *path, char found[CONFIG_PATH_MAX])
+{
+    struct stat status;
+    const bool folder = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+
+    snprintf(found, CONFIG_PATH_MAX, "%s%s", path, folder ? "/recording.tprec" : "");
+}
+
+int source_recording(struct recording **out, const char *path, struct error *error)
+{
+    char found[CONFIG_PATH_MAX];
+
+    find_recording(path, found);
+    return recording_open(out, found, error);
+}
 
 int source_replay(struct source **out, const char *path, struct error *error)
 {
     struct replay *replay = calloc(1, sizeof(*replay));
-    struct stat status;
-    bool folder = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 
     *out = NULL;
     if (!replay)
         return error_set(error, "out of memory");
-    snprintf(replay->path, sizeof(replay->path), "%s%s", path, folder ? "/recording.tprec" : "");
+    find_recording(path, replay->path);
     if (recording_open(&replay->recording, replay->path, error)) {
         free(replay);
         return -1;

@@ -14,6 +14,10 @@ int source_attach(struct source **out, const char *run, struct error *error);
 /* A recording, or the one in a run's folder. */
 int source_replay(struct source **out, const char *path, struct error *error);
 
+/* The recording itself, for recording_close. */
+struct recording;
+int source_recording(struct recording **out, const char *path, struct error *error);
+
 /* A run that this monitor has paused or slowed goes on freely, if no other has. NULL is fine. */
 void source_close(struct source *source);
 
@@ -29,6 +33,9 @@ int source_seek(struct source *source, double seconds, struct error *error);
 
 /* To a mini-batch of an epoch, or of this one if `epoch` is 0; a message says so if there is none. */
 void source_go(struct source *source, int epoch, int minibatch);
+
+/* A replay goes to where another is: as long after its stage 1 began its first op as the other is after that of its own. */
+void source_keep_pace(struct source *source, const struct source *with);
 
 /* What stays when the user freezes the view: a copy of a moment, for free(). NULL if out of memory. */
 struct moment *moment_copy(const struct moment *moment);

@@ -44,7 +44,7 @@ struct view_state {
     enum colouring colouring;
     bool costs;         /* planned ops are as wide as they cost, and in ticks those that ran, too */
     const char *prompt; /* what the user has typed behind ':', where to go; NULL: nothing is asked */
-    bool help;          /* the keys are shown over the view */
+    int help;           /* the page shown over the view: 1 the keys, 2 what the view's marks mean; 0: none */
 };
 
 /* A key is a character, or one of these. */

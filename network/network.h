@@ -30,6 +30,7 @@ struct network {
     struct shape input;
     int classes;
     int depth, width; /* the file's parameters of these names; 0: it has none */
+    float deviation;  /* of weights at first, as the file says; 0: as layer types say */
     size_t parameters, state;
 };
 

@@ -87,7 +87,7 @@ START_TEST(mistakes_are_said_in_one_line)
     check_refused("tpmon --at soon --replay ~/none.tprec", 2, "--at: \"soon\"");
     check_refused("tpmon --span 3 --once", 2, "--span goes with --svg, --pdf or --png");
     check_refused("tpmon one two", 2, "what is \"two\"?");
-    check_refused("tpmon one --replay two", 2, "--replay plays a recording");
+    check_refused("tpmon one --replay two --svg ~/a.svg", 2, "a picture is of one recording, not of \"one\"");
     check_refused("tpmon --list --once", 2, "--list goes alone");
     check_refused("tpmon", 1, "must be a terminal; --once prints");
     snprintf(says, sizeof(says), "there is no run no-such-run; start one with %s CONFIG\n", program.path);
@@ -399,7 +399,8 @@ START_TEST(a_recording_has_the_ops_of_the_trace)
         const char *category = json_string_value(json_object_get(event, "cat"));
         int stage = (int)json_integer_value(json_object_get(event, "tid"));
 
-        if (!category || strcmp(category, "update") == 0)
+        if (!category || strcmp(category, "update") == 0 || strcmp(category, "wait") == 0 ||
+            strcmp(category, "message") == 0 || strcmp(category, "planned") == 0)
             continue;
         struct stage_history history = recording_ops(recording, stage);
         ck_assert_int_lt(next[stage], history.count);
@@ -421,6 +422,18 @@ START_TEST(a_recording_has_the_ops_of_the_trace)
     recording_close(recording);
     ck_assert_int_eq(program_run(&program, "tpmon --once --replay ~/run.tprec"), 0);
     ck_assert_ptr_nonnull(strstr(program_text(&program, "out"), "run.tprec"));
+    /* Beside itself it is in the same place. */
+    ck_assert_int_eq(program_run(&program, "tpmon --once --height 40 --at 0.01 --replay ~/run.tprec ~/run.tprec"), 0);
+    const char *both = program_text(&program, "out"), *below = both;
+    for (int row = 0; row < 20; row++)
+        below = strchr(below, '\n') + 1;
+    for (int row = 0; row < 15; row++) {
+        const size_t length = strcspn(both, "\n");
+        ck_assert_msg(strncmp(both, below, length + 1) == 0, "%.*s\n%.*s", (int)length, both, (int)length, below);
+        both += length + 1;
+        below += length + 1;
+    }
+    ck_assert_int_eq(program_run(&program, "tpmon --once --replay ~/run.tprec ~/none.tprec"), 1);
 }
 END_TEST
 

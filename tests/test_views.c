@@ -135,6 +135,18 @@ static void alter_help(struct fabricated *run, struct view_state *state)
     ck_assert(view_key(state, &run->moment, '?'));
 }
 
+static void alter_marks(struct fabricated *run, struct view_state *state)
+{
+    alter_help(run, state);
+    alter_help(run, state);
+}
+
+static void alter_version_marks(struct fabricated *run, struct view_state *state)
+{
+    alter_marks(run, state);
+    state->view = VIEW_VERSIONS;
+}
+
 /* The third op before the newest of stage 2. */
 static void alter_select(struct fabricated *run, struct view_state *state)
 {
@@ -198,6 +210,8 @@ static const struct scene {
     {"paused", {"timeprest", 4, 4, 60, 4, 0.5}, alter_pause, 40, 120},
     {"replay", {"timeprest", 4, 4, 60, 4, 0.5}, alter_replay, 24, 80},
     {"help", {"timeprest", 4, 4, 60, 4, 0.5}, alter_help, 24, 80},
+    {"marks", {"timeprest", 4, 4, 60, 4, 0.5}, alter_marks, 24, 80},
+    {"marks-versions", {"timeprest", 4, 4, 60, 4, 0.5}, alter_version_marks, 24, 80},
     {"selected", {"pipedream", 4, 1, 60, 4, 0.5}, alter_select, 24, 80},
     {"predicted", {"spectrain", 4, 1, 60, 4, 0.5}, alter_select, 24, 100},
     {"summed", {"i-timeprest", 4, 4, 60, 4, 0.5}, alter_select, 24, 80},
@@ -211,6 +225,7 @@ static const struct scene {
     {"stepped", {"timeprest", 4, 3, 60, 1, 0.012}, alter_to_stepped, 24, 80},
     {"ticks-halves", {"zb-h1", 4, 4, 60, 1, 0.03}, alter_to_kinds, 24, 80},
     {"ticks-versions", {"timeprest", 4, 4, 60, 4, 0.5}, alter_to_read, 24, 80},
+    {"ticks-chains", {"timeprest", 8, 3, 60, 1, 0.5}, alter_to_ticks, 40, 120},
     {"split-backward", {"zb-h1", 4, 4, 60, 1, 0.03}, alter_nothing, 24, 80},
     {"evaluation", {"1f1b", 4, 4, 20, 1, 1.02}, alter_nothing, 24, 80},
     {"sixteen-stages", {"pipedream-2bw", 16, 16, 60, 4, 0.5}, alter_nothing, 40, 120},
