@@ -27,7 +27,7 @@
 #include "coordinator/show_prediction.h"
 #include "coordinator/show_rules.h"
 #include "coordinator/tested.h"
-#include "coordinator/trace.h"
+#include "telemetry/trace.h"
 
 static enum exit_status fail(enum exit_status status, const struct error *error)
 {
