@@ -62,6 +62,11 @@ for system in $systems; do
     set --
     for kind in forward backward backward_input backward_weights update; do
         times=$(op_ms "$kind")
+        # A report has the backward of a mini-batch, the config that of a micro-batch.
+        case $system-$kind in
+            timeprest-backward | v-timeprest-backward | i-timeprest-backward)
+                times=$(echo "$times" | awk -v n="$microbatches" 'BEGIN { RS = ORS = "," } { print $1 / n }' | sed 's/,*$//') ;;
+        esac
         [ -z "$times" ] || set -- "$@" --set "simulation.${kind}_ms=$times"
     done
     tpcoord plan "$scratch/plan" --simulate "$@"

@@ -172,7 +172,7 @@ struct controls {
     _Atomic uint64_t ops_allowed[MAX_STAGES]; /* stage s runs its n-th op (0-based, counters.ops) when n < this;
                                                  UINT64_MAX: it runs freely */
     _Atomic uint32_t slow_motion;             /* an op takes so many times its usual time; 1: as fast as it can */
-    _Atomic uint32_t awaited;                 /* 1: the run began paused, and no monitor has changed anything yet */
+    _Atomic uint32_t awaited;                 /* 1: it began paused or slow, and no monitor has changed anything yet */
 };
 enum { SLOW_MOTION_MAX = 1000 };
 

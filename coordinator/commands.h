@@ -12,6 +12,7 @@ enum verb {
     VERB_NETWORK,
     VERB_SYSTEMS,
     VERB_DEVICES,
+    VERB_DEMO,
     VERB_EXPLAIN,
     VERB_HELP,
     VERB_COMPLETE,

@@ -1,12 +1,13 @@
 #include "coordinator/devices.h"
 
-#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/json.h"
 #include "base/numbers.h"
 #include "coordinator/child.h"
+#include "coordinator/environment.h"
+#include "coordinator/show_plan.h"
 #include "kernels/backend.h"
 
 /* A driver that hangs is known to happen; one that works answers within seconds. */
@@ -87,6 +88,25 @@ int devices_find(struct devices *devices, const struct config *config, struct si
     return child_run(&task, error) ? error_prefix(error, "looking for devices") : 0;
 }
 
+int devices_check_room(const struct devices *devices, const struct plan *plan, struct error *error)
+{
+    for (int gpu = 0; gpu < devices->described; gpu++) {
+        const struct device_facts *facts = &devices->gpus[gpu].facts;
+        size_t planned = 0;
+
+        for (int s = 1; s <= plan->stage_count; s++)
+            if (plan_place_of(plan, s) == PLACE_GPU && plan_stage(plan, s)->device == gpu)
+                planned += memory_total(plan_stage(plan, s)->memory);
+        if (!devices->gpus[gpu].error.text[0] && planned > facts->free_bytes)
+            return error_set(
+                error,
+                "the stages on GPU %d need %zu MiB of its memory and it has %zu MiB free; lower data.batch, "
+                "use more GPUs (device.map), or pipeline.backward_activations = recompute",
+                gpu, (planned >> 20) + 1, facts->free_bytes >> 20);
+    }
+    return 0;
+}
+
 const char *devices_gpu_left_out(const struct devices *devices, const struct config *config)
 {
     const bool left_out =
@@ -104,28 +124,6 @@ const char *devices_backends(enum stage_place place, char text[128])
         if (place == PLACES || backend_place(backend->name) == place)
             snprintf(text + strlen(text), 128 - strlen(text), "%s%s", text[0] ? ", " : "", backend->name);
     return text;
-}
-
-/* As the processor calls itself. */
-static void cpu_name(char name[128])
-{
-    char line[256];
-    FILE *file = fopen("/proc/cpuinfo", "re");
-
-    snprintf(name, 128, "unknown processor");
-    while (file && fgets(line, sizeof(line), file))
-        if (sscanf(line, "model name : %127[^\n]", name) == 1)
-            break;
-    if (file)
-        fclose(file);
-}
-
-/* That this process may use. */
-static int cores(void)
-{
-    cpu_set_t set;
-
-    return sched_getaffinity(0, sizeof(set), &set) ? 1 : CPU_COUNT(&set);
 }
 
 static double gibibytes(size_t bytes)
@@ -160,9 +158,10 @@ void devices_print(FILE *out, const struct devices *devices)
 {
     char name[128], backends[128];
 
-    cpu_name(name);
-    fprintf(out, "cpu      %s, %d core%s; backends %s\n", name, cores(), cores() == 1 ? "" : "s",
-            devices_backends(PLACE_CPU, backends));
+    if (!environment_processor(name, sizeof(name)))
+        snprintf(name, sizeof(name), "unknown processor");
+    fprintf(out, "cpu      %s, %d core%s; backends %s\n", name, environment_cores(),
+            environment_cores() == 1 ? "" : "s", devices_backends(PLACE_CPU, backends));
     for (int g = 0; g < devices->described; g++)
         print_gpu(out, devices, g);
     if (!devices->machine.backends[PLACE_GPU][0])
@@ -199,14 +198,15 @@ json_t *devices_json(const struct devices *devices)
     const struct backend *backend;
     char name[128];
 
-    cpu_name(name);
+    if (!environment_processor(name, sizeof(name)))
+        snprintf(name, sizeof(name), "unknown processor");
     for (int n = 0; (backend = backend_at(n)); n++)
         if (backend_place(backend->name) == PLACE_CPU)
             json_array_append_new(backends, json_string(backend->name));
     for (int g = 0; g < devices->described; g++)
         json_array_append_new(gpus, gpu_json(devices, g));
-    return json_pack("{s:{s:o, s:i, s:o}, s:o, s:o}", "cpu", "name", text_json(name), "cores", cores(), "backends",
-                     backends, "gpus", gpus, "no_gpu_because",
+    return json_pack("{s:{s:o, s:i, s:o}, s:o, s:o}", "cpu", "name", text_json(name), "cores", environment_cores(),
+                     "backends", backends, "gpus", gpus, "no_gpu_because",
                      usable ? json_null() : text_json(devices->machine.why_not[PLACE_GPU].text));
 }
 

@@ -26,6 +26,9 @@ int devices_find(struct devices *devices, const struct config *config, struct si
 /* Why a config's stages run on the CPU though it would let them use a GPU that is there; NULL if none of that is so. */
 const char *devices_gpu_left_out(const struct devices *devices, const struct config *config);
 
+/* -1 and both figures if a GPU has less memory free than the plan's stages take there. */
+int devices_check_room(const struct devices *devices, const struct plan *plan, struct error *error);
+
 void devices_print(FILE *out, const struct devices *devices);
 json_t *devices_json(const struct devices *devices);
 

@@ -162,15 +162,19 @@ static enum exit_status prepare_beside(struct drawing *drawing, const struct con
         overrides[preparation.override_count++] = microbatches;
         preparation.overrides = overrides;
         preparation.warned = true;
+        preparation.compared = true;
         status = prepare(prepared, &preparation);
     } else {
         fprintf(stderr, "tpcoord: out of memory for the picture\n");
     }
     free(overrides);
-    if (status == EXIT_DONE)
+    if (status == EXIT_DONE) {
         drawing->prepared[drawing->count] = prepared;
-    else
+        predict_scale(&prepared->plan.config,
+                      (double)config->pipeline.microbatches / prepared->plan.config.pipeline.microbatches);
+    } else {
         free(prepared);
+    }
     return status;
 }
 

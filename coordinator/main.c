@@ -11,6 +11,7 @@
 #include "base/version.h"
 #include "coordinator/compare.h"
 #include "coordinator/complete.h"
+#include "coordinator/demo.h"
 #include "coordinator/draw_plan.h"
 #include "coordinator/explain.h"
 #include "coordinator/help.h"
@@ -247,6 +248,7 @@ static enum exit_status do_plan(const struct options *options)
     if (status != EXIT_DONE)
         return status;
     prepared_say_gpu_left_out(&prepared);
+    prepared_say_room(&prepared);
     status = open_plan_outputs(&outputs, options) ? EXIT_USAGE : show_plan(options, &prepared, &outputs);
     if (status == EXIT_DONE && options_draw(options))
         status = draw_plan(options, &preparation, &prepared.plan, outputs.pictures);
@@ -350,7 +352,8 @@ static enum exit_status run_prepared(const struct options *options, struct prepa
         .steps = outputs->steps,
         .steps_form = options->steps ? steps_form_of(options->steps) : STEPS_CSV,
         .interactive = options->interactive != NULL,
-        .paused = options->interactive && *options->interactive,
+        .paused = options->interactive && strcmp(options->interactive, "paused") == 0,
+        .slow = options->interactive && strcmp(options->interactive, "slow") == 0,
         .quiet = options->quiet,
     };
 
@@ -671,6 +674,14 @@ static enum exit_status do_explain(const struct options *options)
     return explain_print(stdout, options->program, options->topic, &error) ? fail(EXIT_USAGE, &error) : EXIT_DONE;
 }
 
+static enum exit_status do_demo(const struct options *options)
+{
+    struct error error;
+    const enum exit_status status = demo_run(stdout, options->program, &error);
+
+    return status == EXIT_DONE ? status : fail(status, &error);
+}
+
 static enum exit_status do_complete(const struct options *options)
 {
     complete_print(stdout, options->words);
@@ -685,6 +696,8 @@ static enum exit_status dispatch(const struct options *options)
         return do_run(options);
     if (!asks && options->verb == VERB_COMPARE)
         return do_compare(options);
+    if (!asks && options->verb == VERB_DEMO)
+        return do_demo(options);
     if (!asks && options->verb == VERB_TEST)
         return do_test(options);
     signals_unblock();

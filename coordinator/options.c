@@ -72,8 +72,8 @@ static const struct option_row rows[] = {
      .help = "record the run, or the simulated one, for tpmon --replay; at most run.record_mib of it"},
     {"steps", "FILE", OPTION_TEXT, offsetof(struct options, steps), WITH_RUN | WITH_COMPARE,
      .help = "write loss, rate, time, v and staleness of every mini-batch, and each test, as CSV or .jsonl"},
-    {"interactive", "[=paused]", OPTION_PERHAPS, offsetof(struct options, interactive), WITH_RUN,
-     .help = "let tpmon pause, step and slow the run; paused: hold each stage before its first op"},
+    {"interactive", "[=HOW]", OPTION_PERHAPS, offsetof(struct options, interactive), WITH_RUN,
+     .help = "let tpmon pause, step and slow the run; paused: hold each stage before its first op; slow: begin slowly"},
     {"quiet", NULL, OPTION_FLAG, offsetof(struct options, quiet), WITH_RUN | WITH_COMPARE | WITH_TEST,
      .help = "no progress, and only the report's essentials, or the comparison"},
     {"grid", NULL, OPTION_FLAG, offsetof(struct options, grid), WITH_PLAN,
@@ -262,8 +262,9 @@ static int check_combination(const struct options *options, unsigned given, stru
         return error_set(error, "--trace goes with --simulate, or with tpcoord run");
     if (options->verb == VERB_PLAN && !options->simulate && options->record)
         return error_set(error, "--record goes with --simulate, or with tpcoord run");
-    if (options->interactive && *options->interactive && strcmp(options->interactive, "paused") != 0)
-        return error_set(error, "--interactive is followed by nothing or =paused, not by \"=%s\"",
+    if (options->interactive && *options->interactive && strcmp(options->interactive, "paused") != 0 &&
+        strcmp(options->interactive, "slow") != 0)
+        return error_set(error, "--interactive is followed by nothing, =paused or =slow, not by \"=%s\"",
                          options->interactive);
     if (options->grid && options->simulate)
         return error_set(error, "--grid and --simulate do not go together");

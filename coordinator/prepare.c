@@ -266,6 +266,11 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
     if ((data && check_size(&config, mistakes)) || find_data(&facts, &unread, preparation, &config, mistakes) ||
         plan_begin(&prepared->plan, &config, &facts, &prepared->network, mistakes))
         return -1;
+    if (preparation->simulated && !preparation->compared) {
+        predict_check_used(&prepared->plan, mistakes);
+        if (mistakes->count > 0)
+            return -1;
+    }
     if (unread.text[0] && check_unread(&prepared->plan, &unread, mistakes))
         return -1;
     if (check_init(prepared, preparation, mistakes))
@@ -341,7 +346,8 @@ enum exit_status prepare(struct prepared *prepared, const struct preparation *pr
         return refuse(prepared, &mistakes);
     if (!preparation->warned && room_check_threads(&prepared->plan, &error))
         fprintf(stderr, "tpcoord: %s\n", error.text);
-    if (finish(prepared, preparation, &error))
+    if (finish(prepared, preparation, &error) ||
+        (preparation->data && devices_check_room(&prepared->devices, &prepared->plan, &error)))
         return give_up(prepared, preparation, &error);
     return EXIT_DONE;
 }
@@ -352,6 +358,15 @@ void prepared_say_gpu_left_out(const struct prepared *prepared)
 
     if (reason)
         fprintf(stderr, "tpcoord: the stages run on the CPU: %s\n", reason);
+}
+
+void prepared_say_room(const struct prepared *prepared)
+{
+    struct error error;
+
+    if (plan_fits_run(&prepared->plan) &&
+        (room_check(&prepared->plan, &error) || devices_check_room(&prepared->devices, &prepared->plan, &error)))
+        fprintf(stderr, "tpcoord: a run would be refused here: %s\n", error.text);
 }
 
 void prepared_release(struct prepared *prepared)

@@ -27,6 +27,7 @@ struct preparation {
     bool warned;              /* of too many threads, in a preparation before this one */
     bool simulated;           /* a prediction will follow: what times the config does not give are measured; if it gives
                                  all, the data set need not be there */
+    bool compared;            /* and is one of several: times that its system does not use are another's */
     struct signals *signals;  /* an interruption ends the probing; NULL: they have not been taken */
 };
 
@@ -46,5 +47,8 @@ void shared_data_release(struct shared_data *data);
 
 /* Says on stderr why stages run on the CPU if there is a GPU that they would have been put on. */
 void prepared_say_gpu_left_out(const struct prepared *prepared);
+
+/* And if the plan's memory is more than this machine, or a GPU, has free: of plans that no run follows. */
+void prepared_say_room(const struct prepared *prepared);
 
 #endif

@@ -9,6 +9,7 @@
 #include "coordinator/environment.h"
 #include "coordinator/progress.h"
 #include "coordinator/show_plan.h"
+#include "plan/idle.h"
 
 /* Of a histogram of small integers, values 0.. */
 struct distribution {
@@ -95,6 +96,38 @@ static double staleness_mean(const struct counters *counters)
 }
 
 /* A row per part (part_format). */
+/* Of all stages' time, from the first op to the end; tests included. */
+static double idle_here(const struct segment *segment, const struct outcome *outcome)
+{
+    double busy = 0.0;
+
+    for (int s = 1; s <= segment->header->block_count; s++)
+        busy += (double)load(&segment_stage(segment, s)->counters.busy_ns);
+    return 1.0 - busy / ((double)(outcome->end_ns - outcome->start_ns) * segment->header->plan.stage_count);
+}
+
+/* What the plan has promised, beside what has become of it. */
+static void print_idle(FILE *out, const struct segment *segment, const struct outcome *outcome)
+{
+    const struct plan *plan = &segment->header->plan;
+    const int cores = environment_cores();
+    struct idle_figures figures;
+    char text[IDLE_TEXT_MAX];
+
+    if (plan->stage_count == 1)
+        return;
+    fprintf(out, "idle: ");
+    if (plan_idle(plan, &figures) == 0) {
+        idle_describe(&figures, text);
+        fprintf(out, "%s, with a core for each stage; ", text);
+    }
+    fprintf(out, "%.1f%% here", 100.0 * idle_here(segment, outcome));
+    if (cores > 0 && plan_place_of(plan, 1) == PLACE_CPU)
+        fprintf(out, ", where %d stage%s %s %d core%s", plan->stage_count, plan->stage_count == 1 ? "" : "s",
+                plan->stage_count > cores ? "share" : "have", cores, cores == 1 ? "" : "s");
+    fputc('\n', out);
+}
+
 static void print_time(FILE *out, const struct segment *segment, const struct outcome *outcome)
 {
     const struct plan *plan = &segment->header->plan;
@@ -116,7 +149,9 @@ static void print_time(FILE *out, const struct segment *segment, const struct ou
             fprintf(out, " %6.1f%%", percent_of(load(&counters->wait_ns[WAIT_NORM]), outcome));
         fprintf(out, " %16.2f %5d\n", staleness_mean(counters), staleness.high);
     }
-    fprintf(out, "staleness: updates between a backward's weights and the newest ones\n\n");
+    fprintf(out, "staleness: updates between a backward's weights and the newest ones\n");
+    print_idle(out, segment, outcome);
+    fputc('\n', out);
 }
 
 static void print_memory(FILE *out, const struct segment *segment)
@@ -487,6 +522,8 @@ int report_add_json(json_t *plan, const struct segment *segment, const struct ou
     int result = members ? json_object_update(plan, members) : -1;
 
     json_decref(members);
+    if (json_is_object(json_object_get(plan, "idle")) && outcome->end_ns > outcome->start_ns)
+        json_object_set_new(json_object_get(plan, "idle"), "here", real_json(idle_here(segment, outcome)));
     if (json_object_set_new(json_object_get(plan, "version_difference"), "measured", measured_json(segment)))
         result = -1;
     json_array_foreach(json_object_get(plan, "stage"), index, stage)

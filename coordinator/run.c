@@ -232,7 +232,7 @@ static void go(struct run *run)
     atomic_store(&run->segment.board->run_state, RUN_TRAINING);
     atomic_store(&run->segment.board->go, 1);
     segment_ring_all(&run->segment);
-    if (controls_are_awaited(segment_controls(&run->segment)))
+    if (run->request->paused && controls_are_awaited(segment_controls(&run->segment)))
         fprintf(stderr,
                 "tpcoord: each stage is held before its first op; in tpmon s steps them all, space frees them\n");
 }
@@ -502,6 +502,8 @@ static int attempt(struct run *run, struct checkpoint_set *from, struct error *e
     run->segment.header->interactive = request->interactive;
     if (request->paused && run->outcome.restarts == 0)
         controls_await(segment_controls(&run->segment));
+    else if (request->slow && run->outcome.restarts == 0)
+        controls_begin_slow(segment_controls(&run->segment));
     run->segment.header->data = request->data;
     segment_seal(&run->segment);
     if (run->outcome.restarts == 0 && keep_begin(&run->keep, request, &run->segment, error))

@@ -28,7 +28,8 @@ struct run_request {
     struct outlet *steps;                    /* or NULL; somebody else finishes it */
     enum steps_form steps_form;
     bool interactive; /* tpmon may pause, step and slow the stages */
-    bool paused;      /* and they are held until it lets them go */
+    bool paused;      /* and they are held until it lets them go, */
+    bool slow;        /* or run in slow motion until it changes that */
     bool quiet;
     const char *label; /* the run is one of several: this stands before its messages, and its progress is one line; or
                           NULL */

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "coordinator/show_rules.h"
+#include "plan/idle.h"
 #include "plan/replay.h"
 
 static double mebibytes(size_t bytes)
@@ -75,6 +76,24 @@ static void print_lists(FILE *out, const struct plan *plan)
             unit.version_difference, 100.0 * unit.idle, nominal.version_difference, 100.0 * nominal.idle);
 }
 
+/* The grid's figure alone would promise what no run can keep. */
+static void print_idle(FILE *out, const struct plan *plan)
+{
+    struct idle_figures figures;
+    char text[IDLE_TEXT_MAX];
+
+    if (plan->stage_count == 1 || plan_idle(plan, &figures))
+        return;
+    idle_describe(&figures, text);
+    fprintf(out, "idle with a core for each stage: %s%s\n", text,
+            figures.measured ? "" : " (a backward twice a forward)");
+    if (plan->config.pipeline.order == RUN_STATIC && !schedule_is_list(&plan->schedule))
+        fprintf(out, "static order replays a list that is made for %s times (pipeline.static)\n",
+                plan->config.pipeline.static_times == STATIC_UNIT      ? "unit"
+                : plan->config.pipeline.static_times == STATIC_NOMINAL ? "nominal"
+                                                                       : "measured");
+}
+
 static void print_predictions(FILE *out, const struct plan *plan)
 {
     const struct config *config = &plan->config;
@@ -94,6 +113,7 @@ static void print_predictions(FILE *out, const struct plan *plan)
         fprintf(out, "version difference v: simulated %d", plan->version_difference_simulated);
     fprintf(out, "; bubble: %.1f%% of the %s schedule\n", 100.0 * plan->bubble_fraction,
             times_words[config->pipeline.static_times]);
+    print_idle(out, plan);
     print_lists(out, plan);
     fputc('\n', out);
 }

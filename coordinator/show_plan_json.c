@@ -5,6 +5,7 @@
 #include "coordinator/show_plan.h"
 #include "coordinator/show_rules.h"
 #include "plan/config_json.h"
+#include "plan/idle.h"
 #include "plan/replay.h"
 #include "transport/rings.h"
 
@@ -166,6 +167,16 @@ static json_t *lists_json(const struct plan *plan)
     return object;
 }
 
+static json_t *idle_json(const struct plan *plan)
+{
+    struct idle_figures figures;
+
+    if (plan_idle(plan, &figures))
+        return json_null();
+    return json_pack("{s:f, s:f, s:b}", "unit", figures.unit, "costs", figures.costs, "costs_measured",
+                     (int)figures.measured);
+}
+
 /* One mini-batch in nominal times, where the order flushes; else null. */
 static json_t *schedule_json(const struct plan *plan)
 {
@@ -204,7 +215,7 @@ json_t *plan_json(const struct plan *plan, const struct network *network)
     for (int s = 1; s <= plan->stage_count; s++)
         json_array_append_new(stages, stage_json(plan, network, s));
     /* clang-format off */
-    return json_pack("{s:s, s:s, s:o, s:o, s:i, s:i, s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:f, s:b, s:o, s:o, s:o}",
+    return json_pack("{s:s, s:s, s:o, s:o, s:i, s:i, s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:b, s:o, s:o, s:o}",
                      "tp_version", version_text(),
                      "system", plan->config.pipeline.system,
                      "rules", rules_json(plan),
@@ -219,6 +230,7 @@ json_t *plan_json(const struct plan *plan, const struct network *network)
                      "version_difference", version_difference_json(plan),
                      "schedule", schedule_json(plan),
                      "static", lists_json(plan),
+                     "idle", idle_json(plan),
                      "bubble_fraction", plan->bubble_fraction,
                      "costs_measured", (int)plan->costs_measured,
                      "shared_memory_bytes", shared_memory_json(plan),

@@ -128,8 +128,8 @@ static int say_what_it_is(const unsigned char *bytes, size_t size, struct error 
 
 int picture_decode(const unsigned char *bytes, size_t size, struct shape shape, uint8_t *out, struct error *error)
 {
-    uint8_t *pixels;
-    int height, width, result;
+    uint8_t *pixels = NULL;
+    int height = 0, width = 0, result;
 
     if (size >= 3 && memcmp(bytes, "\xff\xd8\xff", 3) == 0)
         result = decode_jpeg(bytes, size, &pixels, &height, &width, error);

@@ -65,7 +65,7 @@ void arguments_print_help(FILE *out)
 {
     fputs("Shows how a pipeline trains, live or recorded.\n\n"
           "usage: tpmon [RUN]          watch the newest run, or the one of this name or folder\n"
-          "       tpmon --replay FILE  watch a recorded one\n"
+          "       tpmon --replay FILE [FILE]  watch a recorded one, or two on one clock\n"
           "       tpmon --list\n\n",
           out);
     command_line_print(&line, 0, out);
@@ -117,8 +117,12 @@ int arguments_read(struct arguments *arguments, int argc, char **argv, struct er
         return error_set(error, "what is \"%s\"? tpmon watches one run", argv[optind + 1]);
     if (argc > optind)
         arguments->run = argv[optind];
-    if (arguments->run && arguments->replay)
-        return error_set(error, "--replay plays a recording, \"%s\" would be a run", arguments->run);
+    if (arguments->run && arguments->replay) {
+        arguments->beside = arguments->run;
+        arguments->run = NULL;
+    }
+    if (arguments->beside && arguments_draw(arguments))
+        return error_set(error, "a picture is of one recording, not of \"%s\" as well", arguments->beside);
     if (arguments->list && (arguments->run || arguments->replay || arguments->once))
         return error_set(error, "--list goes alone");
     if (!arguments->once && (arguments->width || arguments->height))

@@ -14,6 +14,7 @@ struct arguments {
     char coordinator[PROGRAM_CALL_MAX]; /* how to call tpcoord */
     const char *run;                    /* name, folder or segment; NULL: the newest */
     const char *replay;                 /* path; NULL: a live run */
+    const char *beside;                 /* path of a second recording, on the same clock; NULL: none */
     enum view view;
     int width, height;                     /* of --once; 0: not given */
     double at;                             /* seconds of a recording; negative: not given */

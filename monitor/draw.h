@@ -25,7 +25,7 @@ const char *view_help(enum view view);
 
 /* Around every view: the run and where it is; for some seconds a message, or what the user is asked; where a replay is; the
  * keys; over it, if the user asks, what the keys do. */
-view_drawer frame_header, frame_message, frame_seek, frame_footer, frame_help;
+view_drawer frame_header, frame_message, frame_seek, frame_footer, frame_help, frame_marks;
 enum { HEADER_ROWS = 2 };
 
 /* If the run did not end well, why, in at most so many rows. Returns how many. */

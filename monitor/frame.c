@@ -8,7 +8,7 @@
 #include "monitor/facts.h"
 #include "monitor/format.h"
 
-enum { PLACE_MAX = 192, PLACE_FROM = 70, HELP_COLUMNS = 78 };
+enum { PLACE_MAX = 192, PLACE_FROM = 70 };
 
 static void draw_run(const struct canvas *canvas, const struct moment *moment)
 {
@@ -106,7 +106,7 @@ static const struct {
     {HINT_ALWAYS, "  + - zoom"},
     {HINT_ALWAYS, "  arrows move"},
     {HINT_ALWAYS, "  Enter selects"},
-    {HINT_CONTROLS, "  s slot  < > slow motion"},
+    {HINT_CONTROLS, "  s tick  < > slow motion"},
     {HINT_REPLAY, "  . , op  r turn  g G ends"},
 };
 
@@ -143,13 +143,22 @@ void frame_message(const struct canvas *canvas, const struct view_state *state, 
         canvas_write(canvas, 0, canvas->columns - 1, style, "…");
 }
 
+/* Of a bar's end: a short recording's to the hundredth. */
+static const char *format_time(uint64_t ns, uint64_t length, char text[FORMAT_MAX])
+{
+    if (length >= 100 * UINT64_C(1000000000))
+        return format_clock(1e-9 * (double)ns, text);
+    snprintf(text, FORMAT_MAX, "%.2f s", 1e-9 * (double)ns);
+    return text;
+}
+
 void frame_seek(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
     const uint64_t length = max_u64(moment->end_ns - moment->begin_ns, 1);
     const struct snapshot *snapshot = moment->snapshot;
     char at[FORMAT_MAX], end[FORMAT_MAX];
-    const int left = 1 + canvas_width(format_clock(1e-9 * (double)(snapshot->now_ns - moment->begin_ns), at)) + 1;
-    const int right = canvas->columns - canvas_width(format_clock(1e-9 * (double)length, end)) - 2;
+    const int left = 1 + canvas_width(format_time(snapshot->now_ns - moment->begin_ns, length, at)) + 1;
+    const int right = canvas->columns - canvas_width(format_time(length, length, end)) - 2;
     const int room = max_int(right - left - 1, 1);
 
     (void)state;
@@ -211,51 +220,6 @@ int frame_banner(const struct canvas *canvas, const struct moment *moment, int r
         canvas_write(canvas, used++, 1, style, text);
     }
     return used;
-}
-
-static const struct {
-    const char *keys, *what;
-} keys[] = {
-    {"q ?", "quit; this help"},
-    {"1 2 3 4, Tab", "schedule, versions, memory, training"},
-    {"t w", "ticks or clock; ops as wide as they cost, or all alike"},
-    {"c", "colours by mini-batch, kind, micro-batch, version read"},
-    {"f", "freeze what is shown; the run goes on"},
-    {"+ - 0", "zoom in, out, back to what fits"},
-    {"Left, Right", "move through time, or from op to op once one is selected"},
-    {"Up, Down", "select a stage"},
-    {"Page Up, Down", "move through time by half a screen"},
-    {"Home, End", "the oldest that is known; follow the newest"},
-    {"Enter, Escape", "select the newest op in sight, or none"},
-    {"space", "pause and go on (run with --interactive, or replay)"},
-    {". ,", "one op of the selected stage; in a replay: one op on, back"},
-    {"s", "one op of every stage that can: a slot of the plan"},
-    {"< >", "slow motion, or the replay's speed; r turns it round"},
-    {"g G", "the recording's begin and end"},
-    {"[ ] { }", "the mini-batch before, after; the epoch before, after"},
-    {":", "to a mini-batch, or EPOCH:MINI-BATCH, of a recording"},
-    {"Ctrl-L", "draw the screen anew"},
-};
-
-void frame_help(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
-{
-    int count = (int)(sizeof(keys) / sizeof(keys[0]));
-    int columns = min_int(HELP_COLUMNS, canvas->columns), rows = min_int(count + 5, canvas->rows);
-    const struct canvas box =
-        canvas_part(canvas, (canvas->rows - rows) / 2, (canvas->columns - columns) / 2, rows, columns);
-    const struct canvas text = canvas_part(&box, 1, 2, rows - 2, columns - 4);
-
-    (void)moment;
-    canvas_clear(&box);
-    canvas_box(&box, ink(COLOUR_KEY));
-    canvas_print(&box, 0, 2, bold(COLOUR_KEY), " %s ", view_name(state->view));
-    canvas_write(&text, 0, 0, ink(COLOUR_DEFAULT), view_help(state->view));
-    if (rows - 4 < count)
-        canvas_print(&box, rows - 1, 2, ink(COLOUR_DIM), " %d more on a larger screen ", count - max_int(rows - 4, 0));
-    for (int k = 0; k < count; k++) {
-        canvas_write(&text, k + 2, 0, bold(COLOUR_KEY), keys[k].keys);
-        canvas_write(&text, k + 2, 15, ink(COLOUR_DEFAULT), keys[k].what);
-    }
 }
 
 void draw_title_at(const struct canvas *canvas, int row, int column, const char *title)

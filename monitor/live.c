@@ -65,7 +65,7 @@ static void try_slot(struct live *live)
     if (count == 0)
         source_say(&live->source, "no stage can run an op now");
     else
-        source_say(&live->source, "one slot: %d stage%s an op", count, count == 1 ? " runs" : "s run");
+        source_say(&live->source, "one tick: %d stage%s an op", count, count == 1 ? " runs" : "s run");
 }
 
 static const char *run_name(const struct snapshot *snapshot)

@@ -8,6 +8,7 @@
 #include "base/program.h"
 #include "base/version.h"
 #include "monitor/arguments.h"
+#include "monitor/axis.h"
 #include "monitor/runs.h"
 #include "monitor/screen.h"
 #include "monitor/source.h"
@@ -25,6 +26,9 @@ struct monitor {
     struct source *source; /* NULL: no run yet */
     struct moment moment;
     struct moment *frozen; /* NULL: the view follows */
+    struct source *beside; /* a second recording, which keeps pace; NULL: none */
+    struct moment moment_beside;
+    uint64_t looked_ns; /* for a run that follows one that has ended */
     struct view_state state;
     char prompt[16]; /* what has been typed, while state.prompt is it */
     struct screen *screen;
@@ -40,6 +44,9 @@ static int fail(int status, const struct error *error)
 static int open_source(struct monitor *monitor, struct error *error)
 {
     const struct arguments *arguments = monitor->arguments;
+
+    if (arguments->beside && !monitor->beside && source_replay(&monitor->beside, arguments->beside, error))
+        return -1;
 
     return arguments->replay ? source_replay(&monitor->source, arguments->replay, error)
                              : source_attach(&monitor->source, arguments->run, error);
@@ -59,15 +66,46 @@ static void draw_waiting(const struct canvas *canvas, const struct arguments *ar
     canvas_write(canvas, canvas->rows / 2, max_int(canvas->columns - canvas_width(rest), 0) / 2, dim, rest);
 }
 
+/* One above the other, in the same view and at the same zoom. */
+static void draw_both(const struct monitor *monitor, const struct canvas *canvas)
+{
+    const struct moment *first = monitor->frozen ? monitor->frozen : &monitor->moment;
+    const int half = canvas->rows / 2;
+    struct canvas above = canvas_part(canvas, 0, 0, half, canvas->columns);
+    struct canvas below = canvas_part(canvas, half, 0, canvas->rows - half, canvas->columns);
+    struct view_state state = monitor->state;
+
+    if (state.ns_per_column == 0 && first->snapshot)
+        state.ns_per_column = axis_zoom(&state, first);
+    view_draw(&above, &state, first);
+    state.right_ns = state.right_ns > 0 ? monitor->moment_beside.snapshot->now_ns : 0;
+    state.cursor_ns = 0;
+    state.help = 0;
+    state.prompt = NULL;
+    view_draw(&below, &state, &monitor->moment_beside);
+}
+
 static int draw(const struct monitor *monitor, struct canvas *canvas, int rows, int columns, struct error *error)
 {
     if (canvas_create(canvas, rows, columns, monitor->arguments->ascii || !screen_has_unicode()))
         return error_set(error, "out of memory");
-    if (monitor->source)
+    if (monitor->source && monitor->beside)
+        draw_both(monitor, canvas);
+    else if (monitor->source)
         view_draw(canvas, &monitor->state, monitor->frozen ? monitor->frozen : &monitor->moment);
     else
         draw_waiting(canvas, monitor->arguments);
     return 0;
+}
+
+static void look(struct monitor *monitor)
+{
+    source_look(monitor->source, &monitor->moment);
+    if (!monitor->beside || monitor->frozen)
+        return;
+    source_keep_pace(monitor->beside, monitor->source);
+    source_look(monitor->beside, &monitor->moment_beside);
+    monitor->moment_beside.speed = monitor->moment.speed;
 }
 
 /* The moment that is asked for: now, or where in the recording. */
@@ -84,7 +122,7 @@ static int look_once(struct monitor *monitor, struct error *error)
         return -1;
     if (arguments->replay && source_seek(monitor->source, arguments->at, error))
         return -1;
-    source_look(monitor->source, &monitor->moment);
+    look(monitor);
     return 0;
 }
 
@@ -130,6 +168,36 @@ static void keep_or_follow(struct monitor *monitor)
     monitor->frozen = NULL;
 }
 
+/* To another run that is going; of the coordinator, if that is not 0. */
+static void change_run(struct monitor *monitor, int coordinator)
+{
+    char next[SEGMENT_NAME_MAX];
+    struct source *source;
+    struct error error;
+
+    if (monitor->arguments->replay || runs_next(monitor->moment.snapshot->name, coordinator, next, &error) ||
+        source_attach(&source, next, &error))
+        return;
+    source_close(monitor->source);
+    monitor->source = source;
+    monitor->state.right_ns = monitor->state.cursor_ns = 0;
+    monitor->state.frozen = false;
+    keep_or_follow(monitor);
+    look(monitor);
+}
+
+/* A comparison's runs follow each other: they have one coordinator. */
+static void follow_next(struct monitor *monitor)
+{
+    const uint64_t now_ns = clock_now_ns();
+
+    if (monitor->moment.kind != MOMENT_ENDED || monitor->arguments->run || monitor->state.frozen ||
+        now_ns - monitor->looked_ns < SEARCH_MS * UINT64_C(1000000))
+        return;
+    monitor->looked_ns = now_ns;
+    change_run(monitor, monitor->moment.snapshot->coordinator_pid);
+}
+
 /* "12", or "3:12". */
 static void go(struct monitor *monitor)
 {
@@ -172,6 +240,10 @@ static bool press(struct monitor *monitor, int key)
     if (key == ':') {
         monitor->prompt[0] = '\0';
         monitor->state.prompt = monitor->prompt;
+        return true;
+    }
+    if (key == 'n') {
+        change_run(monitor, 0);
         return true;
     }
     if (source_key(monitor->source, key,
@@ -219,8 +291,10 @@ static int watch(struct monitor *monitor, struct error *error)
         return -1;
     do {
         result = monitor->source ? 0 : open_source(monitor, error);
-        if (result >= 0 && monitor->source)
-            source_look(monitor->source, &monitor->moment);
+        if (result >= 0 && monitor->source) {
+            look(monitor);
+            follow_next(monitor);
+        }
     } while (result >= 0 && (result = show(monitor, error)) == 0 && read_keys(monitor));
     screen_close(monitor->screen);
     return result;
@@ -236,6 +310,7 @@ static int run(const struct arguments *arguments)
                                              : watch(&monitor, &error);
 
     free(monitor.frozen);
+    source_close(monitor.beside);
     source_close(monitor.source);
     return result < 0 ? fail(EXIT_FAILED, &error) : EXIT_DONE;
 }

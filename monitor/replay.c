@@ -241,6 +241,25 @@ static int seek(struct source *source, double seconds, struct error *error)
     return 0;
 }
 
+/* When stage 1 began. */
+static uint64_t zero_of(const struct replay *replay)
+{
+    const struct stage_history ops = recording_ops(replay->recording, 1);
+
+    return ops.count > 0 ? ops.ops[0].start_ns : replay->facts.begin_ns;
+}
+
+void source_keep_pace(struct source *source, const struct source *with)
+{
+    struct replay *replay = replay_of(source);
+    const struct replay *leader = (const struct replay *)with;
+    const uint64_t at = zero_of(replay) + leader->time_ns, since = zero_of(leader);
+
+    replay->time_ns =
+        at > since + replay->facts.begin_ns ? min_u64(at - since, replay->facts.end_ns) : replay->facts.begin_ns;
+    replay->playing = false;
+}
+
 static const struct source_kind kind = {look, key, close_replay, seek, go};
 
 int source_replay(struct source **out, const char *path, struct error *error)

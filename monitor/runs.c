@@ -174,3 +174,26 @@ int runs_find(const char *name, char segment[SEGMENT_NAME_MAX], struct error *er
     free(runs);
     return result;
 }
+
+int runs_next(const char *segment, int coordinator, char next[SEGMENT_NAME_MAX], struct error *error)
+{
+    struct run *runs;
+    int count, here = -1, result = 1;
+
+    if (list(&runs, &count, error))
+        return -1;
+    for (int i = 0; i < count; i++)
+        if (strcmp(runs[i].segment, segment) == 0)
+            here = i;
+    for (int k = 1; k <= count && result == 1; k++) {
+        const struct run *run = &runs[(here + k) % count];
+
+        if (!run->going || run->error.text[0] || (coordinator && run->pid != coordinator) ||
+            strcmp(run->segment, segment) == 0)
+            continue;
+        memcpy(next, run->segment, SEGMENT_NAME_MAX);
+        result = 0;
+    }
+    free(runs);
+    return result;
+}

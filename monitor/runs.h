@@ -16,4 +16,8 @@ int runs_print(FILE *out, const char *coordinator, struct error *error);
  * 0; 1 if there is no such run; -1 and the reason if it cannot be read. */
 int runs_find(const char *run, char segment[SEGMENT_NAME_MAX], struct error *error);
 
+/* The segment of a run that is going: of the one after `segment` in the list, the newest first, and round again; or, if
+ * `coordinator` is not 0, of that process's. 0; 1 if there is no other; -1 and the reason. */
+int runs_next(const char *segment, int coordinator, char next[SEGMENT_NAME_MAX], struct error *error);
+
 #endif

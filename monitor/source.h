@@ -30,6 +30,9 @@ int source_seek(struct source *source, double seconds, struct error *error);
 /* To a mini-batch of an epoch, or of this one if `epoch` is 0; a message says so if there is none. */
 void source_go(struct source *source, int epoch, int minibatch);
 
+/* A replay goes to where another is: as long after its stage 1 began its first op as the other is after that of its own. */
+void source_keep_pace(struct source *source, const struct source *with);
+
 /* What stays when the user freezes the view: a copy of a moment, for free(). NULL if out of memory. */
 struct moment *moment_copy(const struct moment *moment);
 

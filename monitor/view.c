@@ -14,7 +14,7 @@ static const struct {
     [VIEW_SCHEDULE] = {"schedule", draw_schedule,
                        "Each stage's ops as they happen, coloured by mini-batch; below, the plan."},
     [VIEW_VERSIONS] = {"versions", draw_versions,
-                       "Which weight versions each stage holds, who needs them, how stale they are."},
+                       "Which weight versions stages hold, who needs them, how stale they are."},
     [VIEW_MEMORY] = {"memory", draw_memory, "What each stage's memory holds, beside its peak and the plan."},
     [VIEW_TRAINING] = {"training", draw_training, "How the network learns, and where each stage's time goes."},
 };
@@ -49,8 +49,10 @@ static void draw_whole(const struct canvas *canvas, const struct view_state *sta
     views[state->view].draw(&body, state, moment);
     frame_footer(&bottom, state, moment);
     frame_message(&message, state, moment);
-    if (state->help)
+    if (state->help == 1)
         frame_help(&above, state, moment);
+    else if (state->help == 2)
+        frame_marks(&above, state, moment);
 }
 
 static void draw_too_small(const struct canvas *canvas)
@@ -89,7 +91,7 @@ static bool select_stage(struct view_state *state, const struct moment *moment, 
 bool view_key(struct view_state *state, const struct moment *moment, int key)
 {
     if (state->help && (key == PRESS_ESCAPE || key == PRESS_ENTER || key == '?')) {
-        state->help = false;
+        state->help = key == '?' ? (state->help + 1) % 3 : 0;
         return true;
     }
     if (key >= '1' && key < '1' + VIEWS)
@@ -99,7 +101,7 @@ bool view_key(struct view_state *state, const struct moment *moment, int key)
     else if (key == PRESS_BACK_TAB)
         choose_view(state, (int)state->view - 1);
     else if (key == '?')
-        state->help = true;
+        state->help = 1;
     else if (key == 'f')
         state->frozen = !state->frozen;
     else if (key == PRESS_UP || key == PRESS_DOWN)

@@ -44,7 +44,7 @@ struct view_state {
     enum colouring colouring;
     bool costs;         /* planned ops are as wide as they cost, and in ticks those that ran, too */
     const char *prompt; /* what the user has typed behind ':', where to go; NULL: nothing is asked */
-    bool help;          /* the keys are shown over the view */
+    int help;           /* the page shown over the view: 1 the keys, 2 what the view's marks mean; 0: none */
 };
 
 /* A key is a character, or one of these. */
@@ -70,7 +70,7 @@ enum press {
  *
  * Keys of time, which main handles and a view does not see: q quits; space pauses and resumes the run (--interactive) or
  * the replay; . lets the selected stage run one op, or steps the replay one op on, and , one back; s lets every stage
- * that can run one op do so: one slot of the unit-time grid; < and > change slow motion, or the replay's speed; r turns
+ * that can run one op do so: one tick of the unit-time grid; < and > change slow motion, or the replay's speed; r turns
  * the replay round; g and G go to its begin and end; [ and ] to the
  * mini-batch before and after, { and } to an epoch, : to one that is typed. */
 

@@ -32,6 +32,47 @@ void predict_check(const struct config *config, struct config_mistakes *mistakes
     check_count("simulation.link_us", &config->simulation.link_us, parts - 1, "links", mistakes);
 }
 
+static const struct config_reals *key_of(const struct config *config, enum op_kind kind)
+{
+    const struct config_reals *const keys[OP_KINDS] = {
+        [OP_FORWARD] = &config->simulation.forward_ms,
+        [OP_BACKWARD] = &config->simulation.backward_ms,
+        [OP_BACKWARD_INPUT] = &config->simulation.backward_input_ms,
+        [OP_BACKWARD_WEIGHTS] = &config->simulation.backward_weights_ms,
+    };
+
+    return keys[kind];
+}
+
+void predict_check_used(const struct plan *plan, struct config_mistakes *mistakes)
+{
+    static const char *const keys[OP_KINDS] = {
+        [OP_BACKWARD] = "simulation.backward_ms",
+        [OP_BACKWARD_INPUT] = "simulation.backward_input_ms",
+        [OP_BACKWARD_WEIGHTS] = "simulation.backward_weights_ms",
+    };
+    const struct config *config = &plan->config;
+    const bool whole = config->simulation.backward_ms.count > 0;
+    const bool halves =
+        config->simulation.backward_input_ms.count > 0 && config->simulation.backward_weights_ms.count > 0;
+
+    for (int kind = OP_BACKWARD; kind < OP_KINDS; kind++) {
+        const bool needed =
+            predict_has(&plan->schedule, (enum op_kind)kind) || (kind == OP_BACKWARD ? !halves : !whole);
+
+        if (key_of(config, (enum op_kind)kind)->count > 0 && !needed)
+            config_mistake(mistakes, keys[kind], "not used: backwards of %s %s; leave it out", config->pipeline.system,
+                           kind == OP_BACKWARD ? "are split, and both halves are given"
+                                               : "are not split, and take simulation.backward_ms");
+    }
+    if (plan->part_count > 1)
+        return;
+    if (config->simulation.link_mbit.values[0] > 0)
+        config_mistake(mistakes, "simulation.link_mbit", "not used: a single part has no links; leave it out");
+    if (config->simulation.link_us.values[0] > 0)
+        config_mistake(mistakes, "simulation.link_us", "not used: a single part has no links; leave it out");
+}
+
 bool predict_has(const struct schedule *schedule, enum op_kind kind)
 {
     /* A list that splits backwards may have whole ones as well. */
@@ -40,16 +81,43 @@ bool predict_has(const struct schedule *schedule, enum op_kind kind)
     return (kind == OP_BACKWARD) != schedule->order.split_backward;
 }
 
-const struct config_reals *predict_given(const struct config *config, enum op_kind kind)
+bool predict_is_given(const struct config *config, enum op_kind kind)
 {
-    const struct config_reals *const given[OP_KINDS] = {
-        [OP_FORWARD] = &config->simulation.forward_ms,
-        [OP_BACKWARD] = &config->simulation.backward_ms,
-        [OP_BACKWARD_INPUT] = &config->simulation.backward_input_ms,
-        [OP_BACKWARD_WEIGHTS] = &config->simulation.backward_weights_ms,
-    };
+    const bool halves =
+        config->simulation.backward_input_ms.count > 0 && config->simulation.backward_weights_ms.count > 0;
 
-    return given[kind];
+    if (key_of(config, kind)->count > 0)
+        return true;
+    return kind == OP_BACKWARD ? halves : kind != OP_FORWARD && config->simulation.backward_ms.count > 0;
+}
+
+/* Of one micro-batch. A backward is its two halves, and a half is one of two equal ones, where nothing else is given. */
+static double milliseconds_of(const struct config *config, enum op_kind kind, int index)
+{
+    if (key_of(config, kind)->count > 0)
+        return value_of(key_of(config, kind), index);
+    if (kind != OP_BACKWARD)
+        return value_of(&config->simulation.backward_ms, index) / 2;
+    return value_of(&config->simulation.backward_input_ms, index) +
+           value_of(&config->simulation.backward_weights_ms, index);
+}
+
+void predict_scale(struct config *config, double factor)
+{
+    struct config_reals *const keys[] = {&config->simulation.forward_ms, &config->simulation.backward_ms,
+                                         &config->simulation.backward_input_ms,
+                                         &config->simulation.backward_weights_ms};
+
+    for (size_t key = 0; key < sizeof(keys) / sizeof(keys[0]); key++)
+        for (int k = 0; k < keys[key]->count; k++)
+            keys[key]->values[k] *= factor;
+}
+
+int64_t predict_time(const struct config *config, const struct schedule *schedule, enum op_kind kind, int index)
+{
+    const int microbatches = kind == OP_BACKWARD && schedule->order.whole_backward ? schedule->microbatches : 1;
+
+    return llround(1e6 * microbatches * milliseconds_of(config, kind, index));
 }
 
 bool predict_all_given(const struct plan *plan)
@@ -58,7 +126,7 @@ bool predict_all_given(const struct plan *plan)
 
     for (int kind = 0; kind < OP_KINDS; kind++)
         if (predict_has(&plan->schedule, (enum op_kind)kind))
-            all = all && predict_given(&plan->config, (enum op_kind)kind)->count > 0;
+            all = all && predict_is_given(&plan->config, (enum op_kind)kind);
     return all;
 }
 
@@ -70,14 +138,14 @@ static int choose_times(struct prediction *prediction, const struct plan *plan, 
 
     prediction->update_given = update->count > 0;
     for (int kind = 0; kind < OP_KINDS; kind++)
-        prediction->given[kind] = predict_given(config, (enum op_kind)kind)->count > 0;
+        prediction->given[kind] = predict_is_given(config, (enum op_kind)kind);
     for (int k = 0; k < plan->part_count; k++) {
         struct part_times *times = &prediction->times[k];
 
         *times = plan_part(plan, k + 1)->times;
         for (int kind = 0; kind < OP_KINDS; kind++) {
             if (prediction->given[kind])
-                times->op[kind] = llround(1e6 * value_of(predict_given(config, (enum op_kind)kind), k));
+                times->op[kind] = predict_time(config, &plan->schedule, (enum op_kind)kind, k);
             else if (times->op[kind] == 0 && predict_has(&plan->schedule, (enum op_kind)kind))
                 return error_set(error, "how long a %s of %s %d takes is neither measured nor given",
                                  op_kind_name((enum op_kind)kind), plan_parts_word(plan), k + 1);

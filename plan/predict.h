@@ -24,9 +24,18 @@ void predict_check(const struct config *config, struct config_mistakes *mistakes
 int predict(struct prediction *prediction, const struct plan *plan, int minibatches, struct error *error);
 void prediction_release(struct prediction *prediction);
 
-/* What the config gives for a kind of op; and whether it gives all times that a prediction needs, so that nothing has to
- * be measured. Of a plan that is begun. */
-const struct config_reals *predict_given(const struct config *config, enum op_kind kind);
+/* Mistakes in [simulation] of a plan that is begun: times that its simulation would not use. */
+void predict_check_used(const struct plan *plan, struct config_mistakes *mistakes);
+
+/* Whether the config says what a kind of op takes; and what one takes at a part (0..), in nanoseconds. Keys are of one
+ * micro-batch, whatever the system, so that they mean the same for all: a backward over N of them takes N times as long. */
+bool predict_is_given(const struct config *config, enum op_kind kind);
+int64_t predict_time(const struct config *config, const struct schedule *schedule, enum op_kind kind, int index);
+
+/* For a system whose micro-batches are larger by that factor. */
+void predict_scale(struct config *config, double factor);
+
+/* Whether it gives all times that a prediction needs, so that nothing has to be measured. Of a plan that is begun. */
 bool predict_all_given(const struct plan *plan);
 
 /* The kinds of op that a system's order has. */

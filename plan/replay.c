@@ -72,6 +72,7 @@ static int64_t rounding_unit(const struct plan *plan)
 int replay_keep_times(struct plan *plan, struct error *error)
 {
     const int64_t unit = rounding_unit(plan);
+    const int whole = plan->schedule.order.whole_backward ? plan->schedule.microbatches : 1;
     struct config_reals *update = &plan->config.simulation.update_ms;
 
     for (int kind = 0; kind < OP_KINDS; kind++) {
@@ -85,7 +86,7 @@ int replay_keep_times(struct plan *plan, struct error *error)
             if (time <= 0)
                 return error_set(error, "how long a %s of %s %d takes is neither measured nor given",
                                  op_kind_name((enum op_kind)kind), plan_parts_word(plan), k + 1);
-            key->values[k] = 1e-6 * (double)time;
+            key->values[k] = 1e-6 * (double)(kind == OP_BACKWARD ? time / whole : time);
         }
     }
     if (update->count > 0)
@@ -111,8 +112,8 @@ static int simulate_given(const struct plan *plan, const struct schedule *schedu
         const struct config_reals *update = &config->simulation.update_ms;
 
         for (int kind = 0; kind < OP_KINDS; kind++) {
-            const struct config_reals *key = predict_given(config, (enum op_kind)kind);
-            times[k].op[kind] = key->count > 0 ? llround(1e6 * key->values[key->count > 1 ? k : 0]) : 0;
+            if (predict_is_given(config, (enum op_kind)kind))
+                times[k].op[kind] = predict_time(config, schedule, (enum op_kind)kind, k);
         }
         times[k].update = update->count > 0 ? llround(1e6 * update->values[update->count > 1 ? k : 0]) : 0;
     }

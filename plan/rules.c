@@ -153,16 +153,20 @@ int plan_staleness_ahead(const struct plan *plan, int epoch, int minibatch, int 
     return max_int(0, (epoch - 1) * plan->minibatches_per_epoch + minibatch - 1 - live);
 }
 
+/* What rules go by: the staleness that was measured, or the full pipeline's. */
+static int staleness_by(const struct plan *plan, bool measures, int part, int measured)
+{
+    return measures || plan->config.staleness.measure == STALENESS_MEASURED ? measured : plan_staleness(plan, part);
+}
+
 struct update_facts plan_update_facts(const struct plan *plan, const struct rule_settings *settings, int part,
                                       int staleness, int updates)
 {
-    const int nominal = plan_staleness(plan, part);
-
     return (struct update_facts){
         .settings = settings,
         .stages = plan->stage_count,
-        .staleness = plan->config.staleness.measure == STALENESS_MEASURED ? staleness : nominal,
-        .nominal = nominal,
+        .staleness = staleness_by(plan, false, part, staleness),
+        .nominal = plan_staleness(plan, part),
         .updates = updates,
         .peak_rate = plan->config.train.lr,
     };
@@ -183,8 +187,7 @@ struct optimizer_settings plan_next_step(const struct plan *plan, const struct u
 
 int plan_tau(const struct plan *plan, const struct reading *reading, int part, int staleness)
 {
-    return reading->measures || plan->config.staleness.measure == STALENESS_MEASURED ? staleness
-                                                                                     : plan_staleness(plan, part);
+    return staleness_by(plan, reading->measures, part, staleness);
 }
 
 int plan_terms(const struct plan *plan, const struct reading *reading, int part, int staleness, int updates,

@@ -59,6 +59,12 @@ void controls_await(struct controls *controls)
     atomic_store_explicit(&controls->awaited, 1, memory_order_relaxed);
 }
 
+void controls_begin_slow(struct controls *controls)
+{
+    atomic_store_explicit(&controls->slow_motion, CONTROLS_BEGIN_SLOW, memory_order_relaxed);
+    atomic_store_explicit(&controls->awaited, 1, memory_order_relaxed);
+}
+
 bool controls_are_awaited(const struct controls *controls)
 {
     return atomic_load_explicit(&controls->awaited, memory_order_relaxed) != 0;

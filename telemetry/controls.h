@@ -9,8 +9,11 @@
 /* Monitor: before it changes anything. The kernel lets go when the segment is closed or the process ends. -1: not now. */
 int controls_hold(const struct segment *segment);
 
-/* Coordinator, before the stages start: every stage is held before its first op until a monitor changes that. */
+/* Coordinator, before the stages start: every stage is held before its first op, or runs in slow motion, until a monitor
+ * changes that. */
 void controls_await(struct controls *controls);
+enum { CONTROLS_BEGIN_SLOW = 8 }; /* times an op's own time */
+void controls_begin_slow(struct controls *controls);
 bool controls_are_awaited(const struct controls *controls);
 
 /* Coordinator: lets a run that is paused or slowed go on freely, if no living process holds its controls, and one has
@@ -25,7 +28,7 @@ bool controls_are_paused(const struct controls *controls);
 /* A paused stage runs the one op that it is held before. False if it is not held: it runs, or waits for something. */
 bool controls_step(struct controls *controls, const struct snapshot *snapshot, int stage);
 
-/* All paused stages that could run an op run one, like one slot of the unit-time grid: none may be running any more, nor
+/* All paused stages that could run an op run one, like one tick of the unit-time grid: none may be running any more, nor
  * have ended so shortly ago that its neighbours could still not know. Returns how many run; -1: not yet. */
 int controls_slot(struct controls *controls, const struct snapshot *snapshot);
 

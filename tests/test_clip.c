@@ -13,6 +13,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/follow.h"
 #include "tests/support/saved.h"
+#include "tests/support/trained.h"
 
 /* A gradient's norm is between these, in all runs below. */
 static const char always[] = "0.05", never[] = "1000000";
@@ -102,44 +103,11 @@ START_TEST(a_step_has_the_length_that_it_is_clipped_to)
 }
 END_TEST
 
-/* The final weights; the caller frees. */
-static float *train(struct settings *settings, size_t *count)
-{
-    static struct pipeline pipeline;
-    float *weights;
-
-    pipeline_run(&pipeline, settings_list(settings));
-    weights = pipeline_weights(&pipeline);
-    *count = pipeline.network->parameters;
-    pipeline_destroy(&pipeline);
-    return weights;
-}
-
-/* tolerance 0: bit for bit; else of how far the weights' norm. */
-static void assert_same(struct settings *one, struct settings *other, double tolerance)
-{
-    size_t count, other_count;
-    float *a = train(one, &count), *b = train(other, &other_count);
-    const struct slice whole = {.parameters = count};
-    double norm = 0;
-
-    ck_assert_uint_eq(count, other_count);
-    for (size_t p = 0; p < count; p++)
-        norm += pow((double)a[p], 2);
-    if (tolerance > 0)
-        ck_assert_msg(difference_norm(a, b, &whole) <= tolerance * sqrt(norm), "weights differ by %g of their norm",
-                      difference_norm(a, b, &whole) / sqrt(norm));
-    else
-        ck_assert_same("weights", a, b, count);
-    free(a);
-    free(b);
-}
-
 START_TEST(a_norm_that_is_never_reached_changes_no_bit)
 {
     struct settings unclipped = settings_for(&flushing[_i], "0"), clipped = settings_for(&flushing[_i], never);
 
-    assert_same(&unclipped, &clipped, 0);
+    trained_assert_same(&unclipped, &clipped, 0, flushing[_i].system);
 }
 END_TEST
 
@@ -155,14 +123,14 @@ START_TEST(neither_order_nor_partition_shows)
     for (size_t k = 0; k < sizeof(same) / sizeof(same[0]); k++) {
         struct settings other = settings_for(&same[k], always);
 
-        assert_same(&three, &other, 0);
+        trained_assert_same(&three, &other, 0, same[k].system);
         settings_set(&other, "pipeline.order", "dynamic");
-        assert_same(&three, &other, 0);
+        trained_assert_same(&three, &other, 0, same[k].system);
     }
     for (size_t k = 0; k < sizeof(others) / sizeof(others[0]); k++) {
         struct settings other = settings_for(&others[k], always);
 
-        assert_same(&one, &other, 1e-6);
+        trained_assert_same(&one, &other, 1e-6, others[k].system);
     }
 }
 END_TEST
@@ -175,7 +143,7 @@ START_TEST(other_optimizers_take_the_clipped_gradient)
 
     settings_set(&one, "train.optimizer", "adamw");
     settings_set(&other, "train.optimizer", "adamw");
-    assert_same(&one, &other, 1e-3);
+    trained_assert_same(&one, &other, 1e-3, "adamw");
 }
 END_TEST
 

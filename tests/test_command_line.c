@@ -51,6 +51,8 @@ START_TEST(what_is_mistaken_is_named_with_what_would_be_right)
         {"compare @ --systems gpip", "tpcoord: --systems: \"gpip\" is none of the choices; did you mean gpipe? ..."},
         {"network vgg61", "tpcoord: \"vgg61\" is none of the choices; did you mean vgg16? ..."},
         {"plan", "tpcoord: which config? usage: tpcoord plan CONFIG; for example ..."},
+        {"demo", "tpcoord: the demo draws on a terminal, and standard ..."},
+        {"demo x", "tpcoord: what is \"x\"? usage: tpcoord demo\n"},
         {"help plna", "tpcoord: there is no help on \"plna\"; did you mean plan? ..."},
         {"help pipeline.sistem", "tpcoord: there is no help on \"pipeline.sistem\"; did you mean pipeline.system? ..."},
         {"help plan run", "tpcoord: what is \"run\"? usage: tpcoord help [TOPIC]\n"},
@@ -67,7 +69,7 @@ START_TEST(what_is_mistaken_is_named_with_what_would_be_right)
     ck_assert_str_eq(program_text(&program, "out"), "");
 }
 END_TEST
-enum { MISTAKES = 24 };
+enum { MISTAKES = 26 };
 
 START_TEST(help_and_version_have_their_usual_names)
 {

@@ -271,6 +271,8 @@ START_TEST(defaults_are_those_of_the_shipped_config)
 }
 END_TEST
 
+#define PAPERS " run.epochs model.arch model.classes data.set data.dir data.augment train.lr train.warmup_epochs "
+
 /* An ablation compares runs that differ in nothing but what is looked at, and so does another network. A plan follows from its config alone. */
 START_TEST(variants_differ_from_resnet_in_the_stated_keys_only)
 {
@@ -283,6 +285,12 @@ START_TEST(variants_differ_from_resnet_in_the_stated_keys_only)
         {"configs/alexnet.ini", " model.arch data.enlarge train.lr "},
         {"configs/vgg16.ini", " model.arch data.enlarge train.lr "},
         {"configs/resnet50.ini", " model.arch data.enlarge train.lr "},
+        {"configs/papers/alexnet-cifar100.ini", PAPERS},
+        {"configs/papers/alexnet-tiny-imagenet.ini", PAPERS},
+        {"configs/papers/resnet50-cifar100.ini", PAPERS},
+        {"configs/papers/resnet50-tiny-imagenet.ini", PAPERS},
+        {"configs/papers/vgg16-cifar100.ini", PAPERS},
+        {"configs/papers/vgg16-tiny-imagenet.ini", PAPERS},
     };
     bool given[CONFIG_KEYS_MAX], given_there[CONFIG_KEYS_MAX];
     struct config resnet;
@@ -511,9 +519,10 @@ END_TEST
 /* What config_get says, config_load takes: a config that has gone through JSON is the same config. */
 START_TEST(values_read_back_as_they_were_set)
 {
-    char text[8192] = "[run]\nname = x\nseed = 77\n[data]\ndir = /d\nfile = /f\ncache = /c\nlast_batch = drop\n[train]\nlr = 0.1\n"
-                      "[pipeline]\npartition = 1,2,3,4\nbackward_weights = live\n[simulation]\nforward_ms = 1.25, 3 "
-                      ",0.1\nlink_us=20\n[device]\nmap = 0, cpu,3,cpu\ntf32 = no\n[model]\ninit = /i.safetensors\n";
+    char text[8192] =
+        "[run]\nname = x\nseed = 77\n[data]\ndir = /d\nfile = /f\ncache = /c\nlast_batch = drop\n[train]\nlr = 0.1\n"
+        "[pipeline]\npartition = 1,2,3,4\nbackward_weights = live\n[simulation]\nforward_ms = 1.25, 3 "
+        ",0.1\nlink_us=20\n[device]\nmap = 0, cpu,3,cpu\ntf32 = no\n[model]\ninit = /i.safetensors\n";
     struct config first;
     struct config_value value;
     int count = 0;
@@ -582,7 +591,7 @@ int main(void)
     tcase_add_test(tcase, a_line_may_be_long);
     tcase_add_test(tcase, blanks_around_an_override_s_sign_do_not_matter);
     tcase_add_test(tcase, defaults_are_those_of_the_shipped_config);
-    tcase_add_loop_test(tcase, variants_differ_from_resnet_in_the_stated_keys_only, 0, 5);
+    tcase_add_loop_test(tcase, variants_differ_from_resnet_in_the_stated_keys_only, 0, 11);
     tcase_add_test(tcase, later_mistakes_are_placed_where_the_value_came_from);
     tcase_add_test(tcase, what_is_no_text_is_refused);
     tcase_add_test(tcase, a_flood_of_mistakes_is_counted);

@@ -11,15 +11,13 @@
 #include "tests/support/compare.h"
 #include "tests/support/pipeline.h"
 #include "tests/support/random_schedule.h"
-#include "tests/support/settings.h"
+#include "tests/support/trained.h"
 
 /* Five mini-batches, the last one ragged; parts and placement as given, or one part. The caller frees. */
 static float *train_parts(const char *system, const char *arch, int stages, int parts, const char *placement,
                           int microbatches, const char *key, const char *value, size_t *count)
 {
-    static struct pipeline pipeline;
     struct settings settings = settings_of(arch, stages, microbatches, 8, 38);
-    float *weights;
 
     settings_set(&settings, "pipeline.system", system);
     settings_set(&settings, "pipeline.order", "static");
@@ -30,11 +28,7 @@ static float *train_parts(const char *system, const char *arch, int stages, int 
     settings_set(&settings, "pipeline.placement", placement);
     if (key)
         settings_set(&settings, key, value);
-    pipeline_run(&pipeline, settings_list(&settings));
-    weights = pipeline_weights(&pipeline);
-    *count = pipeline.network->parameters;
-    pipeline_destroy(&pipeline);
-    return weights;
+    return trained_weights(&settings, count);
 }
 
 static float *train(const char *system, const char *arch, int stages, int microbatches, const char *key,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tests/support/follow.h"
+#include "tests/support/trained.h"
 
 /* What a method must have changed in a run of two stages or more, lest a test proves nothing. */
 enum { FORWARDS = 1, BACKWARDS = 2, UPDATES = 4 };
@@ -194,16 +195,10 @@ enum { EQUALS = sizeof(equals) / sizeof(equals[0]) };
 
 static float *train(const char *keys, int measured, size_t *count)
 {
-    static struct pipeline pipeline;
     struct settings settings = settings_for("resnet8", keys, 1, 1, 4, 26);
-    float *weights;
 
     settings_set(&settings, "staleness.measure", measured ? "measured" : "nominal");
-    pipeline_run(&pipeline, settings_list(&settings));
-    weights = pipeline_weights(&pipeline);
-    *count = pipeline.network->parameters;
-    pipeline_destroy(&pipeline);
-    return weights;
+    return trained_weights(&settings, count);
 }
 
 START_TEST(without_staleness_a_method_is_its_optimizer)

@@ -87,7 +87,7 @@ START_TEST(mistakes_are_said_in_one_line)
     check_refused("tpmon --at soon --replay ~/none.tprec", 2, "--at: \"soon\"");
     check_refused("tpmon --span 3 --once", 2, "--span goes with --svg, --pdf or --png");
     check_refused("tpmon one two", 2, "what is \"two\"?");
-    check_refused("tpmon one --replay two", 2, "--replay plays a recording");
+    check_refused("tpmon one --replay two --svg ~/a.svg", 2, "a picture is of one recording, not of \"one\"");
     check_refused("tpmon --list --once", 2, "--list goes alone");
     check_refused("tpmon", 1, "must be a terminal; --once prints");
     snprintf(says, sizeof(says), "there is no run no-such-run; start one with %s CONFIG\n", program.path);
@@ -223,7 +223,7 @@ START_TEST(a_monitor_that_quits_lets_the_run_go_on)
     ck_assert(source_key(source, 's', 1));
     do
         source_look(source, &moment);
-    while (!strstr(moment.message, "one slot"));
+    while (!strstr(moment.message, "one tick"));
     do
         source_look(source, &moment);
     while (ops_done() == before);
@@ -256,6 +256,35 @@ START_TEST(a_run_that_begins_paused_shows_its_first_op)
     source_close(source);
     source = NULL;
     ck_assert_int_eq(program_finish(run), 0);
+}
+END_TEST
+
+/* Ops are stretched to eight times their length, which a monitor sees and may change; the bits are those of any run. */
+START_TEST(a_run_that_begins_slow_is_slow_until_a_monitor_changes_that)
+{
+    ck_assert_int_eq(program_run(&program, "@ --quiet --set run.name=fast"), 0);
+    pid_t run = program_start(&program, "@ --quiet --interactive=slow --set run.name=slow");
+    char folder[128];
+    struct error error;
+    bool stretched = false;
+
+    snprintf(folder, sizeof(folder), "%s/runs/slow", program.folder);
+    WAIT_FOR(&program, source_attach(&source, folder, &error) == 0);
+    do
+        source_look(source, &moment);
+    while (moment.history->stages[0].count < 3);
+    for (int k = 0; k < 3; k++) {
+        const struct op_record *op = &moment.history->stages[0].ops[k];
+
+        stretched = stretched || op->held_ns > 4 * (op->end_ns - op->start_ns - op->held_ns);
+    }
+    ck_assert(stretched);
+    for (int k = 0; k < 3; k++)
+        source_key(source, '>', 1);
+    source_close(source);
+    source = NULL;
+    ck_assert_int_eq(program_finish(run), 0);
+    program_assert_same(&program, 3, 1, "fast", "slow");
 }
 END_TEST
 
@@ -392,6 +421,18 @@ START_TEST(a_recording_has_the_ops_of_the_trace)
     recording_close(recording);
     ck_assert_int_eq(program_run(&program, "tpmon --once --replay ~/run.tprec"), 0);
     ck_assert_ptr_nonnull(strstr(program_text(&program, "out"), "run.tprec"));
+    /* Beside itself it is in the same place. */
+    ck_assert_int_eq(program_run(&program, "tpmon --once --height 40 --at 0.01 --replay ~/run.tprec ~/run.tprec"), 0);
+    const char *both = program_text(&program, "out"), *below = both;
+    for (int row = 0; row < 20; row++)
+        below = strchr(below, '\n') + 1;
+    for (int row = 0; row < 15; row++) {
+        const size_t length = strcspn(both, "\n");
+        ck_assert_msg(strncmp(both, below, length + 1) == 0, "%.*s\n%.*s", (int)length, both, (int)length, below);
+        both += length + 1;
+        below += length + 1;
+    }
+    ck_assert_int_eq(program_run(&program, "tpmon --once --replay ~/run.tprec ~/none.tprec"), 1);
 }
 END_TEST
 
@@ -576,6 +617,7 @@ int main(void)
     tcase_add_test(tcase, a_killed_coordinator_is_missed);
     tcase_add_test(tcase, only_an_interactive_run_is_controlled);
     tcase_add_test(tcase, a_run_that_begins_paused_shows_its_first_op);
+    tcase_add_test(tcase, a_run_that_begins_slow_is_slow_until_a_monitor_changes_that);
     tcase_add_test(tcase, a_monitor_that_quits_lets_the_run_go_on);
     tcase_add_test(tcase, a_replay_goes_to_a_mini_batch);
     tcase_add_test(tcase, a_replayed_table_of_versions_follows_the_ops);

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan/idle.h"
 #include "plan/predict.h"
+#include "plan/replay.h"
 
 static struct config config;
 static struct config_mistakes mistakes;
@@ -189,8 +191,8 @@ START_TEST(static_order_keeps_its_versions)
 
     for (int replay = 0; replay <= 1; replay++) {
         snprintf(settings, sizeof(settings),
-                 "pipeline.stages=4 data.batch=10 pipeline.order=%s simulation.forward_ms=1 simulation.backward_ms=2 "
-                 "simulation.update_ms=0",
+                 "pipeline.stages=4 data.batch=10 pipeline.order=%s simulation.forward_ms=1 "
+                 "simulation.backward_ms=0.666666667 simulation.update_ms=0",
                  replay ? "static" : "dynamic");
         make_prediction(settings, 0);
         ck_assert_int_eq(plan.version_difference_simulated, 1);
@@ -218,6 +220,112 @@ START_TEST(split_backwards_have_halves)
 }
 END_TEST
 
+/* A backward over N micro-batches takes N times as long as one of one; a backward is its halves, and a half is half of it. */
+START_TEST(times_mean_the_same_for_every_system)
+{
+    static const struct {
+        const char *settings;
+        int64_t backward, input, weights; /* microseconds */
+    } cases[] = {
+        {"pipeline.microbatches=3 simulation.backward_ms=2", 6000, 1000, 1000},
+        {"pipeline.microbatches=1 pipeline.system=pipedream simulation.backward_ms=2", 2000, 1000, 1000},
+        {"pipeline.microbatches=3 pipeline.system=gpipe simulation.backward_ms=2", 2000, 1000, 1000},
+        {"pipeline.microbatches=3 pipeline.system=zb-h1 simulation.backward_ms=2", 2000, 1000, 1000},
+        {"pipeline.microbatches=4 simulation.backward_input_ms=1 simulation.backward_weights_ms=0.5", 6000, 1000, 500},
+        {"pipeline.microbatches=2 pipeline.system=zb-h1 simulation.backward_input_ms=3 "
+         "simulation.backward_weights_ms=4 "
+         "simulation.backward_ms=9",
+         9000, 3000, 4000},
+    };
+    char settings[512];
+
+    for (size_t k = 0; k < sizeof(cases) / sizeof(cases[0]); k++) {
+        snprintf(settings, sizeof(settings), MLP "simulation.forward_ms=1 simulation.update_ms=0 %s",
+                 cases[k].settings);
+        make_prediction(settings, 2);
+        ck_assert(predict_all_given(&plan));
+        ck_assert_int_eq(prediction.times[1].op[OP_BACKWARD], 1000 * cases[k].backward);
+        ck_assert_int_eq(prediction.times[1].op[OP_BACKWARD_INPUT], 1000 * cases[k].input);
+        ck_assert_int_eq(prediction.times[1].op[OP_BACKWARD_WEIGHTS], 1000 * cases[k].weights);
+        predict_scale(&plan.config, 3);
+        ck_assert_int_eq(predict_time(&plan.config, &plan.schedule, OP_FORWARD, 2), 3000000);
+        drop();
+    }
+}
+END_TEST
+
+START_TEST(times_that_are_not_used_are_refused)
+{
+    static const struct {
+        const char *settings, *mistake;
+    } cases[] = {
+        {MLP "simulation.backward_ms=1 simulation.backward_input_ms=1",
+         "--set simulation.backward_input_ms: not used: backwards of timeprest are not split"},
+        {MLP "pipeline.system=zb-h1 simulation.backward_ms=1 simulation.backward_input_ms=1 "
+             "simulation.backward_weights_ms=1",
+         "--set simulation.backward_ms: not used: backwards of zb-h1 are split, and both halves are given"},
+        {"model.arch=mlp pipeline.stages=1 simulation.link_us=3",
+         "--set simulation.link_us: not used: a single part has no links"},
+        {MLP "pipeline.system=zb-h1 simulation.backward_ms=1", NULL},
+        {MLP "simulation.backward_weights_ms=1 simulation.backward_input_ms=1", NULL},
+        {MLP "simulation.backward_ms=1 simulation.link_mbit=100", NULL},
+    };
+
+    for (size_t k = 0; k < sizeof(cases) / sizeof(cases[0]); k++) {
+        ck_assert_int_eq(begin(cases[k].settings), 0);
+        predict_check_used(&plan, &mistakes);
+        ck_assert_int_eq(mistakes.count, cases[k].mistake != NULL);
+        if (cases[k].mistake)
+            ck_assert_msg(strncmp(mistakes.lines[0], cases[k].mistake, strlen(cases[k].mistake)) == 0, "%s",
+                          mistakes.lines[0]);
+        network_destroy(network);
+    }
+}
+END_TEST
+
+static void set_shares(const double *shares)
+{
+    for (int k = 0; k < plan.part_count; k++)
+        plan.parts[k].compute_share = shares[k];
+}
+
+/* By the closed forms, and by what the plan says of lists where all parts cost the same. */
+START_TEST(idle_is_what_can_be_worked_out)
+{
+    static const double even[] = {1.0 / 3, 1.0 / 3, 1.0 / 3}, odd[] = {0.25, 0.25, 0.5};
+    struct idle_figures figures;
+    struct replay_figures replay;
+
+    make_plan(MLP "pipeline.system=naive pipeline.microbatches=1", false);
+    set_shares(odd);
+    ck_assert_int_eq(plan_idle(&plan, &figures), 0);
+    ck_assert_double_eq_tol(figures.unit, 2.0 / 3, 1e-9);
+    ck_assert_double_eq_tol(figures.costs, 2.0 / 3, 1e-9);
+    network_destroy(network);
+
+    /* Of 3 N + 2 * 3 steps of a stage that all others wait for, the fill and drain go through the others as well. */
+    make_plan(MLP "pipeline.system=gpipe pipeline.microbatches=4", false);
+    set_shares(even);
+    ck_assert_int_eq(plan_idle(&plan, &figures), 0);
+    ck_assert_double_eq_tol(figures.costs, 2.0 / 6, 1e-9);
+    set_shares(odd);
+    ck_assert_int_eq(plan_idle(&plan, &figures), 0);
+    /* Parts take 3/4, 3/4 and 3/2: a mini-batch 4 * 3 * 3/2 + 3 * (3/4 + 3/4), a third of it busy for 4 * 3 in all. */
+    ck_assert_double_eq_tol(figures.costs, 1 - 4 * 3 * 3 / (3 * (4 * 3 * 1.5 + 3 * 1.5)), 1e-9);
+    network_destroy(network);
+
+    make_plan(MLP "pipeline.microbatches=2", false);
+    set_shares(even);
+    ck_assert_int_eq(plan_idle(&plan, &figures), 0);
+    ck_assert_int_eq(replay_figures(&plan, STATIC_UNIT, &replay, &error), 0);
+    ck_assert_double_eq_tol(figures.unit, plan.bubble_fraction, 1e-9);
+    if (plan_replays(&plan))
+        ck_assert_double_eq_tol(figures.costs, replay.idle, 1e-9);
+    ck_assert(figures.costs >= figures.unit && !figures.measured);
+    network_destroy(network);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("predict");
@@ -234,6 +342,9 @@ int main(void)
     tcase_add_test(tcase, an_epoch_is_the_sum_of_its_minibatches);
     tcase_add_test(tcase, static_order_keeps_its_versions);
     tcase_add_test(tcase, split_backwards_have_halves);
+    tcase_add_test(tcase, times_mean_the_same_for_every_system);
+    tcase_add_test(tcase, times_that_are_not_used_are_refused);
+    tcase_add_test(tcase, idle_is_what_can_be_worked_out);
     suite_add_tcase(suite, tcase);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

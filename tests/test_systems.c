@@ -2,10 +2,10 @@
  * each other where the rules coincide. */
 #include <check.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/support/follow.h"
+#include "tests/support/trained.h"
 
 /* Systems and the papers' ablations, with the N that each is tested at. */
 static const struct variant {
@@ -72,40 +72,6 @@ START_TEST(every_system_follows_the_oracle_on_a_residual_network)
 END_TEST
 
 /* Trains and returns the weights. */
-static float *train(struct settings *settings, size_t *count)
-{
-    static struct pipeline pipeline;
-    float *weights;
-
-    pipeline_run(&pipeline, settings_list(settings));
-    weights = pipeline_weights(&pipeline);
-    *count = pipeline.network->parameters;
-    pipeline_destroy(&pipeline);
-    return weights;
-}
-
-/* tolerance 0: bit for bit; else of how far the weights' norm. */
-static void assert_same_weights(struct settings *one, struct settings *other, double tolerance, const char *what)
-{
-    size_t count, other_count;
-    float *a = train(one, &count), *b = train(other, &other_count);
-    double difference = 0, norm = 0;
-
-    ck_assert_uint_eq(count, other_count);
-    for (size_t p = 0; p < count; p++) {
-        difference += pow((double)a[p] - (double)b[p], 2);
-        norm += pow((double)a[p], 2);
-    }
-    if (tolerance > 0)
-        ck_assert_msg(sqrt(difference) <= tolerance * sqrt(norm), "%s: weights differ by %g of their norm", what,
-                      sqrt(difference / norm));
-    else
-        ck_assert_msg(!memcmp(a, b, count * sizeof(*a)), "%s: weights differ, by %g of their norm", what,
-                      sqrt(difference / norm));
-    free(a);
-    free(b);
-}
-
 static const char *const backends[] = {"reference", "onednn"};
 static const char *const synchronous[] = {"gpipe", "1f1b", "zb-h1"};
 
@@ -129,7 +95,7 @@ START_TEST(synchronous_systems_do_not_depend_on_stages_or_order)
             for (int stages = 2; stages <= 5; stages += 3) {
                 struct settings other = synchronous_settings(synchronous[system], stages, microbatches, backends[_i]);
 
-                assert_same_weights(&one, &other, 0, synchronous[system]);
+                trained_assert_same(&one, &other, 0, synchronous[system]);
             }
     }
 }
@@ -141,7 +107,7 @@ START_TEST(batched_backward_equals_one_per_microbatch)
     struct settings batched = synchronous_settings("timeprest", 1, 4, backends[_i]);
     struct settings separate = synchronous_settings("gpipe", 1, 4, backends[_i]);
 
-    assert_same_weights(&batched, &separate, 1e-4, "timeprest and gpipe with one stage");
+    trained_assert_same(&batched, &separate, 1e-4, "timeprest and gpipe with one stage");
 }
 END_TEST
 
@@ -152,7 +118,7 @@ START_TEST(all_systems_agree_on_the_first_update)
     struct settings other = variant_settings(&variants[_i], "resnet8", 3, 12, 12, "0.02");
 
     settings_set(&one, "train.lr", "0.02");
-    assert_same_weights(&one, &other, 1e-6, variants[_i].system);
+    trained_assert_same(&one, &other, 1e-6, variants[_i].system);
 }
 END_TEST
 
@@ -177,10 +143,10 @@ START_TEST(intermediate_weight_has_both_ends)
 
     /* exp(-1000 d) is 0 for any staleness d. */
     settings_set(&blended, "staleness.decay", "1000");
-    assert_same_weights(&blended, &live, 0, "decay 1000 and live");
+    trained_assert_same(&blended, &live, 0, "decay 1000 and live");
     settings_set(&constant, "staleness.significance", "constant");
     settings_set(&constant, "staleness.decay", "1");
-    assert_same_weights(&constant, &stash, 1e-3, "significance 1 and the stash");
+    trained_assert_same(&constant, &stash, 1e-3, "significance 1 and the stash");
 }
 END_TEST
 

@@ -2,6 +2,7 @@
  * whatever a terminal sends, only keys act. On pseudo-terminals, of which the test has the other end. */
 #include <check.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <poll.h>
 #include <pty.h>
 #include <signal.h>
@@ -221,7 +222,7 @@ static void check_untouched(const char *sent)
 {
     type("?\014");
     ck_assert_msg(drawn_anew_has("Each stage's ops as they happen"), "\"%s\" acts as a key", sent + 1);
-    type("?");
+    type("??"); /* over the second page */
 }
 
 /* Bytes that are no character, characters that are no key, and what terminals send unasked. Many of them have keys in
@@ -404,6 +405,37 @@ START_TEST(a_terminal_that_cannot_be_drawn_on_is_named)
 }
 END_TEST
 
+static size_t count_demo_folders(void)
+{
+    glob_t found;
+    const size_t count = glob("/tmp/tp-demo-*", 0, NULL, &found) == 0 ? found.gl_pathc : 0;
+
+    globfree(&found);
+    return count;
+}
+
+/* In the terminal that it was started in: run and monitor, and nothing is left of either. */
+START_TEST(the_demo_ends_with_a_key_or_an_interrupt)
+{
+    const size_t folders = count_demo_folders();
+    char command[512];
+    int status;
+
+    snprintf(command, sizeof(command), "exec env TERM=xterm-256color %s demo", program.path);
+    start_command(command, 24, 80);
+    read_until("W=4 N=3");
+    ck_assert_uint_eq(count_demo_folders(), folders + 1);
+    type(_i == 0 ? "q" : "\003");
+    read_until("\033[?1049l");
+    read_until("That was TiMePReSt");
+    read_until("docs/start.md");
+    status = terminal_status();
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the demo ended with %x", (unsigned)status);
+    close(terminal.descriptor);
+    ck_assert_uint_eq(count_demo_folders(), folders);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("terminal");
@@ -422,6 +454,7 @@ int main(void)
     tcase_add_test(tcase, the_users_escape_delay_is_respected);
     tcase_add_test(tcase, text_can_be_read_with_eight_colours);
     tcase_add_test(tcase, a_terminal_that_cannot_be_drawn_on_is_named);
+    tcase_add_loop_test(tcase, the_demo_ends_with_a_key_or_an_interrupt, 0, 2);
     suite_add_tcase(suite, tcase);
 
     SRunner *runner = srunner_create(suite);

@@ -135,6 +135,18 @@ static void alter_help(struct fabricated *run, struct view_state *state)
     ck_assert(view_key(state, &run->moment, '?'));
 }
 
+static void alter_marks(struct fabricated *run, struct view_state *state)
+{
+    alter_help(run, state);
+    alter_help(run, state);
+}
+
+static void alter_version_marks(struct fabricated *run, struct view_state *state)
+{
+    alter_marks(run, state);
+    state->view = VIEW_VERSIONS;
+}
+
 /* The third op before the newest of stage 2. */
 static void alter_select(struct fabricated *run, struct view_state *state)
 {
@@ -198,6 +210,8 @@ static const struct scene {
     {"paused", {"timeprest", 4, 4, 60, 4, 0.5}, alter_pause, 40, 120},
     {"replay", {"timeprest", 4, 4, 60, 4, 0.5}, alter_replay, 24, 80},
     {"help", {"timeprest", 4, 4, 60, 4, 0.5}, alter_help, 24, 80},
+    {"marks", {"timeprest", 4, 4, 60, 4, 0.5}, alter_marks, 24, 80},
+    {"marks-versions", {"timeprest", 4, 4, 60, 4, 0.5}, alter_version_marks, 24, 80},
     {"selected", {"pipedream", 4, 1, 60, 4, 0.5}, alter_select, 24, 80},
     {"predicted", {"spectrain", 4, 1, 60, 4, 0.5}, alter_select, 24, 100},
     {"summed", {"i-timeprest", 4, 4, 60, 4, 0.5}, alter_select, 24, 80},

@@ -1,0 +1,257 @@
+#include "coordinator/demo.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/program.h"
+#include "coordinator/help.h"
+#include "data/source.h"
+
+/* How long it goes on, and how long a process may take to end before it is asked again, harder. */
+enum { DEMO_SECONDS = 30, END_SECONDS = 5 };
+
+enum { FOLDER_MAX = 64 };
+
+struct demo {
+    char folder[FOLDER_MAX], config[FOLDER_MAX + 16], log[FOLDER_MAX + 16], run[FOLDER_MAX + 16];
+    char programs[PATH_MAX]; /* the folder of tpcoord and tpmon */
+    pid_t trainer, monitor;  /* 0: does not run */
+    int trainer_status, monitor_status;
+};
+
+static int write_config(const struct demo *demo, bool has_data)
+{
+    FILE *file = fopen(demo->config, "w");
+
+    if (!file)
+        return -1;
+    /* One epoch is longer than the demo; ops are long enough to be seen, and the first updates not too large. */
+    fprintf(file,
+            "[run]\nname = demo\noutput = %s\nepochs = 1\n"
+            "[pipeline]\nsystem = timeprest\nstages = 4\nmicrobatches = 3\n"
+            "[model]\narch = resnet20\n[data]\nset = %s\nlimit = 20000\n"
+            "[train]\nlr = 0.02\nwarmup_epochs = 0.1\n[checkpoints]\nkeep = 0\n[device]\nbackend = auto\n",
+            demo->folder, has_data ? "fashion-mnist" : "synthetic");
+    return fclose(file);
+}
+
+static int make_folder(struct demo *demo, bool has_data, struct error *error)
+{
+    strcpy(demo->folder, "/tmp/tp-demo-XXXXXX");
+    if (!mkdtemp(demo->folder))
+        return error_set(error, "a folder for the demo cannot be made in /tmp: %s", strerror(errno));
+    snprintf(demo->config, sizeof(demo->config), "%s/demo.ini", demo->folder);
+    snprintf(demo->log, sizeof(demo->log), "%s/log", demo->folder);
+    snprintf(demo->run, sizeof(demo->run), "%s/demo", demo->folder);
+    return write_config(demo, has_data) ? error_set(error, "%s cannot be written: %s", demo->config, strerror(errno))
+                                        : 0;
+}
+
+static int find_programs(struct demo *demo, struct error *error)
+{
+    const ssize_t length = readlink("/proc/self/exe", demo->programs, sizeof(demo->programs) - 1);
+    char *slash;
+
+    demo->programs[length > 0 ? length : 0] = '\0';
+    if ((slash = strrchr(demo->programs, '/')) == NULL)
+        return error_set(error, "the folder of the programs cannot be found");
+    *slash = '\0';
+    return 0;
+}
+
+/* In the child: what ends this program must not leave it behind. */
+static void begin_child(pid_t parent)
+{
+    sigset_t none;
+
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent)
+        _exit(1);
+}
+
+/* Out of the terminal's reach: an interruption there is answered here, by ending the monitor first. */
+static void become_trainer(const struct demo *demo, pid_t parent)
+{
+    char program[PATH_MAX + 16];
+    const int log = open(demo->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    begin_child(parent);
+    setpgid(0, 0);
+    if (log < 0 || null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(log, STDOUT_FILENO) < 0 ||
+        dup2(log, STDERR_FILENO) < 0)
+        _exit(1);
+    snprintf(program, sizeof(program), "%s/tpcoord", demo->programs);
+    execl(program, program, demo->config, "--interactive=slow", "--quiet", (char *)NULL);
+    _exit(1);
+}
+
+static void become_monitor(const struct demo *demo, pid_t parent)
+{
+    char program[PATH_MAX + 16];
+
+    begin_child(parent);
+    snprintf(program, sizeof(program), "%s/tpmon", demo->programs);
+    execl(program, program, demo->run, (char *)NULL);
+    fprintf(stderr, "tpcoord: %s cannot be started: %s\n", program, strerror(errno));
+    _exit(1);
+}
+
+static int start(struct demo *demo, struct error *error)
+{
+    const pid_t parent = getpid();
+
+    demo->trainer = fork();
+    if (demo->trainer == 0)
+        become_trainer(demo, parent);
+    if (demo->trainer > 0)
+        demo->monitor = fork();
+    if (demo->trainer > 0 && demo->monitor == 0)
+        become_monitor(demo, parent);
+    if (demo->trainer > 0 && demo->monitor > 0)
+        return 0;
+    error_set(error, "the demo cannot be started: %s", strerror(errno));
+    demo->monitor = 0;
+    return -1;
+}
+
+static void reap(struct demo *demo)
+{
+    if (demo->trainer > 0 && waitpid(demo->trainer, &demo->trainer_status, WNOHANG) == demo->trainer)
+        demo->trainer = 0;
+    if (demo->monitor > 0 && waitpid(demo->monitor, &demo->monitor_status, WNOHANG) == demo->monitor)
+        demo->monitor = 0;
+}
+
+/* Waits for a signal that says more than that a child has ended, or until the time comes. Its number, or 0. */
+static int wait_until(struct demo *demo, const sigset_t *signals, uint64_t deadline_ns, const pid_t *either,
+                      const pid_t *other)
+{
+    while (*either > 0 && *other > 0) {
+        const uint64_t now = clock_now_ns();
+        const uint64_t left = deadline_ns > now ? deadline_ns - now : 0;
+        const struct timespec time = {(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
+        const int signal = sigtimedwait(signals, NULL, &time);
+
+        if (signal > 0 && signal != SIGCHLD)
+            return signal;
+        reap(demo);
+        if (signal < 0 && errno == EAGAIN)
+            return 0;
+    }
+    return 0;
+}
+
+/* Asks, waits, asks once more, and then does not ask. */
+static void end(struct demo *demo, const sigset_t *signals, pid_t *process, const int asks[3])
+{
+    for (int k = 0; k < 3 && *process > 0; k++) {
+        kill(*process, asks[k]);
+        wait_until(demo, signals, clock_now_ns() + END_SECONDS * UINT64_C(1000000000), process, process);
+    }
+}
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
+{
+    (void)status, (void)type, (void)place;
+    return remove(path);
+}
+
+/* The first line that the run has said of what went wrong. */
+static void read_log(const struct demo *demo, char *line, size_t size)
+{
+    FILE *file = fopen(demo->log, "r");
+
+    line[0] = '\0';
+    while (file && fgets(line, (int)size, file) && strncmp(line, "tpcoord: ", 9) != 0)
+        ;
+    line[strcspn(line, "\n")] = '\0';
+    if (file)
+        fclose(file);
+}
+
+static bool failed(int status)
+{
+    return !WIFEXITED(status) || WEXITSTATUS(status) == 1 || WEXITSTATUS(status) == 2;
+}
+
+/* Both have ended, or are ended now. */
+static enum exit_status finish(struct demo *demo, const sigset_t *signals, struct error *error)
+{
+    static const int softly[] = {SIGTERM, SIGTERM, SIGKILL}, in_order[] = {SIGINT, SIGINT, SIGKILL};
+    const bool trainer_ended = demo->trainer == 0, monitor_ended = demo->monitor == 0;
+    char line[512];
+
+    end(demo, signals, &demo->monitor, softly);
+    end(demo, signals, &demo->trainer, in_order);
+    if (trainer_ended && failed(demo->trainer_status)) {
+        read_log(demo, line, sizeof(line));
+        error_set(error, "the run failed%s%s", line[0] ? ": " : "", line[0] ? line + strlen("tpcoord: ") : "");
+        return EXIT_FAILED;
+    }
+    if (monitor_ended && failed(demo->monitor_status)) {
+        error_set(error, "the monitor could not show the run");
+        return EXIT_FAILED;
+    }
+    return EXIT_DONE;
+}
+
+static void say_what_it_was(FILE *out, const char *program, bool has_data)
+{
+    char monitor[PROGRAM_CALL_MAX];
+
+    program_beside(monitor, program, "tpmon");
+    fprintf(out,
+            "That was TiMePReSt: four processes, each with a part of a ResNet-20, slowed down\n"
+            "eight times%s.\n\n"
+            "What it does:                        %s explain timeprest\n"
+            "Other systems, and what words mean:  %s explain\n"
+            "To step through a run:               %s %s --interactive=paused\n"
+            "                                     and %s in a second terminal\n"
+            "What a pipeline is:                  docs/start.md\n",
+            has_data ? "" : ". There is no data set here: its images were made up", program, program, program,
+            help_config(), monitor);
+}
+
+enum exit_status demo_run(FILE *out, const char *program, struct error *error)
+{
+    const bool has_data = access(source_fashion_mnist.default_dir, R_OK) == 0;
+    struct demo demo = {.trainer = 0};
+    enum exit_status status = EXIT_FAILED;
+    sigset_t signals;
+
+    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
+        error_set(error, "the demo draws on a terminal, and standard %s is none; train without one: %s %s",
+                  isatty(STDIN_FILENO) ? "output" : "input", program, help_config());
+        return EXIT_USAGE;
+    }
+    sigemptyset(&signals);
+    for (int k = 0; k < 4; k++)
+        sigaddset(&signals, (const int[]){SIGCHLD, SIGINT, SIGTERM, SIGHUP}[k]);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    if (find_programs(&demo, error) || make_folder(&demo, has_data, error) || start(&demo, error)) {
+        struct error ignored;
+
+        finish(&demo, &signals, &ignored);
+    } else {
+        wait_until(&demo, &signals, clock_now_ns() + DEMO_SECONDS * UINT64_C(1000000000), &demo.trainer, &demo.monitor);
+        status = finish(&demo, &signals, error);
+    }
+    if (demo.folder[0])
+        nftw(demo.folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    if (status == EXIT_DONE)
+        say_what_it_was(out, program, has_data);
+    return status;
+}
