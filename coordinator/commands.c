@@ -31,9 +31,10 @@ const struct command commands[VERBS] = {
                       .examples = {"network", "network vgg16", "network --types"}},
     [VERB_SYSTEMS] = {"systems", "systems", "list the systems that pipeline.system can name", OPERAND_NONE,
                       "Prints the rules of every system: its order of work, what its forwards and backwards read, its\n"
-                      "updates; then a line about each rule, with its formula."},
+                      "updates; then a line about each rule, with its formula.",
+                      .examples = {"systems"}},
     [VERB_DEVICES] = {"devices", "devices", "list what stages can run on here", OPERAND_NONE,
-                      "Prints the CPU and every GPU that works, or why none does."},
+                      "Prints the CPU and every GPU that works, or why none does.", .examples = {"devices"}},
     [VERB_DEMO] =
         {"demo", "demo", "show half a minute of a pipeline that trains, in this terminal", OPERAND_NONE,
          "Four processes train a small network, slowed down, and tpmon shows them; q or Ctrl-C ends it sooner.\n"
