@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -487,8 +488,65 @@ static enum exit_status compare_prepared(const struct options *options, struct c
     return status;
 }
 
+/* One table, with `override` behind the others if it is not NULL. */
+static enum exit_status predict_all(const struct options *options, struct signals *signals, const char *override)
+{
+    const char **overrides = calloc((size_t)options->override_count + 1, sizeof(*overrides));
+    struct comparison_request request = {.config = options->config,
+                                         .overrides = overrides,
+                                         .override_count = options->override_count,
+                                         .systems = options->systems,
+                                         .simulate = true,
+                                         .signals = signals};
+    struct comparison *comparison;
+    enum exit_status status = EXIT_FAILED;
+
+    for (int k = 0; overrides && k < options->override_count; k++)
+        overrides[k] = options->overrides[k];
+    if (overrides && override)
+        overrides[request.override_count++] = override;
+    if (overrides)
+        status = comparison_prepare(&comparison, &request);
+    if (overrides && status == EXIT_DONE) {
+        if (override)
+            printf("%s\n", override);
+        status = comparison_predict(comparison, options->minibatches, stdout);
+        fputs(override ? "\n" : "", stdout);
+        comparison_destroy(comparison);
+    }
+    free(overrides);
+    return status;
+}
+
+/* A table for each value of the sweep; then what the columns are. */
+static enum exit_status compare_predictions(const struct options *options, struct signals *signals)
+{
+    char *copy = strdup(options->sweep ? options->sweep : ""), *rest = copy, *value;
+    const char *equals = options->sweep ? strchr(options->sweep, '=') : NULL;
+    enum exit_status status = copy ? EXIT_DONE : EXIT_FAILED;
+    char override[512];
+
+    if (copy && !equals)
+        status = predict_all(options, signals, NULL);
+    if (copy && equals)
+        rest = copy + (equals - options->sweep) + 1;
+    while (equals && status == EXIT_DONE && (value = strsep(&rest, ",")) != NULL) {
+        snprintf(override, sizeof(override), "%.*s=%s", (int)(equals - options->sweep), options->sweep, value);
+        status = predict_all(options, signals, override);
+    }
+    free(copy);
+    if (status == EXIT_DONE)
+        printf(
+            "in seconds, with a core or GPU for each stage; idle: of all stages' time; v: version difference, median;\n"
+            "versions: of weights, most at a stage; MiB of most: of the stage that needs most\n");
+    return status;
+}
+
 static enum exit_status compare(const struct options *options, struct signals *signals)
 {
+    if (options->simulate)
+        return compare_predictions(options, signals);
+
     const struct comparison_request request = {
         .config = options->config,
         .overrides = options->overrides,

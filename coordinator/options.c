@@ -91,9 +91,9 @@ static const struct option_row rows[] = {
      .help = "with --versions: which weight versions the stage holds after each op, and who still reads them"},
     {"versions", NULL, OPTION_FLAG, offsetof(struct options, versions), WITH_PLAN,
      .help = "write on each op of the grid, or the picture, which weight versions it reads and makes"},
-    {"simulate", NULL, OPTION_FLAG, offsetof(struct options, simulate), WITH_PLAN,
+    {"simulate", NULL, OPTION_FLAG, offsetof(struct options, simulate), WITH_PLAN | WITH_COMPARE,
      .help = "predict time, waits and staleness, from measured times or those in [simulation]"},
-    {"minibatches", "K", OPTION_COUNT, offsetof(struct options, minibatches), WITH_PLAN,
+    {"minibatches", "K", OPTION_COUNT, offsetof(struct options, minibatches), WITH_PLAN | WITH_COMPARE,
      .help = "that --grid, --csv, --simulate or a picture simulates; default: an epoch's"},
     {"systems", "A,B,C", OPTION_TEXT, offsetof(struct options, systems), WITH_COMPARE,
      .help = "compare these; default: all that tpcoord systems lists"},
@@ -113,6 +113,8 @@ static const struct option_row rows[] = {
      .help = "1: as likely as the network says; lower: likelier bytes; 0: always the likeliest; default: 0.8"},
     {"seed", "S", OPTION_COUNT, offsetof(struct options, seed), WITH_SAMPLE,
      .help = "another seed draws another text; default: 1"},
+    {"sweep", "SECTION.KEY=A,B", OPTION_TEXT, offsetof(struct options, sweep), WITH_COMPARE,
+     .help = "with --simulate: a table for each value, such as pipeline.stages=2,4,8"},
     {"types", NULL, OPTION_FLAG, offsetof(struct options, types), WITH_NETWORK,
      .help = "list the layer types that a network file can name, with their arguments"},
     {"help-keys", NULL, OPTION_FLAG, offsetof(struct options, help_keys), WITH_ANY, .help = "list the config's keys"},
@@ -252,6 +254,20 @@ static int check_pictures(const struct options *options, struct error *error)
     return 0;
 }
 
+static int check_simulated_comparison(const struct options *options, struct error *error)
+{
+    if (options->verb != VERB_COMPARE)
+        return 0;
+    if (!options->simulate && (options->sweep || options->minibatches))
+        return error_set(error, "--%s goes with --simulate", options->sweep ? "sweep" : "minibatches");
+    if (options->simulate &&
+        (options->json || options->csv || options->steps || options->plot || options->seeds || options->target))
+        return error_set(error, "compare --simulate trains nothing: it goes with --systems, --sweep and --minibatches");
+    if (options->sweep && !strchr(options->sweep, '='))
+        return error_set(error, "--sweep: \"%s\" is no SECTION.KEY=A,B,C", options->sweep);
+    return 0;
+}
+
 static int check_combination(const struct options *options, uint64_t given, struct error *error)
 {
     for (int i = 0; i < ROWS; i++)
@@ -289,6 +305,8 @@ static int check_combination(const struct options *options, uint64_t given, stru
         return error_set(error, "which network? usage: tpcoord %s", commands[VERB_NETWORK].usage);
     if (options->types && options->network)
         return error_set(error, "--types is about all networks; it takes no name");
+    if (check_simulated_comparison(options, error))
+        return -1;
     return check_resume(options->resume, error);
 }
 

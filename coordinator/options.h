@@ -26,6 +26,7 @@ struct options {
     const char *json, *csv;                /* path; "-" = standard output; NULL = none */
     const char *trace, *record;            /* path; NULL = none */
     const char *pictures[PICTURE_FORMATS]; /* path; "-" = standard output; NULL = none */
+    const char *sweep;                     /* "section.key=A,B,C"; NULL = none */
     const char *plot;                      /* path; NULL = none */
     const char *steps;                     /* path; NULL = none */
     const char *beside;                    /* systems to draw below the plan's own; NULL = none */
