@@ -26,6 +26,11 @@ const struct command commands[VERBS] = {
                    "runs/NAME/checkpoints/best. Prints loss and accuracy on the test set, beside those that the run\n"
                    "reported. The config is the checkpoint's; --set changes it, for instance the data or the stages.",
                    .examples = {"test runs/NAME", "test runs/NAME/checkpoints/best --set pipeline.stages=1"}},
+    [VERB_SAMPLE] = {"sample", "sample RUN", "write text with what a run's checkpoint has learned", OPERAND_RUN,
+                     "RUN is a run's folder, whose newest checkpoint is taken, or one checkpoint. The run must have\n"
+                     "trained on data.set = text. Prints the prompt and goes on with it, a byte at a time.",
+                     .examples = {"sample runs/NAME --prompt Horse --tokens 400",
+                                  "sample runs/NAME/checkpoints/best --temperature 0.5 --seed 2"}},
     [VERB_NETWORK] = {"network", "network [NAME]", "print a network's layers, or list the networks", OPERAND_NETWORK,
                       "NAME is one of those that are listed without it, or a file whose name ends with .net.",
                       .examples = {"network", "network vgg16", "network --types"}},

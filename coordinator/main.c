@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/parse.h"
 #include "base/program.h"
 #include "base/version.h"
 #include "coordinator/compare.h"
@@ -22,6 +23,7 @@
 #include "coordinator/record_prediction.h"
 #include "coordinator/resume.h"
 #include "coordinator/run.h"
+#include "coordinator/sample.h"
 #include "coordinator/show_comparison.h"
 #include "coordinator/show_network.h"
 #include "coordinator/show_plan.h"
@@ -653,6 +655,27 @@ static enum exit_status do_test(const struct options *options)
     return status;
 }
 
+static enum exit_status do_sample(const struct options *options)
+{
+    struct sample_request request = {.run = options->run,
+                                     .prompt = options->prompt ? options->prompt : "",
+                                     .tokens = options->tokens > 0 ? options->tokens : 500,
+                                     .temperature = 0.8,
+                                     .seed = options->seed > 0 ? (uint64_t)options->seed : 1,
+                                     .out = stdout};
+    struct error error;
+
+    if (options->temperature && parse_double(&request.temperature, options->temperature, 0.0, 100.0, &error)) {
+        error_prefix(&error, "--temperature");
+        return fail(EXIT_USAGE, &error);
+    }
+    if (sample_write(&request, &error)) {
+        error_prefix(&error, "%s", options->run);
+        return fail(EXIT_FAILED, &error);
+    }
+    return EXIT_DONE;
+}
+
 static enum exit_status do_systems(void)
 {
     systems_print(stdout);
@@ -765,6 +788,8 @@ static enum exit_status dispatch(const struct options *options)
         config_print_keys(stdout);
     else if (options->version)
         print_version();
+    else if (options->verb == VERB_SAMPLE)
+        return do_sample(options);
     else if (options->verb == VERB_NETWORK)
         return do_network(options);
     else if (options->verb == VERB_SYSTEMS)

@@ -18,6 +18,7 @@ enum {
     WITH_PLAN = 1 << VERB_PLAN,
     WITH_COMPARE = 1 << VERB_COMPARE,
     WITH_TEST = 1 << VERB_TEST,
+    WITH_SAMPLE = 1 << VERB_SAMPLE,
     WITH_NETWORK = 1 << VERB_NETWORK,
     WITH_DEVICES = 1 << VERB_DEVICES,
     WITH_CONFIG = WITH_RUN | WITH_PLAN | WITH_COMPARE,
@@ -104,6 +105,14 @@ static const struct option_row rows[] = {
      .help = "write the comparison, or the plan's schedule as PyTorch has it, as CSV; -: to standard output"},
     {"plot", "FILE", OPTION_TEXT, offsetof(struct options, plot), WITH_COMPARE,
      .help = "draw losses and top-1 by epoch, memory and schedules; FILE ends with .svg, .pdf or .png"},
+    {"prompt", "TEXT", OPTION_TEXT, offsetof(struct options, prompt), WITH_SAMPLE,
+     .help = "what the text begins with; default: a new line"},
+    {"tokens", "K", OPTION_COUNT, offsetof(struct options, tokens), WITH_SAMPLE,
+     .help = "bytes to write; default: 500"},
+    {"temperature", "T", OPTION_TEXT, offsetof(struct options, temperature), WITH_SAMPLE,
+     .help = "1: as likely as the network says; lower: likelier bytes; 0: always the likeliest; default: 0.8"},
+    {"seed", "S", OPTION_COUNT, offsetof(struct options, seed), WITH_SAMPLE,
+     .help = "another seed draws another text; default: 1"},
     {"sweep", "SECTION.KEY=A,B", OPTION_TEXT, offsetof(struct options, sweep), WITH_COMPARE,
      .help = "with --simulate: a table for each value, such as pipeline.stages=2,4,8"},
     {"types", NULL, OPTION_FLAG, offsetof(struct options, types), WITH_NETWORK,
@@ -259,10 +268,10 @@ static int check_simulated_comparison(const struct options *options, struct erro
     return 0;
 }
 
-static int check_combination(const struct options *options, unsigned given, struct error *error)
+static int check_combination(const struct options *options, uint64_t given, struct error *error)
 {
     for (int i = 0; i < ROWS; i++)
-        if (given & 1u << i && !(rows[i].verbs & 1 << options->verb))
+        if (given & (uint64_t)1 << i && !(rows[i].verbs & 1 << options->verb))
             return error_set(error, "--%s does not go with tpcoord %s", rows[i].name, commands[options->verb].name);
     if (options->init[0] && options->resume)
         return error_set(error,
@@ -303,7 +312,7 @@ static int check_combination(const struct options *options, unsigned given, stru
 
 int options_read(struct options *options, int argc, char **argv, struct error *error)
 {
-    unsigned given = 0;
+    uint64_t given = 0;
 
     *options = (struct options){.program = argv[0] && argv[0][0] ? argv[0] : line.program,
                                 .overrides = calloc((size_t)argc, sizeof(*options->overrides))};

@@ -34,6 +34,8 @@ struct options {
     int stage;                             /* whose ledger of versions is asked for; 0 = not given */
     int slots, minibatches;                /* 0 = not given */
     const char *systems, *seeds, *target;  /* of a comparison; NULL = not given */
+    const char *prompt, *temperature;      /* of a sample; NULL = not given */
+    int tokens, seed;                      /* likewise; 0 = not given */
     const char *interactive;               /* "": tpmon may control the run; "paused", "slow": and it begins so */
     bool quiet, grid, simulate, versions, types, help, help_keys, version;
 };

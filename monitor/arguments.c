@@ -111,7 +111,7 @@ static int check_pictures(const struct arguments *arguments, struct error *error
 
 int arguments_read(struct arguments *arguments, int argc, char **argv, struct error *error)
 {
-    unsigned given = 0;
+    uint64_t given = 0;
 
     *arguments = (struct arguments){.at = -1};
     program_beside(arguments->coordinator, argv[0], "tpcoord");
