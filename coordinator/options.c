@@ -230,7 +230,7 @@ static int check_pictures(const struct options *options, struct error *error)
         const char *path = options->pictures[format];
 
         if (path && picture_check((enum picture_format)format, path, error))
-            return -1;
+            return error_prefix(error, "--%s", picture_format_name((enum picture_format)format));
         standard += path && strcmp(path, "-") == 0;
     }
     standard += options->steps && strcmp(options->steps, "-") == 0;

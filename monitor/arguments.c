@@ -93,7 +93,7 @@ static int check_pictures(const struct arguments *arguments, struct error *error
         const char *path = arguments->pictures[format];
 
         if (path && picture_check((enum picture_format)format, path, error))
-            return -1;
+            return error_prefix(error, "--%s", picture_format_name((enum picture_format)format));
         standard += path && strcmp(path, "-") == 0;
     }
     if (standard > 1)
