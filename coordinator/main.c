@@ -669,11 +669,7 @@ static enum exit_status do_sample(const struct options *options)
         error_prefix(&error, "--temperature");
         return fail(EXIT_USAGE, &error);
     }
-    if (sample_write(&request, &error)) {
-        error_prefix(&error, "%s", options->run);
-        return fail(EXIT_FAILED, &error);
-    }
-    return EXIT_DONE;
+    return sample_write(&request, &error) ? fail(EXIT_FAILED, &error) : EXIT_DONE;
 }
 
 static enum exit_status do_systems(void)

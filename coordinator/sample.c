@@ -91,7 +91,7 @@ static int create(struct writer *writer, const struct sample_request *request, s
     set_release(&set);
     run_folder_close(&folder);
     if (failed)
-        return -1;
+        return error_prefix(error, "%s", request->run);
     writer->tokens = calloc((size_t)writer->network->input.height, sizeof(*writer->tokens));
     writer->chances = calloc((size_t)writer->network->classes, sizeof(*writer->chances));
     if (!writer->tokens || !writer->chances)
