@@ -54,11 +54,11 @@ void layer_types_print(FILE *out)
         for (int k = 0; k < LAYER_ARGUMENTS_MAX && type->arguments[k].name; k++) {
             const struct layer_argument *argument = &type->arguments[k];
 
-            fprintf(out, "%-14s %-8s %d to %d", "", argument->name, argument->low, argument->high);
+            fprintf(out, "%-14s %-12s %d to %d", "", argument->name, argument->low, argument->high);
             if (argument->standard >= argument->low)
                 fprintf(out, "; default %d", argument->standard);
             else if (argument->standard != ARGUMENT_REQUIRED)
-                fprintf(out, "; default by the kernel");
+                fprintf(out, "; default %s", argument->by);
             fputc('\n', out);
         }
     }
@@ -232,7 +232,8 @@ void network_print(FILE *out, const struct network *network, const struct networ
             network->layer_count, network->block_count);
     print_parameters(out, network);
     if (network->tokens)
-        fprintf(out, "\ntokens    %d, of a vocabulary of %d\n\n", network->input.height, network->classes);
+        fprintf(out, "\ntokens    %d, of a vocabulary of %d; outputs are positions x 1 x features\n\n",
+                network->input.height, network->classes);
     else
         fprintf(out, "\nimages    %d x %d x %d, %d classes\n\n", network->input.height, network->input.width,
                 network->input.channels, network->classes);
@@ -243,7 +244,7 @@ void network_print(FILE *out, const struct network *network, const struct networ
     fprintf(out, "%-*s%-14s", left, "all", "");
     print_cost(out, all.parameters, all.forward, all.backward);
     fprintf(out,
-            "\nforward, backward: millions of floating-point operations for a sample; a pipeline may be cut between "
+            "\nforward, backward: millions of floating-point operations for an image; a pipeline may be cut between "
             "any two blocks\n");
 }
 
@@ -323,10 +324,11 @@ json_t *network_json(const struct network *network, const struct network_options
     for (int block = 0; block < network->block_count; block++)
         json_array_append_new(blocks, block_json(network, block));
     /* clang-format off */
-    return json_pack("{s:o, s:i, s:i, s:o, s:i, s:I, s:I, s:f, s:f, s:o}",
+    return json_pack("{s:o, s:i, s:i, s:b, s:o, s:i, s:I, s:I, s:f, s:f, s:o}",
                      "arch", text_json(options->name),
                      "depth", network->depth,
                      "width", network->width,
+                     "tokens", network->tokens,
                      "image", shape_json(network->input),
                      "classes", network->classes,
                      "parameters", (json_int_t)network->parameters,

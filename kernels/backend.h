@@ -24,6 +24,9 @@
 #define BATCH_NORM_EPSILON  1e-5f
 #define BATCH_NORM_MOMENTUM 0.1f
 
+/* Of norms over each position; as Llama has it. */
+#define NORM_EPSILON 1e-5f
+
 struct engine;       /* opaque, one per backend; NULL in those that keep nothing */
 struct layer_kernel; /* likewise, never NULL */
 

@@ -49,7 +49,7 @@ const struct layer_type layer_convolution = {
     .arguments = {{"channels", offsetof(struct layer, units), false, 1, 65536, ARGUMENT_REQUIRED},
                   {"kernel", offsetof(struct layer, kernel), false, 1, 11, ARGUMENT_REQUIRED},
                   {"stride", offsetof(struct layer, stride), false, 1, 11, 1},
-                  {"padding", offsetof(struct layer, padding), false, 0, 10, -1},
+                  {"padding", offsetof(struct layer, padding), false, 0, 10, -1, "by the kernel"},
                   {"bias", offsetof(struct layer, bias), true, 0, 1, 0}},
     .complete = complete,
     .tensors = tensors,

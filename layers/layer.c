@@ -15,6 +15,13 @@ const struct layer_type *layer_type_of(enum layer_kind kind)
         [LAYER_RELU] = &layer_relu,
         [LAYER_ADD] = &layer_add,
         [LAYER_DROPOUT] = &layer_dropout,
+        [LAYER_EMBEDDING] = &layer_embedding,
+        [LAYER_RMS_NORM] = &layer_rms_norm,
+        [LAYER_ROPE] = &layer_rope,
+        [LAYER_ATTENTION] = &layer_attention,
+        [LAYER_SILU] = &layer_silu,
+        [LAYER_GELU] = &layer_gelu,
+        [LAYER_MULTIPLY] = &layer_multiply,
     };
     return types[kind];
 }
@@ -70,6 +77,14 @@ struct shape layer_input_shape(const struct layer *layer, int k)
     return k > 0 && type->input_shape ? type->input_shape(layer, k) : layer->in;
 }
 
+int layer_check_heads(const struct layer *layer, struct error *error)
+{
+    if (layer->in.channels % layer->heads == 0)
+        return 0;
+    return error_set(error, "%d channels cannot be divided into %d heads: take a number of heads that divides them",
+                     layer->in.channels, layer->heads);
+}
+
 int layer_keep_shape(struct layer *layer, struct error *error)
 {
     (void)error;
@@ -86,7 +101,8 @@ static void count_flops(struct layer *layer)
 {
     const struct layer_type *type = layer_type_of(layer->kind);
     const double forward = type->flops(layer);
-    const bool twice = (type->has_weight_half || type->is_norm) && layer->inputs[0] != NETWORK_INPUT;
+    const bool both = (type->has_weight_half || type->is_norm) && layer->inputs[0] != NETWORK_INPUT;
+    const bool twice = both || type->input_half_is_twice;
 
     layer->forward_flops = forward;
     layer->backward_flops = twice ? 2.0 * forward : forward;

@@ -23,12 +23,25 @@ enum layer_kind {
     LAYER_RELU,
     LAYER_ADD,
     LAYER_DROPOUT,
+    LAYER_EMBEDDING,
+    LAYER_RMS_NORM,
+    LAYER_ROPE,
+    LAYER_ATTENTION,
+    LAYER_SILU,
+    LAYER_GELU,
+    LAYER_MULTIPLY,
     LAYER_KINDS
 };
 
+/* Of images, or of features at positions: {positions, 1, features}. */
 struct shape {
     int height, width, channels;
 };
+
+static inline int shape_positions(struct shape shape)
+{
+    return shape.height * shape.width;
+}
 
 static inline size_t shape_size(struct shape shape)
 {
@@ -51,10 +64,13 @@ struct layer {
     int inputs[LAYER_INPUTS_MAX]; /* indices of the layers whose outputs this one reads, or NETWORK_INPUT */
     bool relu;                    /* last of all */
     struct shape in, out;         /* of the first input, from which those of others follow; and of the output */
-    int units;                    /* out channels of convolutions and linear layers */
+    int units;                    /* out channels of convolutions, linear layers and embeddings */
     int kernel, stride, padding;  /* of convolutions and pools */
-    bool bias;                    /* of convolutions */
+    bool bias;                    /* of convolutions and linear layers */
+    bool per_position;            /* a linear layer works on each position by itself */
     int percent;                  /* of elements that a dropout drops */
+    int vocabulary;               /* tokens that an embedding knows */
+    int heads, kv_heads, theta;   /* of attention and rotary positions; heads of keys and values */
     size_t parameters;            /* floats in the flat weight array */
     size_t parameter_offset;      /* of the first one, counted over the whole network */
     size_t state;                 /* floats that are not trained, of the running statistics */
@@ -69,7 +85,8 @@ struct layer_argument {
     size_t offset; /* of an int in struct layer, or with `flag` of a bool */
     bool flag;     /* 0 or 1 */
     int low, high;
-    int standard; /* where it is not given; or ARGUMENT_REQUIRED, or what `complete` replaces */
+    int standard;   /* where it is not given; or ARGUMENT_REQUIRED, or what `complete` replaces, */
+    const char *by; /* which is by this */
 };
 enum { ARGUMENT_REQUIRED = -2, LAYER_ARGUMENTS_MAX = 6 };
 
@@ -77,7 +94,8 @@ enum { ARGUMENT_REQUIRED = -2, LAYER_ARGUMENTS_MAX = 6 };
 enum initial {
     INITIAL_ZERO,
     INITIAL_ONE,
-    INITIAL_HE_NORMAL /* of deviation sqrt(2 / fan) (He et al., ICCV 2015) */
+    INITIAL_HE_NORMAL, /* of deviation sqrt(2 / fan) (He et al., ICCV 2015) */
+    INITIAL_NORMAL     /* of deviation 1 */
 };
 
 /* A tensor of a layer, in the order in which they lie one behind the other, parameters and state each by themselves. */
@@ -122,12 +140,15 @@ struct layer_type {
 
     /* A backward does a forward's work twice, once for the weights' gradient, which may come later. */
     bool has_weight_half;
+    /* Its input half alone is a forward's work twice. */
+    bool input_half_is_twice;
     /* It is over statistics of each micro-batch by itself, and the weights' gradient falls out of the input's. */
     bool is_norm;
     /* Last of all but ReLU it adds its second input, where it has one, whose gradient is then that of the output. */
     bool adds_second;
-    bool fuses_relu; /* it can do so at once */
-    bool draws;      /* random numbers in training, other ones for each mini-batch */
+    bool fuses_relu;   /* it can do so at once */
+    bool draws;        /* random numbers in training, other ones for each mini-batch */
+    bool reads_tokens; /* int32_t where others read floats, and alone may read them */
 };
 
 /* The row of a kind; the kind of that name in network files, -1 if there is none. */
@@ -149,12 +170,22 @@ int layer_complete(struct layer *layer, struct error *error);
 /* What input k of a complete layer is to look like. */
 struct shape layer_input_shape(const struct layer *layer, int k);
 
+/* A linear layer is one matrix product, of so many rows for each sample. */
+static inline int layer_linear_rows(const struct layer *layer)
+{
+    return layer->per_position ? shape_positions(layer->in) : 1;
+}
+
+/* Whether channels divide into so many heads; if not, what would be right. */
+int layer_check_heads(const struct layer *layer, struct error *error);
+
 /* For the rows of types that work on each element by itself: `complete` that gives `out` the shape of `in`, `flops` of one an
  * element. */
 int layer_keep_shape(struct layer *layer, struct error *error);
 double layer_flop_per_element(const struct layer *layer);
 
 extern const struct layer_type layer_convolution, layer_batch_norm, layer_linear, layer_average_pool, layer_max_pool,
-    layer_relu, layer_add, layer_dropout;
+    layer_relu, layer_add, layer_dropout, layer_embedding, layer_rms_norm, layer_rope, layer_attention, layer_silu,
+    layer_gelu, layer_multiply;
 
 #endif

@@ -30,6 +30,7 @@ struct network {
     struct shape input;
     int classes;
     int depth, width; /* the file's parameters of these names; 0: it has none */
+    float deviation;  /* of weights at first, as the file says; 0: as layer types say */
     size_t parameters, state;
 };
 
@@ -67,9 +68,6 @@ void network_destroy(struct network *network);
 
 /* The same with the first mistake alone. */
 int network_create(struct network **out, const struct network_options *options, struct error *error);
-
-/* Whether a network's text says that it reads tokens. */
-bool network_reads_tokens(const char *text);
 
 /* What the loss compares with a target each: 1 for a sample, or one for each position of the last layer's output. */
 int network_targets_per_sample(const struct network *network);

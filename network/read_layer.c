@@ -100,6 +100,26 @@ static bool read_inputs(struct reader *reader, struct layer *layer, char **words
     return true;
 }
 
+/* Tokens are no floats. */
+static bool reads_its_kind(struct reader *reader, const struct layer *layer)
+{
+    const bool reads_tokens = layer_type_of(layer->kind)->reads_tokens;
+
+    for (int k = 0; k < layer->input_count; k++) {
+        const bool is_tokens = reader->network->tokens && layer->inputs[k] == NETWORK_INPUT;
+
+        if (is_tokens == reads_tokens)
+            continue;
+        if (is_tokens)
+            mistake(reader, "%s cannot read tokens: only an embedding can", layer_type_of(layer->kind)->name);
+        else
+            mistake(reader, "%s reads tokens, which only the network's input can be: input tokens",
+                    layer_type_of(layer->kind)->name);
+        return false;
+    }
+    return true;
+}
+
 /* Behind the first input, from whose shape those of the others follow. */
 static bool other_inputs_fit(struct reader *reader, const struct layer *layer, char **words)
 {
@@ -185,7 +205,8 @@ void reader_read_layer(struct reader *reader, char **words, int count)
             mistake(reader, "%s: layers that are read come before the arguments", words[k]);
             return;
         }
-    if (!name_layer(reader, &layer, words[0]) || !read_inputs(reader, &layer, words + 3, inputs))
+    if (!name_layer(reader, &layer, words[0]) || !read_inputs(reader, &layer, words + 3, inputs) ||
+        !reads_its_kind(reader, &layer))
         return;
     for (int k = 3 + inputs; k < count; k++)
         if (!read_argument(reader, &layer, words[k], given))

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/parse.h"
 #include "base/text.h"
 #include "network/reader.h"
 
@@ -178,11 +179,31 @@ static void read_input(struct reader *reader, char **words, int count)
     reader->network->tokens = words[1][0] == 't';
     if (again)
         mistake(reader, "the input is said above");
-    if (reader->network->tokens != reader->options->tokens)
+    if (reader->network->tokens != reader->options->tokens) {
         mistake(reader, "the network reads %s, but the data set (data.set) has %s",
                 reader->network->tokens ? "tokens" : "images", reader->options->tokens ? "tokens" : "images");
-    else if (!reader->network->tokens)
+        /* Nothing below could fit. */
+        reader->steps = STEPS_MAX;
+        reader->has_stopped = true;
+    } else if (!reader->network->tokens)
         check_image(reader);
+}
+
+/* initial normal DEVIATION */
+static void read_initial(struct reader *reader, char **words, int count)
+{
+    struct network *network = reader->network;
+    struct error error;
+    double deviation;
+
+    if (count != 3 || strcmp(words[1], "normal") != 0)
+        mistake(reader, "how weights begin is: initial normal 0.02");
+    else if (network->deviation > 0.0f || network->block_count > 0)
+        mistake(reader, "how weights begin is said once, before the first block");
+    else if (parse_double(&deviation, words[2], 1e-6, 10.0, &error))
+        mistake(reader, "a deviation is a number from 0.000001 to 10, not %s", words[2]);
+    else
+        network->deviation = (float)deviation;
 }
 
 /* Whoever is read by nobody is for nothing. The block's last layer is what the next block reads. */
@@ -256,8 +277,15 @@ static void read_loss(struct reader *reader, char **words, int count)
     end_block(reader);
     if (network->layer_count > 0 && reader->mistakes->count == 0) {
         const struct layer *last = &network->layers[network->layer_count - 1];
+        const struct shape each = {network->input.height, network->input.width, network->classes};
 
-        if (shape_size(last->out) != (size_t)network->classes)
+        if (network->tokens && memcmp(&last->out, &each, sizeof(each)) != 0)
+            mistake(reader,
+                    "%s gives %d x %d x %d: it is to give a number for each of %d tokens at each of %d positions, as "
+                    "units=classes per_position=1 does",
+                    last->name, last->out.height, last->out.width, last->out.channels, network->classes,
+                    network->input.height);
+        if (!network->tokens && shape_size(last->out) != (size_t)network->classes)
             mistake(reader, "%s gives %zu numbers for %d classes: it is to give one for each, as units=classes does",
                     last->name, shape_size(last->out), network->classes);
     }
@@ -352,7 +380,11 @@ static void run_line(struct reader *reader, char **words, int count)
     static const struct {
         const char *word;
         void (*read)(struct reader *reader, char **words, int count);
-    } lines[] = {{"parameter", read_parameter}, {"input", read_input}, {"block", read_block}, {"loss", read_loss}};
+    } lines[] = {{"parameter", read_parameter},
+                 {"input", read_input},
+                 {"initial", read_initial},
+                 {"block", read_block},
+                 {"loss", read_loss}};
 
     if (reader->has_loss)
         mistake(reader, "nothing follows the loss");
@@ -364,9 +396,10 @@ static void run_line(struct reader *reader, char **words, int count)
     if (count >= 3 && strcmp(words[1], "=") == 0)
         reader_read_layer(reader, words, count);
     else
-        mistake(reader,
-                "a line is a layer, NAME = TYPE ..., or begins with parameter, input, block, repeat, if, end or "
-                "loss");
+        mistake(
+            reader,
+            "a line is a layer, NAME = TYPE ..., or begins with parameter, input, initial, block, repeat, if, end or "
+            "loss");
 }
 
 /* Lines first .. end - 1. */
@@ -494,16 +527,4 @@ int network_create(struct network **out, const struct network_options *options, 
         error_set(error, "%s", mistakes->lines[0]);
     free(mistakes);
     return failed;
-}
-
-bool network_reads_tokens(const char *text)
-{
-    for (const char *line = text; *line != '\0'; line += *line == '\n') {
-        char first[8], second[8];
-
-        if (sscanf(line, " %7s %7s", first, second) == 2 && strcmp(first, "input") == 0)
-            return strcmp(second, "tokens") == 0;
-        line += strcspn(line, "\n");
-    }
-    return false;
 }

@@ -401,12 +401,36 @@ START_TEST(what_cannot_be_built_is_refused)
 }
 END_TEST
 
+static bool reads_tokens(const char *name)
+{
+    return strstr(network_builtin(name), "\ninput tokens\n") != NULL;
+}
+
+/* Counted from the shapes of LlamaForCausalLM; TinyLlama's is published. */
+START_TEST(llamas_have_the_parameters_of_their_kind)
+{
+    static const struct {
+        const char *name;
+        int vocabulary;
+        size_t parameters;
+    } llamas[] = {{"llama-1.5m", 256, 1517696}, {"llama-6m", 256, 5935360}, {"tinyllama", 32000, 1100048384}};
+
+    for (size_t k = 0; k < sizeof(llamas) / sizeof(llamas[0]); k++) {
+        struct network *network = create(llamas[k].name, (struct shape){64, 1, 1}, llamas[k].vocabulary);
+
+        ck_assert_uint_eq(network->parameters, llamas[k].parameters);
+        ck_assert_int_eq(network_targets_per_sample(network), 64);
+        network_destroy(network);
+    }
+}
+END_TEST
+
 START_TEST(the_listed_networks_are_those_that_exist)
 {
     int count = 0;
 
     for (const char *name; (name = network_builtin_name(count)); count++)
-        network_destroy(create(name, (struct shape){32, 32, 3}, 10));
+        network_destroy(create(name, reads_tokens(name) ? (struct shape){32, 1, 1} : (struct shape){32, 32, 3}, 10));
     ck_assert_int_ge(count, ARCHS);
 }
 END_TEST
@@ -666,6 +690,7 @@ int main(void)
     tcase_add_test(tcase, depth_counts_for_an_mlp_alone);
     tcase_add_test(tcase, what_cannot_be_built_is_refused);
     tcase_add_test(tcase, the_listed_networks_are_those_that_exist);
+    tcase_add_test(tcase, llamas_have_the_parameters_of_their_kind);
     tcase_add_loop_test(tcase, slices_tile_the_network, 0, NETWORKS);
     tcase_add_loop_test(tcase, weights_do_not_depend_on_the_partition, 0, ARCHS);
     tcase_add_loop_test(tcase, weights_have_the_right_distribution, 0, ARCHS);

@@ -55,8 +55,8 @@ START_TEST(every_type_is_listed_with_its_arguments)
         for (int k = 0; k < LAYER_ARGUMENTS_MAX && type->arguments[k].name; k++)
             assert_says("out", type->arguments[k].name);
     }
-    assert_says("out", " channels 1 to 65536\n");
-    assert_says("out", " stride   1 to 11; default 1\n");
+    assert_says("out", " channels     1 to 65536\n");
+    assert_says("out", " stride       1 to 11; default 1\n");
 }
 END_TEST
 

@@ -19,6 +19,13 @@ static const struct layer_functions *const kinds[] = {
     [LAYER_RELU] = &cuda_relu,
     [LAYER_ADD] = &cuda_add,
     [LAYER_DROPOUT] = &cuda_dropout,
+    [LAYER_EMBEDDING] = &cuda_embedding,
+    [LAYER_RMS_NORM] = &cuda_rms_norm,
+    [LAYER_ROPE] = &cuda_rope,
+    [LAYER_ATTENTION] = &cuda_attention,
+    [LAYER_SILU] = &cuda_silu,
+    [LAYER_GELU] = &cuda_gelu,
+    [LAYER_MULTIPLY] = &cuda_multiply,
 };
 
 static const struct layer_functions *functions(const struct layer_kernel *kernel)
@@ -31,6 +38,20 @@ int cublas_check(const struct engine *engine, cublasStatus_t status, const char 
     if (status == CUBLAS_STATUS_SUCCESS)
         return 0;
     return error_set(error, "%s: %s", what, engine->libraries.cublasGetStatusString(status));
+}
+
+int cuda_need_workspace(struct layer_kernel *kernel, size_t bytes)
+{
+    kernel->workspace_bytes = bytes > kernel->workspace_bytes ? bytes : kernel->workspace_bytes;
+    return 0;
+}
+
+int cuda_check_workspace(const struct layer_kernel *kernel, int rows, size_t bytes, struct error *error)
+{
+    if (bytes <= kernel->workspace_bytes)
+        return 0;
+    return error_set(error, "%s: %d rows were not prepared, and need %zu bytes of workspace where %zu were prepared",
+                     kernel->layer.name, rows, bytes, kernel->workspace_bytes);
 }
 
 /* Whether the kernels run on the first GPU: they may have been compiled for newer ones. */

@@ -30,6 +30,10 @@ struct layer_kernel {
 
 int cublas_check(const struct engine *engine, cublasStatus_t status, const char *what, struct error *error);
 
+/* For layers whose workspace grows with the rows: prepares bytes, and refuses a call that needs more than were prepared. */
+int cuda_need_workspace(struct layer_kernel *kernel, size_t bytes);
+int cuda_check_workspace(const struct layer_kernel *kernel, int rows, size_t bytes, struct error *error);
+
 /* NULL: nothing to do. Calls have rows. */
 struct layer_functions {
     void (*create)(struct layer_kernel *kernel);
@@ -42,7 +46,8 @@ struct layer_functions {
 };
 
 extern const struct layer_functions cuda_convolution, cuda_batch_norm, cuda_linear, cuda_average_pool, cuda_max_pool,
-    cuda_relu, cuda_add, cuda_dropout;
+    cuda_relu, cuda_add, cuda_dropout, cuda_embedding, cuda_rms_norm, cuda_rope, cuda_attention, cuda_silu, cuda_gelu,
+    cuda_multiply;
 
 static inline int call_rows(const struct backward_call *call)
 {

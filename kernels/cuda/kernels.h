@@ -66,6 +66,40 @@ cudaError_t launch_add_backward(size_t count, const float *output, float *gradie
 cudaError_t launch_dropout(const struct layer *layer, const struct draw *draw, int rows, const float *from, bool add,
                            float *to, cudaStream_t stream);
 
+/* Tokens lie where other layers have floats; one that the table does not have gives NaN. The table's gradient is added to. */
+cudaError_t launch_embedding(const struct layer *layer, int rows, const float *tokens, const float *table,
+                             float *output, cudaStream_t stream);
+cudaError_t launch_embedding_backward(const struct layer *layer, int rows, const float *tokens, const float *gradient,
+                                      float *table_gradient, cudaStream_t stream);
+
+/* `roots` [rows][positions], 1 / the root mean square, is scratch. */
+cudaError_t launch_rms_norm(const struct layer *layer, int rows, const float *input, const float *weights,
+                            float *output, cudaStream_t stream);
+cudaError_t launch_rms_norm_backward(const struct layer *layer, int rows, const float *input, const float *gradient,
+                                     const float *weights, bool add, float *input_gradient, cudaStream_t stream);
+cudaError_t launch_rms_norm_weights(const struct layer *layer, int rows, const float *input, const float *gradient,
+                                    bool add, float *weight_gradient, float *roots, cudaStream_t stream);
+
+/* Turns pairs of channels by their position, or back. */
+cudaError_t launch_rope(const struct layer *layer, int rows, bool back, const float *from, bool add, float *to,
+                        cudaStream_t stream);
+
+/* `sums` [2][rows][heads][positions] is scratch. Input gradients may be NULL. */
+cudaError_t launch_attention(const struct layer *layer, const struct forward_call *call, cudaStream_t stream);
+cudaError_t launch_attention_backward(const struct layer *layer, const struct backward_call *call, float *sums,
+                                      cudaStream_t stream);
+
+/* SiLU and GELU, and the product of two tensors, of whose gradients either may be NULL. */
+cudaError_t launch_silu(size_t count, const float *input, float *output, cudaStream_t stream);
+cudaError_t launch_silu_backward(size_t count, const float *input, const float *gradient, bool add,
+                                 float *input_gradient, cudaStream_t stream);
+cudaError_t launch_gelu(size_t count, const float *input, float *output, cudaStream_t stream);
+cudaError_t launch_gelu_backward(size_t count, const float *input, const float *gradient, bool add,
+                                 float *input_gradient, cudaStream_t stream);
+cudaError_t launch_multiply(size_t count, const float *a, const float *b, float *output, cudaStream_t stream);
+cudaError_t launch_multiply_backward(size_t count, const float *a, const float *b, const float *gradient, bool add_a,
+                                     float *gradient_a, bool add_b, float *gradient_b, cudaStream_t stream);
+
 /* gradient[i] becomes 0 where output[i] is not positive. */
 cudaError_t launch_relu_backward(size_t count, const float *output, float *gradient, cudaStream_t stream);
 

@@ -1,4 +1,4 @@
-/* Linear layers. The forward's bias and ReLU are part of the product where cuBLASLt has one for operands that are aligned as
+/* Linear layers. The forward's bias, if there is one, and ReLU are part of the product where cuBLASLt has one for operands that are aligned as
  * is usual; otherwise they follow it. */
 #include <stdlib.h>
 
@@ -14,6 +14,17 @@ struct forward {
     bool fused; /* by this algorithm */
     cublasLtMatmulAlgo_t algorithm;
 };
+
+/* Numbers that each output reads, and rows of the product for so many samples. */
+static int inputs(const struct layer *layer)
+{
+    return (int)shape_size(layer->in) / layer_linear_rows(layer);
+}
+
+static int product_rows(const struct layer *layer, int samples)
+{
+    return samples * layer_linear_rows(layer);
+}
 
 static void destroy_forward(const struct libraries *lt, struct forward *forward)
 {
@@ -46,7 +57,8 @@ static cublasStatus_t describe(const struct engine *engine, const struct layer *
 {
     const struct libraries *lt = &engine->libraries;
     const cublasComputeType_t type = engine->options.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-    const uint64_t in = shape_size(layer->in), out = shape_size(layer->out), rows = (uint64_t)forward->rows;
+    const uint64_t in = (uint64_t)inputs(layer), out = (uint64_t)layer->units;
+    const uint64_t rows = (uint64_t)product_rows(layer, forward->rows);
     const cublasOperation_t transposed = CUBLAS_OP_T;
     const cublasLtEpilogue_t epilogue = layer->relu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_BIAS;
     cublasStatus_t status;
@@ -119,7 +131,7 @@ static int prepare_forward(struct layer_kernel *kernel, int rows, struct error *
     struct forward *forward;
     cublasStatus_t status;
 
-    if (rows == 0 || find(kernel, rows))
+    if (rows == 0 || !kernel->layer.bias || find(kernel, rows))
         return 0;
     forward = calloc(1, sizeof(*forward));
     if (!forward)
@@ -152,27 +164,29 @@ static cublasStatus_t multiply_fused(const struct engine *engine, const struct f
 static int forward(struct layer_kernel *kernel, const struct forward_call *call, struct error *error)
 {
     const struct engine *engine = kernel->engine;
-    const int in = (int)shape_size(kernel->layer.in), out = (int)shape_size(kernel->layer.out);
-    const float *bias = call->weights + (size_t)out * (size_t)in;
+    const int in = inputs(&kernel->layer), out = kernel->layer.units;
+    const int rows = product_rows(&kernel->layer, call->rows);
+    const float *bias = kernel->layer.bias ? call->weights + (size_t)out * (size_t)in : NULL;
     const struct forward *it;
 
     if (prepare_forward(kernel, call->rows, error))
         return -1;
     it = find(kernel, call->rows);
-    if (it->fused && aligned(call->inputs[0]) && aligned(call->weights) && aligned(bias) && aligned(call->output))
+    if (it && it->fused && aligned(call->inputs[0]) && aligned(call->weights) && aligned(bias) && aligned(call->output))
         return cublas_check(engine, multiply_fused(engine, it, call, bias), "cublasLtMatmul", error);
-    if (cublas_multiply(engine, call->rows, out, in, (struct matrix){call->inputs[0], false},
+    if (cublas_multiply(engine, rows, out, in, (struct matrix){call->inputs[0], false},
                         (struct matrix){call->weights, true}, false, call->output, error))
         return -1;
-    return cuda_check(launch_bias(call->rows, out, bias, kernel->layer.relu, call->output, engine->stream), "bias",
-                      error);
+    if (!bias && !kernel->layer.relu)
+        return 0;
+    return cuda_check(launch_bias(rows, out, bias, kernel->layer.relu, call->output, engine->stream), "bias", error);
 }
 
 static int backward_input(struct layer_kernel *kernel, const struct backward_call *call, struct error *error)
 {
     const struct engine *engine = kernel->engine;
-    const int in = (int)shape_size(kernel->layer.in), out = (int)shape_size(kernel->layer.out);
-    const int rows = call_rows(call);
+    const int in = inputs(&kernel->layer), out = kernel->layer.units;
+    const int rows = product_rows(&kernel->layer, call_rows(call));
 
     if (kernel->layer.relu && cuda_check(launch_relu_backward((size_t)rows * (size_t)out, call->output,
                                                               call->output_gradient, engine->stream),
@@ -188,13 +202,15 @@ static int backward_input(struct layer_kernel *kernel, const struct backward_cal
 static int backward_weights(struct layer_kernel *kernel, const struct backward_call *call, struct error *error)
 {
     const struct engine *engine = kernel->engine;
-    const int in = (int)shape_size(kernel->layer.in), out = (int)shape_size(kernel->layer.out);
-    const int rows = call_rows(call);
+    const int in = inputs(&kernel->layer), out = kernel->layer.units;
+    const int rows = product_rows(&kernel->layer, call_rows(call));
 
     if (cublas_multiply(engine, out, in, rows, (struct matrix){call->output_gradient, true},
                         (struct matrix){call->inputs[0], false}, call->add_weight_gradient, call->weight_gradient,
                         error))
         return -1;
+    if (!kernel->layer.bias)
+        return 0;
     return cuda_check(launch_column_sums(rows, out, call->output_gradient, call->add_weight_gradient,
                                          call->weight_gradient + (size_t)out * (size_t)in, engine->stream),
                       "sums of a bias's gradient", error);

@@ -18,14 +18,22 @@ int product(const struct layer *layer, char transpose_a, char transpose_b, dnnl_
     return 0;
 }
 
+/* Numbers that each output reads. */
+static size_t inputs(const struct layer *layer)
+{
+    return shape_size(layer->in) / (size_t)layer_linear_rows(layer);
+}
+
 int linear_forward(const struct layer *layer, const struct forward_call *call, struct error *error)
 {
-    const size_t in = shape_size(layer->in), out = shape_size(layer->out), count = (size_t)call->rows * out;
+    const size_t in = inputs(layer), out = (size_t)layer->out.channels;
+    const int rows = call->rows * layer_linear_rows(layer);
+    const size_t count = (size_t)rows * out;
     const float *bias = call->weights + in * out;
 
-    for (int row = 0; row < call->rows; row++)
+    for (int row = 0; layer->bias && row < rows; row++)
         memcpy(call->output + (size_t)row * out, bias, out * sizeof(float));
-    if (product(layer, 'N', 'T', call->rows, (dnnl_dim_t)out, (dnnl_dim_t)in, call->inputs[0], call->weights, true,
+    if (product(layer, 'N', 'T', rows, (dnnl_dim_t)out, (dnnl_dim_t)in, call->inputs[0], call->weights, layer->bias,
                 call->output, error))
         return -1;
     for (size_t i = 0; layer->relu && i < count; i++)
@@ -35,8 +43,8 @@ int linear_forward(const struct layer *layer, const struct forward_call *call, s
 
 int linear_backward_input(const struct layer *layer, const struct backward_call *call, struct error *error)
 {
-    const size_t in = shape_size(layer->in), out = shape_size(layer->out);
-    const int rows = call->group_start[call->groups];
+    const size_t in = inputs(layer), out = (size_t)layer->out.channels;
+    const int rows = call->group_start[call->groups] * layer_linear_rows(layer);
 
     if (layer->relu)
         reference_relu_backward((size_t)rows * out, call->output, call->output_gradient);
@@ -48,13 +56,13 @@ int linear_backward_input(const struct layer *layer, const struct backward_call 
 
 int linear_backward_weights(const struct layer *layer, const struct backward_call *call, struct error *error)
 {
-    const size_t in = shape_size(layer->in), out = shape_size(layer->out);
-    const int rows = call->group_start[call->groups];
+    const size_t in = inputs(layer), out = (size_t)layer->out.channels;
+    const int rows = call->group_start[call->groups] * layer_linear_rows(layer);
     float *bias_gradient = call->weight_gradient + in * out;
 
-    if (!call->add_weight_gradient)
+    if (layer->bias && !call->add_weight_gradient)
         memset(bias_gradient, 0, out * sizeof(float));
-    for (int row = 0; row < rows; row++)
+    for (int row = 0; layer->bias && row < rows; row++)
         for (size_t o = 0; o < out; o++)
             bias_gradient[o] += call->output_gradient[(size_t)row * out + o];
     return product(layer, 'T', 'N', (dnnl_dim_t)out, (dnnl_dim_t)in, rows, call->output_gradient, call->inputs[0],

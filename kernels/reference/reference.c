@@ -19,6 +19,16 @@ static const struct reference_layer kinds[LAYER_KINDS] = {
     [LAYER_RELU] = {NULL, reference_relu_layer_forward, reference_relu_layer_backward, NULL},
     [LAYER_ADD] = {NULL, reference_add_forward, reference_add_backward, NULL},
     [LAYER_DROPOUT] = {NULL, reference_dropout_forward, reference_dropout_backward, NULL},
+    [LAYER_EMBEDDING] = {NULL, reference_embedding_forward, reference_embedding_backward_input,
+                         reference_embedding_backward_weights},
+    [LAYER_RMS_NORM] = {NULL, reference_rms_norm_forward, reference_rms_norm_backward_input,
+                        reference_rms_norm_backward_weights},
+    [LAYER_ROPE] = {NULL, reference_rope_forward, reference_rope_backward, NULL},
+    [LAYER_ATTENTION] = {reference_attention_workspace_bytes, reference_attention_forward, reference_attention_backward,
+                         NULL},
+    [LAYER_SILU] = {NULL, reference_silu_forward, reference_silu_backward, NULL},
+    [LAYER_GELU] = {NULL, reference_gelu_forward, reference_gelu_backward, NULL},
+    [LAYER_MULTIPLY] = {NULL, reference_multiply_forward, reference_multiply_backward, NULL},
 };
 
 const struct reference_layer *reference_layer(enum layer_kind kind)

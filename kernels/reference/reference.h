@@ -50,6 +50,45 @@ void reference_relu_layer_backward(const struct layer *layer, const struct backw
 void reference_dropout_forward(const struct layer *layer, const struct forward_call *call);
 void reference_dropout_backward(const struct layer *layer, const struct backward_call *call);
 
+void reference_embedding_forward(const struct layer *layer, const struct forward_call *call);
+void reference_embedding_backward_input(const struct layer *layer, const struct backward_call *call);
+void reference_embedding_backward_weights(const struct layer *layer, const struct backward_call *call);
+
+void reference_rms_norm_forward(const struct layer *layer, const struct forward_call *call);
+void reference_rms_norm_backward_input(const struct layer *layer, const struct backward_call *call);
+void reference_rms_norm_backward_weights(const struct layer *layer, const struct backward_call *call);
+
+void reference_rope_forward(const struct layer *layer, const struct forward_call *call);
+void reference_rope_backward(const struct layer *layer, const struct backward_call *call);
+
+/* How far rope turns a pair of channels at a position. */
+struct turn {
+    float cosine, sine;
+};
+struct turn reference_rope_turn(const struct layer *layer, int position, int pair);
+
+size_t reference_attention_workspace_bytes(const struct layer *layer);
+void reference_attention_forward(const struct layer *layer, const struct forward_call *call);
+void reference_attention_backward(const struct layer *layer, const struct backward_call *call);
+
+void reference_silu_forward(const struct layer *layer, const struct forward_call *call);
+void reference_silu_backward(const struct layer *layer, const struct backward_call *call);
+
+void reference_gelu_forward(const struct layer *layer, const struct forward_call *call);
+void reference_gelu_backward(const struct layer *layer, const struct backward_call *call);
+
+void reference_multiply_forward(const struct layer *layer, const struct forward_call *call);
+void reference_multiply_backward(const struct layer *layer, const struct backward_call *call);
+
+/* Writes, or adds, one element of input k's gradient, if somebody needs it. */
+static inline void reference_put(const struct backward_call *call, int k, size_t i, float value)
+{
+    float *gradient = call->input_gradients[k];
+
+    if (gradient)
+        gradient[i] = call->add_input_gradients[k] ? gradient[i] + value : value;
+}
+
 /* ReLU's backward in place: gradient[i] becomes 0 where output[i] is not positive. */
 void reference_relu_backward(size_t count, const float *output, float *gradient);
 

@@ -23,16 +23,37 @@ static size_t saved_floats(const struct layer *layer)
     return layer->kind == LAYER_BATCH_NORM ? 2 * (size_t)layer->in.channels : 0;
 }
 
+static bool is_norm(const struct layer *layer)
+{
+    return layer->kind == LAYER_BATCH_NORM || layer->kind == LAYER_RMS_NORM;
+}
+
 /* Filters so small that outputs are about 1; gamma about 1. */
 static struct guarded random_weights(struct dice *dice, const struct layer *layer)
 {
     const float inputs = (float)layer->parameters / (float)layer->out.channels;
     struct guarded weights =
-        guarded_normal(dice, layer->parameters, layer->kind == LAYER_BATCH_NORM ? 0.3f : 1.0f / sqrtf(inputs + 1.0f));
+        guarded_normal(dice, layer->parameters, is_norm(layer) ? 0.3f : 1.0f / sqrtf(inputs + 1.0f));
 
-    for (int c = 0; layer->kind == LAYER_BATCH_NORM && c < layer->in.channels; c++)
+    for (int c = 0; is_norm(layer) && c < layer->in.channels; c++)
         weights.values[c] += 1.0f;
     return weights;
+}
+
+void layer_case_fill(struct layer_case *it, struct dice *dice)
+{
+    for (int k = 0; k < it->layer.input_count; k++)
+        for (size_t i = 0; i < it->inputs[k].count; i++) {
+            float *value = &it->inputs[k].values[i];
+
+            if (layer_type_of(it->layer.kind)->reads_tokens) {
+                const int32_t token = dice_between(dice, 0, it->layer.vocabulary - 1);
+
+                memcpy(value, &token, sizeof(token));
+            } else {
+                *value = dice_normal(dice);
+            }
+        }
 }
 
 void layer_case_create(struct layer_case *it, struct dice *dice, const struct layer *layer, int groups,
@@ -57,7 +78,8 @@ void layer_case_create(struct layer_case *it, struct dice *dice, const struct la
              layer->out.height, layer->out.width, layer->out.channels, layer->kernel, layer->stride, layer->padding,
              layer->bias ? " bias" : "", layer->input_count, layer->relu ? " relu" : "", rows, groups);
     for (int k = 0; k < LAYER_INPUTS_MAX; k++)
-        it->inputs[k] = guarded_normal(dice, layer_case_input(layer, k, rows), 1.0f);
+        it->inputs[k] = guarded_create(dice, layer_case_input(layer, k, rows));
+    layer_case_fill(it, dice);
     it->output_gradient = guarded_normal(dice, (size_t)rows * shape_size(layer->out), 1.0f);
     it->forward_weights = random_weights(dice, layer);
     it->backward_weights =
@@ -128,6 +150,12 @@ static struct layer any_layer(struct dice *dice)
     layer.in.channels = random_channels(dice);
     for (const struct layer_argument *argument = type->arguments; argument->name; argument++)
         layer_set_argument(&layer, argument, random_argument(dice, argument));
+    if (type->reads_tokens) {
+        layer.inputs[0] = NETWORK_INPUT;
+        layer.in.channels = 1;
+    }
+    if (layer.heads > 0)
+        layer.in.channels = layer.heads * dice_between(dice, 1, 20);
     layer.input_count = type->inputs + (type->adds_second && type->inputs == 1 && dice_between(dice, 0, 1));
     layer.relu = type->fuses_relu && dice_between(dice, 0, 1);
     return layer;
@@ -374,6 +402,12 @@ struct layer_oracle *case_oracle(const struct layer_case *it)
     };
     for (int k = 0; k < it->layer.input_count; k++) {
         oracle->inputs[k] = guarded_doubles(&it->inputs[k]);
+        for (size_t i = 0; layer_type_of(it->layer.kind)->reads_tokens && i < it->inputs[k].count; i++) {
+            int32_t token;
+
+            memcpy(&token, &it->inputs[k].values[i], sizeof(token));
+            oracle->inputs[k][i] = token;
+        }
         oracle->input_gradients[k] = doubles(it->inputs[k].count);
     }
     layer_oracle_forward(oracle);

@@ -27,6 +27,9 @@ struct layer_case {
 void layer_case_create(struct layer_case *it, struct dice *dice, const struct layer *layer, int groups,
                        const int *group_rows);
 
+/* Draws its inputs anew. */
+void layer_case_fill(struct layer_case *it, struct dice *dice);
+
 /* Rounds the inputs to whole numbers: many are equal. */
 void layer_case_round(struct layer_case *it);
 void layer_case_destroy(struct layer_case *it);

@@ -5,19 +5,21 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "tests/support/sequence_oracle.h"
 
 static size_t rows_of(const struct layer_oracle *oracle)
 {
     return (size_t)oracle->group_start[oracle->groups];
 }
 
-/* A linear layer is a convolution of a 1 x 1 image that has all its input as channels. */
+/* A linear layer is a convolution of a 1 x 1 image that has all its input as channels, or by 1 x 1 of each position. */
 static struct layer as_convolution(const struct layer *layer)
 {
     struct layer convolution = *layer;
 
     if (layer->kind == LAYER_LINEAR) {
-        convolution.in = (struct shape){1, 1, (int)shape_size(layer->in)};
+        if (!layer->per_position)
+            convolution.in = (struct shape){1, 1, (int)shape_size(layer->in)};
         convolution.kernel = convolution.stride = 1;
         convolution.padding = 0;
     }
@@ -81,11 +83,6 @@ static inline void visit_terms(const struct layer_oracle *oracle, visit *functio
                 visit_pixel(oracle, &layer, row, p, q, function);
 }
 
-static bool has_bias(const struct layer *layer)
-{
-    return layer->kind == LAYER_LINEAR || layer->bias;
-}
-
 /* Behind the filters: of output i's channel. */
 static size_t bias_of(const struct layer *layer, size_t i)
 {
@@ -98,7 +95,7 @@ static void product_forward(const struct layer_oracle *oracle)
     const size_t outputs = rows_of(oracle) * shape_size(layer->out);
 
     for (size_t i = 0; i < outputs; i++)
-        oracle->linear_output[i] = has_bias(layer) ? oracle->forward_weights[bias_of(layer, i)] : 0.0;
+        oracle->linear_output[i] = layer->bias ? oracle->forward_weights[bias_of(layer, i)] : 0.0;
     visit_terms(oracle, forward_term);
 }
 
@@ -108,7 +105,7 @@ static void product_backward(const struct layer_oracle *oracle)
     const size_t outputs = rows_of(oracle) * shape_size(layer->out);
 
     visit_terms(oracle, backward_term);
-    for (size_t i = 0; has_bias(layer) && i < outputs; i++)
+    for (size_t i = 0; layer->bias && i < outputs; i++)
         oracle->weight_gradient[bias_of(layer, i)] += oracle->masked_gradient[i];
 }
 
@@ -288,6 +285,13 @@ static const struct {
     [LAYER_RELU] = {sum_forward, sum_backward},
     [LAYER_ADD] = {sum_forward, sum_backward},
     [LAYER_DROPOUT] = {dropout_forward, dropout_backward},
+    [LAYER_EMBEDDING] = {embedding_oracle_forward, embedding_oracle_backward},
+    [LAYER_RMS_NORM] = {rms_norm_oracle_forward, rms_norm_oracle_backward},
+    [LAYER_ROPE] = {rope_oracle_forward, rope_oracle_backward},
+    [LAYER_ATTENTION] = {attention_oracle_forward, attention_oracle_backward},
+    [LAYER_SILU] = {silu_oracle_forward, silu_oracle_backward},
+    [LAYER_GELU] = {gelu_oracle_forward, gelu_oracle_backward},
+    [LAYER_MULTIPLY] = {multiply_oracle_forward, multiply_oracle_backward},
 };
 
 static bool ends_in_relu(const struct layer *layer)
@@ -326,6 +330,8 @@ double layer_oracle_amplification(const struct layer_oracle *oracle)
     const int channels = oracle->layer->in.channels;
     double largest = 1.0;
 
+    if (oracle->layer->kind == LAYER_RMS_NORM)
+        return rms_norm_oracle_amplification(oracle);
     for (int i = 0; oracle->layer->kind == LAYER_BATCH_NORM && i < oracle->groups * channels; i++) {
         const double scale = inverse_deviation(*group_of(oracle, i / channels, i % channels).variance);
 

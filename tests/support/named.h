@@ -1,4 +1,4 @@
-/* Networks by name, for tests. */
+/* Networks by name, for tests. An input of width 1 is tokens. */
 #ifndef TP_TESTS_NAMED_H
 #define TP_TESTS_NAMED_H
 
@@ -13,6 +13,7 @@ static inline int network_named(struct network **out, const char *name, int dept
         .name = name,
         .text = network_builtin(name),
         .depth = strcmp(name, "mlp") == 0 ? depth : 0,
+        .tokens = input.width == 1,
         .input = input,
         .classes = classes,
     };

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "tests/support/layer_oracle.h"
 
 static const double batch_norm_epsilon = 1e-5, batch_norm_momentum = 0.1;
 
@@ -36,7 +37,8 @@ static void mark_one_dimensional(const struct network *network, bool *one_dimens
 
         for (size_t i = 0; i < layer->parameters; i++)
             one_dimensional[layer->parameter_offset + i] =
-                layer->kind == LAYER_BATCH_NORM || (layer->kind == LAYER_LINEAR && i >= layer->parameters - channels);
+                layer->kind == LAYER_BATCH_NORM || layer->kind == LAYER_RMS_NORM ||
+                (layer->kind == LAYER_LINEAR && layer->bias && i >= layer->parameters - channels);
     }
 }
 
@@ -230,6 +232,43 @@ static void batch_statistics(const struct layer *layer, int c, const double *x, 
         batch_norm_momentum * (*variance * points / (points > 1 ? points - 1 : 1) - running[channels + c]);
 }
 
+static double *input_or_null(const struct layer *layer, const struct pass *pass, int k)
+{
+    return k < layer->input_count ? output_of(pass, layer->inputs[k]) : NULL;
+}
+
+/* Layers that have no case of their own here. Their gradients are added. */
+static void backward_by_layer_oracle(const struct layer *layer, int l, const struct pass *pass, const double *weights,
+                                     double **gradients, double *weight_gradient)
+{
+    struct layer_oracle own = {
+        .layer = layer,
+        .groups = 1,
+        .group_start = (const int[]){0, pass->rows},
+        .backward_weights = (double *)(uintptr_t)weights,
+        .output_gradient = gradients[l + 1],
+        .output = pass->outputs[l],
+        .masked_gradient = gradients[l + 1],
+        .weight_gradient = allocate(layer->parameters, sizeof(double)),
+    };
+    size_t sizes[LAYER_INPUTS_MAX] = {0};
+
+    for (int k = 0; k < layer->input_count; k++) {
+        sizes[k] = (size_t)pass->rows * shape_size(layer_input_shape(layer, k));
+        own.inputs[k] = output_of(pass, layer->inputs[k]);
+        own.input_gradients[k] = allocate(sizes[k], sizeof(double));
+    }
+    layer_oracle_backward(&own);
+    for (int k = 0; k < layer->input_count; k++) {
+        for (size_t i = 0; i < sizes[k]; i++)
+            gradients[layer->inputs[k] + 1][i] += own.input_gradients[k][i];
+        free(own.input_gradients[k]);
+    }
+    for (size_t p = 0; p < layer->parameters; p++)
+        weight_gradient[p] += own.weight_gradient[p];
+    free(own.weight_gradient);
+}
+
 static void forward_layer(const struct layer *layer, int l, struct pass *pass, const double *weights, double *state,
                           enum running mode)
 {
@@ -259,14 +298,6 @@ static void forward_layer(const struct layer *layer, int l, struct pass *pass, c
                     (layer->input_count == 1 ? 0 : output_of(pass, layer->inputs[1])[p * channels + c]);
         }
         break;
-    case LAYER_LINEAR:
-        for (int r = 0; r < rows; r++)
-            for (int k = 0; k < channels; k++) {
-                y[r * channels + k] = w[channels * inputs + k];
-                for (int i = 0; i < inputs; i++)
-                    y[r * channels + k] += w[k * inputs + i] * x[r * inputs + i];
-            }
-        break;
     case LAYER_AVERAGE_POOL:
         for (int r = 0; r < rows; r++)
             for (int i = 0; i < inputs; i++)
@@ -287,8 +318,16 @@ static void forward_layer(const struct layer *layer, int l, struct pass *pass, c
         for (int p = 0; p < points * channels; p++)
             y[p] = x[p] * (mode == USE_RUNNING ? 1 : dropout_factor(layer, l, pass, p));
         break;
-    case LAYER_KINDS:
-        abort();
+    default:
+        layer_oracle_forward(&(const struct layer_oracle){
+            .layer = layer,
+            .groups = 1,
+            .group_start = (const int[]){0, rows},
+            .inputs = {(double *)(uintptr_t)x, input_or_null(layer, pass, 1), input_or_null(layer, pass, 2)},
+            .forward_weights = (double *)(uintptr_t)w,
+            .linear_output = y,
+            .output = y,
+        });
     }
     if (ends_in_relu(layer))
         for (int p = 0; p < points * channels; p++)
@@ -335,16 +374,6 @@ static void backward_layer(const struct layer *layer, int l, const struct pass *
             }
         }
         break;
-    case LAYER_LINEAR:
-        for (int r = 0; r < rows; r++)
-            for (int k = 0; k < channels; k++) {
-                dw[channels * inputs + k] += dy[r * channels + k];
-                for (int i = 0; i < inputs; i++) {
-                    dw[k * inputs + i] += dy[r * channels + k] * x[r * inputs + i];
-                    dx[r * inputs + i] += dy[r * channels + k] * w[k * inputs + i];
-                }
-            }
-        break;
     case LAYER_AVERAGE_POOL:
         for (int r = 0; r < rows; r++)
             for (int i = 0; i < inputs; i++)
@@ -368,8 +397,8 @@ static void backward_layer(const struct layer *layer, int l, const struct pass *
         for (int p = 0; p < points * channels; p++)
             dx[p] += dy[p] * dropout_factor(layer, l, pass, p);
         break;
-    case LAYER_KINDS:
-        abort();
+    default:
+        backward_by_layer_oracle(layer, l, pass, w, gradients, dw);
     }
 }
 
