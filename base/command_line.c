@@ -8,7 +8,7 @@
 #include "base/parse.h"
 #include "base/program.h"
 
-enum { ROWS_MAX = 32, NAME_MAX_SHOWN = 64 };
+enum { ROWS_MAX = 64, NAME_MAX_SHOWN = 64 };
 
 void command_line_print(const struct command_line *line, int verbs, FILE *out)
 {
@@ -115,7 +115,7 @@ static int refuse(const struct command_line *line, int choice, char **argv, stru
     return refuse_unknown(line, optopt ? letter : word, argv[0], error);
 }
 
-int command_line_read(const struct command_line *line, void *options, int argc, char **argv, unsigned *given,
+int command_line_read(const struct command_line *line, void *options, int argc, char **argv, uint64_t *given,
                       struct error *error)
 {
     struct getopt_tables tables;
@@ -131,7 +131,7 @@ int command_line_read(const struct command_line *line, void *options, int argc, 
             row = row_of(line, choice);
         if (apply(options, &line->rows[row], optarg, error))
             return -1;
-        *given |= 1u << row;
+        *given |= (uint64_t)1 << row;
     }
     return 0;
 }

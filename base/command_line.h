@@ -3,6 +3,7 @@
 #define TP_BASE_COMMAND_LINE_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "base/error.h"
@@ -30,13 +31,13 @@ struct option_row {
 struct command_line {
     const char *program;
     const struct option_row *rows;
-    int row_count; /* at most 32 */
+    int row_count; /* at most 64 */
 };
 
 /* Options in any place, into `options`. Sets bit r of *given for each row r that was given. Leaves optind at the first
  * operand, behind which all others have been moved. Texts are argv's. -1 and the reason if an option is unknown, lacks
  * its value or has a wrong one. */
-int command_line_read(const struct command_line *line, void *options, int argc, char **argv, unsigned *given,
+int command_line_read(const struct command_line *line, void *options, int argc, char **argv, uint64_t *given,
                       struct error *error);
 
 /* A line for each option that goes with any of `verbs`, for --help; 0: for all options. */

@@ -14,6 +14,7 @@ enum random_purpose {
     RANDOM_SYNTHETIC = 4,
     RANDOM_TEST = 5,
     RANDOM_DROPOUT = 6,
+    RANDOM_SAMPLE = 7,
 };
 
 /* The generator's block function: ten rounds on a 128-bit counter with a 64-bit key. */

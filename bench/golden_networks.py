@@ -93,8 +93,8 @@ class Residual(nn.Module):
         y = x
         for n in range(1, self.count + 1):
             y = getattr(self, f"bn{n}")(getattr(self, f"conv{n}")(y))
-            y = functional.relu(y) if n < self.count else y
-        return functional.relu(y + (self.project(x) if self.projects else x))
+            y = torch.relu_(y) if n < self.count else y
+        return torch.relu_(y.add_(self.project(x) if self.projects else x))
 
 
 def keep_apart(pool, inputs, _):
@@ -118,7 +118,8 @@ class Chain(nn.Sequential):
 
 
 def small_resnet(channels, blocks):
-    stem = Chain(conv=nn.Conv2d(channels, 16, 3, padding=1, bias=False), bn=nn.BatchNorm2d(16), relu=nn.ReLU())
+    conv = nn.Conv2d(channels, 16, 3, padding=1, bias=False)
+    stem = Chain(conv=conv, bn=nn.BatchNorm2d(16), relu=nn.ReLU(inplace=True))
     residual, inputs = {}, 16
     for group, width in enumerate((16, 32, 64)):
         for n in range(blocks):
@@ -139,7 +140,7 @@ def resnet50(conv1, **maxpool):
             layers[f"layer{group + 1}"].append(Residual(inputs, [1, 3, 1], [width, width, 4 * width], stride))
             inputs = 4 * width
     return Chain(
-        conv1=conv1, bn1=nn.BatchNorm2d(64), relu=nn.ReLU(), **maxpool, **layers,
+        conv1=conv1, bn1=nn.BatchNorm2d(64), relu=nn.ReLU(inplace=True), **maxpool, **layers,
         avgpool=nn.AdaptiveAvgPool2d(1), flat=nn.Flatten(), fc=nn.Linear(2048, CLASSES),
     )
 
@@ -159,7 +160,7 @@ def vgg16():
         if item == "P":
             features.append(nn.MaxPool2d(2))
             continue
-        features.extend([nn.Conv2d(inputs, item, 3, padding=1), nn.BatchNorm2d(item), nn.ReLU()])
+        features.extend([nn.Conv2d(inputs, item, 3, padding=1), nn.BatchNorm2d(item), nn.ReLU(inplace=True)])
         inputs = item
     return Chain(features=features, flat=nn.Flatten(), classifier=nn.Linear(inputs, CLASSES))
 
@@ -169,7 +170,7 @@ def alexnet():
     for width, kernel, stride, pools in (
         [(64, 11, 4, True), (192, 5, 1, True), (384, 3, 1, False), (256, 3, 1, False), (256, 3, 1, True)]
     ):
-        features.extend([nn.Conv2d(inputs, width, kernel, stride, kernel // 2), nn.ReLU()])
+        features.extend([nn.Conv2d(inputs, width, kernel, stride, kernel // 2), nn.ReLU(inplace=True)])
         if pools:
             features.append(nn.MaxPool2d(2))
         inputs = width
@@ -179,8 +180,8 @@ def alexnet():
 def mlp():
     return Chain(
         flat=nn.Flatten(),
-        stem=Chain(linear=nn.Linear(784, 256), relu=nn.ReLU()),
-        block1=Chain(linear=nn.Linear(256, 256), relu=nn.ReLU()),
+        stem=Chain(linear=nn.Linear(784, 256), relu=nn.ReLU(inplace=True)),
+        block1=Chain(linear=nn.Linear(256, 256), relu=nn.ReLU(inplace=True)),
         head=Chain(linear=nn.Linear(256, CLASSES)),
     )
 
@@ -263,7 +264,14 @@ def describe(make, rows, shape, parameters, rate):
 
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "golden", "networks")
-for network in sys.argv[1:] or NETWORKS:
-    lines = describe(*NETWORKS[network])
-    with open(os.path.join(FOLDER, network + ".txt"), "w") as file:
-        file.write("\n".join(lines) + "\n")
+
+
+def main():
+    for network in sys.argv[1:] or NETWORKS:
+        lines = describe(*NETWORKS[network])
+        with open(os.path.join(FOLDER, network + ".txt"), "w") as file:
+            file.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

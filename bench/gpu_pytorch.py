@@ -20,7 +20,9 @@ class GpuTraining(peer_pytorch.Training):
     """As on the CPU, with network and mini-batches on the GPU."""
 
     def __init__(self, options):
-        super().__init__(argparse.Namespace(batch=options.batch, compile=False))
+        super().__init__(
+            argparse.Namespace(network="resnet20", batch=options.batch, compile=False), torch.channels_last
+        )
         self.batches = [
             (images.cuda().to(memory_format=torch.channels_last), labels.cuda()) for images, labels in self.batches
         ]

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Trains the network of configs/resnet.ini in PyTorch, for bench/run.sh to compare with.
+"""Trains a network of networks/ in PyTorch, for bench/run.sh to compare with.
 
-ResNet-20 as in networks/resnet20.net, on random images: this measures speed alone. Prints one line with the images per
-second; exits 77 where there is no PyTorch.
+The modules are those of golden_networks.py, on random images: this measures
+speed alone. Each memory format is timed, and the better one counts. Prints a
+line with the images per second; exits 77 where there is no PyTorch.
 """
 
 import argparse
@@ -20,63 +21,50 @@ except (ImportError, OSError) as error:
     print(f"pytorch: cannot be imported: {str(error).splitlines()[0]}")
     sys.exit(77)
 
-IMAGE_SIDE, CLASSES, WIDTH = 28, 10, 16
-BATCHES = 64
-WARM_UP_STEPS = 10
+from golden_networks import CLASSES, NETWORKS, small_resnet, vgg16
+
+IMAGE_BYTES = 32 * 2**20  # of the images that lie ready
+WARM_UP_STEPS = 3
+FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
-def convolution(inputs, outputs, kernel, stride):
-    return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+def vgg16_4096():
+    network = vgg16()
+    widths = [512, 4096, 4096]
+    layers = []
+    for inputs, outputs in zip(widths, widths[1:]):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU(inplace=True), nn.Dropout()]
+    network.classifier = nn.Sequential(*layers, nn.Linear(widths[-1], CLASSES))
+    return network
 
 
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions around the shortcut: the identity, or a projection where the shape changes."""
-
-    def __init__(self, inputs, outputs, stride):
-        super().__init__()
-        self.conv1 = convolution(inputs, outputs, 3, stride)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = convolution(outputs, outputs, 3, 1)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        self.shortcut = nn.Identity()
-        if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(convolution(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))
-
-    def forward(self, x):
-        branch = torch.relu_(self.bn1(self.conv1(x)))
-        return torch.relu_(self.bn2(self.conv2(branch)).add_(self.shortcut(x)))
-
-
-def resnet20():
-    layers = [convolution(1, WIDTH, 3, 1), nn.BatchNorm2d(WIDTH), nn.ReLU(inplace=True)]
-    inputs = WIDTH
-    for group in range(3):
-        outputs = WIDTH << group
-        for i in range(3):
-            layers.append(ResidualBlock(inputs, outputs, 2 if group > 0 and i == 0 else 1))
-            inputs = outputs
-    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, CLASSES)]
-    return nn.Sequential(*layers)
+# The function that makes it, and its images: height, width, channels.
+PEERS = {name: (make, shape) for name, (make, _, shape, _, _) in NETWORKS.items()}
+for count in (1, 3, 5, 9, 18):
+    PEERS[f"resnet{6 * count + 2}"] = (lambda blocks=count: small_resnet(1, blocks), (28, 28, 1))
+PEERS["vgg16-4096"] = (vgg16_4096, (32, 32, 3))
 
 
 class Training:
     """One training step after another, over mini-batches that lie ready in memory."""
 
-    def __init__(self, options):
-        shape = (options.batch, 1, IMAGE_SIDE, IMAGE_SIDE)
+    def __init__(self, options, memory_format):
+        make, (height, width, channels) = PEERS[options.network]
+        shape = (options.batch, channels, height, width)
+        count = max(2, IMAGE_BYTES // (4 * options.batch * channels * height * width))
         self.batches = [
-            (torch.randn(shape).to(memory_format=torch.channels_last), torch.randint(CLASSES, (options.batch,)))
-            for _ in range(BATCHES)
+            (torch.randn(shape).to(memory_format=memory_format), torch.randint(CLASSES, (options.batch,)))
+            for _ in range(count)
         ]
-        self.network = resnet20().to(memory_format=torch.channels_last)
+        self.network = make().to(memory_format=memory_format)
         self.loss = nn.CrossEntropyLoss()
-        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.05, momentum=0.9, weight_decay=0.0005)
+        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.001, momentum=0.9, weight_decay=0.0005)
         self.forward = torch.compile(self.network) if options.compile else self.network
         self.steps = 0
 
     def step(self):
-        images, labels = self.batches[self.steps % BATCHES]
+        images, labels = self.batches[self.steps % len(self.batches)]
         self.optimizer.zero_grad()
         self.loss(self.forward(images), labels).backward()
         self.optimizer.step()
@@ -84,15 +72,15 @@ class Training:
 
 
 def time_steps(training, seconds):
-    """The time of each step in a window of so many seconds."""
+    """The time of each step in a window of so many seconds, and the processor time of all."""
     for _ in range(WARM_UP_STEPS):
         training.step()
-    times = []
-    while sum(times) < seconds:
+    times, processor = [], time.process_time()
+    while sum(times) < seconds or len(times) < 3:
         start = time.perf_counter()
         training.step()
         times.append(time.perf_counter() - start)
-    return times
+    return times, time.process_time() - processor
 
 
 def keep_freed_memory():
@@ -109,8 +97,9 @@ def onednn_version():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--network", choices=sorted(PEERS), default="resnet20", help="(%(default)s)")
     parser.add_argument("--batch", type=int, default=64, help="images per mini-batch (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="to measure for (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="to measure each memory format for (%(default)s)")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: one per core")
     parser.add_argument("--compile", action="store_true", help="use torch.compile; needs a C++ compiler")
     options = parser.parse_args()
@@ -118,11 +107,16 @@ def main():
     keep_freed_memory()
     torch.manual_seed(1)
     torch.set_num_threads(options.threads)
-    times = time_steps(Training(options), options.seconds)
+    timed = {name: time_steps(Training(options, layout), options.seconds) for name, layout in FORMATS.items()}
+    best = min(timed, key=lambda name: statistics.median(timed[name][0]))
+    times, processor = timed[best]
+    images = len(times) * options.batch
     print(
-        f"pytorch {torch.__version__}: {len(times) * options.batch / sum(times):.0f} images/s "
-        f"(threads {options.threads}, mini-batch {options.batch}, {'compiled' if options.compile else 'eager'}, "
-        f"channels_last, float32, oneDNN {onednn_version()}; median step {1e3 * statistics.median(times):.1f} ms)"
+        f"pytorch {torch.__version__}: {images / sum(times):.1f} images/s, "
+        f"{1e6 * processor / images:.1f} us/sample of processors "
+        f"({options.network}, threads {options.threads}, mini-batch {options.batch}, "
+        f"{'compiled' if options.compile else 'eager'}, {best}, float32, oneDNN {onednn_version()}; "
+        f"median step {1e3 * statistics.median(times):.1f} ms)"
     )
 
 

@@ -1,51 +1,74 @@
 #!/bin/sh
-# Compares, on this machine and in one sitting: the training of configs/resnet.ini in four stages, in two and in one;
-# the limit that its convolutions alone set; and PyTorch. They take turns, round by round, and medians count, so that a
-# machine whose speed drifts favours nobody. Let nothing else run: threads that wait for each other, as PyTorch's do,
-# lose far more to other programs than pipelines do.
+# Compares, on this machine and in one sitting, for each network that is built in: its training in four stages, in two
+# and in one; the limit that its convolutions alone set; and PyTorch. They take turns, round by round, and medians
+# count, so that a machine whose speed drifts favours nobody. Let nothing else run: threads that wait for each other, as
+# PyTorch's do, lose far more to other programs than pipelines do.
 #
 # Usage: bench/run.sh BUILD   (BUILD: where tpcoord, tpstage and bench/convolutions are; make bench runs this)
+#   BENCH="resnet20 vgg16"   default: all of the table below
 #   PYTHON=python3   interpreter that has PyTorch
 #   ROUNDS=3         of measurements
-#   IMAGES=12800     to train on in each
+#   IMAGES=12800     to train on in each, or fewer where a network takes longer
 export LC_ALL=C
 . "$(dirname "$0")/common.sh"
 python=${PYTHON:-python3}
 rounds=${ROUNDS:-3}
-images=${IMAGES:-12800}
 cores=$(nproc)
 tab=$(printf '\t')
 
-# NAME CORES FIGURE: one measurement, in images per second on so many cores.
+# A network, the sides of its images, and of IMAGES the part that is enough: one in so many.
+table='mlp 28 1
+resnet8 28 1
+resnet20 28 1
+resnet32 28 2
+resnet56 28 4
+resnet110 28 8
+alexnet 32 1
+vgg16 32 20
+vgg16-4096 32 20
+resnet50 32 50'
+networks=${BENCH:-$(echo "$table" | cut -d ' ' -f 1)}
+for name in $networks; do
+    if ! echo "$table" | grep -q "^$name "; then
+        echo "bench: BENCH: $name is none of" $(echo "$table" | cut -d ' ' -f 1) >&2
+        exit 2
+    fi
+done
+
+# NAME CORES FIGURE: one measurement of $network, in images per second on so many cores.
 record() {
     [ -n "$3" ] || fail "printed no figure"
     printf '  %.0f images/s\n' "$3"
-    printf '%s\t%s\t%s\n' "$1" "$2" "$3" >>"$scratch/figures"
+    printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$network" >>"$scratch/figures"
 }
 
 # NAME STAGES THREADS
 train() {
     busy=$(($2 * $3 < cores ? $2 * $3 : cores))
+    enlarge=no
+    [ "$side" = 28 ] || enlarge=yes
     run "$build/tpcoord" run "$root/configs/resnet.ini" --quiet --json - --epochs 1 --set "run.output=$scratch" \
-        --set "data.limit=$images" --set "pipeline.stages=$2" --set "device.threads=$3" || fail "failed"
+        --set "model.arch=$network" --set "data.enlarge=$enlarge" --set train.lr=0.001 --set "data.limit=$images" \
+        --set "pipeline.stages=$2" --set "device.threads=$3" || fail "failed"
     record "$1" "$busy" "$(images_per_second "$scratch/output")"
 }
 
-# Architecture, mini-batch and micro-batches of configs/resnet.ini.
+# Mini-batch and micro-batches of configs/resnet.ini.
 convolutions() {
-    run "$build/bench/convolutions" resnet20 64 3 || fail "failed"
-    record "convolutions alone" 1 "$(awk '/^convolutions alone/ { print 1e6 / $3 }' "$scratch/output")"
+    run "$build/bench/convolutions" "$network" 64 3 "$side" || fail "failed"
+    figure=$(awk '/^convolutions alone/ && $3 > 0 { print 1e6 / $3 }' "$scratch/output")
+    [ -z "$figure" ] || record "convolutions alone" 1 "$figure"
 }
 
 pytorch() {
     status=0
-    run "$python" "$root/bench/peer_pytorch.py" --batch 64 --threads "$cores" || status=$?
+    run "$python" "$root/bench/peer_pytorch.py" --network "$network" --batch 64 --threads "$cores" || status=$?
     case $status in
-    0) record PyTorch "$cores" "$(sed -n 's/^pytorch .*: \([0-9]*\) images\/s.*/\1/p' "$scratch/output")" ;;
+    0) record PyTorch "$cores" "$(sed -n 's/^pytorch .*: \([0-9.]*\) images\/s.*/\1/p' "$scratch/output")" ;;
     77 | 127) echo "PyTorch is not installed" | tee "$scratch/output" ;;
     *) fail "failed" ;;
     esac
-    mv "$scratch/output" "$scratch/pytorch"
+    mv "$scratch/output" "$scratch/pytorch.$network"
 }
 
 # Percent of the machine's time that programs take in this second, in which none of ours runs.
@@ -56,8 +79,13 @@ others() {
     echo $((100 - 100 * (after - before) / ($(getconf CLK_TCK) * $(nproc --all))))
 }
 
+# NETWORK
 measure() {
-    train "4 stages" 4 1
+    network=$1
+    row=$(echo "$table" | grep "^$1 ")
+    side=$(echo "$row" | cut -d ' ' -f 2)
+    images=$((${IMAGES:-12800} / $(echo "$row" | cut -d ' ' -f 3)))
+    [ "$network" = mlp ] || train "4 stages" 4 1
     train "2 stages" 2 1
     train "1 stage" 1 1
     [ "$cores" -eq 1 ] || train "1 stage, $cores threads" 1 "$cores"
@@ -65,8 +93,10 @@ measure() {
     pytorch
 }
 
-table() {
-    sort -t "$tab" -k 3n "$scratch/figures" | awk -F '\t' '
+# NETWORK
+print_table() {
+    grep "$tab$1\$" "$scratch/figures" >"$scratch/own"
+    sort -t "$tab" -k 3n "$scratch/own" | awk -F '\t' -v network="$1" '
         function median(name) {
             return (rate[name, int((count[name] + 1) / 2)] + rate[name, int(count[name] / 2) + 1]) / 2
         }
@@ -77,24 +107,28 @@ table() {
         { rate[$1, ++count[$1]] = $3 }
         END {
             printf "%-20s %5s %9s %7s %8s %13s %11s\n", \
-                "", "cores", "images/s", "lowest", "highest", "of the limit", "of PyTorch"
+                network, "cores", "images/s", "lowest", "highest", "of the limit", "of PyTorch"
             for (i = 1; i <= rows; i++) {
                 n = names[i]
                 printf "%-20s %5d %9.0f %7.0f %8.0f %13s %11s\n", n, cores[n], median(n), rate[n, 1], \
                     rate[n, count[n]], percent(cores[n] * median("convolutions alone"), n), \
                     percent(median("PyTorch"), n)
             }
-        }' "$scratch/figures" -
+        }' "$scratch/own" -
 }
 
 echo "machine: $(lscpu | sed -n '/^Model name:/ { s/.*: *//p; q }'), $cores cores, $(uname -sr)"
 for i in $(seq "$rounds"); do
+    for name in $networks; do
+        echo
+        echo "round $i of $rounds, while other programs take $(others)% of the machine"
+        measure "$name"
+    done
+done
+for name in $networks; do
     echo
-    echo "round $i of $rounds, while other programs take $(others)% of the machine"
-    measure
+    print_table "$name"
+    cat "$scratch/pytorch.$name"
 done
 echo
-table
-echo
 echo "images/s: the median round's. The limit: if convolutions were all there is, on as many cores."
-cat "$scratch/pytorch"

@@ -57,6 +57,15 @@ static json_t *integers_json(const int *numbers, int count)
     return array;
 }
 
+static json_t *floats_json(const float *numbers, int count)
+{
+    json_t *array = json_array();
+
+    for (int i = 0; i < count; i++)
+        json_array_append_new(array, real_json((double)numbers[i]));
+    return array;
+}
+
 static json_t *backends_json(const struct manifest *manifest)
 {
     json_t *array = json_array();
@@ -82,8 +91,7 @@ static json_t *manifest_json(const struct manifest *manifest)
 
     /* clang-format off */
     return json_pack("{s:s, s:i, s:s, s:{s:i, s:i, s:i, s:i, s:i}, s:{s:o, s:i, s:i, s:i, s:I}, s:o, s:o, s:o, s:o, s:i, "
-                     "s:I, "
-                     "s:I, s:I, s:b, s:o, s:o, s:o}",
+                     "s:I, s:I, s:I, s:b, s:o, s:o, s:o}",
                      "format", format_name,
                      "version", FORMAT_VERSION,
                      "run", manifest->run,
@@ -116,9 +124,14 @@ static json_t *manifest_json(const struct manifest *manifest)
 
 char *manifest_text(const struct manifest *manifest, size_t *size)
 {
+    const struct normalisation *normalisation = &manifest->normalisation;
     json_t *json = manifest_json(manifest);
-    char *text = seal_json(json, size);
 
+    if (normalisation->deviation[0] > 0.0f)
+        json_object_set_new(json, "normalisation",
+                            json_pack("{s:o, s:o}", "mean", floats_json(normalisation->mean, DATA_CHANNELS_MAX),
+                                      "deviation", floats_json(normalisation->deviation, DATA_CHANNELS_MAX)));
+    char *text = seal_json(json, size);
     json_decref(json);
     return text;
 }
@@ -261,6 +274,27 @@ static bool read_slots(struct manifest *manifest, const json_t *array)
     return true;
 }
 
+/* DATA_CHANNELS_MAX floats from `low` to 1e6. */
+static bool read_floats(float *out, const json_t *array, double low)
+{
+    bool good = json_array_size(array) == DATA_CHANNELS_MAX;
+
+    for (int i = 0; i < DATA_CHANNELS_MAX && good; i++) {
+        const double value = json_number_value(json_array_get(array, (size_t)i));
+
+        good = json_is_number(json_array_get(array, (size_t)i)) && value >= low && value <= 1e6;
+        out[i] = (float)value;
+    }
+    return good;
+}
+
+/* Older manifests have none. */
+static bool read_normalisation(struct normalisation *normalisation, const json_t *object)
+{
+    return !object || (read_floats(normalisation->mean, json_object_get(object, "mean"), -1e6) &&
+                       read_floats(normalisation->deviation, json_object_get(object, "deviation"), 1e-9));
+}
+
 static int read_facts(struct manifest *manifest, const json_t *root, struct error *error)
 {
     int shape[3];
@@ -274,6 +308,7 @@ static int read_facts(struct manifest *manifest, const json_t *root, struct erro
         return error_set(error, "what it says of the optimizer's slots makes no sense");
     if (read_integers(shape, 3, json_object_get(root, "image")) != 3 ||
         !read_int(&manifest->train_count, root, "train_images", 1, INT32_MAX) ||
+        !read_normalisation(&manifest->normalisation, json_object_get(root, "normalisation")) ||
         !read_crc32(&manifest->data_crc32, json_object_get(root, "data_crc32")))
         return error_set(error, "its data makes no sense");
     if (!read_crc32(&manifest->schedule_crc32, json_object_get(root, "schedule_crc32")))

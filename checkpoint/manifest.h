@@ -31,12 +31,13 @@ struct manifest {
     char slots[PLAN_SLOTS_MAX][CONFIG_NAME_MAX]; /* names of what is kept with the weights (plan_slots) */
     struct shape shape;                          /* of the data */
     int train_count;
-    uint32_t data_crc32;         /* struct data_facts */
-    uint32_t schedule_crc32;     /* of the schedule file's text; 0: the system is none */
-    uint32_t network_crc32;      /* of the network file's text */
-    bool test_failed;            /* the loss in its epoch's test was not finite: nothing good follows from it */
-    int epoch_count;             /* tested: those before this one, and this one if it has been */
-    struct epoch_result *epochs; /* [epoch_count]; times count from the begin of each */
+    struct normalisation normalisation; /* of the images; all 0 in a manifest that does not say */
+    uint32_t data_crc32;                /* struct data_facts */
+    uint32_t schedule_crc32;            /* of the schedule file's text; 0: the system is none */
+    uint32_t network_crc32;             /* of the network file's text */
+    bool test_failed;                   /* the loss in its epoch's test was not finite: nothing good follows from it */
+    int epoch_count;                    /* tested: those before this one, and this one if it has been */
+    struct epoch_result *epochs;        /* [epoch_count]; times count from the begin of each */
     int file_count;
     struct manifest_file *files; /* [file_count]: every stage's, and older versions */
 };

@@ -26,5 +26,5 @@ _tpmon() {
 }
 
 # Where they have nothing to say: files.
-complete -o default -o plusdirs -F _tpcoord tpcoord
+complete -o default -F _tpcoord tpcoord
 complete -o default -F _tpmon tpmon

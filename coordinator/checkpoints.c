@@ -267,6 +267,7 @@ static int describe(struct manifest *manifest, const struct checkpoints *checkpo
         .stage_count = plan->part_count,
         .shape = plan->data.shape,
         .train_count = plan->data.train_count,
+        .normalisation = plan->data.normalisation,
         .data_crc32 = plan->data.crc32,
         .schedule_crc32 = plan_schedule_crc32(plan),
         .network_crc32 = plan_network_crc32(plan),

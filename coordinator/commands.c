@@ -26,14 +26,20 @@ const struct command commands[VERBS] = {
                    "runs/NAME/checkpoints/best. Prints loss and accuracy on the test set, beside those that the run\n"
                    "reported. The config is the checkpoint's; --set changes it, for instance the data or the stages.",
                    .examples = {"test runs/NAME", "test runs/NAME/checkpoints/best --set pipeline.stages=1"}},
+    [VERB_SAMPLE] = {"sample", "sample RUN", "write text with what a run's checkpoint has learned", OPERAND_RUN,
+                     "RUN is a run's folder, whose newest checkpoint is taken, or one checkpoint. The run must have\n"
+                     "trained on data.set = text. Prints the prompt and goes on with it, a byte at a time.",
+                     .examples = {"sample runs/NAME --prompt Horse --tokens 400",
+                                  "sample runs/NAME/checkpoints/best --temperature 0.5 --seed 2"}},
     [VERB_NETWORK] = {"network", "network [NAME]", "print a network's layers, or list the networks", OPERAND_NETWORK,
                       "NAME is one of those that are listed without it, or a file whose name ends with .net.",
                       .examples = {"network", "network vgg16", "network --types"}},
     [VERB_SYSTEMS] = {"systems", "systems", "list the systems that pipeline.system can name", OPERAND_NONE,
                       "Prints the rules of every system: its order of work, what its forwards and backwards read, its\n"
-                      "updates; then a line about each rule, with its formula."},
+                      "updates; then a line about each rule, with its formula.",
+                      .examples = {"systems"}},
     [VERB_DEVICES] = {"devices", "devices", "list what stages can run on here", OPERAND_NONE,
-                      "Prints the CPU and every GPU that works, or why none does."},
+                      "Prints the CPU and every GPU that works, or why none does.", .examples = {"devices"}},
     [VERB_DEMO] =
         {"demo", "demo", "show half a minute of a pipeline that trains, in this terminal", OPERAND_NONE,
          "Four processes train a small network, slowed down, and tpmon shows them; q or Ctrl-C ends it sooner.\n"

@@ -9,6 +9,7 @@ enum verb {
     VERB_PLAN,
     VERB_COMPARE,
     VERB_TEST,
+    VERB_SAMPLE,
     VERB_NETWORK,
     VERB_SYSTEMS,
     VERB_DEVICES,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/numbers.h"
 #include "base/parse.h"
 #include "coordinator/new_run.h"
 #include "coordinator/plot_comparison.h"
@@ -14,6 +15,7 @@
 #include "coordinator/show_plan.h"
 #include "coordinator/summary.h"
 #include "plan/config_keys.h"
+#include "plan/predict.h"
 
 struct contender {
     const struct system *system;
@@ -151,13 +153,16 @@ static enum exit_status plan_contender(struct prepared *prepared, struct compari
 
     if (make_overrides(&overrides, comparison, request, contender))
         return out_of_memory();
-    enum exit_status status = prepare(prepared, &(struct preparation){.path = request->config,
-                                                                      .overrides = overrides.list,
-                                                                      .override_count = overrides.count,
-                                                                      .depth = PREPARE_PLAN,
-                                                                      .data = &comparison->data,
-                                                                      .warned = comparison->warned,
-                                                                      .signals = request->signals});
+    enum exit_status status =
+        prepare(prepared, &(struct preparation){.path = request->config,
+                                                .overrides = overrides.list,
+                                                .override_count = overrides.count,
+                                                .depth = PREPARE_PLAN,
+                                                .data = request->simulate ? NULL : &comparison->data,
+                                                .simulated = request->simulate,
+                                                .compared = true,
+                                                .warned = comparison->warned,
+                                                .signals = request->signals});
     comparison->warned = true;
     free(overrides.list);
     return status;
@@ -242,7 +247,8 @@ static enum exit_status prepare_all(struct comparison *comparison, const struct 
     if (comparison->seed_count == 0)
         comparison->seeds[comparison->seed_count++] = comparison->config.run.seed;
     enum exit_status status = plan_contenders(comparison, request);
-    if (status == EXIT_DONE && new_run_create(&comparison->folder, &comparison->config, &mistakes)) {
+    if (status == EXIT_DONE && !request->simulate &&
+        new_run_create(&comparison->folder, &comparison->config, &mistakes)) {
         config_mistakes_print(&mistakes, stderr);
         status = EXIT_USAGE;
     }
@@ -483,6 +489,62 @@ enum exit_status comparison_run(struct comparison *comparison, FILE *out, const 
     }
     fprintf(out, "comparison: %s/comparison.json\n", comparison->folder.path);
     return comparison->failed ? EXIT_FAILED : status_of(*summaries);
+}
+
+/* The largest of the stages' memory is what decides on which machines it fits. */
+static void print_prediction(FILE *out, const struct plan *plan, const struct prediction *prediction)
+{
+    const struct simulation *events = prediction->events;
+    size_t most = 0, all = 0;
+    int versions = 0;
+
+    for (int s = 1; s <= plan->stage_count; s++) {
+        const size_t bytes = memory_total(plan_stage(plan, s)->memory);
+
+        most = bytes > most ? bytes : most;
+        all += bytes;
+    }
+    for (int k = 0; k < plan->part_count; k++)
+        versions = max_int(versions, events->parts[k].weight_versions);
+    fprintf(out, "%-18s %3d %12.6f %10.2f %9.0f %6.1f%% %3d %8d %12.2f %11.2f\n", plan->config.pipeline.system,
+            plan->schedule.microbatches, 1e-9 * events->minibatch_duration, prediction->epoch_seconds,
+            prediction->images_per_second, 100.0 * events->bubble_fraction, events->version_difference_median, versions,
+            (double)most / (1 << 20), (double)all / (1 << 20));
+}
+
+static int predict_one(const struct comparison *comparison, struct plan *plan, int minibatches, FILE *out,
+                       struct error *error)
+{
+    struct prediction *prediction = malloc(sizeof(*prediction));
+    int result = prediction ? 0 : error_set(error, "out of memory");
+
+    predict_scale(&plan->config, (double)comparison->config.pipeline.microbatches / plan->config.pipeline.microbatches);
+    if (result == 0) {
+        result = predict(prediction, plan, minibatches, error);
+        if (result == 0)
+            print_prediction(out, plan, prediction);
+        prediction_release(prediction);
+    }
+    free(prediction);
+    return result;
+}
+
+enum exit_status comparison_predict(struct comparison *comparison, int minibatches, FILE *out)
+{
+    struct error error;
+
+    fprintf(
+        out,
+        "system               N  s/mini-batch    s/epoch  images/s    idle   v versions  MiB of most  all stages\n");
+    for (int c = 0; c < comparison->count; c++) {
+        struct contender *contender = &comparison->contenders[c];
+
+        if (predict_one(comparison, &contender->prepared.plan, minibatches, out, &error)) {
+            fprintf(stderr, "tpcoord: %s: %s\n", contender->system->name, error.text);
+            return EXIT_FAILED;
+        }
+    }
+    return EXIT_DONE;
 }
 
 int comparison_plot(const struct comparison *comparison, const json_t *summaries, struct picture *picture,

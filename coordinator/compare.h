@@ -18,6 +18,7 @@ struct comparison_request {
     const char *systems;     /* "gpipe,1f1b"; NULL: every system there is */
     const char *seeds;       /* "1,2,3"; NULL: the config's */
     const char *target;      /* top-1 to count the epochs to, "0.85" or "85%"; NULL: none */
+    bool simulate;           /* nothing will be run: comparison_predict */
     struct signals *signals; /* taken: an interruption ends the planning too */
 };
 
@@ -39,6 +40,10 @@ struct steps_output {
 enum exit_status comparison_run(struct comparison *comparison, FILE *out, const struct standard_outlets *standard,
                                 const struct steps_output *steps, bool quiet, struct signals *signals,
                                 json_t **summaries);
+
+/* Prints what each would take on a core or GPU of its own for each stage, and what it would hold: a row for each system, as
+ * its plan is simulated. Given times are of the config's micro-batches: a system with larger ones takes longer for each. */
+enum exit_status comparison_predict(struct comparison *comparison, int minibatches, FILE *out);
 
 /* Composes what they did as a picture, which the caller releases (coordinator/plot_comparison.h). */
 int comparison_plot(const struct comparison *comparison, const json_t *summaries, struct picture *picture,

@@ -2,11 +2,13 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/parse.h"
 #include "base/program.h"
 #include "base/version.h"
 #include "coordinator/compare.h"
@@ -21,13 +23,14 @@
 #include "coordinator/record_prediction.h"
 #include "coordinator/resume.h"
 #include "coordinator/run.h"
+#include "coordinator/sample.h"
 #include "coordinator/show_comparison.h"
 #include "coordinator/show_network.h"
 #include "coordinator/show_plan.h"
 #include "coordinator/show_prediction.h"
 #include "coordinator/show_rules.h"
 #include "coordinator/tested.h"
-#include "coordinator/trace.h"
+#include "telemetry/trace.h"
 
 static enum exit_status fail(enum exit_status status, const struct error *error)
 {
@@ -485,8 +488,65 @@ static enum exit_status compare_prepared(const struct options *options, struct c
     return status;
 }
 
+/* One table, with `override` behind the others if it is not NULL. */
+static enum exit_status predict_all(const struct options *options, struct signals *signals, const char *override)
+{
+    const char **overrides = calloc((size_t)options->override_count + 1, sizeof(*overrides));
+    struct comparison_request request = {.config = options->config,
+                                         .overrides = overrides,
+                                         .override_count = options->override_count,
+                                         .systems = options->systems,
+                                         .simulate = true,
+                                         .signals = signals};
+    struct comparison *comparison;
+    enum exit_status status = EXIT_FAILED;
+
+    for (int k = 0; overrides && k < options->override_count; k++)
+        overrides[k] = options->overrides[k];
+    if (overrides && override)
+        overrides[request.override_count++] = override;
+    if (overrides)
+        status = comparison_prepare(&comparison, &request);
+    if (overrides && status == EXIT_DONE) {
+        if (override)
+            printf("%s\n", override);
+        status = comparison_predict(comparison, options->minibatches, stdout);
+        fputs(override ? "\n" : "", stdout);
+        comparison_destroy(comparison);
+    }
+    free(overrides);
+    return status;
+}
+
+/* A table for each value of the sweep; then what the columns are. */
+static enum exit_status compare_predictions(const struct options *options, struct signals *signals)
+{
+    char *copy = strdup(options->sweep ? options->sweep : ""), *rest = copy, *value;
+    const char *equals = options->sweep ? strchr(options->sweep, '=') : NULL;
+    enum exit_status status = copy ? EXIT_DONE : EXIT_FAILED;
+    char override[512];
+
+    if (copy && !equals)
+        status = predict_all(options, signals, NULL);
+    if (copy && equals)
+        rest = copy + (equals - options->sweep) + 1;
+    while (equals && status == EXIT_DONE && (value = strsep(&rest, ",")) != NULL) {
+        snprintf(override, sizeof(override), "%.*s=%s", (int)(equals - options->sweep), options->sweep, value);
+        status = predict_all(options, signals, override);
+    }
+    free(copy);
+    if (status == EXIT_DONE)
+        printf(
+            "in seconds, with a core or GPU for each stage; idle: of all stages' time; v: version difference, median;\n"
+            "versions: of weights, most at a stage; MiB of most: of the stage that needs most\n");
+    return status;
+}
+
 static enum exit_status compare(const struct options *options, struct signals *signals)
 {
+    if (options->simulate)
+        return compare_predictions(options, signals);
+
     const struct comparison_request request = {
         .config = options->config,
         .overrides = options->overrides,
@@ -593,6 +653,23 @@ static enum exit_status do_test(const struct options *options)
     shared_data_release(&data);
     signals_release(&signals);
     return status;
+}
+
+static enum exit_status do_sample(const struct options *options)
+{
+    struct sample_request request = {.run = options->run,
+                                     .prompt = options->prompt ? options->prompt : "",
+                                     .tokens = options->tokens > 0 ? options->tokens : 500,
+                                     .temperature = 0.8,
+                                     .seed = options->seed > 0 ? (uint64_t)options->seed : 1,
+                                     .out = stdout};
+    struct error error;
+
+    if (options->temperature && parse_double(&request.temperature, options->temperature, 0.0, 100.0, &error)) {
+        error_prefix(&error, "--temperature");
+        return fail(EXIT_USAGE, &error);
+    }
+    return sample_write(&request, &error) ? fail(EXIT_FAILED, &error) : EXIT_DONE;
 }
 
 static enum exit_status do_systems(void)
@@ -707,6 +784,8 @@ static enum exit_status dispatch(const struct options *options)
         config_print_keys(stdout);
     else if (options->version)
         print_version();
+    else if (options->verb == VERB_SAMPLE)
+        return do_sample(options);
     else if (options->verb == VERB_NETWORK)
         return do_network(options);
     else if (options->verb == VERB_SYSTEMS)

@@ -18,6 +18,7 @@ enum {
     WITH_PLAN = 1 << VERB_PLAN,
     WITH_COMPARE = 1 << VERB_COMPARE,
     WITH_TEST = 1 << VERB_TEST,
+    WITH_SAMPLE = 1 << VERB_SAMPLE,
     WITH_NETWORK = 1 << VERB_NETWORK,
     WITH_DEVICES = 1 << VERB_DEVICES,
     WITH_CONFIG = WITH_RUN | WITH_PLAN | WITH_COMPARE,
@@ -90,9 +91,9 @@ static const struct option_row rows[] = {
      .help = "with --versions: which weight versions the stage holds after each op, and who still reads them"},
     {"versions", NULL, OPTION_FLAG, offsetof(struct options, versions), WITH_PLAN,
      .help = "write on each op of the grid, or the picture, which weight versions it reads and makes"},
-    {"simulate", NULL, OPTION_FLAG, offsetof(struct options, simulate), WITH_PLAN,
+    {"simulate", NULL, OPTION_FLAG, offsetof(struct options, simulate), WITH_PLAN | WITH_COMPARE,
      .help = "predict time, waits and staleness, from measured times or those in [simulation]"},
-    {"minibatches", "K", OPTION_COUNT, offsetof(struct options, minibatches), WITH_PLAN,
+    {"minibatches", "K", OPTION_COUNT, offsetof(struct options, minibatches), WITH_PLAN | WITH_COMPARE,
      .help = "that --grid, --csv, --simulate or a picture simulates; default: an epoch's"},
     {"systems", "A,B,C", OPTION_TEXT, offsetof(struct options, systems), WITH_COMPARE,
      .help = "compare these; default: all that tpcoord systems lists"},
@@ -104,6 +105,16 @@ static const struct option_row rows[] = {
      .help = "write the comparison, or the plan's schedule as PyTorch has it, as CSV; -: to standard output"},
     {"plot", "FILE", OPTION_TEXT, offsetof(struct options, plot), WITH_COMPARE,
      .help = "draw losses and top-1 by epoch, memory and schedules; FILE ends with .svg, .pdf or .png"},
+    {"prompt", "TEXT", OPTION_TEXT, offsetof(struct options, prompt), WITH_SAMPLE,
+     .help = "what the text begins with; default: a new line"},
+    {"tokens", "K", OPTION_COUNT, offsetof(struct options, tokens), WITH_SAMPLE,
+     .help = "bytes to write; default: 500"},
+    {"temperature", "T", OPTION_TEXT, offsetof(struct options, temperature), WITH_SAMPLE,
+     .help = "1: as likely as the network says; lower: likelier bytes; 0: always the likeliest; default: 0.8"},
+    {"seed", "S", OPTION_COUNT, offsetof(struct options, seed), WITH_SAMPLE,
+     .help = "another seed draws another text; default: 1"},
+    {"sweep", "SECTION.KEY=A,B", OPTION_TEXT, offsetof(struct options, sweep), WITH_COMPARE,
+     .help = "with --simulate: a table for each value, such as pipeline.stages=2,4,8"},
     {"types", NULL, OPTION_FLAG, offsetof(struct options, types), WITH_NETWORK,
      .help = "list the layer types that a network file can name, with their arguments"},
     {"help-keys", NULL, OPTION_FLAG, offsetof(struct options, help_keys), WITH_ANY, .help = "list the config's keys"},
@@ -219,7 +230,7 @@ static int check_pictures(const struct options *options, struct error *error)
         const char *path = options->pictures[format];
 
         if (path && picture_check((enum picture_format)format, path, error))
-            return -1;
+            return error_prefix(error, "--%s", picture_format_name((enum picture_format)format));
         standard += path && strcmp(path, "-") == 0;
     }
     standard += options->steps && strcmp(options->steps, "-") == 0;
@@ -243,10 +254,24 @@ static int check_pictures(const struct options *options, struct error *error)
     return 0;
 }
 
-static int check_combination(const struct options *options, unsigned given, struct error *error)
+static int check_simulated_comparison(const struct options *options, struct error *error)
+{
+    if (options->verb != VERB_COMPARE)
+        return 0;
+    if (!options->simulate && (options->sweep || options->minibatches))
+        return error_set(error, "--%s goes with --simulate", options->sweep ? "sweep" : "minibatches");
+    if (options->simulate &&
+        (options->json || options->csv || options->steps || options->plot || options->seeds || options->target))
+        return error_set(error, "compare --simulate trains nothing: it goes with --systems, --sweep and --minibatches");
+    if (options->sweep && !strchr(options->sweep, '='))
+        return error_set(error, "--sweep: \"%s\" is no SECTION.KEY=A,B,C", options->sweep);
+    return 0;
+}
+
+static int check_combination(const struct options *options, uint64_t given, struct error *error)
 {
     for (int i = 0; i < ROWS; i++)
-        if (given & 1u << i && !(rows[i].verbs & 1 << options->verb))
+        if (given & (uint64_t)1 << i && !(rows[i].verbs & 1 << options->verb))
             return error_set(error, "--%s does not go with tpcoord %s", rows[i].name, commands[options->verb].name);
     if (options->init[0] && options->resume)
         return error_set(error,
@@ -280,12 +305,14 @@ static int check_combination(const struct options *options, unsigned given, stru
         return error_set(error, "which network? usage: tpcoord %s", commands[VERB_NETWORK].usage);
     if (options->types && options->network)
         return error_set(error, "--types is about all networks; it takes no name");
+    if (check_simulated_comparison(options, error))
+        return -1;
     return check_resume(options->resume, error);
 }
 
 int options_read(struct options *options, int argc, char **argv, struct error *error)
 {
-    unsigned given = 0;
+    uint64_t given = 0;
 
     *options = (struct options){.program = argv[0] && argv[0][0] ? argv[0] : line.program,
                                 .overrides = calloc((size_t)argc, sizeof(*options->overrides))};

@@ -26,6 +26,7 @@ struct options {
     const char *json, *csv;                /* path; "-" = standard output; NULL = none */
     const char *trace, *record;            /* path; NULL = none */
     const char *pictures[PICTURE_FORMATS]; /* path; "-" = standard output; NULL = none */
+    const char *sweep;                     /* "section.key=A,B,C"; NULL = none */
     const char *plot;                      /* path; NULL = none */
     const char *steps;                     /* path; NULL = none */
     const char *beside;                    /* systems to draw below the plan's own; NULL = none */
@@ -33,6 +34,8 @@ struct options {
     int stage;                             /* whose ledger of versions is asked for; 0 = not given */
     int slots, minibatches;                /* 0 = not given */
     const char *systems, *seeds, *target;  /* of a comparison; NULL = not given */
+    const char *prompt, *temperature;      /* of a sample; NULL = not given */
+    int tokens, seed;                      /* likewise; 0 = not given */
     const char *interactive;               /* "": tpmon may control the run; "paused", "slow": and it begins so */
     bool quiet, grid, simulate, versions, types, help, help_keys, version;
 };

@@ -241,13 +241,18 @@ static int check_test(const struct prepared *prepared, struct config_mistakes *m
 static int begin_test(struct prepared *prepared, const struct preparation *preparation,
                       struct config_mistakes *mistakes)
 {
+    const struct normalisation *was = &prepared->from.manifest.normalisation;
     struct config config;
     struct data_facts facts;
     struct error unread;
 
     if (take_config(&config, prepared, preparation, mistakes) || check_size(&config, mistakes) ||
-        find_data(&facts, &unread, preparation, &config, mistakes) ||
-        plan_begin(&prepared->plan, &config, &facts, &prepared->network, mistakes) || check_test(prepared, mistakes))
+        find_data(&facts, &unread, preparation, &config, mistakes))
+        return -1;
+    /* What was learned was learned of images that were normalised so. */
+    if (was->deviation[0] > 0.0f)
+        facts.normalisation = *was;
+    if (plan_begin(&prepared->plan, &config, &facts, &prepared->network, mistakes) || check_test(prepared, mistakes))
         return -1;
     if (same_pipeline(&prepared->from.manifest.config, &config))
         replay_take_times(&prepared->plan.config, &prepared->from.manifest.config);

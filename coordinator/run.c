@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -16,10 +17,10 @@
 #include "coordinator/progress.h"
 #include "coordinator/report.h"
 #include "coordinator/room.h"
-#include "coordinator/trace.h"
 #include "coordinator/watchdog.h"
 #include "telemetry/controls.h"
 #include "telemetry/drain.h"
+#include "telemetry/trace.h"
 #include "transport/rings.h"
 
 /* How often the supervisor looks around of itself: seldom, as stages wake it when it has to do something; more often
@@ -44,6 +45,7 @@ struct run {
     struct outcome outcome;
     struct drain drain;
     struct trace trace;
+    struct snapshot *snapshot; /* for the trace's counters; NULL: there are none */
     struct steps steps;
     struct keep keep;
     struct progress_line progress;
@@ -254,6 +256,10 @@ static void follow(struct run *run)
                 progress_op(&run->progress, &record);
         }
     }
+    if (run->request->trace && run->snapshot) {
+        snapshot_take(run->snapshot, &run->segment);
+        trace_counters(&run->trace, run->snapshot);
+    }
     steps_tests(&run->steps, &run->segment);
     progress_epochs(&run->progress, &run->segment);
 }
@@ -427,6 +433,8 @@ static void write_results(struct run *run, json_t *json)
     const struct run_request *request = run->request;
     struct error error;
 
+    if (request->trace)
+        trace_planned(&run->trace);
     if (request->trace && (trace_end(&run->trace) | outlet_finish(request->trace, request->signals))) {
         error_set(&error, "the trace could not be written to its end");
         lose(run, &error);
@@ -496,6 +504,8 @@ static int attempt(struct run *run, struct checkpoint_set *from, struct error *e
         checkpoints_begin_test(&run->segment, request->folder, from);
     if (request->trace && !run->trace.file)
         trace_begin(&run->trace, outlet_stream(request->trace), request->plan, run->segment.header->start_ns);
+    if (request->trace && !run->snapshot)
+        run->snapshot = malloc(sizeof(*run->snapshot));
     if (request->steps)
         steps_begin(&run->steps, outlet_stream(request->steps), request->steps_form, request->plan,
                     run->segment.header->start_ns);
@@ -526,6 +536,7 @@ static bool begin_again(struct run *run, struct checkpoint_set *set, struct chec
     const int restarts = run->outcome.restarts + 1, allowed = request->plan->config.run.restarts;
     const char *newest = run->checkpoints.newest;
     const struct trace trace = run->trace;
+    struct snapshot *const snapshot = run->snapshot;
     const bool lost = run->lost;
     struct error error;
 
@@ -540,6 +551,7 @@ static bool begin_again(struct run *run, struct checkpoint_set *set, struct chec
     *run = (struct run){.request = request,
                         .outcome = {.folder = request->folder->path, .restarts = restarts},
                         .trace = trace,
+                        .snapshot = snapshot,
                         .lost = lost};
     return true;
 }
@@ -555,12 +567,14 @@ enum exit_status run_execute(const struct run_request *request, json_t *json)
     do {
         if (attempt(&run, from, &error)) {
             say_failed(request, &error);
+            free(run.snapshot);
             report_add_failure(json, &error);
             set_release(&set);
             return EXIT_FAILED;
         }
     } while (begin_again(&run, &set, &from));
     status = report(&run, json);
+    free(run.snapshot);
     say_how_to_continue(&run);
     if (run.outcome.state == RUN_FINISHED && request->plan->config.checkpoints.keep == 0 && !request->only_test)
         sets_remove_all(request->folder);

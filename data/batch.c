@@ -55,16 +55,26 @@ static struct normaliser normaliser_of(const struct dataset *dataset, int channe
     return normaliser;
 }
 
+/* Every `channels`-th of `count` numbers. */
+static inline void normalise_channel(const uint8_t *in, size_t count, size_t channels, float scale, float offset,
+                                     float *out)
+{
+    for (size_t i = 0; i < count; i += channels)
+        out[i] = (float)in[i] * scale + offset;
+}
+
+/* Strides that are constants vectorise. */
 static void normalise(const uint8_t *in, size_t pixels, const struct normaliser *normaliser, float *out)
 {
-    const size_t channels = (size_t)normaliser->channels;
+    const float *scale = normaliser->scale, *offset = normaliser->offset;
 
-    for (size_t c = 0; c < channels; c++) {
-        const float scale = normaliser->scale[c], offset = normaliser->offset[c];
-
-        for (size_t i = c; i < pixels * channels; i += channels)
-            out[i] = (float)in[i] * scale + offset;
+    if (normaliser->channels == 1) {
+        normalise_channel(in, pixels, 1, scale[0], offset[0], out);
+        return;
     }
+    for (size_t c = 0; c < (size_t)normaliser->channels; c++)
+        normalise_channel(in + c, pixels * (size_t)normaliser->channels - c, (size_t)normaliser->channels, scale[c],
+                          offset[c], out + c);
 }
 
 /* `pixels` pixels from `in` on towards the row's beginning. */

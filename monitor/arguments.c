@@ -48,6 +48,8 @@ static const struct option_row rows[] = {
     {"span", "SECONDS", OPTION_OWN, 0, 0, .help = "of time that the picture shows", .read = read_span},
     {"versions", NULL, OPTION_FLAG, offsetof(struct arguments, versions), 0,
      .help = "write on its ops which weight versions they read and make"},
+    {"trace", "FILE", OPTION_TEXT, offsetof(struct arguments, trace), 0,
+     .help = "write the recording as a Chrome trace for ui.perfetto.dev, and exit"},
     {"width", "COLUMNS", OPTION_COUNT, offsetof(struct arguments, width), 0, .help = "of --once; default 80"},
     {"height", "LINES", OPTION_COUNT, offsetof(struct arguments, height), 0, .help = "of --once; default 24"},
     {"ascii", NULL, OPTION_FLAG, offsetof(struct arguments, ascii), 0, .help = "draw with ASCII characters only"},
@@ -91,7 +93,7 @@ static int check_pictures(const struct arguments *arguments, struct error *error
         const char *path = arguments->pictures[format];
 
         if (path && picture_check((enum picture_format)format, path, error))
-            return -1;
+            return error_prefix(error, "--%s", picture_format_name((enum picture_format)format));
         standard += path && strcmp(path, "-") == 0;
     }
     if (standard > 1)
@@ -100,6 +102,8 @@ static int check_pictures(const struct arguments *arguments, struct error *error
         return error_set(error, "a picture goes with neither --once nor --list");
     if (!draws && (arguments->span > 0 || arguments->versions))
         return error_set(error, "--%s goes with --svg, --pdf or --png", arguments->versions ? "versions" : "span");
+    if (arguments->trace && (!arguments->replay || draws || arguments->once || arguments->at >= 0))
+        return error_set(error, "--trace goes with --replay alone");
     if (arguments->at >= 0 && !arguments->replay)
         return error_set(error, "--at goes with --replay: of a run that is going there is only now");
     return 0;
@@ -107,7 +111,7 @@ static int check_pictures(const struct arguments *arguments, struct error *error
 
 int arguments_read(struct arguments *arguments, int argc, char **argv, struct error *error)
 {
-    unsigned given = 0;
+    uint64_t given = 0;
 
     *arguments = (struct arguments){.at = -1};
     program_beside(arguments->coordinator, argv[0], "tpcoord");

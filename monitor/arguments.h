@@ -20,6 +20,7 @@ struct arguments {
     double at;                             /* seconds of a recording; negative: not given */
     double span;                           /* seconds that a picture shows; 0: not given */
     const char *pictures[PICTURE_FORMATS]; /* paths; NULL: none */
+    const char *trace;                     /* path; NULL: none */
     bool versions;                         /* on a picture */
     bool once, list, ascii, help, version;
 };

@@ -10,15 +10,15 @@
 
 enum { PLACE_MAX = 192, PLACE_FROM = 70 };
 
-static void draw_run(const struct canvas *canvas, const struct moment *moment)
+static void draw_run(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
     const struct snapshot *snapshot = moment->snapshot;
     const struct config *config = &snapshot->plan->config;
-    char state[32], badge[64];
-    const uint8_t colour = (uint8_t)facts_state(moment, state);
+    char name[32], badge[64], ago[FORMAT_MAX];
+    const uint8_t colour = (uint8_t)facts_state(moment, name);
     int room, column;
 
-    snprintf(badge, sizeof(badge), " %s ", state);
+    snprintf(badge, sizeof(badge), " %s ", name);
     room = canvas->columns - canvas_width(badge);
     const struct canvas left = canvas_part(canvas, 0, 0, 1, room - 1);
 
@@ -26,7 +26,10 @@ static void draw_run(const struct canvas *canvas, const struct moment *moment)
                           moment->source && *moment->source ? moment->source : snapshot->name);
     column = canvas_print(&left, 0, column, ink(COLOUR_DEFAULT), "  %s on %s", config->model.arch, config->data.set);
     if (moment->kind == MOMENT_REPLAY)
-        canvas_print(&left, 0, column, bold(COLOUR_WARNING), "  replay ×%g", moment->speed);
+        column = canvas_print(&left, 0, column, bold(COLOUR_WARNING), "  replay ×%g", moment->speed);
+    if (state->view == VIEW_SCHEDULE && state->right_ns > 0 && state->right_ns < snapshot->now_ns)
+        canvas_print(&left, 0, column, bold(COLOUR_WARNING), "  up to %s ago",
+                     format_duration(snapshot->now_ns - state->right_ns, ago));
     canvas_write(canvas, 0, room, (struct style){COLOUR_INK, colour, ATTRIBUTE_BOLD}, badge);
 }
 
@@ -78,7 +81,7 @@ void frame_header(const struct canvas *canvas, const struct view_state *state, c
     char place[PLACE_MAX];
     int column, room;
 
-    draw_run(canvas, moment);
+    draw_run(canvas, state, moment);
     format_place(moment, canvas->columns, place);
     room = canvas->columns - canvas_width(place) - 3;
     column = canvas_print(canvas, 1, 1, bold(COLOUR_TITLE), "%s", plan->config.pipeline.system);

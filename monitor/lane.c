@@ -131,6 +131,13 @@ struct style lane_style(const struct span *span, enum colouring colouring)
     return style_of(span, colours_of(span, colouring));
 }
 
+struct style lane_chain_style(int minibatch, int v)
+{
+    const int chain = (minibatch - 1) % v + 1;
+
+    return (struct style){COLOUR_INK, (uint8_t)(COLOUR_MINIBATCH + chain % MINIBATCH_COLOURS), ATTRIBUTE_BOLD};
+}
+
 const char *lane_version(const struct span *span, char text[LANE_VERSION_MAX])
 {
     text[0] = '\0';

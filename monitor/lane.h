@@ -39,6 +39,9 @@ void lane_legend(const struct plan *plan, const struct canvas *canvas, int row, 
 /* How an op's name is written on it. */
 struct style lane_style(const struct span *span, enum colouring colouring);
 
+/* Of the chain of updates that a mini-batch is in, with version difference v: i reads what i - v has made. */
+struct style lane_chain_style(int minibatch, int v);
+
 /* "v7", what the op read; "" if that is not known. */
 enum { LANE_VERSION_MAX = 16 };
 const char *lane_version(const struct span *span, char text[LANE_VERSION_MAX]);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/numbers.h"
 #include "base/program.h"
 #include "base/version.h"
@@ -13,6 +14,8 @@
 #include "monitor/screen.h"
 #include "monitor/source.h"
 #include "monitor/still.h"
+#include "telemetry/recording.h"
+#include "telemetry/trace.h"
 
 enum exit_status { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
@@ -300,11 +303,32 @@ static int watch(struct monitor *monitor, struct error *error)
     return result;
 }
 
+static int write_trace(const struct arguments *arguments, struct error *error)
+{
+    const bool standard = strcmp(arguments->trace, "-") == 0;
+    struct recording *recording;
+    struct error why;
+    int result = source_recording(&recording, arguments->replay, error);
+
+    if (result)
+        return -1;
+    FILE *file = standard ? stdout : file_open_output(arguments->trace, &why);
+    if (!file)
+        result = error_set(error, "--trace: %s %s", arguments->trace, why.text);
+    else if (trace_recording(file, recording))
+        result = error_set(error, "%s could not be written to its end", arguments->trace);
+    if (file && !standard)
+        fclose(file);
+    recording_close(recording);
+    return result;
+}
+
 static int run(const struct arguments *arguments)
 {
     struct monitor monitor = {.arguments = arguments, .state.view = arguments->view};
     struct error error;
     int result = arguments->list             ? runs_print(stdout, arguments->coordinator, &error)
+                 : arguments->trace          ? write_trace(arguments, &error)
                  : arguments->once           ? print_once(&monitor, &error)
                  : arguments_draw(arguments) ? draw_picture(&monitor, &error)
                                              : watch(&monitor, &error);

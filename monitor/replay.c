@@ -262,16 +262,31 @@ void source_keep_pace(struct source *source, const struct source *with)
 
 static const struct source_kind kind = {look, key, close_replay, seek, go};
 
+/* FILE, or the recording in a run's folder. */
+static void find_recording(const char *path, char found[CONFIG_PATH_MAX])
+{
+    struct stat status;
+    const bool folder = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+
+    snprintf(found, CONFIG_PATH_MAX, "%s%s", path, folder ? "/recording.tprec" : "");
+}
+
+int source_recording(struct recording **out, const char *path, struct error *error)
+{
+    char found[CONFIG_PATH_MAX];
+
+    find_recording(path, found);
+    return recording_open(out, found, error);
+}
+
 int source_replay(struct source **out, const char *path, struct error *error)
 {
     struct replay *replay = calloc(1, sizeof(*replay));
-    struct stat status;
-    bool folder = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 
     *out = NULL;
     if (!replay)
         return error_set(error, "out of memory");
-    snprintf(replay->path, sizeof(replay->path), "%s%s", path, folder ? "/recording.tprec" : "");
+    find_recording(path, replay->path);
     if (recording_open(&replay->recording, replay->path, error)) {
         free(replay);
         return -1;

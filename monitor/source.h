@@ -14,6 +14,10 @@ int source_attach(struct source **out, const char *run, struct error *error);
 /* A recording, or the one in a run's folder. */
 int source_replay(struct source **out, const char *path, struct error *error);
 
+/* The recording itself, for recording_close. */
+struct recording;
+int source_recording(struct recording **out, const char *path, struct error *error);
+
 /* A run that this monitor has paused or slowed goes on freely, if no other has. NULL is fine. */
 void source_close(struct source *source);
 

@@ -71,7 +71,7 @@ static void draw_legend(const struct canvas *canvas, int row)
 
         column = canvas_print(canvas, row, column, style, "%c", letters[c]);
         column =
-            canvas_print(canvas, row, column, ink(COLOUR_DIM), " %s  ", memory_category_name((enum memory_category)c));
+            canvas_print(canvas, row, column, ink(COLOUR_DIM), " %s ", memory_category_name((enum memory_category)c));
     }
 }
 

@@ -19,6 +19,7 @@ enum {
     LONG_FROM = 110,
     RIGHT_FROM = 50,
     MARK_COLUMNS = 12,
+    CHAINS_FROM = 14,
     TITLE_MAX = 80
 };
 
@@ -31,9 +32,9 @@ static const struct heights heights[] = {{5, 1, 3}, {5, 1, 2}, {4, 1, 2}, {3, 1,
 
 struct schedule_layout {
     struct heights heights;
-    int axis, lanes, planned, reasons, legend, details; /* rows; -1: left out */
-    int first, count, reason_count;                     /* stages shown; and those whose reasons are */
-    int columns, right;                                 /* of the lanes, and of the text to their right */
+    int axis, lanes, chains, planned, reasons, legend, details; /* rows; -1: left out */
+    int first, count, reason_count;                             /* stages shown; and those whose reasons are */
+    int columns, right;                                         /* of the lanes, and of the text to their right */
 };
 
 /* Rows of the lanes and the plan's, one between them for its title. */
@@ -46,7 +47,8 @@ static struct schedule_layout lay_out(const struct canvas *canvas, const struct 
                                       const struct moment *moment)
 {
     int stages = moment->snapshot->stage_count, rows = canvas->rows, lane_rows;
-    struct schedule_layout it = {.axis = 0, .lanes = 1, .planned = -1, .reasons = -1, .legend = -1, .details = -1};
+    struct schedule_layout it = {
+        .axis = 0, .lanes = 1, .chains = -1, .planned = -1, .reasons = -1, .legend = -1, .details = -1};
     size_t k = 0;
 
     it.right = canvas->columns >= LONG_FROM ? RIGHT_LONG : canvas->columns >= RIGHT_FROM ? RIGHT_SHORT : 0;
@@ -58,7 +60,8 @@ static struct schedule_layout lay_out(const struct canvas *canvas, const struct 
     it.reason_count = facts_paused(moment) ? max_int(min_int(stages, (rows - 2) / 2), 0) : 0;
     if (it.reason_count > 0)
         it.reasons = rows -= it.reason_count + 1;
-    lane_rows = max_int(rows - it.lanes, 0);
+    const bool chains = moment->snapshot->plan->version_difference_simulated > 1 && rows >= CHAINS_FROM;
+    lane_rows = max_int(rows - it.lanes - chains, 0);
     while (k + 1 < sizeof(heights) / sizeof(heights[0]) && rows_of(&heights[k], stages) > lane_rows)
         k++;
     it.heights = heights[k];
@@ -66,6 +69,10 @@ static struct schedule_layout lay_out(const struct canvas *canvas, const struct 
     it.first = first_stage_shown(state, moment, it.count);
     if (it.heights.planned > 0)
         it.planned = it.lanes + it.count * (it.heights.lane + it.heights.gap) - it.heights.gap;
+    if (chains && it.count == stages) {
+        it.chains = it.lanes + it.count * (it.heights.lane + it.heights.gap) - it.heights.gap;
+        it.planned += it.planned >= 0;
+    }
     return it;
 }
 
@@ -228,6 +235,40 @@ static void draw_lanes(const struct scene *scene)
     }
 }
 
+/* An update of the last stage, in the colour of its chain. */
+struct chains {
+    struct canvas canvas;
+    const struct time_axis *axis;
+    int v;
+};
+
+static void add_chain(void *context, const struct span *span)
+{
+    const struct chains *chains = context;
+
+    if (span->updated && span->phase == PHASE_TRAIN && span->end > chains->axis->left &&
+        span->end < axis_right(chains->axis))
+        canvas_print(&chains->canvas, 0, (int)((span->end - chains->axis->left) / chains->axis->ns_per_column),
+                     lane_chain_style(span->op.minibatch, chains->v), "▲%d", span->op.minibatch);
+}
+
+/* With v > 1 updates are in v chains that take turns: each starts from what the one v before has made. */
+static void draw_chains(const struct scene *scene)
+{
+    const struct snapshot *snapshot = scene->moment->snapshot;
+    struct chains chains = {lanes_part(scene, scene->layout.chains, 1), &scene->axis,
+                            snapshot->plan->version_difference_simulated};
+    const struct canvas right = right_part(scene, scene->layout.chains, 1);
+
+    canvas_write(scene->canvas, scene->layout.chains, 1, ink(COLOUR_DIM), "▲");
+    if (ticks_of(scene))
+        ticks_visit(&scene->ticks, snapshot, snapshot->stage_count, add_chain, &chains);
+    else
+        timeline_visit(snapshot, scene->moment->history, snapshot->stage_count, scene->axis.left,
+                       axis_right(&scene->axis), add_chain, &chains);
+    canvas_print(&right, 0, 1, ink(COLOUR_DIM), "v = %d: %d chains", chains.v, chains.v);
+}
+
 static void planned_title(const struct scene *scene, const struct planned *planned, char title[TITLE_MAX])
 {
     const enum static_times times = scene->moment->snapshot->plan->config.pipeline.static_times;
@@ -303,6 +344,25 @@ static void draw_reasons(const struct canvas *canvas, const struct schedule_layo
         if (canvas_write(canvas, row, 1, ink(COLOUR_DEFAULT), text) > canvas->columns)
             canvas_write(canvas, row, canvas->columns - 1, ink(COLOUR_DEFAULT), "…");
     }
+}
+
+/* Where the selected stage computes, and how it sends. */
+static void draw_place(const struct scene *scene, int row)
+{
+    const struct plan *plan = scene->moment->snapshot->plan;
+    const int part = scene->stage, stage = plan_stage_of(plan, part);
+    char name[PART_TEXT_SIZE];
+    int column;
+
+    part_format(&plan->schedule, part, name);
+    column = canvas_print(scene->canvas, row, 1, ink(COLOUR_DIM), "stage %s: process %d on ", name,
+                          scene->moment->snapshot->stages[part - 1].pid);
+    column = plan_place_of(plan, stage) == PLACE_GPU
+                 ? canvas_print(scene->canvas, row, column, ink(COLOUR_DIM), "gpu %d", plan_stage(plan, stage)->device)
+                 : canvas_write(scene->canvas, row, column, ink(COLOUR_DIM), "the cpu");
+    if (part < plan->part_count)
+        canvas_print(scene->canvas, row, column, ink(COLOUR_DIM), "; its link to the next: %s",
+                     link_path_name(plan_part(plan, part)->link));
 }
 
 static void draw_hint(const struct scene *scene, int row)
@@ -392,6 +452,8 @@ void draw_schedule(const struct canvas *canvas, const struct view_state *state, 
     draw_stages_shown(layout->right > 0 ? &beside : &top, 0, layout->first, layout->count,
                       moment->snapshot->stage_count);
     draw_lanes(&scene);
+    if (layout->chains >= 0)
+        draw_chains(&scene);
     if (scene.selected)
         draw_cursor(&scene, &top);
     if (layout->planned >= 0)
@@ -402,6 +464,8 @@ void draw_schedule(const struct canvas *canvas, const struct view_state *state, 
         inspector_draw(canvas, layout->details, moment, scene.stage, scene.selected);
     else if (layout->details >= 0)
         draw_hint(&scene, layout->details + 1);
+    if (layout->details >= 0 && !scene.selected && state->cursor_stage > 0)
+        draw_place(&scene, layout->details);
     if (layout->legend >= 0) {
         const struct canvas legend = canvas_part(canvas, layout->legend, 1, 1, canvas->columns);
 

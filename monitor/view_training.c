@@ -127,14 +127,14 @@ static bool is_wait(const struct plan *plan, int use)
 static void draw_uses(const struct canvas *canvas, const struct plot_part parts[USES], const struct plan *plan,
                       bool interactive)
 {
-    int column = canvas_width("time of each stage") + 6;
+    int column = canvas_width("time") + 6;
 
-    draw_title(canvas, 0, "time of each stage");
+    draw_title(canvas, 0, "time");
     for (int k = 0; k < (interactive ? USES : HOLDING); k++) {
         if (k >= WAITING && k < HOLDING && !is_wait(plan, k))
             continue;
         if (k == WAITING)
-            column = canvas_write(canvas, 0, column, ink(COLOUR_DIM), " waits for ");
+            column = canvas_write(canvas, 0, column, ink(COLOUR_DIM), " waits: ");
         column = canvas_print(canvas, 0, column, (struct style){COLOUR_INK, (uint8_t)parts[k].colour, 0}, " %s ",
                               parts[k].name);
     }

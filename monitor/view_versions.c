@@ -183,11 +183,6 @@ static void draw_staleness(const struct canvas *canvas, const struct view_state 
     }
 }
 
-static struct style sequence_style(int r)
-{
-    return (struct style){COLOUR_INK, (uint8_t)(COLOUR_MINIBATCH + r % MINIBATCH_COLOURS), ATTRIBUTE_BOLD};
-}
-
 /* Mini-batch i reads what mini-batch i - v made: with v > 1, v sequences of updates take turns. */
 static void draw_sequences(const struct canvas *canvas, int row, const struct moment *moment, int v)
 {
@@ -197,10 +192,10 @@ static void draw_sequences(const struct canvas *canvas, int row, const struct mo
     int column = canvas_print(canvas, row, 1, ink(COLOUR_DEFAULT), "%d sequences of updates: ", v);
 
     for (int r = 1; r <= v && column < canvas->columns; r++)
-        column = canvas_print(canvas, row, column, sequence_style(r), " %d,%d,%d,… ", r, r + v, r + 2 * v);
+        column = canvas_print(canvas, row, column, lane_chain_style(r, v), " %d,%d,%d,… ", r, r + v, r + 2 * v);
     column = canvas_write(canvas, row, column, ink(COLOUR_DIM), " newest: ");
     for (int i = max_int(1, newest - 2 * v + 1); i <= newest && column < canvas->columns - 5; i++)
-        column = canvas_print(canvas, row, column, sequence_style((i - 1) % v + 1), " %d ", i);
+        column = canvas_print(canvas, row, column, lane_chain_style(i, v), " %d ", i);
 }
 
 /* Measured in most mini-batches; before there is one, the plan's. */

@@ -528,15 +528,3 @@ int network_create(struct network **out, const struct network_options *options, 
     free(mistakes);
     return failed;
 }
-
-bool network_reads_tokens(const char *text)
-{
-    for (const char *line = text; *line != '\0'; line += *line == '\n') {
-        char first[8], second[8];
-
-        if (sscanf(line, " %7s %7s", first, second) == 2 && strcmp(first, "input") == 0)
-            return strcmp(second, "tokens") == 0;
-        line += strcspn(line, "\n");
-    }
-    return false;
-}

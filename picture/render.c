@@ -17,7 +17,7 @@ static int check_ending(enum picture_format format, const char *path, struct err
 
     for (int other = 0; dot && other < PICTURE_FORMATS; other++)
         if (other != (int)format && strcasecmp(dot + 1, names[other]) == 0)
-            return error_set(error, "--%s: %s ends like a file for --%s", names[format], path, names[other]);
+            return error_set(error, "%s ends like a file for --%s", path, names[other]);
     return 0;
 }
 

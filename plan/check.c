@@ -130,7 +130,7 @@ static bool part_is_sound(const struct plan *plan, const struct network *network
 static bool parts_are_sound(const struct plan *plan)
 {
     const struct network_options options = plan_network_options(plan);
-    struct network *network;
+    struct network *network = NULL;
     struct error error;
     int blocks = 0;
     bool sound = true;

@@ -50,8 +50,8 @@ static uint64_t begin_of(const struct history *history, int parts, uint64_t righ
 }
 
 /* What the part runs now, as a record that has no end; false if it runs nothing, or its record is there. */
-static bool take_running(struct op_record *record, const struct stage_snapshot *stage,
-                         const struct stage_history *history)
+static bool take_running(struct op_record *record, const struct plan *plan, int part,
+                         const struct stage_snapshot *stage, const struct stage_history *history)
 {
     const struct activity *activity = &stage->activity;
 
@@ -66,6 +66,7 @@ static bool take_running(struct op_record *record, const struct stage_snapshot *
         .count = (int16_t)activity->op.count,
         .kind = (uint8_t)activity->op.kind,
         .phase = (uint8_t)activity->phase,
+        .wait_cause = (uint8_t)timeline_waited_for(plan, part, &activity->op),
     };
     return true;
 }
@@ -83,7 +84,8 @@ static void collect(struct ticks *ticks, const struct snapshot *snapshot, const 
         ticks->first[p] = room;
         for (int k = first_begun(stage, begin_ns); k < end; k++)
             ticks->ops[room++] = (struct tick_op){.record = &stage->ops[k]};
-        if (right_ns > snapshot->now_ns && take_running(&ticks->running[p], &snapshot->stages[p], stage))
+        if (right_ns > snapshot->now_ns &&
+            take_running(&ticks->running[p], snapshot->plan, p + 1, &snapshot->stages[p], stage))
             ticks->ops[room++] = (struct tick_op){.record = &ticks->running[p]};
         ticks->count[p] = room - ticks->first[p];
     }

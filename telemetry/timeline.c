@@ -158,6 +158,15 @@ static void visit_idle(const struct visit *visit, const struct op_record *before
                                         .cause = (enum wait_cause)op->wait_cause});
 }
 
+enum wait_cause timeline_waited_for(const struct plan *plan, int part, const struct op *op)
+{
+    if (op->kind == OP_BACKWARD_WEIGHTS)
+        return WAIT_NONE;
+    if (op->kind == OP_FORWARD)
+        return part > 1 ? WAIT_ACTIVATION : WAIT_GRADIENT;
+    return part < plan->part_count ? WAIT_GRADIENT : WAIT_ACTIVATION;
+}
+
 /* What the stage does now lasts until now. */
 static void visit_now(const struct visit *visit, int s, const struct op_record *last)
 {
@@ -177,6 +186,12 @@ static void visit_now(const struct visit *visit, int s, const struct op_record *
                 : activity->kind == ACTIVITY_HELD                                     ? SPAN_HELD
                 : activity->kind == ACTIVITY_RUN || activity->kind == ACTIVITY_UPDATE ? SPAN_OP
                                                                                       : SPAN_NONE;
+    if (span.kind == SPAN_OP && last && !snapshot->interactive && snapshot->plan->schedule.parts == 1 &&
+        last->phase == activity->phase)
+        visit_span(visit, (struct span){.start = last->end_ns,
+                                        .end = since,
+                                        .kind = SPAN_WAIT,
+                                        .cause = timeline_waited_for(snapshot->plan, s, &activity->op)});
     if (span.kind != SPAN_NONE)
         visit_span(visit, span);
 }

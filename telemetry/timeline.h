@@ -49,6 +49,10 @@ int timeline_number(const struct plan *plan, int epoch, int minibatch);
 bool timeline_reads_sum(const struct plan *plan, const struct op_record *record);
 struct summed_read timeline_summed_read(const struct plan *plan, int part, const struct op_record *record);
 
+/* What a stage that runs an op has waited for before it: that it has not told yet, but this is what the op reads, or, of
+ * part 1's forwards, what makes room. */
+enum wait_cause timeline_waited_for(const struct plan *plan, int part, const struct op *op);
+
 /* The epoch of what a stage does now; its counters tell that of the last op it has done. */
 int timeline_epoch(const struct stage_snapshot *stage);
 

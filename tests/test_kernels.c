@@ -934,7 +934,7 @@ int main(void)
     SRunner *runner = srunner_create(suite);
     int failures;
 
-    tcase_set_timeout(layers, 120);
+    tcase_set_timeout(layers, 600);
     tcase_add_loop_test(layers, oracle_matches_finite_differences, 0, SMALL_LAYERS);
     tcase_add_loop_test(layers, random_layers_match_the_oracle, 0, RANDOM_LAYERS);
     tcase_add_loop_test(layers, threads_change_nothing_but_the_time, 0, FEW_LAYERS);

@@ -201,6 +201,34 @@ START_TEST(test_comparison)
 }
 END_TEST
 
+/* The closed forms, at a millisecond a forward and two a backward of one of two micro-batches. */
+START_TEST(test_simulated_comparison)
+{
+    static const char times[] =
+        "--set simulation.forward_ms=1 --set simulation.backward_ms=2 --set simulation.update_ms=0 "
+        "--set pipeline.microbatches=2 --minibatches 10";
+    char words[512];
+
+    snprintf(words, sizeof(words), "compare @ --simulate --systems gpipe,naive --sweep pipeline.stages=2,3 %s", times);
+    ck_assert_msg(program_run(&program, words) == 0, "%s", program_text(&program, "err"));
+    const char *out = program_text(&program, "out"), *three = strstr(out, "pipeline.stages=3\n");
+
+    /* (N + W - 1) (F + B); one mini-batch at a time W N (F + B), whatever its N. */
+    ck_assert(three && strstr(out, "pipeline.stages=2\n") == out);
+    ck_assert_ptr_nonnull(strstr(strstr(out, "gpipe"), " 0.009000 "));
+    ck_assert_ptr_nonnull(strstr(strstr(out, "naive"), " 0.012000 "));
+    ck_assert_ptr_nonnull(strstr(strstr(three, "gpipe"), " 0.012000 "));
+    ck_assert_ptr_nonnull(strstr(strstr(three, "naive"), " 0.018000 "));
+    ck_assert(!program_has(&program, "runs"));
+
+    ck_assert_int_eq(program_run(&program, "compare @ --sweep pipeline.stages=2,3"), 2);
+    ck_assert_int_eq(program_run(&program, "compare @ --simulate --seeds 1,2"), 2);
+    ck_assert_int_eq(program_run(&program, "compare @ --simulate --sweep stages"), 2);
+    ck_assert_int_eq(program_run(&program, "compare @ --simulate --systems gpipe --sweep pipeline.stages=two"), 2);
+    ck_assert_ptr_nonnull(strstr(program_text(&program, "err"), "pipeline.stages"));
+}
+END_TEST
+
 START_TEST(test_refusals)
 {
     ck_assert_int_eq(program_run(&program, "plan @ --steps ~/a.csv"), 2);
@@ -241,6 +269,7 @@ int main(void)
     tcase_add_loop_test(rows, test_rows_add_up, 0, KINDS);
     tcase_add_test(rows, test_json_lines);
     tcase_add_test(rows, test_comparison);
+    tcase_add_test(rows, test_simulated_comparison);
     tcase_add_test(rows, test_refusals);
     tcase_add_test(numbers, test_statistics);
     suite_add_tcase(suite, rows);

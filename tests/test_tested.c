@@ -52,8 +52,7 @@ static const char *const overrides[] = {
     " --set pipeline.stages=1",
     " --set pipeline.stages=2 --set pipeline.order=dynamic",
     " --set pipeline.system=gpipe",
-    " --set pipeline.system=interleaved-1f1b --set pipeline.stages=1 --set pipeline.parts=3 --set "
-    "pipeline.partition=auto",
+    " --set pipeline.system=interleaved-1f1b --set pipeline.stages=1 --set pipeline.parts=3",
     " --set train.optimizer=adamw",
 };
 enum { OVERRIDES = sizeof(overrides) / sizeof(overrides[0]) };
@@ -96,6 +95,11 @@ START_TEST(a_run_is_tested_by_its_newest_checkpoint_and_the_best_by_its_name)
     run("test ~/runs/x/best --quiet", 0, "out", "test loss ");
     ck_assert_ptr_null(strstr(program_text(&program, "out"), "testing"));
     run("test ~/runs/x/ --set data.limit=16", 0, "out", "its run had other data, so that its figures do not compare");
+    /* It learned of images that were normalised so. */
+    json_t *manifest = program_json(&program, "runs/x/checkpoints/best/manifest.json");
+    const json_t *means = json_object_get(json_object_get(manifest, "normalisation"), "mean");
+    ck_assert_double_eq_tol(json_number_value(json_array_get(means, 0)), 0.5, 0.1);
+    json_decref(manifest);
     /* While the run goes on, its folder is locked. */
     struct run_folder folder;
     struct error error;

@@ -225,6 +225,7 @@ static const struct scene {
     {"stepped", {"timeprest", 4, 3, 60, 1, 0.012}, alter_to_stepped, 24, 80},
     {"ticks-halves", {"zb-h1", 4, 4, 60, 1, 0.03}, alter_to_kinds, 24, 80},
     {"ticks-versions", {"timeprest", 4, 4, 60, 4, 0.5}, alter_to_read, 24, 80},
+    {"ticks-chains", {"timeprest", 8, 3, 60, 1, 0.5}, alter_to_ticks, 40, 120},
     {"split-backward", {"zb-h1", 4, 4, 60, 1, 0.03}, alter_nothing, 24, 80},
     {"evaluation", {"1f1b", 4, 4, 20, 1, 1.02}, alter_nothing, 24, 80},
     {"sixteen-stages", {"pipedream-2bw", 16, 16, 60, 4, 0.5}, alter_nothing, 40, 120},

@@ -191,7 +191,7 @@ static void assert_same_file(const struct program *program, const char *a, const
 
 static json_t *epochs_of(const struct program *program, const char *run, int epochs)
 {
-    static const char *const other_times[] = {"seconds", "images_per_second"};
+    static const char *const other_times[] = {"seconds", "images_per_second", "tokens_per_second"};
     char name[PATH_LENGTH];
     json_t *epoch;
     size_t index;
