@@ -52,8 +52,7 @@ static const char *const overrides[] = {
     " --set pipeline.stages=1",
     " --set pipeline.stages=2 --set pipeline.order=dynamic",
     " --set pipeline.system=gpipe",
-    " --set pipeline.system=interleaved-1f1b --set pipeline.stages=1 --set pipeline.parts=3 --set "
-    "pipeline.partition=auto",
+    " --set pipeline.system=interleaved-1f1b --set pipeline.stages=1 --set pipeline.parts=3",
     " --set train.optimizer=adamw",
 };
 enum { OVERRIDES = sizeof(overrides) / sizeof(overrides[0]) };
