@@ -37,7 +37,7 @@ const struct layer_type layer_attention = {
     .name = "attention",
     .summary = "causal attention of queries, keys and values",
     .inputs = 3,
-    .arguments = {{"heads", offsetof(struct layer, heads), false, 1, 4096, ARGUMENT_REQUIRED},
+    .arguments = {{"heads", offsetof(struct layer, heads), false, 1, 4096, ARGUMENT_REQUIRED, NULL},
                   {"kv_heads", offsetof(struct layer, kv_heads), false, 1, 4096, 0, "as heads"}},
     .complete = complete,
     .input_shape = input_shape,

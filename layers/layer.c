@@ -22,6 +22,7 @@ const struct layer_type *layer_type_of(enum layer_kind kind)
         [LAYER_SILU] = &layer_silu,
         [LAYER_GELU] = &layer_gelu,
         [LAYER_MULTIPLY] = &layer_multiply,
+        [LAYER_LAYER_NORM] = &layer_layer_norm,
     };
     return types[kind];
 }

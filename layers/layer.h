@@ -30,6 +30,7 @@ enum layer_kind {
     LAYER_SILU,
     LAYER_GELU,
     LAYER_MULTIPLY,
+    LAYER_LAYER_NORM,
     LAYER_KINDS
 };
 
@@ -186,6 +187,6 @@ double layer_flop_per_element(const struct layer *layer);
 
 extern const struct layer_type layer_convolution, layer_batch_norm, layer_linear, layer_average_pool, layer_max_pool,
     layer_relu, layer_add, layer_dropout, layer_embedding, layer_rms_norm, layer_rope, layer_attention, layer_silu,
-    layer_gelu, layer_multiply;
+    layer_gelu, layer_multiply, layer_layer_norm;
 
 #endif

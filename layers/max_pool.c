@@ -31,9 +31,9 @@ const struct layer_type layer_max_pool = {
     .name = "max_pool",
     .summary = "each channel's largest value in square windows",
     .inputs = 1,
-    .arguments = {{"kernel", offsetof(struct layer, kernel), false, 1, 11, ARGUMENT_REQUIRED},
+    .arguments = {{"kernel", offsetof(struct layer, kernel), false, 1, 11, ARGUMENT_REQUIRED, NULL},
                   {"stride", offsetof(struct layer, stride), false, 1, 11, 0, "by the kernel"},
-                  {"padding", offsetof(struct layer, padding), false, 0, 5, 0}},
+                  {"padding", offsetof(struct layer, padding), false, 0, 5, 0, NULL}},
     .complete = complete,
     .flops = flops,
 };

@@ -23,8 +23,8 @@ const struct layer_type layer_rope = {
     .name = "rope",
     .summary = "rotary positions: turns pairs of channels by the position",
     .inputs = 1,
-    .arguments = {{"heads", offsetof(struct layer, heads), false, 1, 4096, ARGUMENT_REQUIRED},
-                  {"theta", offsetof(struct layer, theta), false, 1, 1000000000, 10000}},
+    .arguments = {{"heads", offsetof(struct layer, heads), false, 1, 4096, ARGUMENT_REQUIRED, NULL},
+                  {"theta", offsetof(struct layer, theta), false, 1, 1000000000, 10000, NULL}},
     .complete = complete,
     .flops = flops,
 };

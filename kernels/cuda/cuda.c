@@ -26,6 +26,7 @@ static const struct layer_functions *const kinds[] = {
     [LAYER_SILU] = &cuda_silu,
     [LAYER_GELU] = &cuda_gelu,
     [LAYER_MULTIPLY] = &cuda_multiply,
+    [LAYER_LAYER_NORM] = &cuda_layer_norm,
 };
 
 static const struct layer_functions *functions(const struct layer_kernel *kernel)

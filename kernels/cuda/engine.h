@@ -47,7 +47,7 @@ struct layer_functions {
 
 extern const struct layer_functions cuda_convolution, cuda_batch_norm, cuda_linear, cuda_average_pool, cuda_max_pool,
     cuda_relu, cuda_add, cuda_dropout, cuda_embedding, cuda_rms_norm, cuda_rope, cuda_attention, cuda_silu, cuda_gelu,
-    cuda_multiply;
+    cuda_multiply, cuda_layer_norm;
 
 static inline int call_rows(const struct backward_call *call)
 {

@@ -80,6 +80,14 @@ cudaError_t launch_rms_norm_backward(const struct layer *layer, int rows, const 
 cudaError_t launch_rms_norm_weights(const struct layer *layer, int rows, const float *input, const float *gradient,
                                     bool add, float *weight_gradient, float *roots, cudaStream_t stream);
 
+/* `moments` [2][rows][positions] is scratch. */
+cudaError_t launch_layer_norm(const struct layer *layer, int rows, const float *input, const float *weights,
+                              float *output, cudaStream_t stream);
+cudaError_t launch_layer_norm_backward(const struct layer *layer, int rows, const float *input, const float *gradient,
+                                       const float *weights, bool add, float *input_gradient, cudaStream_t stream);
+cudaError_t launch_layer_norm_weights(const struct layer *layer, int rows, const float *input, const float *gradient,
+                                      bool add, float *weight_gradient, float *moments, cudaStream_t stream);
+
 /* Turns pairs of channels by their position, or back. */
 cudaError_t launch_rope(const struct layer *layer, int rows, bool back, const float *from, bool add, float *to,
                         cudaStream_t stream);

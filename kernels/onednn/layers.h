@@ -22,4 +22,11 @@ size_t batch_norm_workspace_bytes(const struct layer *layer);
 void batch_norm_forward(const struct layer *layer, const struct forward_call *call);
 void batch_norm_backward(const struct layer *layer, const struct backward_call *call);
 
+size_t attention_workspace_bytes(const struct layer *layer);
+int attention_forward(const struct layer *layer, const struct forward_call *call, struct error *error);
+int attention_backward(const struct layer *layer, const struct backward_call *call, struct error *error);
+
+void silu_forward(const struct layer *layer, const struct forward_call *call);
+void silu_backward(const struct layer *layer, const struct backward_call *call);
+
 #endif

@@ -248,6 +248,30 @@ static int backward_weights_linear(struct layer_kernel *kernel, const struct bac
     return linear_backward_weights(&kernel->layer, call, error);
 }
 
+static int forward_attention(struct layer_kernel *kernel, const struct forward_call *call, struct error *error)
+{
+    return attention_forward(&kernel->layer, call, error);
+}
+
+static int backward_input_attention(struct layer_kernel *kernel, const struct backward_call *call, struct error *error)
+{
+    return attention_backward(&kernel->layer, call, error);
+}
+
+static int forward_silu(struct layer_kernel *kernel, const struct forward_call *call, struct error *error)
+{
+    (void)error;
+    silu_forward(&kernel->layer, call);
+    return 0;
+}
+
+static int backward_input_silu(struct layer_kernel *kernel, const struct backward_call *call, struct error *error)
+{
+    (void)error;
+    silu_backward(&kernel->layer, call);
+    return 0;
+}
+
 /* Layers that have no place here are the reference's. */
 static const struct kind {
     size_t (*workspace_bytes)(const struct layer *layer);
@@ -258,6 +282,8 @@ static const struct kind {
     [LAYER_CONVOLUTION] = {NULL, forward_convolution, backward_input_convolution, backward_weights_convolution},
     [LAYER_BATCH_NORM] = {batch_norm_workspace_bytes, forward_batch_norm, backward_input_batch_norm, NULL},
     [LAYER_LINEAR] = {NULL, forward_linear, backward_input_linear, backward_weights_linear},
+    [LAYER_ATTENTION] = {attention_workspace_bytes, forward_attention, backward_input_attention, NULL},
+    [LAYER_SILU] = {NULL, forward_silu, backward_input_silu, NULL},
 };
 
 static size_t own_workspace_bytes(const struct layer *layer)

@@ -29,6 +29,8 @@ static const struct reference_layer kinds[LAYER_KINDS] = {
     [LAYER_SILU] = {NULL, reference_silu_forward, reference_silu_backward, NULL},
     [LAYER_GELU] = {NULL, reference_gelu_forward, reference_gelu_backward, NULL},
     [LAYER_MULTIPLY] = {NULL, reference_multiply_forward, reference_multiply_backward, NULL},
+    [LAYER_LAYER_NORM] = {NULL, reference_layer_norm_forward, reference_layer_norm_backward_input,
+                          reference_layer_norm_backward_weights},
 };
 
 const struct reference_layer *reference_layer(enum layer_kind kind)

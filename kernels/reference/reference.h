@@ -80,6 +80,10 @@ void reference_gelu_backward(const struct layer *layer, const struct backward_ca
 void reference_multiply_forward(const struct layer *layer, const struct forward_call *call);
 void reference_multiply_backward(const struct layer *layer, const struct backward_call *call);
 
+void reference_layer_norm_forward(const struct layer *layer, const struct forward_call *call);
+void reference_layer_norm_backward_input(const struct layer *layer, const struct backward_call *call);
+void reference_layer_norm_backward_weights(const struct layer *layer, const struct backward_call *call);
+
 /* Writes, or adds, one element of input k's gradient, if somebody needs it. */
 static inline void reference_put(const struct backward_call *call, int k, size_t i, float value)
 {

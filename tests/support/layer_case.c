@@ -25,7 +25,7 @@ static size_t saved_floats(const struct layer *layer)
 
 static bool is_norm(const struct layer *layer)
 {
-    return layer->kind == LAYER_BATCH_NORM || layer->kind == LAYER_RMS_NORM;
+    return layer->kind == LAYER_BATCH_NORM || layer->kind == LAYER_RMS_NORM || layer->kind == LAYER_LAYER_NORM;
 }
 
 /* Filters so small that outputs are about 1; gamma about 1. */

@@ -292,6 +292,7 @@ static const struct {
     [LAYER_SILU] = {silu_oracle_forward, silu_oracle_backward},
     [LAYER_GELU] = {gelu_oracle_forward, gelu_oracle_backward},
     [LAYER_MULTIPLY] = {multiply_oracle_forward, multiply_oracle_backward},
+    [LAYER_LAYER_NORM] = {layer_norm_oracle_forward, layer_norm_oracle_backward},
 };
 
 static bool ends_in_relu(const struct layer *layer)
@@ -330,6 +331,8 @@ double layer_oracle_amplification(const struct layer_oracle *oracle)
     const int channels = oracle->layer->in.channels;
     double largest = 1.0;
 
+    if (oracle->layer->kind == LAYER_LAYER_NORM)
+        return layer_norm_oracle_amplification(oracle);
     if (oracle->layer->kind == LAYER_RMS_NORM)
         return rms_norm_oracle_amplification(oracle);
     for (int i = 0; oracle->layer->kind == LAYER_BATCH_NORM && i < oracle->groups * channels; i++) {

@@ -37,7 +37,7 @@ static void mark_one_dimensional(const struct network *network, bool *one_dimens
 
         for (size_t i = 0; i < layer->parameters; i++)
             one_dimensional[layer->parameter_offset + i] =
-                layer->kind == LAYER_BATCH_NORM || layer->kind == LAYER_RMS_NORM ||
+                layer->kind == LAYER_BATCH_NORM || layer->kind == LAYER_RMS_NORM || layer->kind == LAYER_LAYER_NORM ||
                 (layer->kind == LAYER_LINEAR && layer->bias && i >= layer->parameters - channels);
     }
 }

@@ -78,6 +78,67 @@ double rms_norm_oracle_amplification(const struct layer_oracle *oracle)
     return largest;
 }
 
+/* Of the position in which element i lies. */
+static double mean_of(const struct layer_oracle *oracle, size_t i)
+{
+    const size_t channels = (size_t)oracle->layer->in.channels, first = i / channels * channels;
+    double sum = 0.0;
+
+    for (size_t c = 0; c < channels; c++)
+        sum += oracle->inputs[0][first + c];
+    return sum / (double)channels;
+}
+
+static double deviation_of(const struct layer_oracle *oracle, size_t i)
+{
+    const size_t channels = (size_t)oracle->layer->in.channels, first = i / channels * channels;
+    const double mean = mean_of(oracle, i);
+    double sum = 0.0;
+
+    for (size_t c = 0; c < channels; c++)
+        sum += pow(oracle->inputs[0][first + c] - mean, 2.0) / (double)channels;
+    return sqrt(sum + 1e-5);
+}
+
+void layer_norm_oracle_forward(const struct layer_oracle *oracle)
+{
+    const size_t channels = (size_t)oracle->layer->in.channels;
+
+    for (size_t i = 0; i < outputs_of(oracle); i++)
+        oracle->linear_output[i] = oracle->forward_weights[i % channels] * (oracle->inputs[0][i] - mean_of(oracle, i)) /
+                                       deviation_of(oracle, i) +
+                                   oracle->forward_weights[channels + i % channels];
+}
+
+/* d x^_i / d x_k = ((i == k) - 1 / C - x^_i x^_k / C) / deviation */
+void layer_norm_oracle_backward(const struct layer_oracle *oracle)
+{
+    const size_t channels = (size_t)oracle->layer->in.channels;
+
+    for (size_t i = 0; i < outputs_of(oracle); i++) {
+        const size_t first = i / channels * channels;
+        const double mean = mean_of(oracle, i), deviation = deviation_of(oracle, i), dy = oracle->masked_gradient[i];
+        const double own = (oracle->inputs[0][i] - mean) / deviation;
+
+        oracle->weight_gradient[i % channels] += dy * own;
+        oracle->weight_gradient[channels + i % channels] += dy;
+        for (size_t k = first; k < first + channels; k++)
+            oracle->input_gradients[0][k] +=
+                dy * oracle->backward_weights[i % channels] *
+                ((i == k) - (1.0 + own * (oracle->inputs[0][k] - mean) / deviation) / (double)channels) / deviation;
+    }
+}
+
+double layer_norm_oracle_amplification(const struct layer_oracle *oracle)
+{
+    double largest = 1.0;
+
+    for (size_t i = 0; i < outputs_of(oracle); i++)
+        largest = fmax(largest, fabs(oracle->backward_weights[i % (size_t)oracle->layer->in.channels]) /
+                                    deviation_of(oracle, i));
+    return largest;
+}
+
 /* Pairs of channels, which the position turns; gradients are turned back. */
 static void turn(const struct layer_oracle *oracle, const double *from, double *to, double direction)
 {
