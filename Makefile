@@ -118,7 +118,7 @@ SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAG
 
 all:
 	@./deps.sh --check $(PACKAGES)
-	@$(SUBMAKE) programs
+	+@$(SUBMAKE) programs
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -136,11 +136,11 @@ programs: $(BINARIES)
 run:
 	@./deps.sh $(PACKAGES) $(DATA_PACKAGES)
 	@./deps.sh --try $(OPTIONAL_PACKAGES)
-	@$(SUBMAKE) programs
+	+@$(SUBMAKE) programs
 	@$(BUILD)/tpcoord $(CONFIG)
 
 bench: deps
-	@$(SUBMAKE) programs $(BENCHES)
+	+@$(SUBMAKE) programs $(BENCHES)
 	@bench/run.sh $(BUILD)
 
 install: all

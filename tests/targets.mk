@@ -27,7 +27,7 @@ TOGETHER := $(addprefix test_,checkpoint csv csv_random data events executor gol
 # What short forms need is installed if it can be; a form that lacks it is skipped.
 test: deps
 	@./deps.sh --try clang clang-format cppcheck
-	@$(SUBMAKE) SCRIPT_TESTS='$(SCRIPT_TESTS) $(SHORT_FORMS)' check-programs
+	+@$(SUBMAKE) SCRIPT_TESTS='$(SCRIPT_TESTS) $(SHORT_FORMS)' check-programs
 
 test-programs: $(BINARIES) $(DOUBLE_BINARIES) $(TESTS) $(FUZZERS)
 
@@ -38,24 +38,24 @@ check-programs: test-programs
 
 # Every interleaving of pipelines that are too large for make test.
 exhaustive: deps
-	@$(SUBMAKE) TESTS=$(BUILD)/tests/test_executor SCRIPT_TESTS= CK_EXCLUDE_TAGS= check-programs
+	+@$(SUBMAKE) TESTS=$(BUILD)/tests/test_executor SCRIPT_TESTS= CK_EXCLUDE_TAGS= check-programs
 
 # Kills a process of a small run so many times: make torture KILLS=200 SEED=1
 torture: deps
-	@$(SUBMAKE) TESTS=$(BUILD)/tests/test_torture SCRIPT_TESTS= check-programs
+	+@$(SUBMAKE) TESTS=$(BUILD)/tests/test_torture SCRIPT_TESTS= check-programs
 torture: export KILLS ?= 200
 torture: export SEED ?= $(shell date +%s)
 
 # Random words written into the shared memory of so many runs, with AddressSanitizer: make scribble RUNS=500 SEED=1
 scribble: deps
-	@$(SUBMAKE) BUILD=$(BUILD)/asan SANITIZE=address OPT=-O2 \
+	+@$(SUBMAKE) BUILD=$(BUILD)/asan SANITIZE=address OPT=-O2 \
 		TESTS=$(BUILD)/asan/tests/test_scribble SCRIPT_TESTS= check-programs
 scribble: export RUNS ?= 500
 scribble: export SEED ?= $(shell date +%s)
 
 # Nothing may pile up: over COUNT runs in a row, or in one of MINUTES.
 starts soak: deps
-	@$(SUBMAKE) programs
+	+@$(SUBMAKE) programs
 	@tests/$@.sh $(BUILD) $(if $(filter starts,$@),$(COUNT),$(MINUTES))
 COUNT   ?= 500
 MINUTES ?= 30
@@ -64,23 +64,23 @@ MINUTES ?= 30
 # rings, and whole pipelines whose stages are threads.
 asan ubsan tsan: deps
 asan:
-	@$(SUBMAKE) BUILD=$(BUILD)/asan SANITIZE=address OPT=-O2 CK_EXCLUDE_TAGS='exhaustive coroutines' check-programs
+	+@$(SUBMAKE) BUILD=$(BUILD)/asan SANITIZE=address OPT=-O2 CK_EXCLUDE_TAGS='exhaustive coroutines' check-programs
 ubsan:
-	@$(SUBMAKE) BUILD=$(BUILD)/ubsan SANITIZE=undefined OPT=-O2 check-programs
+	+@$(SUBMAKE) BUILD=$(BUILD)/ubsan SANITIZE=undefined OPT=-O2 check-programs
 tsan:
-	@$(SUBMAKE) BUILD=$(BUILD)/tsan SANITIZE=thread OPT=-O1 CK_EXCLUDE_TAGS='long exhaustive' \
+	+@$(SUBMAKE) BUILD=$(BUILD)/tsan SANITIZE=thread OPT=-O1 CK_EXCLUDE_TAGS='long exhaustive' \
 		TESTS='$(BUILD)/tsan/tests/test_transport $(BUILD)/tsan/tests/test_stages' SCRIPT_TESTS= check-programs
 
 # valgrind knows no AVX-512.
 valgrind: deps
 	@./deps.sh valgrind
-	@$(SUBMAKE) BUILD=$(BUILD)/valgrind ARCH=x86-64-v2 OPT=-O1 programs
+	+@$(SUBMAKE) BUILD=$(BUILD)/valgrind ARCH=x86-64-v2 OPT=-O1 programs
 	@tests/valgrind.sh $(BUILD)/valgrind
 
 # Coverage-guided, with clang's libFuzzer: make fuzz SECONDS=600 [TARGET=idx]
 fuzz: deps
 	@./deps.sh clang
-	@$(SUBMAKE) BUILD=$(BUILD)/fuzz CC=clang SANITIZE=fuzzer-no-link,address,undefined OPT=-O1 CUDA=0 \
+	+@$(SUBMAKE) BUILD=$(BUILD)/fuzz CC=clang SANITIZE=fuzzer-no-link,address,undefined OPT=-O1 CUDA=0 \
 		FUZZ_MAIN= LDFLAGS=-fsanitize=fuzzer fuzzers
 	@tests/fuzz/run.sh $(BUILD)/fuzz $(SECONDS) $(TARGET)
 SECONDS ?= 60
