@@ -88,7 +88,7 @@ static bool schedule_is_sound(const struct plan *plan)
         return false;
     training = plan_training(plan);
     evaluation = plan_evaluation(plan);
-    return is_bool(&plan->costs_measured) && is_bool(&plan->schedule_renumbered) &&
+    return is_bool(&plan->costs_measured) && is_bool(&plan->data.tokens) && is_bool(&plan->schedule_renumbered) &&
            is_bool(&plan->schedule.forward_only) && !plan->schedule.forward_only &&
            same_rules(&plan->schedule, &training) && schedule_check(&training, &error) == 0 &&
            schedule_check(&evaluation, &error) == 0;
