@@ -7,10 +7,12 @@ integers that `scatter` makes: whoever reads the files makes the same ones.
 Modules are called as layers are in network files, which is as torchvision calls
 those that it has.
 
-NAME.txt    "input HEIGHT WIDTH CHANNELS", "classes", "rows"; the settings of SGD:
-            "rate", "momentum", "weight_decay"
+NAME.txt    "input HEIGHT WIDTH CHANNELS", where a width of 1 is HEIGHT tokens,
+            "classes", "rows"; the settings of SGD: "rate", "momentum",
+            "weight_decay"
             "loss" of every step, before its update
-            "logits" of the first step, [rows][classes]
+            "logits" of the first step, [rows][classes], of tokens
+            [rows][tokens][classes]
             "evaluated": logits of the same images after the last update, with
             the running statistics
             "parameter NAME", in the order that numbers them 1, 2, ...: a summary
@@ -177,6 +179,41 @@ def alexnet():
     return Chain(features=features, flat=nn.Flatten(), classifier=nn.Linear(inputs, CLASSES))
 
 
+class Logits(nn.Module):
+    """A language model of transformers, called as a network that gives logits alone."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.inner = model
+
+    def named_parameters(self, *arguments, **keywords):
+        return self.inner.named_parameters(*arguments, **keywords)
+
+    def forward(self, tokens):
+        return self.inner(tokens).logits
+
+
+def llama():
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    return Logits(
+        LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=CLASSES,
+                hidden_size=128,
+                intermediate_size=344,
+                num_hidden_layers=8,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+                rms_norm_eps=1e-5,
+                rope_theta=10000.0,
+                tie_word_embeddings=False,
+                attn_implementation="eager",
+            )
+        )
+    )
+
+
 def mlp():
     return Chain(
         flat=nn.Flatten(),
@@ -193,6 +230,7 @@ NETWORKS = {
     "resnet20": (lambda: small_resnet(1, 3), 8, (28, 28, 1), 272186, 2.0**-8),
     "alexnet": (alexnet, 8, (32, 32, 3), 2472266, 2.0**-10),
     "vgg16": (vgg16, 6, (32, 32, 3), 14728266, 2.0**-8),
+    "llama-1.5m": (llama, 2, (8, 1, 1), 1517696 - 2 * (256 - CLASSES) * 128, 2.0**-6),
     "resnet50": (resnet50_small, 4, (32, 32, 3), 23520842, 2.0**-9),
     "resnet50-imagenet": (resnet50_imagenet, 5, (64, 64, 3), 23528522, 2.0**-9),
 }
@@ -215,7 +253,7 @@ def train(model, rate, images, labels):
     for _ in range(STEPS):
         optimizer.zero_grad()
         logits = model(images)
-        loss = functional.cross_entropy(logits, labels)
+        loss = functional.cross_entropy(logits.reshape(-1, CLASSES), labels)
         loss.backward()
         losses.append(loss.item())
         if first is None:
@@ -230,7 +268,8 @@ def describe(make, rows, shape, parameters, rate):
     assert sum(parameter.numel() for parameter in model.parameters()) == parameters
     norms = {id(p) for module in model.modules() if isinstance(module, nn.BatchNorm2d) for p in module.parameters()}
     initial = [
-        first_values(p.shape, n, id(p) in norms, name) for n, (name, p) in enumerate(model.named_parameters(), 1)
+        first_values(p.shape, n, id(p) in norms or "norm" in name, name)
+        for n, (name, p) in enumerate(model.named_parameters(), 1)
     ]
     for parameter, values in zip(model.parameters(), initial):
         parameter.data.copy_(values)
@@ -239,6 +278,9 @@ def describe(make, rows, shape, parameters, rate):
             module.register_forward_hook(keep_apart)
     images = scatter(rows * channels * height * width, 0).double().reshape(rows, channels, height, width) / 64
     labels = (scatter(rows, 1) + 127) % CLASSES
+    if width == 1:
+        images = ((scatter(rows * height, 0) + 127) % CLASSES).reshape(rows, height)
+        labels = (scatter(rows * height, 1) + 127) % CLASSES
     losses, logits, gradients = train(model.train(), rate, images, labels)
     model.eval()
     with torch.no_grad():
@@ -258,7 +300,7 @@ def describe(make, rows, shape, parameters, rate):
     for (name, parameter), before, gradient in zip(model.named_parameters(), initial, gradients):
         lines.append(f"parameter {name} {summary(gradient)} {summary(parameter.detach() - before)}")
     for name, buffer in model.named_buffers():
-        if not name.endswith("num_batches_tracked"):
+        if not name.endswith(("num_batches_tracked", "inv_freq")):
             lines.append(f"state {name} {summary(buffer)}")
     return lines
 
