@@ -244,8 +244,9 @@ void network_print(FILE *out, const struct network *network, const struct networ
     fprintf(out, "%-*s%-14s", left, "all", "");
     print_cost(out, all.parameters, all.forward, all.backward);
     fprintf(out,
-            "\nforward, backward: millions of floating-point operations for an image; a pipeline may be cut between "
-            "any two blocks\n");
+            "\nforward, backward: millions of floating-point operations for %s; a pipeline may be cut between any two "
+            "blocks\n",
+            network->tokens ? "a sample" : "an image");
 }
 
 static json_t *shape_json(struct shape shape)

@@ -18,6 +18,18 @@ const char *network_builtin_name(int n)
     return network_builtins[n][0];
 }
 
+bool network_reads_tokens(const char *text)
+{
+    for (const char *line = text; *line != '\0'; line += *line == '\n') {
+        char first[8], second[8];
+
+        if (sscanf(line, " %7s %7s", first, second) == 2 && strcmp(first, "input") == 0)
+            return strcmp(second, "tokens") == 0;
+        line += strcspn(line, "\n");
+    }
+    return false;
+}
+
 int network_load(char text[NETWORK_TEXT_MAX], const char *name, struct error *error)
 {
     const char *builtin = network_builtin(name);

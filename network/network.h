@@ -69,6 +69,9 @@ void network_destroy(struct network *network);
 /* The same with the first mistake alone. */
 int network_create(struct network **out, const struct network_options *options, struct error *error);
 
+/* Whether a network's text says that it reads tokens. */
+bool network_reads_tokens(const char *text);
+
 /* What the loss compares with a target each: 1 for a sample, or one for each position of the last layer's output. */
 int network_targets_per_sample(const struct network *network);
 

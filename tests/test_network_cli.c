@@ -123,6 +123,18 @@ START_TEST(json_adds_up)
 }
 END_TEST
 
+START_TEST(networks_of_tokens_are_shown_with_text)
+{
+    run("network llama-1.5m");
+    assert_says("out",
+                "          1,517,696 parameters, 131 layers in 11 blocks\ntokens    256, of a vocabulary of 256;");
+    assert_says("out", "attention q k self_attn.v_proj heads=4 kv_heads=2 ");
+    run("network tinyllama --set model.classes=32000 --set data.context=2048");
+    assert_says(
+        "out", "          1,100,048,384 parameters, 355 layers in 25 blocks\ntokens    2048, of a vocabulary of 32000");
+}
+END_TEST
+
 START_TEST(wrong_input_is_told)
 {
     static const char *const cases[][2] = {
@@ -222,6 +234,7 @@ int main(void)
     tcase_add_test(tests, every_type_is_listed_with_its_arguments);
     tcase_add_test(tests, a_table_says_what_was_fused_and_what_it_costs);
     tcase_add_test(tests, json_adds_up);
+    tcase_add_test(tests, networks_of_tokens_are_shown_with_text);
     tcase_add_test(tests, wrong_input_is_told);
     tcase_add_test(tests, an_own_file_is_shown_and_trained);
     tcase_add_test(tests, enlarged_images_train);

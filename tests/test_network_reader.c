@@ -1,6 +1,7 @@
 /* Network files: every line form, what is wrong with one in a line of its own, and expressions against an evaluator that
  * shares nothing with the reader's. */
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +14,13 @@ static struct network_mistakes mistakes;
 
 static int read_with(const char *text, int depth, int width, struct shape input, int classes)
 {
-    const struct network_options options = {
-        .name = "own.net", .text = text, .depth = depth, .width = width, .input = input, .classes = classes};
+    const struct network_options options = {.name = "own.net",
+                                            .text = text,
+                                            .depth = depth,
+                                            .width = width,
+                                            .tokens = input.width == 1,
+                                            .input = input,
+                                            .classes = classes};
 
     return network_read(&network, &options, &mistakes);
 }
@@ -37,6 +43,76 @@ static void check_mistakes(const char *text, const char *first, int count)
                   first);
     ck_assert_msg(mistakes.count == count, "%d mistakes, the second: %s", mistakes.count, mistakes.lines[1]);
 }
+
+#define TEXT_HEAD "input tokens\nblock a\ne = embedding vocabulary=classes units=24\n"
+#define TEXT_TAIL "head = linear units=classes per_position=1\nloss cross_entropy\n"
+
+START_TEST(what_does_not_go_with_text)
+{
+    static const char *const cases[][2] = {
+        {"input tokens\nblock a\nx = relu\n" TEXT_TAIL, "own.net:3: relu cannot read tokens: only an embedding can"},
+        {TEXT_HEAD "x = embedding vocabulary=9 units=8\n" TEXT_TAIL,
+         "own.net:4: embedding reads tokens, which only the network's input can be: input tokens"},
+        {TEXT_HEAD "x = rope heads=5\n" TEXT_TAIL,
+         "own.net:4: 24 channels cannot be divided into 5 heads: take a number of heads that divides them"},
+        {TEXT_HEAD "x = rope heads=8\n" TEXT_TAIL, "own.net:4: heads of 3 channels have one that is left over"},
+        {TEXT_HEAD "x = attention e\n" TEXT_TAIL, "own.net:4: attention reads three layers: name all"},
+        {TEXT_HEAD "x = attention e e e heads=4\n" TEXT_TAIL,
+         "own.net:4: attention reads three layers: name each once"},
+        {TEXT_HEAD "k = silu e\nv = silu e\nx = attention e k v heads=7\n" TEXT_TAIL,
+         "own.net:6: 24 channels cannot be divided into 7 heads"},
+        {TEXT_HEAD "k = silu e\nv = silu e\nx = attention e k v heads=4 kv_heads=3\n" TEXT_TAIL,
+         "own.net:6: 4 heads cannot share 3 of keys and values: take a number that divides them"},
+        {TEXT_HEAD "k = silu e\nv = silu e\nx = attention e k v heads=4 kv_heads=2\n" TEXT_TAIL,
+         "own.net:6: e has 16 x 1 x 24, k has 16 x 1 x 24, but attention takes 16 x 1 x 12 there"},
+        {TEXT_HEAD "x = multiply e\n" TEXT_TAIL, "own.net:4: multiply reads two layers: name both"},
+        {TEXT_HEAD "head = linear units=classes\nloss cross_entropy\n",
+         "own.net:5: a.head gives 1 x 1 x 9: it is to give a number for each of 9 tokens at each of 16 positions"},
+        {"input tokens\ninitial uniform 1\nblock a\n", "own.net:2: how weights begin is: initial normal 0.02"},
+        {"input tokens\ninitial normal -1\nblock a\n",
+         "own.net:2: a deviation is a number from 0.000001 to 10, not -1"},
+        {"input image\nblock a\nx = relu\n",
+         "own.net:1: the network reads images, but the data set (data.set) has tokens"},
+    };
+
+    for (size_t k = 0; k < sizeof(cases) / sizeof(cases[0]); k++) {
+        ck_assert_int_eq(read_with(cases[k][0], 0, 0, (struct shape){16, 1, 1}, 9), -1);
+        ck_assert_msg(strstr(mistakes.lines[0], cases[k][1]) == mistakes.lines[0], "\"%s\" is not \"%s\"",
+                      mistakes.lines[0], cases[k][1]);
+    }
+    ck_assert_msg(read_with(TEXT_HEAD TEXT_TAIL, 0, 0, (struct shape){16, 1, 1}, 9) == 0, "%s", mistakes.lines[0]);
+    network_destroy(network);
+}
+END_TEST
+
+/* One deviation for all that is random, and none for norms and biases. */
+START_TEST(weights_begin_as_the_file_says)
+{
+    static const char text[] =
+        "input tokens\ninitial normal 0.02\nblock a\ne = embedding vocabulary=classes units=100\n"
+        "n = rms_norm\n" TEXT_TAIL;
+    struct slice slice;
+    float *weights;
+    double squares = 0.0;
+    int zeros = 0, ones = 0;
+
+    ck_assert_msg(read_with(text, 0, 0, (struct shape){16, 1, 1}, 50) == 0, "%s", mistakes.lines[0]);
+    slice = network_slice(network, 0, 1);
+    weights = calloc(slice.parameters, sizeof(*weights));
+    ck_assert_ptr_nonnull(weights);
+    network_initialise(network, &slice, 1, weights, NULL);
+    for (size_t i = 0; i < slice.parameters; i++) {
+        zeros += weights[i] == 0.0f;
+        ones += weights[i] == 1.0f;
+        squares += weights[i] == 1.0f ? 0.0 : (double)weights[i] * (double)weights[i];
+    }
+    ck_assert_int_eq(ones, 100);
+    ck_assert_int_eq(zeros, 50);
+    ck_assert_msg(fabs(sqrt(squares / 10000.0) - 0.02) < 0.0006, "%g", sqrt(squares / 10000.0));
+    free(weights);
+    network_destroy(network);
+}
+END_TEST
 
 #define HEAD "input image\nblock a\n"
 #define TAIL "head = linear units=classes\nloss cross_entropy\n"
@@ -500,6 +576,8 @@ int main(void)
 
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, one_mistake_is_one_line);
+    tcase_add_test(tests, what_does_not_go_with_text);
+    tcase_add_test(tests, weights_begin_as_the_file_says);
     tcase_add_test(tests, all_mistakes_come_at_once);
     tcase_add_test(tests, a_mistake_in_a_repeat_is_told_once);
     tcase_add_test(tests, more_mistakes_than_are_kept_are_counted);
