@@ -325,7 +325,7 @@ START_TEST(a_checkpoint_that_stage_1_cannot_have_decided_is_not_written)
     pipeline.segment.header->interactive = true;
     atomic_store(&segment_controls(&pipeline.segment)->ops_allowed[0], 2 * MINIBATCHES - 2);
     pipeline_start(&pipeline);
-    while (atomic_load(&segment_stage(&pipeline.segment, 3)->counters.minibatch) < 2)
+    while (atomic_load(&segment_stage(&pipeline.segment, 3)->counters.op_count[OP_FORWARD]) < 2)
         sched_yield();
     atomic_store(&pipeline.segment.board->save_at, stop_point(1, PHASE_TRAIN, 0) | minibatches[_i]);
     atomic_store(&segment_controls(&pipeline.segment)->ops_allowed[0], UINT64_MAX);
