@@ -7,7 +7,7 @@
 #include "monitor/lane.h"
 #include "plan/describe.h"
 
-enum { VERSIONS_MAX = READ_TEXT_MAX + 80 };
+enum { VERSIONS_MAX = READ_TEXT_MAX + 40 + 64 + 32 };
 
 /* "reads v7 - 0.054 momentum_buffer, tau 3". */
 static void sum_text(char *text, size_t size, const struct op_record *op, const struct plan *plan, int part)
