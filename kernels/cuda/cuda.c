@@ -38,6 +38,11 @@ int cublas_check(const struct engine *engine, cublasStatus_t status, const char 
 {
     if (status == CUBLAS_STATUS_SUCCESS)
         return 0;
+    /* The library says no more than that it failed where an earlier kernel has. */
+    const cudaError_t cause = cudaGetLastError();
+    if (cause != cudaSuccess)
+        return error_set(error, "%s: %s: %s (%s)", what, engine->libraries.cublasGetStatusString(status),
+                         cudaGetErrorName(cause), cudaGetErrorString(cause));
     return error_set(error, "%s: %s", what, engine->libraries.cublasGetStatusString(status));
 }
 
