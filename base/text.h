@@ -11,6 +11,9 @@ void text_clean(char *text);
 /* "272,474" */
 const char *text_with_commas(size_t number, char text[32]);
 
+/* Characters in `length` bytes of UTF-8, each of which takes a column. */
+int text_columns(const char *text, size_t length);
+
 /* Adds to the end of a text in `size` bytes; what does not fit is left out. */
 __attribute__((format(printf, 3, 4))) void text_append(char *text, size_t size, const char *format, ...);
 

@@ -24,8 +24,8 @@ struct comparison_request {
 
 struct comparison;
 
-/* Plans every run, with the partition decided once for all that have as many parts, and makes their folders. Says on stderr what is wrong. The caller
- * destroys the comparison. */
+/* Plans every run, with the partition decided once for all that have as many parts, and makes their folders. Says on
+ * stderr what is wrong. The caller destroys the comparison. */
 enum exit_status comparison_prepare(struct comparison **comparison, const struct comparison_request *request);
 
 /* Where rows of all runs go (coordinator/steps.h). */
@@ -34,9 +34,9 @@ struct steps_output {
     enum steps_form form;
 };
 
-/* Runs them, each seed with all systems before the next, with what they share and how far they are on `out` (see struct run_request). `summaries` receives an
- * array with an object for each system (coordinator/summary.h), written to the folder too, also if some failed or an
- * interruption came between; NULL if there are none. The caller drops the reference. */
+/* Runs them, each seed with all systems before the next, with what they share and how far they are on `out` (see struct
+ * run_request). `summaries` receives an array with an object for each system (coordinator/summary.h), written to the folder
+ * too, also if some failed or an interruption came between; NULL if there are none. The caller drops the reference. */
 enum exit_status comparison_run(struct comparison *comparison, FILE *out, const struct standard_outlets *standard,
                                 const struct steps_output *steps, bool quiet, struct signals *signals,
                                 json_t **summaries);

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/program.h"
 #include "coordinator/help.h"
+#include "coordinator/signals.h"
 #include "data/source.h"
 
 /* How long it goes on, and how long a process may take to end before it is asked again, harder. */
@@ -24,8 +25,8 @@ enum { FOLDER_MAX = 64 };
 
 struct demo {
     char folder[FOLDER_MAX], config[FOLDER_MAX + 16], log[FOLDER_MAX + 16], run[FOLDER_MAX + 16];
-    char programs[PATH_MAX]; /* the folder of tpcoord and tpmon */
-    pid_t trainer, monitor;  /* 0: does not run */
+    char tpcoord[PATH_MAX], tpmon[PATH_MAX];
+    pid_t trainer, monitor; /* 0: does not run */
     int trainer_status, monitor_status;
 };
 
@@ -57,25 +58,10 @@ static int make_folder(struct demo *demo, bool has_data, struct error *error)
                                         : 0;
 }
 
-static int find_programs(struct demo *demo, struct error *error)
-{
-    const ssize_t length = readlink("/proc/self/exe", demo->programs, sizeof(demo->programs) - 1);
-    char *slash;
-
-    demo->programs[length > 0 ? length : 0] = '\0';
-    if ((slash = strrchr(demo->programs, '/')) == NULL)
-        return error_set(error, "the folder of the programs cannot be found");
-    *slash = '\0';
-    return 0;
-}
-
 /* In the child: what ends this program must not leave it behind. */
 static void begin_child(pid_t parent)
 {
-    sigset_t none;
-
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    signals_unblock();
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
         _exit(1);
@@ -84,7 +70,6 @@ static void begin_child(pid_t parent)
 /* Out of the terminal's reach: an interruption there is answered here, by ending the monitor first. */
 static void become_trainer(const struct demo *demo, pid_t parent)
 {
-    char program[PATH_MAX + 16];
     const int log = open(demo->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
@@ -93,19 +78,15 @@ static void become_trainer(const struct demo *demo, pid_t parent)
     if (log < 0 || null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(log, STDOUT_FILENO) < 0 ||
         dup2(log, STDERR_FILENO) < 0)
         _exit(1);
-    snprintf(program, sizeof(program), "%s/tpcoord", demo->programs);
-    execl(program, program, demo->config, "--interactive=slow", "--quiet", (char *)NULL);
+    execl(demo->tpcoord, demo->tpcoord, demo->config, "--interactive=slow", "--quiet", (char *)NULL);
     _exit(1);
 }
 
 static void become_monitor(const struct demo *demo, pid_t parent)
 {
-    char program[PATH_MAX + 16];
-
     begin_child(parent);
-    snprintf(program, sizeof(program), "%s/tpmon", demo->programs);
-    execl(program, program, demo->run, (char *)NULL);
-    fprintf(stderr, "tpcoord: %s cannot be started: %s\n", program, strerror(errno));
+    execl(demo->tpmon, demo->tpmon, demo->run, (char *)NULL);
+    fprintf(stderr, "tpcoord: %s cannot be started: %s\n", demo->tpmon, strerror(errno));
     _exit(1);
 }
 
@@ -241,7 +222,8 @@ enum exit_status demo_run(FILE *out, const char *program, struct error *error)
     for (int k = 0; k < 4; k++)
         sigaddset(&signals, (const int[]){SIGCHLD, SIGINT, SIGTERM, SIGHUP}[k]);
     sigprocmask(SIG_BLOCK, &signals, NULL);
-    if (find_programs(&demo, error) || make_folder(&demo, has_data, error) || start(&demo, error)) {
+    if (program_find(demo.tpcoord, "tpcoord", error) || program_find(demo.tpmon, "tpmon", error) ||
+        make_folder(&demo, has_data, error) || start(&demo, error)) {
         struct error ignored;
 
         finish(&demo, &signals, &ignored);

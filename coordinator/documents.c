@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/numbers.h"
+#include "base/text.h"
 
 enum { LINE_MAX = 1024, PARAGRAPH_MAX = 8192 };
 
@@ -79,16 +80,6 @@ static void add_plain(char paragraph[PARAGRAPH_MAX], const char *line)
     paragraph[used] = '\0';
 }
 
-/* Characters of UTF-8. */
-static int columns_of(const char *text, size_t length)
-{
-    int columns = 0;
-
-    for (size_t i = 0; i < length; i++)
-        columns += ((unsigned char)text[i] & 0xC0) != 0x80;
-    return columns;
-}
-
 /* In lines; those behind the first begin below the text of an item. Leaves nothing of it. */
 static void flush_paragraph(FILE *out, char paragraph[PARAGRAPH_MAX], int width)
 {
@@ -98,7 +89,7 @@ static void flush_paragraph(FILE *out, char paragraph[PARAGRAPH_MAX], int width)
 
     while (*word) {
         const size_t length = strcspn(word, " ");
-        const int columns = columns_of(word, length);
+        const int columns = text_columns(word, length);
 
         if (column > hang && column + 1 + columns > width) {
             fprintf(out, "\n%*s", hang, "");

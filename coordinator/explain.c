@@ -186,22 +186,21 @@ static void list_all(FILE *out, const char *program)
 
 static int refuse(const char *program, const char *topic, struct error *error)
 {
-    char rooms[SECTION_NAME_MAX], nearest[SECTION_NAME_MAX], meant[GUESS_TEXT_MAX];
+    char room[SECTION_NAME_MAX], nearest[SECTION_NAME_MAX], meant[GUESS_TEXT_MAX];
     const char *name;
-    struct guess guess, best;
+    struct guess guess;
 
-    guess_begin(&best, topic);
-    for (int n = 0; (name = explain_name(n, rooms)) != NULL; n++) {
-        guess_begin(&guess, topic);
+    guess_begin(&guess, topic);
+    for (int n = 0; (name = explain_name(n, room)) != NULL; n++) {
         guess_consider(&guess, name);
-        if (!guess.nearest || guess.edits >= best.edits)
+        if (guess.nearest != name)
             continue;
+        /* The next name goes into the same room. */
         snprintf(nearest, sizeof(nearest), "%s", name);
-        best.nearest = nearest;
-        best.edits = guess.edits;
+        guess.nearest = nearest;
     }
     return error_set(error, "\"%s\" is no system and no word of the glossary; %s%s explain lists them", topic,
-                     guess_text(&best, "", " ", meant), program);
+                     guess_text(&guess, "", " ", meant), program);
 }
 
 int explain_print(FILE *out, const char *program, const char *topic, struct error *error)

@@ -6,8 +6,9 @@
 
 #include "base/error.h"
 
-/* About `topic`: a command, an option, a key, a section of keys, or what explain knows; NULL: about all of tpcoord. `program` is how it was
- * called, for examples that can be pasted. -1 and what may have been meant if there is no such topic. */
+/* About `topic`: a command, an option, a key, a section of keys, or what explain knows; NULL: about all of tpcoord.
+ * `program` is how it was called, for examples that can be pasted. -1 and what may have been meant if there is no such
+ * topic. */
 int help_print(FILE *out, const char *program, const char *topic, struct error *error);
 
 /* A config that is there, as seen from the working directory: configs/resnet.ini, or CONFIG for the user's own. */

@@ -220,23 +220,31 @@ static int check_plot(const struct options *options, struct error *error)
     return 0;
 }
 
+/* Every option that names a file to write; --init reads its own. */
+static int check_standard_output(const struct options *options, struct error *error)
+{
+    int count = 0;
+
+    for (int i = 0; i < ROWS; i++) {
+        const void *member = (const char *)options + rows[i].offset;
+        const bool file = rows[i].type == OPTION_TEXT && strcmp(rows[i].argument, "FILE") == 0;
+        const char *path = file ? *(const char *const *)member : NULL;
+
+        count += path && strcmp(path, "-") == 0;
+    }
+    return count > 1 ? error_set(error, "only one file can go to standard output") : 0;
+}
+
 static int check_pictures(const struct options *options, struct error *error)
 {
     const bool draws = options_draw(options);
-    int standard =
-        (options->json && strcmp(options->json, "-") == 0) + (options->csv && strcmp(options->csv, "-") == 0);
 
     for (int format = 0; format < PICTURE_FORMATS; format++) {
         const char *path = options->pictures[format];
 
         if (path && picture_check((enum picture_format)format, path, error))
             return error_prefix(error, "--%s", picture_format_name((enum picture_format)format));
-        standard += path && strcmp(path, "-") == 0;
     }
-    standard += options->steps && strcmp(options->steps, "-") == 0;
-    standard += options->trace && strcmp(options->trace, "-") == 0;
-    if ((draws || options->steps) && standard > 1)
-        return error_set(error, "only one file can go to standard output");
     if (!draws && options->beside)
         return error_set(error, "--beside goes with --svg, --pdf or --png");
     if (options->beside && plan_check_beside(options->beside, error))
@@ -297,6 +305,8 @@ static int check_combination(const struct options *options, uint64_t given, stru
         return error_set(error, "--json and --trace cannot both have standard output");
     if (options->json && options->csv && strcmp(options->json, "-") == 0 && strcmp(options->csv, "-") == 0)
         return error_set(error, "--json and --csv cannot both have standard output");
+    if (check_standard_output(options, error))
+        return -1;
     if (options->grid && options->json)
         return error_set(error, "--grid and --json do not go together");
     if (options->verb == VERB_PLAN && options->csv && (options->grid || options->json || options->simulate))

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/program.h"
 #include "coordinator/limits.h"
 #include "telemetry/explain.h"
 
@@ -72,18 +73,6 @@ void process_add_cause(int status, uint64_t kills, struct error *error)
                  (unsigned long long)limit.rlim_cur >> 20);
 }
 
-static int find_program(char path[PATH_MAX], struct error *error)
-{
-    static const char name[] = "tpstage";
-    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - sizeof(name));
-
-    if (length < 0)
-        return error_set(error, "cannot find the folder of this program: %s", strerror(errno));
-    path[length] = '\0';
-    strcpy(strrchr(path, '/') + 1, name);
-    return 0;
-}
-
 /* OpenMP reads these as a stage starts. A stage that waits must leave its core to the others. */
 static int set_environment(const struct config *config, struct error *error)
 {
@@ -115,7 +104,7 @@ int processes_start(struct processes *processes, const struct segment *segment, 
     int result = -1;
 
     *processes = (struct processes){.count = segment->header->plan.stage_count, .kills = memory_kills()};
-    if (find_program(program, error) || set_environment(config, error))
+    if (program_find(program, "tpstage", error) || set_environment(config, error))
         return -1;
     posix_spawn_file_actions_init(&actions);
     /* A dup2 onto itself leaves the descriptor open across the exec. */

@@ -95,7 +95,6 @@ static double staleness_mean(const struct counters *counters)
     return backwards > 0.0 ? 1e-6 * (double)load(&counters->staleness_millionths) / backwards : 0.0;
 }
 
-/* A row per part (part_format). */
 /* Of all stages' time, from the first op to the end; tests included. */
 static double idle_here(const struct segment *segment, const struct outcome *outcome)
 {
@@ -123,11 +122,12 @@ static void print_idle(FILE *out, const struct segment *segment, const struct ou
     }
     fprintf(out, "%.1f%% here", 100.0 * idle_here(segment, outcome));
     if (cores > 0 && plan_place_of(plan, 1) == PLACE_CPU)
-        fprintf(out, ", where %d stage%s %s %d core%s", plan->stage_count, plan->stage_count == 1 ? "" : "s",
+        fprintf(out, ", where %d stages %s %d core%s", plan->stage_count,
                 plan->stage_count > cores ? "share" : "have", cores, cores == 1 ? "" : "s");
     fputc('\n', out);
 }
 
+/* A row per part (part_format). */
 static void print_time(FILE *out, const struct segment *segment, const struct outcome *outcome)
 {
     const struct plan *plan = &segment->header->plan;

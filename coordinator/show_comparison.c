@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/numbers.h"
 #include "base/text.h"
 
 enum { CELL_MAX = 256, STAGES_LISTED_MAX = 6 };
@@ -132,20 +133,10 @@ static void format_cell(char text[CELL_MAX], const struct column *column, const 
     }
 }
 
-/* Places that UTF-8 text takes on a screen. */
-static int places(const char *text)
-{
-    int count = 0;
-
-    for (; *text; text++)
-        count += ((unsigned char)*text & 0xC0) != 0x80;
-    return count;
-}
-
 /* Texts to the left, numbers to the right. */
 static void print_padded(FILE *out, const char *text, int width, const struct column *column, bool first)
 {
-    int padding = width - places(text);
+    int padding = width - text_columns(text, strlen(text));
 
     fprintf(out, "%s%*s%s%*s", first ? "" : "  ", column->format ? padding : 0, "", text, column->format ? 0 : padding,
             "");
@@ -162,11 +153,11 @@ static void print_table(FILE *out, const struct column *columns, int count, cons
     for (int c = 0; c < count; c++) {
         if (!json_object_get(json_array_get(summaries, 0), columns[c].key))
             continue;
-        widths[c] = places(columns[c].title);
+        widths[c] = text_columns(columns[c].title, strlen(columns[c].title));
         json_array_foreach(summaries, index, summary)
         {
             format_cell(cell, &columns[c], summary);
-            widths[c] = places(cell) > widths[c] ? places(cell) : widths[c];
+            widths[c] = max_int(widths[c], text_columns(cell, strlen(cell)));
         }
         print_padded(out, columns[c].title, widths[c], &columns[c], c == 0);
     }

@@ -58,7 +58,7 @@ static bool has_gpus(const struct plan *plan)
 }
 
 static const char *const times_words[] = {
-    [STATIC_UNIT] = "unit-time", [STATIC_NOMINAL] = "nominal-time", [STATIC_MEASURED] = "measured-time"};
+    [STATIC_UNIT] = "unit", [STATIC_NOMINAL] = "nominal", [STATIC_MEASURED] = "measured"};
 
 /* Where the choice of pipeline.static matters: what it gives, if ops take nominal times. */
 static void print_lists(FILE *out, const struct plan *plan)
@@ -89,9 +89,7 @@ static void print_idle(FILE *out, const struct plan *plan)
             figures.measured ? "" : " (a backward twice a forward)");
     if (plan->config.pipeline.order == RUN_STATIC && !schedule_is_list(&plan->schedule))
         fprintf(out, "static order replays a list that is made for %s times (pipeline.static)\n",
-                plan->config.pipeline.static_times == STATIC_UNIT      ? "unit"
-                : plan->config.pipeline.static_times == STATIC_NOMINAL ? "nominal"
-                                                                       : "measured");
+                times_words[plan->config.pipeline.static_times]);
 }
 
 static void print_predictions(FILE *out, const struct plan *plan)
@@ -111,7 +109,7 @@ static void print_predictions(FILE *out, const struct plan *plan)
                 plan->version_difference_exact, plan->version_difference_simulated);
     else
         fprintf(out, "version difference v: simulated %d", plan->version_difference_simulated);
-    fprintf(out, "; bubble: %.1f%% of the %s schedule\n", 100.0 * plan->bubble_fraction,
+    fprintf(out, "; bubble: %.1f%% of the %s-time schedule\n", 100.0 * plan->bubble_fraction,
             times_words[config->pipeline.static_times]);
     print_idle(out, plan);
     print_lists(out, plan);

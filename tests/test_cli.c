@@ -204,6 +204,8 @@ START_TEST(wrong_input_is_one_line_and_exit_status_2)
         {"plan @ --grid --simulate", "--grid and --simulate do not go together"},
         {"plan @ --simulate --set simulation.forward_ms=1,2", "2 numbers, but there are 3 stages"},
         {"@ --json - --trace -", "--json and --trace cannot both have standard output"},
+        {"@ --json - --record -", "only one file can go to standard output"},
+        {"plan @ --simulate --trace - --record -", "only one file can go to standard output"},
         {"plan @ --grid --slots 0", "--slots: 0 is out of bounds; use a whole number from 1"},
         {"/nonexistent.ini", "/nonexistent.ini: cannot be opened: No such file or directory"},
         {"@ --set pipeline.stagse=3",

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Documents must not rot: in those that $documents lists, every fenced block that begins with "$ tpcoord" is what that
-# command prints, runs of spaces aside. The example of a network in docs/networks.md can be read. In docs/systems.md, the table under "Side by side" is what `tpcoord plan` says for the keys of each row, every system of
-# `tpcoord systems` has a page, and rows that name a system and its rules for forward, backward and update name those.
+# command prints, runs of spaces aside. The example of a network in docs/networks.md can be read. In docs/systems.md, the
+# table under "Side by side" is what `tpcoord plan` says for the keys of each row, every system of `tpcoord systems` has a
+# page, and rows that name a system and its rules for forward, backward and update name those.
 # Usage: TP_BUILD=build tests/test_docs.sh
 set -u
 build=$(cd "${TP_BUILD:-build}" && pwd) && cd "$(dirname "$0")/.." || exit 1
