@@ -12,6 +12,7 @@
 #include "checkpoint/safetensors.h"
 #include "tests/support/compare.h"
 #include "tests/support/saved.h"
+#include "tests/support/suite.h"
 
 static struct saved saved;
 
@@ -774,8 +775,6 @@ int main(void)
 {
     Suite *suite = suite_create("checkpoint");
     TCase *exact = tcase_create("exact"), *sets = tcase_create("sets");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(exact, 120);
     tcase_add_checked_fixture(exact, set_up, tear_down);
@@ -806,9 +805,5 @@ int main(void)
     tcase_add_test(sets, a_passed_set_that_cannot_be_written_costs_only_itself);
     suite_add_tcase(suite, sets);
 
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "board/segment.h"
+#include "tests/support/suite.h"
 #include "transport/rings.h"
 
 enum { ARGUMENTS_MAX = 32, OUTPUT_MAX = 1 << 19 };
@@ -807,9 +808,5 @@ int main(void)
     tcase_add_test(tcase, devices_are_listed);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

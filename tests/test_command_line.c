@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/shell.h"
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 static struct program program;
 
@@ -220,9 +221,5 @@ int main(void)
     tcase_add_test(tcase, the_hint_to_continue_can_be_pasted);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "schedule/system.h"
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 static struct program program;
 
@@ -568,9 +569,5 @@ int main(void)
     tcase_add_test(tcase, a_name_that_is_taken_is_refused);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

@@ -10,6 +10,7 @@
 #include "plan/config_keys.h"
 #include "schedule/parts.h"
 #include "schedule/system.h"
+#include "tests/support/suite.h"
 
 static struct config config;
 static struct config_mistakes mistakes;
@@ -601,9 +602,5 @@ int main(void)
     tcase_add_test(tcase, keys_are_printed_with_their_bounds);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

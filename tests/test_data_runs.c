@@ -11,6 +11,7 @@
 
 #include "coordinator/room.h"
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 static struct program program;
 
@@ -256,9 +257,5 @@ int main(void)
     tcase_add_test(long_runs, a_coordinator_does_not_grow_with_its_epochs);
     suite_add_tcase(suite, long_runs);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

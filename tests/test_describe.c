@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "plan/describe.h"
+#include "tests/support/suite.h"
 
 static struct plan plan;
 static struct network *network;
@@ -131,9 +132,5 @@ int main(void)
     tcase_add_test(tcase, updates_ahead_are_those_of_the_mini_batches_before);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

@@ -12,6 +12,7 @@
 
 #include "tests/gpu/double.h"
 #include "tests/gpu/test_support.h"
+#include "tests/support/suite.h"
 
 #define done(call) ck_assert_int_eq((int)(call), 0) /* of any of the three */
 
@@ -286,8 +287,6 @@ int main(void)
 {
     Suite *suite = suite_create("gpu libraries");
     TCase *tcase = tcase_create("gpu libraries");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, operands_must_be_there);
@@ -297,9 +296,5 @@ int main(void)
     tcase_add_test(tcase, libraries_are_found_by_name);
     tcase_add_test(tcase, convolutions_may_be_missing);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

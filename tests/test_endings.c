@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "telemetry/controls.h"
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 static struct program program;
 
@@ -390,9 +391,5 @@ int main(void)
     tcase_add_test(tcase, a_pipe_that_somebody_reads_may_be_written);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "schedule/simulate.h"
+#include "tests/support/suite.h"
 
 enum { STAGES_MAX = 64, SEED = 20241018 };
 
@@ -682,8 +683,6 @@ int main(void)
 {
     Suite *suite = suite_create("events");
     TCase *tcase = tcase_create("events"), *quick = tcase_create("quick");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, test_naive_is_the_sum_of_all);
@@ -704,8 +703,6 @@ int main(void)
     tcase_set_timeout(quick, 10);
     tcase_add_test(quick, test_many_stages);
     suite_add_tcase(suite, quick);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+
+    return run_suite(suite);
 }

@@ -9,6 +9,7 @@
 
 #include "base/numbers.h"
 #include "schedule/simulate.h"
+#include "tests/support/suite.h"
 
 enum { LINE_MAX = 512, COLUMNS = 5, STAGES_MAX = 7 };
 enum column { NAME, V, IDLE, VERSIONS, IN_FLIGHT };
@@ -242,9 +243,5 @@ int main(void)
     tcase_add_test(tcase, the_document_s_formulas_are_right);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

@@ -11,6 +11,7 @@
 #include "device/device.h"
 #include "tests/gpu/double.h"
 #include "tests/support/gpu.h"
+#include "tests/support/suite.h"
 
 #pragma weak double_live_allocations
 
@@ -368,16 +369,10 @@ END_TEST
 static int run(TCase *tcase, const char *name)
 {
     Suite *suite = suite_create(name);
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tcase, 120);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed;
+    return run_suite(suite);
 }
 
 /* Where there is one, only the double can do without. */

@@ -12,6 +12,7 @@
 #include "tests/gpu/double.h"
 #include "tests/support/exchange.h"
 #include "tests/support/gpu.h"
+#include "tests/support/suite.h"
 
 #pragma weak double_live_allocations
 
@@ -469,8 +470,6 @@ int main(void)
 {
     Suite *suite;
     TCase *tcase;
-    SRunner *runner;
-    int failed;
 
     setenv("GPU_DOUBLE_DEVICES", "2", 1);
     gpus = gpu_count();
@@ -486,9 +485,5 @@ int main(void)
     tcase_add_loop_test(tcase, links_leave_nothing, 0, 4);
     tcase_add_loop_test(tcase, memory_is_opened_once, 0, 2);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

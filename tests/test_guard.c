@@ -19,6 +19,7 @@
 #include "telemetry/explain.h"
 #include "tests/support/pipeline.h"
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 static struct program program;
 
@@ -583,9 +584,5 @@ int main(void)
     tcase_add_test(tcase, a_pause_is_no_time_of_the_run);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

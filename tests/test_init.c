@@ -12,6 +12,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/program.h"
 #include "tests/support/saved.h"
+#include "tests/support/suite.h"
 
 static struct saved saved;
 
@@ -604,9 +605,5 @@ int main(void)
     tcase_set_timeout(programs, 120);
     tcase_add_test(programs, the_command_line_says_what_to_begin_with);
     suite_add_tcase(suite, programs);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -12,6 +12,7 @@
 #include "tests/support/layer_case.h"
 #include "tests/support/layer_oracle.h"
 #include "tests/support/named.h"
+#include "tests/support/suite.h"
 
 enum { RANDOM_LAYERS = 300, SMALL_LAYERS = 150, FEW_LAYERS = 40, PASSES = 5 };
 
@@ -931,8 +932,6 @@ int main(void)
 {
     Suite *suite = suite_create("kernels");
     TCase *layers = tcase_create("layers");
-    SRunner *runner = srunner_create(suite);
-    int failures;
 
     tcase_set_timeout(layers, 600);
     tcase_add_loop_test(layers, oracle_matches_finite_differences, 0, SMALL_LAYERS);
@@ -956,8 +955,5 @@ int main(void)
     tcase_add_test(layers, backends_are_found_by_name);
     suite_add_tcase(suite, layers);
 
-    srunner_run_all(runner, CK_ENV);
-    failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures > 0;
+    return run_suite(suite);
 }

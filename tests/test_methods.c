@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tests/support/follow.h"
+#include "tests/support/suite.h"
 #include "tests/support/trained.h"
 
 /* What a method must have changed in a run of two stages or more, lest a test proves nothing. */
@@ -218,17 +219,11 @@ int main(void)
 {
     Suite *suite = suite_create("methods");
     TCase *tcase = tcase_create("methods");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tcase, 300);
     tcase_add_loop_test(tcase, every_method_follows_the_oracle, 0, ROWS);
     tcase_add_loop_test(tcase, methods_follow_the_oracle_on_a_residual_network, 0, 4);
     tcase_add_loop_test(tcase, without_staleness_a_method_is_its_optimizer, 0, EQUALS);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

@@ -14,6 +14,7 @@
 #include "telemetry/recording.h"
 #include "telemetry/timeline.h"
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 #define LONG_RUN "@ --quiet --epochs 1000 --set run.name=watched"
 
@@ -631,9 +632,5 @@ int main(void)
     tcase_add_test(tcase, what_cannot_be_written_is_said);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "network/network.h"
 #include "tests/support/named.h"
+#include "tests/support/suite.h"
 
 static const struct {
     const char *name;
@@ -699,9 +700,5 @@ int main(void)
     tcase_add_loop_test(tcase, partition_of_measured_costs, 0, 20);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

@@ -9,6 +9,7 @@
 
 #include "schedule/simulate.h"
 #include "tests/support/list_oracle.h"
+#include "tests/support/suite.h"
 
 static const struct oracle_times unit = {.forward = 1, .backward = 2, .input = 1, .weights = 1};
 
@@ -253,8 +254,6 @@ int main(void)
 {
     Suite *suite = suite_create("orders");
     TCase *tcase = tcase_create("lists");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, makespans_are_the_published_ones);
@@ -266,9 +265,5 @@ int main(void)
     tcase_add_test(tcase, what_does_not_suit_is_refused);
     suite_add_tcase(suite, tcase);
 
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

@@ -29,6 +29,7 @@ int main(void)
 #include "base/random.h"
 #include "data/data.h"
 #include "data/picture.h"
+#include "tests/support/suite.h"
 
 enum { BOTH = DATA_IMAGES | DATA_TARGETS, SIDE = 32 };
 
@@ -436,8 +437,6 @@ int main(void)
 {
     Suite *suite = suite_create("pictures");
     TCase *cases = tcase_create("pictures");
-    SRunner *runner = srunner_create(suite);
-    int failures;
 
     tcase_set_timeout(cases, 60);
     tcase_add_checked_fixture(cases, set_up, tear_down);
@@ -449,10 +448,8 @@ int main(void)
     tcase_add_test(cases, a_changed_folder_makes_its_cache_anew);
     tcase_add_test(cases, folders_that_are_wrong_are_told);
     suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_ENV);
-    failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures > 0;
+
+    return run_suite(suite);
 }
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "plan/plan.h"
+#include "tests/support/suite.h"
 
 static struct config config;
 static struct config_mistakes mistakes;
@@ -555,9 +556,5 @@ int main(void)
     tcase_add_test(tcase, one_minibatch_needs_one_of_everything);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

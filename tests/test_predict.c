@@ -7,6 +7,7 @@
 #include "plan/idle.h"
 #include "plan/predict.h"
 #include "plan/replay.h"
+#include "tests/support/suite.h"
 
 static struct config config;
 static struct config_mistakes mistakes;
@@ -330,8 +331,6 @@ int main(void)
 {
     Suite *suite = suite_create("predict");
     TCase *tcase = tcase_create("predict");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, mistakes_name_the_key, 0, 7);
@@ -346,8 +345,6 @@ int main(void)
     tcase_add_test(tcase, times_that_are_not_used_are_refused);
     tcase_add_test(tcase, idle_is_what_can_be_worked_out);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+
+    return run_suite(suite);
 }

@@ -4,6 +4,7 @@
 
 #include "board/records.h"
 #include "tests/support/fabricate.h"
+#include "tests/support/suite.h"
 
 static int microbatches_of(const struct system *system)
 {
@@ -62,9 +63,5 @@ int main(void)
     tcase_add_loop_test(tcase, a_sum_is_no_version, 0, 8);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

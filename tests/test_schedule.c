@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "schedule/schedule.h"
+#include "tests/support/suite.h"
 
 static struct schedule schedule_of(const char *name, int stages, int microbatches, int minibatches)
 {
@@ -326,8 +327,6 @@ int main(void)
 {
     Suite *suite = suite_create("schedule");
     TCase *tcase = tcase_create("schedule");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, test_systems);
@@ -337,8 +336,6 @@ int main(void)
     tcase_add_loop_test(tcase, test_next, 0, sizeof(decisions) / sizeof(decisions[0]));
     tcase_add_test(tcase, test_marks);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+
+    return run_suite(suite);
 }

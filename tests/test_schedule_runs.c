@@ -8,6 +8,7 @@
 
 #include "schedule/system.h"
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 static struct program program;
 
@@ -320,8 +321,6 @@ int main(void)
 {
     Suite *suite = suite_create("schedule runs");
     TCase *tests = tcase_create("schedules");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, set_up, tear_down);
@@ -335,8 +334,6 @@ int main(void)
     tcase_add_test(tests, a_run_may_be_resumed_that_said_nothing_of_parts);
     tcase_add_loop_test(tests, what_is_no_schedule_is_refused_in_a_line, 0, REFUSED);
     suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+
+    return run_suite(suite);
 }

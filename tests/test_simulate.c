@@ -9,6 +9,7 @@
 
 #include "base/numbers.h"
 #include "schedule/simulate.h"
+#include "tests/support/suite.h"
 
 static struct schedule schedule_of(const char *name, int stages, int microbatches, int minibatches)
 {
@@ -537,8 +538,6 @@ int main(void)
 {
     Suite *suite = suite_create("simulate");
     TCase *tcase = tcase_create("slots");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, test_grid, 0, sizeof(grids) / sizeof(grids[0]));
@@ -556,8 +555,6 @@ int main(void)
     tcase_add_test(tcase, test_deadlock_is_named);
     tcase_add_loop_test(tcase, test_lists_of_a_long_epoch_are_small, 0, system_count);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+
+    return run_suite(suite);
 }

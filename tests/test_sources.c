@@ -9,6 +9,7 @@
 
 #include "base/random.h"
 #include "data/data.h"
+#include "tests/support/suite.h"
 
 enum { BOTH = DATA_IMAGES | DATA_TARGETS, IMAGE = 3072, PLANE = 1024 };
 
@@ -380,8 +381,6 @@ int main(void)
 {
     Suite *suite = suite_create("sources");
     TCase *cases = tcase_create("sources");
-    SRunner *runner = srunner_create(suite);
-    int failures;
 
     tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, set_up, tear_down);
@@ -393,8 +392,6 @@ int main(void)
     tcase_add_test(cases, a_token_above_the_vocabulary_is_told_with_its_place);
     tcase_add_test(cases, token_files_that_are_wrong_are_told);
     suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_ENV);
-    failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures > 0;
+
+    return run_suite(suite);
 }

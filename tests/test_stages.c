@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tests/support/follow.h"
+#include "tests/support/suite.h"
 
 #define VARIED  "tests/networks/varied.net"
 #define DROPOUT "tests/networks/dropout.net"
@@ -206,8 +207,6 @@ int main(void)
 {
     Suite *suite = suite_create("stages");
     TCase *threads = tcase_create("threads"), *networks = tcase_create("networks");
-    SRunner *runner;
-    int failed;
 
     /* Small enough for ThreadSanitizer. */
     tcase_set_timeout(threads, 300);
@@ -225,9 +224,5 @@ int main(void)
     tcase_add_loop_test(networks, measures_what_the_plan_foretold, 0, 7);
     suite_add_tcase(suite, networks);
 
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

@@ -7,6 +7,7 @@
 #include "kernels/backend.h"
 #include "tests/support/compare.h"
 #include "tests/support/machine.h"
+#include "tests/support/suite.h"
 
 enum { RANDOM_SUMS = 40, COUNT_MAX = 5000, POOL = 6 };
 
@@ -236,8 +237,6 @@ int main(void)
 {
     Suite *suite = suite_create("sums");
     TCase *cases = tcase_create("sums");
-    SRunner *runner = srunner_create(suite);
-    int failures;
 
     tcase_set_timeout(cases, 60);
     tcase_add_loop_test(cases, sums_match_their_definition, 0, RANDOM_SUMS);
@@ -245,8 +244,6 @@ int main(void)
     tcase_add_loop_test(cases, squares_are_added_up, 0, RANDOM_SUMS);
     tcase_add_loop_test(cases, squares_are_added_in_an_order_that_depends_on_their_count, 0, RANDOM_SUMS);
     suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_ENV);
-    failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures > 0;
+
+    return run_suite(suite);
 }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 static struct program program;
 
@@ -457,9 +458,5 @@ int main(void)
     tcase_add_loop_test(tcase, the_demo_ends_with_a_key_or_an_interrupt, 0, 2);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

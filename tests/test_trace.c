@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 static struct program program;
 
@@ -173,9 +174,5 @@ int main(void)
     tcase_add_test(traces, test_refusals);
     suite_add_tcase(suite, traces);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite(suite);
 }
