@@ -122,8 +122,8 @@ static void print_idle(FILE *out, const struct segment *segment, const struct ou
     }
     fprintf(out, "%.1f%% here", 100.0 * idle_here(segment, outcome));
     if (cores > 0 && plan_place_of(plan, 1) == PLACE_CPU)
-        fprintf(out, ", where %d stages %s %d core%s", plan->stage_count,
-                plan->stage_count > cores ? "share" : "have", cores, cores == 1 ? "" : "s");
+        fprintf(out, ", where %d stages %s %d core%s", plan->stage_count, plan->stage_count > cores ? "share" : "have",
+                cores, cores == 1 ? "" : "s");
     fputc('\n', out);
 }
 
