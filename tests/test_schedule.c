@@ -51,7 +51,7 @@ START_TEST(test_systems)
                                         "zb-v",
                                         "dualpipe-v"};
 
-    ck_assert_int_eq(system_count, sizeof(names) / sizeof(names[0]));
+    ck_assert_int_eq(system_count, COUNT(names));
     for (int k = 0; k < system_count; k++) {
         const struct order *order = &orders[systems[k].order];
         const struct schedule schedule = schedule_of(names[k], 2, order->microbatches ? 1 : 2, 3);
@@ -331,9 +331,9 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, test_systems);
     tcase_add_test(tcase, test_systems_against_staleness);
-    tcase_add_loop_test(tcase, test_check, 0, sizeof(checks) / sizeof(checks[0]));
-    tcase_add_loop_test(tcase, test_check_of_updates, 0, sizeof(update_checks) / sizeof(update_checks[0]));
-    tcase_add_loop_test(tcase, test_next, 0, sizeof(decisions) / sizeof(decisions[0]));
+    tcase_add_loop_test(tcase, test_check, 0, COUNT(checks));
+    tcase_add_loop_test(tcase, test_check_of_updates, 0, COUNT(update_checks));
+    tcase_add_loop_test(tcase, test_next, 0, COUNT(decisions));
     tcase_add_test(tcase, test_marks);
     suite_add_tcase(suite, tcase);
 

@@ -540,13 +540,13 @@ int main(void)
     TCase *tcase = tcase_create("slots");
 
     tcase_set_timeout(tcase, 120);
-    tcase_add_loop_test(tcase, test_grid, 0, sizeof(grids) / sizeof(grids[0]));
+    tcase_add_loop_test(tcase, test_grid, 0, COUNT(grids));
     tcase_add_test(tcase, test_grid_is_cut_where_asked);
     tcase_add_test(tcase, test_version_difference);
     tcase_add_test(tcase, test_committed);
     tcase_add_test(tcase, test_versions_stored);
     tcase_add_loop_test(tcase, test_idle_share_is_what_the_grid_shows, 0, asking_system_count);
-    tcase_add_loop_test(tcase, test_bubble, 0, sizeof(synchronous) / sizeof(synchronous[0]));
+    tcase_add_loop_test(tcase, test_bubble, 0, COUNT(synchronous));
     tcase_add_test(tcase, test_microbatches_in_flight);
     tcase_add_test(tcase, test_limit_of_nf1b);
     tcase_add_loop_test(tcase, test_slots, 0, asking_system_count);
