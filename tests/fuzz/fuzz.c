@@ -1,4 +1,5 @@
 #include "tests/fuzz/fuzz.h"
+#include "checkpoint/seal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,17 @@ int fuzz_file(const uint8_t *data, size_t size, char path[FUZZ_PATH_MAX])
         abort();
     snprintf(path, FUZZ_PATH_MAX, "/proc/self/fd/%d", descriptor);
     return descriptor;
+}
+
+void fuzz_sealed(const uint8_t *data, size_t size, void (*check)(const char *text, size_t size))
+{
+    size_t sealed_size;
+    char *sealed = seal_text((const char *)data, size, &sealed_size);
+
+    check((const char *)data, size);
+    if (sealed)
+        check(sealed, sealed_size);
+    free(sealed);
 }
 
 void fuzz_touch(const void *bytes, size_t size)
