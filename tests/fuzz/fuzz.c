@@ -1,10 +1,11 @@
 #include "tests/fuzz/fuzz.h"
-#include "checkpoint/seal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include "checkpoint/seal.h"
 
 int fuzz_file(const uint8_t *data, size_t size, char path[FUZZ_PATH_MAX])
 {
