@@ -444,8 +444,8 @@ int main(void)
 
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
-    tcase_add_loop_test(tcase, the_terminal_is_left_as_it_was, 0, sizeof(ends) / sizeof(ends[0]));
-    tcase_add_loop_test(tcase, a_crash_leaves_the_terminal_as_it_was, 0, sizeof(deaths) / sizeof(deaths[0]));
+    tcase_add_loop_test(tcase, the_terminal_is_left_as_it_was, 0, COUNT(ends));
+    tcase_add_loop_test(tcase, a_crash_leaves_the_terminal_as_it_was, 0, COUNT(deaths));
     tcase_add_test(tcase, a_run_whose_memory_is_cut_short_is_told_on_the_screen);
     tcase_add_test(tcase, a_monitor_ends_though_its_terminal_takes_nothing);
     tcase_add_test(tcase, what_is_no_key_does_nothing);
