@@ -84,6 +84,8 @@ const struct config_key config_keys[] = {
      .help = "without progress, until it is said what every stage waits for; 0: never"},
     {MEMBER(run, on_stall), KEY_CHOICE, "end", .choices = CHOICES("end", "warn"),
      .help = "what then follows; warn: nothing, the run goes on when it can"},
+    {MEMBER(run, silence_seconds), KEY_INTEGER, "10", 1, 3600, .unit = "s",
+     .help = "in which nothing is heard of a machine, until the run ends without it; of runs on several"},
 
     {MEMBER(pipeline, system), KEY_CHOICE_NAME, "timeprest", .choice = choice_system, .file_ending = ".csv",
      .help = "order of work and weight versions; tpcoord explain NAME says more; or a schedule file"},
