@@ -13,6 +13,7 @@
 #include "base/program.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "tests/support/suite.h"
 
 enum { SAMPLES = 200000, SEEDS = 5 };
 
@@ -389,9 +390,5 @@ int main(void)
     tcase_add_test(tcase, programs_that_lie_together_are_called_alike);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "coordinator/child.h"
+#include "tests/support/suite.h"
 
 static struct error error;
 
@@ -165,9 +166,5 @@ int main(void)
     tcase_add_test(tcase, an_interruption_ends_the_wait);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

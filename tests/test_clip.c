@@ -13,6 +13,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/follow.h"
 #include "tests/support/saved.h"
+#include "tests/support/suite.h"
 #include "tests/support/trained.h"
 
 /* A gradient's norm is between these, in all runs below. */
@@ -348,8 +349,6 @@ int main(void)
 {
     Suite *suite = suite_create("clip");
     TCase *weights = tcase_create("weights"), *runs = tcase_create("runs");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(weights, 300);
     tcase_add_loop_test(weights, the_whole_gradient_is_clipped_as_in_one_process, 0, FLUSHING);
@@ -368,9 +367,5 @@ int main(void)
     tcase_add_loop_test(runs, requests_find_whole_updates, 0, 2);
     suite_add_tcase(suite, runs);
 
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

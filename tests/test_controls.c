@@ -9,6 +9,7 @@
 #include "telemetry/controls.h"
 #include "tests/support/compare.h"
 #include "tests/support/pipeline.h"
+#include "tests/support/suite.h"
 #include "transport/rings.h"
 
 enum { SEED = 20260501, STAGES = 4 };
@@ -349,9 +350,5 @@ int main(void)
     tcase_add_test(runs, slots_step_through_the_unit_time_grid);
     suite_add_tcase(suite, runs);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "tests/support/played.h"
+#include "tests/support/suite.h"
 
 static char *file_text(const char *name)
 {
@@ -361,8 +362,6 @@ int main(void)
 {
     Suite *suite = suite_create("csv");
     TCase *tcase = tcase_create("files");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, pytorchs_own_files_are_read, 0, PYTORCHS);
@@ -378,9 +377,5 @@ int main(void)
     tcase_add_test(tcase, a_full_disk_is_an_error);
     suite_add_tcase(suite, tcase);
 
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

@@ -7,6 +7,7 @@
 
 #include "tests/support/played.h"
 #include "tests/support/random_schedule.h"
+#include "tests/support/suite.h"
 
 static void assert_simulated(const struct csv_schedule *csv, const struct simulation *simulation, const char *text)
 {
@@ -238,8 +239,6 @@ int main(void)
 {
     Suite *suite = suite_create("csv_random");
     TCase *tcase = tcase_create("random");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, what_is_simulated_is_written_and_reads_the_same, 0, system_count);
@@ -249,9 +248,5 @@ int main(void)
     tcase_add_test(tcase, whatever_period_is_accepted_can_be_run_for_ever);
     suite_add_tcase(suite, tcase);
 
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

@@ -11,6 +11,7 @@
 #include "tests/gpu/double.h"
 #include "tests/gpu/test_kernels.h"
 #include "tests/gpu/test_support.h"
+#include "tests/support/suite.h"
 
 START_TEST(memory_is_poisoned_and_counted)
 {
@@ -279,8 +280,6 @@ int main(void)
 {
     Suite *suite = suite_create("gpu memory");
     TCase *tcase = tcase_create("gpu memory");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, memory_is_poisoned_and_counted);
@@ -291,9 +290,5 @@ int main(void)
     tcase_add_test(tcase, the_dead_hold_nothing);
     tcase_add_loop_test(tcase, peers, 0, 2);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

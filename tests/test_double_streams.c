@@ -10,6 +10,7 @@
 #include "tests/gpu/double.h"
 #include "tests/gpu/test_kernels.h"
 #include "tests/gpu/test_support.h"
+#include "tests/support/suite.h"
 
 START_TEST(streams_run_later)
 {
@@ -403,8 +404,6 @@ int main(void)
 {
     Suite *suite = suite_create("gpu double");
     TCase *tcase = tcase_create("gpu double");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, streams_run_later);
@@ -422,9 +421,5 @@ int main(void)
     tcase_add_test(tcase, a_planted_fault_stays);
     tcase_add_test(tcase, barriers);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

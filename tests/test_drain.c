@@ -8,6 +8,7 @@
 
 #include "board/records.h"
 #include "telemetry/drain.h"
+#include "tests/support/suite.h"
 #include "transport/rings.h"
 
 /* After so many records the reader lets the writer overtake it, as the next one is then about to be overwritten. */
@@ -183,9 +184,5 @@ int main(void)
     tcase_add_test(tcase, a_fast_writer_is_never_read_in_halves);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

@@ -7,6 +7,8 @@
 
 #include "base/random.h"
 #include "schedule/simulate.h"
+#include "tests/support/schedules.h"
+#include "tests/support/suite.h"
 
 enum { STAGES_MAX = 64, SEED = 20241018 };
 
@@ -26,26 +28,6 @@ static void set_times(int64_t forward, int64_t backward, int64_t update)
                    [OP_BACKWARD_WEIGHTS] = backward},
             .update = update,
         };
-}
-
-static struct schedule schedule_of(const struct system *system, int w, int n, int k)
-{
-    return (struct schedule){
-        .order = orders[system->order],
-        .forward = system->forward,
-        .backward = system->backward,
-        .update = system->rule,
-        .stages = w,
-        .parts = 1,
-        .microbatches = n,
-        .minibatches = k,
-    };
-}
-
-static struct schedule schedule_named(const char *name, int w, int n, int k)
-{
-    ck_assert_msg(system_find(name) != NULL, "no system %s", name);
-    return schedule_of(system_find(name), w, n, k);
 }
 
 static struct simulation *simulate_with(const struct schedule *schedule, const struct timing *how,
@@ -682,8 +664,6 @@ int main(void)
 {
     Suite *suite = suite_create("events");
     TCase *tcase = tcase_create("events"), *quick = tcase_create("quick");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, test_naive_is_the_sum_of_all);
@@ -704,8 +684,6 @@ int main(void)
     tcase_set_timeout(quick, 10);
     tcase_add_test(quick, test_many_stages);
     suite_add_tcase(suite, quick);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+
+    return run_suite(suite);
 }

@@ -28,6 +28,7 @@
 #include "tests/executor/explorer.h"
 #include "tests/support/planned.h"
 #include "tests/support/settings.h"
+#include "tests/support/suite.h"
 #include "transport/rings.h"
 
 enum { PARTS_MAX = STAGES_MAX * EXPLORED_PARTS_MAX };
@@ -546,8 +547,6 @@ int main(void)
               small_list_count = sizeof(small_lists) / sizeof(small_lists[0]),
               larger_list_count = sizeof(larger_lists) / sizeof(larger_lists[0]);
     Suite *suite = suite_create("executor");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     add_case(suite, "small pipelines", "coroutines", 300, small_pipelines, small_count * asking_system_count);
     add_case(suite, "small lists of parts", "coroutines", 300, small_lists_of_parts, 2 * small_list_count);
@@ -559,8 +558,6 @@ int main(void)
              larger_count * asking_system_count);
     add_case(suite, "larger lists of parts", "coroutines exhaustive", 3600, larger_lists_of_parts,
              2 * larger_list_count);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+
+    return run_suite(suite);
 }

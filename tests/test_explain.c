@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "telemetry/explain.h"
+#include "tests/support/suite.h"
 
 static struct plan plan;
 static struct snapshot snapshot;
@@ -276,9 +277,5 @@ int main(void)
     tcase_add_test(tcase, an_activity_in_words);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "schedule/follower.h"
+#include "tests/support/suite.h"
 
 enum { MINIBATCHES = 40 };
 
@@ -86,9 +87,5 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, ops_read_what_is_held, 0, asking_system_count);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

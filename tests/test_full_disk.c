@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 enum { SKIPPED = 77 };
 
@@ -146,9 +147,5 @@ int main(void)
     tcase_add_test(tcase, a_recording_that_was_cut_plays);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

@@ -13,6 +13,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/machine.h"
 #include "tests/support/planned.h"
+#include "tests/support/suite.h"
 
 enum {
     STEPS = 3,
@@ -539,9 +540,5 @@ int main(void)
     tcase_add_loop_test(tcase, networks_train_as_pytorch_has_it, 0, NETWORKS);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

@@ -16,8 +16,7 @@
 #include "tests/support/gpu.h"
 #include "tests/support/learned.h"
 #include "tests/support/program.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#include "tests/support/suite.h"
 
 enum { WORDS_MAX = 1024, EPOCHS = 2 };
 
@@ -546,8 +545,6 @@ int main(void)
 {
     Suite *suite;
     TCase *tests;
-    SRunner *runner;
-    int failed;
 
     if (gpu_is_double())
         setenv("GPU_DOUBLE_DEVICES", "2", 1);
@@ -574,9 +571,5 @@ int main(void)
     tcase_add_test(tests, who_waits_for_a_neighbour_s_memory_ends_with_the_run);
     tcase_add_test(tests, a_kernel_that_fails_is_named);
     suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

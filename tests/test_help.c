@@ -15,6 +15,7 @@
 #include "plan/config_keys.h"
 #include "schedule/system.h"
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 enum { TEXT_MAX = 1 << 16 };
 
@@ -376,9 +377,5 @@ int main(void)
     tcase_add_test(tcase, a_word_that_is_like_nothing_is_not_guessed);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

@@ -12,6 +12,7 @@
 #include "base/numbers.h"
 #include "schedule/list.h"
 #include "schedule/versions.h"
+#include "tests/support/suite.h"
 
 /* A check that costs nothing when it passes: Check's own write to a pipe each time. */
 #define require(explorer, condition, ...)                                                                              \
@@ -615,16 +616,12 @@ int main(void)
 {
     Suite *suite = suite_create("interleavings");
     TCase *tcase = tcase_create("small pipelines");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(tcase, 300);
     tcase_add_loop_test(tcase, test_rules, 0, ORDERS * STAGES_MAX);
     tcase_add_loop_test(tcase, test_one_gradient_slot, 0, asking_system_count);
     tcase_add_loop_test(tcase, test_lists, 0, system_count - asking_system_count);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+
+    return run_suite(suite);
 }

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "tests/support/planned.h"
+#include "tests/support/suite.h"
 #include "timing/layer_costs.h"
 
 enum { UNTOUCHED = -1 };
@@ -95,15 +96,12 @@ int main(void)
 {
     Suite *suite = suite_create("layer costs");
     TCase *tcase = tcase_create("layer costs");
-    SRunner *runner = srunner_create(suite);
 
     tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, every_layer_has_its_bytes_and_seconds, 0, 2);
+    tcase_add_loop_test(tcase, every_layer_has_its_bytes_and_seconds, 0, COUNT(systems_of_both_backwards));
     tcase_add_test(tcase, the_memory_of_measuring_is_foretold);
     tcase_add_test(tcase, a_backend_that_is_not_there_is_named);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+
+    return run_suite(suite);
 }

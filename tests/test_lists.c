@@ -11,6 +11,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/pipeline.h"
 #include "tests/support/random_schedule.h"
+#include "tests/support/suite.h"
 #include "tests/support/trained.h"
 
 /* Five mini-batches, the last one ragged; parts and placement as given, or one part. The caller frees. */
@@ -160,8 +161,6 @@ int main(void)
 {
     Suite *suite = suite_create("lists");
     TCase *tests = tcase_create("training");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(tests, 240);
     tcase_add_loop_test(tests, synchronous_rows_train_to_the_bits_of_one_process, 0, SHAPES);
@@ -169,8 +168,6 @@ int main(void)
     tcase_add_loop_test(tests, several_parts_train_to_the_bits_of_one_process, 0, SEVERAL);
     tcase_add_test(tests, random_schedule_files_train_to_the_same_bits);
     suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+
+    return run_suite(suite);
 }

@@ -7,6 +7,7 @@
 #include "kernels/backend.h"
 #include "tests/support/compare.h"
 #include "tests/support/machine.h"
+#include "tests/support/suite.h"
 
 enum { RANDOM_LOSSES = 50, ROWS_MAX = 600 };
 
@@ -199,16 +200,12 @@ int main(void)
 {
     Suite *suite = suite_create("loss");
     TCase *cases = tcase_create("loss");
-    SRunner *runner = srunner_create(suite);
-    int failures;
 
     tcase_set_timeout(cases, 60);
     tcase_add_loop_test(cases, loss_and_ranks_match_their_definitions, 0, RANDOM_LOSSES);
     tcase_add_test(cases, loss_of_many_rows);
     tcase_add_test(cases, loss_of_equal_and_broken_logits);
     suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_ENV);
-    failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures > 0;
+
+    return run_suite(suite);
 }

@@ -12,6 +12,7 @@
 #include "checkpoint/safetensors.h"
 #include "checkpoint/seal.h"
 #include "tests/support/saved.h"
+#include "tests/support/suite.h"
 
 static struct saved saved;
 
@@ -301,8 +302,6 @@ int main(void)
 {
     Suite *suite = suite_create("manifest");
     TCase *tests = tcase_create("manifest");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, set_up, tear_down);
@@ -313,9 +312,5 @@ int main(void)
     tcase_add_test(tests, a_set_of_another_run_is_passed_over);
     tcase_add_loop_test(tests, a_test_that_fails_is_located_and_passed_over, 0, FAULTS);
     suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

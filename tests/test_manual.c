@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/suite.h"
+
 enum { TEXT_MAX = 1 << 16, WORD_MAX = 64 };
 
 static void read_text(char text[TEXT_MAX], FILE *file)
@@ -69,12 +71,8 @@ int main(void)
     Suite *suite = suite_create("manual");
     TCase *tcase = tcase_create("manual");
 
-    tcase_add_loop_test(tcase, the_manual_names_what_the_help_lists, 0, sizeof(programs) / sizeof(programs[0]));
+    tcase_add_loop_test(tcase, the_manual_names_what_the_help_lists, 0, COUNT(programs));
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

@@ -6,6 +6,7 @@
 
 #include "network/network.h"
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 static struct program program;
 
@@ -226,7 +227,6 @@ int main(void)
 {
     Suite *suite = suite_create("tpcoord network");
     TCase *tests = tcase_create("tpcoord network");
-    SRunner *runner = srunner_create(suite);
 
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, set_up, tear_down);
@@ -240,8 +240,6 @@ int main(void)
     tcase_add_test(tests, enlarged_images_train);
     tcase_add_test(tests, files_that_are_no_text_are_refused);
     suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_ENV);
-    int failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures == 0 ? 0 : 1;
+
+    return run_suite(suite);
 }

@@ -8,6 +8,7 @@
 
 #include "base/random.h"
 #include "network/internal.h"
+#include "tests/support/suite.h"
 
 static struct network *network;
 static struct network_mistakes mistakes;
@@ -572,7 +573,6 @@ int main(void)
 {
     Suite *suite = suite_create("network files");
     TCase *tests = tcase_create("network files");
-    SRunner *runner = srunner_create(suite);
 
     tcase_set_timeout(tests, 60);
     tcase_add_test(tests, one_mistake_is_one_line);
@@ -592,8 +592,6 @@ int main(void)
     tcase_add_test(tests, repeats_and_conditions_run_their_lines);
     tcase_add_test(tests, expressions_have_the_value_of_their_tree);
     suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_ENV);
-    int failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures == 0 ? 0 : 1;
+
+    return run_suite(suite);
 }

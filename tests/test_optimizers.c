@@ -12,6 +12,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/machine.h"
 #include "tests/support/optimizer_oracle.h"
+#include "tests/support/suite.h"
 
 enum { PARAMETERS = 17, STEPS = 100, STORED = 13, VECTORS_MAX = UPDATE_SLOTS + 1, RANDOM_COURSES = 40 };
 
@@ -359,8 +360,6 @@ int main(void)
 {
     Suite *suite = suite_create("optimizers");
     TCase *cases = tcase_create("optimizers");
-    SRunner *runner = srunner_create(suite);
-    int failures;
 
     tcase_set_timeout(cases, 60);
     tcase_add_loop_test(cases, steps_are_pytorchs, 0, GOLDENS);
@@ -370,8 +369,6 @@ int main(void)
     tcase_add_test(cases, rows_are_whole);
     tcase_add_test(cases, sgd_without_momentum_keeps_nothing);
     suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_ENV);
-    failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures > 0;
+
+    return run_suite(suite);
 }

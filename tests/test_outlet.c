@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "coordinator/outlet.h"
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 enum { STOP_OUTPUT = 'S' - '@', GO_ON = 'Q' - '@' }; /* Ctrl-S, Ctrl-Q */
 
@@ -245,9 +246,5 @@ int main(void)
     tcase_add_test(tcase, a_recording_into_a_pipe_does_not_hold_up_the_run);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

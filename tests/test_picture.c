@@ -15,6 +15,7 @@
 #include "tests/support/fabricate.h"
 #include "tests/support/golden.h"
 #include "tests/support/planned.h"
+#include "tests/support/suite.h"
 
 /* Its elements as text, which the caller frees. */
 static char *text_of(const struct picture *picture)
@@ -343,9 +344,5 @@ int main(void)
     suite_add_tcase(suite, systems_case);
     suite_add_tcase(suite, inks);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite(suite);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 static struct program program;
 static bool has_cairo;
@@ -168,9 +169,5 @@ int main(void)
     tcase_add_test(pictures, test_full_disk);
     suite_add_tcase(suite, pictures);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite(suite);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "plan/plan.h"
+#include "tests/support/suite.h"
 
 enum { OVERRIDES_MAX = 16, WORKSPACE = 64 };
 
@@ -359,9 +360,5 @@ int main(void)
     tcase_add_test(tcase, a_plan_that_stages_the_corner_of_a_v_is_refused);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

@@ -6,6 +6,7 @@
 
 #include "rules/reading.h"
 #include "tests/support/optimizer_oracle.h"
+#include "tests/support/suite.h"
 
 enum { RANDOM_READINGS = 60 };
 
@@ -368,8 +369,6 @@ int main(void)
 {
     Suite *suite = suite_create("reading");
     TCase *cases = tcase_create("reading");
-    SRunner *runner = srunner_create(suite);
-    int failures;
 
     tcase_add_test(cases, readings_are_whole);
     tcase_add_test(cases, versions_are_read_as_they_are);
@@ -385,8 +384,6 @@ int main(void)
     tcase_add_loop_test(cases, pipemare_reads_the_forwards_weights_of_an_even_way, 0, RANDOM_READINGS);
     tcase_add_test(cases, readings_keep_what_they_read);
     suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_ENV);
-    failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures > 0;
+
+    return run_suite(suite);
 }

@@ -11,6 +11,7 @@
 #include "telemetry/recording.h"
 #include "telemetry/recording_format.h"
 #include "tests/support/pipeline.h"
+#include "tests/support/suite.h"
 
 enum { SEED = 20260502, STAGES = 3 };
 #define BOUND (UINT64_C(64) << 20)
@@ -356,9 +357,5 @@ int main(void)
     tcase_add_test(tcase, a_recording_stops_at_its_bound);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

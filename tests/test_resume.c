@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 static struct program program;
 
@@ -334,8 +335,6 @@ int main(void)
 {
     Suite *suite = suite_create("resume");
     TCase *tests = tcase_create("resume");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tests, 240);
     tcase_add_checked_fixture(tests, set_up, tear_down);
@@ -350,9 +349,5 @@ int main(void)
     tcase_add_test(tests, a_finished_run_may_keep_no_checkpoint);
     tcase_add_test(tests, a_full_disk_stops_no_training);
     suite_add_tcase(suite, tests);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

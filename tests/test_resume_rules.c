@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "checkpoint/safetensors.h"
 #include "tests/support/saved.h"
+#include "tests/support/suite.h"
 
 enum { MINIBATCHES = 5, STAGES_MAX = 4, SLOTS_MAX = 4 };
 
@@ -312,8 +313,6 @@ int main(void)
 {
     Suite *suite = suite_create("resume_rules");
     TCase *same = tcase_create("same stages"), *other = tcase_create("other stages"), *names = tcase_create("names");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(same, 120);
     tcase_add_checked_fixture(same, set_up, tear_down);
@@ -332,9 +331,5 @@ int main(void)
     tcase_add_loop_test(names, files_name_what_is_kept_as_pytorch_does, 0, CASES);
     suite_add_tcase(suite, names);
 
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "checkpoint/run_folder.h"
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 enum { NOBODY = 65534, PATH_LENGTH = 256 };
 
@@ -455,8 +456,6 @@ int main(void)
 {
     Suite *suite = suite_create("run_folder");
     TCase *tests = tcase_create("run_folder"), *users = tcase_create("users");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, set_up, tear_down);
@@ -485,9 +484,5 @@ int main(void)
     }
     suite_add_tcase(suite, users);
 
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

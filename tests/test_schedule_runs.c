@@ -8,6 +8,7 @@
 
 #include "schedule/system.h"
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 static struct program program;
 
@@ -320,12 +321,10 @@ int main(void)
 {
     Suite *suite = suite_create("schedule runs");
     TCase *tests = tcase_create("schedules");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_loop_test(tests, the_plan_has_the_published_makespans, 0, sizeof(published) / sizeof(published[0]));
+    tcase_add_loop_test(tests, the_plan_has_the_published_makespans, 0, COUNT(published));
     tcase_add_loop_test(tests, the_grid_s_columns_line_up, 0, system_count);
     tcase_add_loop_test(tests, a_schedule_that_is_written_trains_to_the_same_bits, 0, WRITTEN);
     tcase_add_loop_test(tests, pytorchs_files_are_drawn_and_trained, 0, PYTORCH);
@@ -335,8 +334,6 @@ int main(void)
     tcase_add_test(tests, a_run_may_be_resumed_that_said_nothing_of_parts);
     tcase_add_loop_test(tests, what_is_no_schedule_is_refused_in_a_line, 0, REFUSED);
     suite_add_tcase(suite, tests);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+
+    return run_suite(suite);
 }

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 #include "transport/rings.h"
 
 enum { SECONDS_MAX = 60, RUNS_DEFAULT = 15, WORDS_TOGETHER = 3, PAUSE_US = 300 };
@@ -184,9 +185,5 @@ int main(void)
     tcase_add_test(tcase, random_words_end_a_run_with_a_line);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

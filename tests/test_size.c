@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 enum { PLANNED = 1024, MICROBATCHES = 8, RUNNING = 64, WORDS_MAX = 512 };
 
@@ -272,8 +273,6 @@ int main(void)
 {
     Suite *suite = suite_create("size");
     TCase *plans = tcase_create("plans"), *runs = tcase_create("runs");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(plans, 120);
     tcase_add_checked_fixture(plans, set_up, tear_down);
@@ -291,9 +290,5 @@ int main(void)
     tcase_add_checked_fixture(runs, set_up, tear_down);
     tcase_add_test(runs, sixty_four_stages_train_are_killed_and_go_on);
     suite_add_tcase(suite, runs);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -8,6 +8,7 @@
 
 #include "base/statistics.h"
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 static struct program program;
 
@@ -275,9 +276,5 @@ int main(void)
     suite_add_tcase(suite, rows);
     suite_add_tcase(suite, numbers);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite(suite);
 }

@@ -97,6 +97,7 @@ static bool choose_next(void)
 #define atomic_load_explicit(word, order)         model_load(word, order)
 #define atomic_store_explicit(word, value, order) model_store(word, value, order)
 #include "board/records.c"
+#include "tests/support/suite.h"
 
 /* Every word of record n says n. */
 static struct op_record record_of(uint64_t n)
@@ -181,9 +182,5 @@ int main(void)
     tcase_add_test(tcase, without_the_order_a_torn_record_is_found);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 static struct program program;
 
@@ -503,8 +504,8 @@ int main(void)
 
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
-    tcase_add_loop_test(tcase, the_terminal_is_left_as_it_was, 0, sizeof(ends) / sizeof(ends[0]));
-    tcase_add_loop_test(tcase, a_crash_leaves_the_terminal_as_it_was, 0, sizeof(deaths) / sizeof(deaths[0]));
+    tcase_add_loop_test(tcase, the_terminal_is_left_as_it_was, 0, COUNT(ends));
+    tcase_add_loop_test(tcase, a_crash_leaves_the_terminal_as_it_was, 0, COUNT(deaths));
     tcase_add_test(tcase, a_run_whose_memory_is_cut_short_is_told_on_the_screen);
     tcase_add_test(tcase, a_monitor_ends_though_its_terminal_takes_nothing);
     tcase_add_test(tcase, what_is_no_key_does_nothing);
@@ -520,9 +521,5 @@ int main(void)
     tcase_add_loop_test(tcase, the_demo_ends_with_a_key_or_an_interrupt, 0, 2);
     suite_add_tcase(suite, tcase);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

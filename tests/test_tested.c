@@ -6,6 +6,7 @@
 
 #include "checkpoint/run_folder.h"
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 static struct program program;
 
@@ -164,9 +165,5 @@ int main(void)
     tcase_add_test(tests, a_checkpoint_within_an_epoch_is_tested_too);
     tcase_add_test(tests, what_cannot_be_tested_is_told_so);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -6,6 +6,7 @@
 
 #include "schedule/system.h"
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 static struct program program;
 
@@ -98,8 +99,6 @@ int main(void)
 {
     Suite *suite = suite_create("runs on text");
     TCase *runs = tcase_create("runs on text");
-    SRunner *runner = srunner_create(suite);
-    int failures;
 
     tcase_set_timeout(runs, 120);
     tcase_add_checked_fixture(runs, set_up, tear_down);
@@ -108,8 +107,5 @@ int main(void)
     tcase_add_test(runs, a_run_goes_on_bit_for_bit);
     suite_add_tcase(suite, runs);
 
-    srunner_run_all(runner, CK_ENV);
-    failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures > 0;
+    return run_suite(suite);
 }

@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "telemetry/ticks.h"
 #include "tests/support/fabricate.h"
+#include "tests/support/suite.h"
 
 enum { SEED = 20260815, MINIBATCHES = 24 };
 #define BEGIN_NS UINT64_C(1000000000)
@@ -139,9 +140,5 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_loop_test(tcase, ticks_are_the_slots_of_the_schedule, 0, asking_system_count);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+    return run_suite(suite);
 }

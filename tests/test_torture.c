@@ -21,6 +21,7 @@
 #include "base/random.h"
 #include "checkpoint/sets.h"
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 enum { KILLS = 10, SECONDS_MAX = 5, START_SECONDS_MAX = 30, POLL_US = 50, DELAY_MAX_US = 2000, WORDS_MAX = 512 };
 
@@ -470,15 +471,11 @@ int main(void)
 {
     Suite *suite = suite_create("torture");
     TCase *tcase = tcase_create("kills");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_loop_test(tcase, a_kill_is_survived, 0, (int)environment_number("KILLS", KILLS));
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+
+    return run_suite(suite);
 }

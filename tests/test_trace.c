@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tests/support/program.h"
+#include "tests/support/suite.h"
 
 static struct program program;
 
@@ -107,9 +108,10 @@ static void check_slices(const json_t *trace)
 
 #define SMALL "--epochs 1 --set data.limit=40 --set data.batch=8"
 
+static const char *const kinds[] = {"timeprest", "gpipe", "zb-h1"};
+
 START_TEST(test_runs_and_recordings)
 {
-    static const char *const kinds[] = {"timeprest", "gpipe", "zb-h1"};
     char words[256];
 
     snprintf(words, sizeof(words),
@@ -168,14 +170,10 @@ int main(void)
 
     tcase_add_checked_fixture(traces, set_up, tear_down);
     tcase_set_timeout(traces, 60);
-    tcase_add_loop_test(traces, test_runs_and_recordings, 0, 3);
+    tcase_add_loop_test(traces, test_runs_and_recordings, 0, COUNT(kinds));
     tcase_add_test(traces, test_predictions);
     tcase_add_test(traces, test_refusals);
     suite_add_tcase(suite, traces);
 
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return run_suite(suite);
 }

@@ -18,6 +18,7 @@
 #include "board/guard.h"
 #include "telemetry/snapshot.h"
 #include "tests/support/planned.h"
+#include "tests/support/suite.h"
 #include "transport/ring.h"
 
 /* Just enough of a plan to lay out links: W stages, tensors of `floats` floats. Who opens a segment wants a real one. */
@@ -108,9 +109,10 @@ static int consume(struct exchange *exchange)
     return wrong;
 }
 
+static const int shapes[][2] = {{1, 1}, {1, 3}, {2, 1}, {3, 4}, {5, 2}}; /* slots, micro-batches */
+
 START_TEST(ring_carries_every_message_in_order)
 {
-    static const int shapes[][2] = {{1, 1}, {1, 3}, {2, 1}, {3, 4}, {5, 2}}; /* slots, micro-batches */
     struct plan plan = small_plan(2, shapes[_i][1], shapes[_i][0], FLOATS);
     struct exchange exchange = {.microbatches = shapes[_i][1]};
     struct error error;
@@ -526,11 +528,9 @@ int main(void)
 {
     Suite *suite = suite_create("transport");
     TCase *tcase = tcase_create("transport");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tcase, 120);
-    tcase_add_loop_test(tcase, ring_carries_every_message_in_order, 0, 5);
+    tcase_add_loop_test(tcase, ring_carries_every_message_in_order, 0, COUNT(shapes));
     tcase_add_loop_test(tcase, slots_do_not_overlap, 1, 9);
     tcase_add_loop_test(tcase, slots_of_an_arena_do_not_overlap, 0, PLACEMENTS);
     tcase_add_test(tcase, a_doorbell_is_heard_once_however_often_it_was_rung);
@@ -542,9 +542,5 @@ int main(void)
     tcase_add_test(tcase, what_is_written_later_does_not_change_what_was_checked);
     tcase_add_test(tcase, a_segment_that_shrinks_reads_as_zeros_and_says_so);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

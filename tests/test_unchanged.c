@@ -14,6 +14,7 @@
 
 #include "schedule/simulate.h"
 #include "tests/support/follow.h"
+#include "tests/support/suite.h"
 
 static const char *const system_names[] = {
     "timeprest", "v-timeprest", "i-timeprest", "pipedream", "pipedream-2bw", "gpipe", "1f1b", "zb-h1", "naive",
@@ -304,8 +305,6 @@ int main(void)
 {
     Suite *suite = suite_create("unchanged");
     TCase *schedules = tcase_create("schedules"), *training = tcase_create("training");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(schedules, 120);
     tcase_add_test(schedules, schedules_are_what_they_were);
@@ -315,9 +314,5 @@ int main(void)
     tcase_add_test(training, training_is_what_it_was);
     suite_add_tcase(suite, training);
 
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return run_suite(suite);
 }

@@ -9,6 +9,7 @@
 #include "kernels/backend.h"
 #include "tests/support/compare.h"
 #include "tests/support/machine.h"
+#include "tests/support/suite.h"
 
 enum { RANDOM_UPDATES = 90, RANDOM_CORRECTIONS = 40, STEPS = 3, COUNT_MAX = 5000 };
 
@@ -409,8 +410,6 @@ int main(void)
 {
     Suite *suite = suite_create("update");
     TCase *cases = tcase_create("update");
-    SRunner *runner = srunner_create(suite);
-    int failures;
 
     tcase_set_timeout(cases, 60);
     tcase_add_loop_test(cases, updates_match_their_formulas, 0, RANDOM_UPDATES);
@@ -419,8 +418,6 @@ int main(void)
     tcase_add_loop_test(cases, corrections_match_their_formulas, 0, RANDOM_CORRECTIONS);
     tcase_add_loop_test(cases, no_distance_corrects_nothing, 0, CORRECTION_KINDS);
     suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_ENV);
-    failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures > 0;
+
+    return run_suite(suite);
 }

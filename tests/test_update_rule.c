@@ -6,6 +6,7 @@
 #include "kernels/backend.h"
 #include "rules/update_rule.h"
 #include "tests/support/optimizer_oracle.h"
+#include "tests/support/suite.h"
 
 enum { RANDOM_RULES = 40 };
 
@@ -242,8 +243,6 @@ int main(void)
 {
     Suite *suite = suite_create("update rule");
     TCase *cases = tcase_create("update rule");
-    SRunner *runner = srunner_create(suite);
-    int failures;
 
     tcase_add_test(cases, update_rules_are_whole);
     tcase_add_test(cases, pipemare_divides_the_rate_less_and_less);
@@ -254,8 +253,6 @@ int main(void)
     tcase_add_loop_test(cases, dc_asgd_carries_the_gradient_on, 0, RANDOM_RULES);
     tcase_add_loop_test(cases, gap_aware_divides_by_the_steps_between, 0, RANDOM_RULES);
     suite_add_tcase(suite, cases);
-    srunner_run_all(runner, CK_ENV);
-    failures = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failures > 0;
+
+    return run_suite(suite);
 }

@@ -11,6 +11,7 @@
 #include "base/numbers.h"
 #include "base/random.h"
 #include "schedule/simulate.h"
+#include "tests/support/suite.h"
 
 /* A check that costs nothing when it passes: Check's own write to a pipe each time. */
 #define require(condition, ...)                                                                                        \
@@ -635,17 +636,13 @@ int main(void)
 {
     Suite *suite = suite_create("versions");
     TCase *tcase = tcase_create("any timing");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, test_any_timing, 0, RANDOM_TESTS);
     tcase_add_loop_test(tcase, test_any_timing_of_a_replay, 0, RANDOM_TESTS);
     tcase_add_test(tcase, test_forward_only);
-    tcase_add_loop_test(tcase, test_bubble, 0, sizeof(synchronous) / sizeof(synchronous[0]));
+    tcase_add_loop_test(tcase, test_bubble, 0, COUNT(synchronous));
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed > 0;
+
+    return run_suite(suite);
 }

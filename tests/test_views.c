@@ -16,6 +16,7 @@
 #include "plan/replay.h"
 #include "tests/support/fabricate.h"
 #include "tests/support/golden.h"
+#include "tests/support/suite.h"
 
 enum { SENTINEL = 0x7f };
 
@@ -834,8 +835,6 @@ int main(void)
 {
     Suite *suite = suite_create("views");
     TCase *golden = tcase_create("golden"), *properties = tcase_create("properties");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_set_timeout(golden, 60);
     tcase_add_loop_test(golden, test_golden_views, 0, SIZES);
@@ -860,8 +859,6 @@ int main(void)
     tcase_add_loop_test(properties, test_plan_is_the_epochs, 0, 2 * asking_system_count);
     tcase_add_test(properties, test_text_is_clipped_and_narrow);
     suite_add_tcase(suite, properties);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+
+    return run_suite(suite);
 }
