@@ -136,7 +136,7 @@ int hosts_expand(struct plan_machine machines[MAX_STAGES], const char *list, str
  * stages; else the user had something else in mind than stages. */
 static bool take_tasks(struct plan_machine *machines, int count, const char *tasks, int stages)
 {
-    int given[MAX_STAGES], sum = 0, n = 0;
+    int given[MAX_STAGES] = {0}, sum = 0, n = 0;
 
     while (*tasks && n < count) {
         char *end;
