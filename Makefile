@@ -81,6 +81,16 @@ ifeq ($(CAIRO)$(HAS_CAIRO),1)
 $(error CAIRO=1, but pkg-config finds no cairo)
 endif
 
+# tpnode, for runs on several machines, is built where an MPI is found. MPI=0: never; MPI=1: or it is an error. MPICC: its
+# compiler wrapper, which is told to use CC.
+MPI      ?= auto
+MPICC    ?= mpicc
+HAS_MPI  := $(if $(filter-out 0,$(MPI)),$(shell command -v $(MPICC)))
+MPI_CC   := OMPI_CC='$(CC)' MPICH_CC='$(CC)' $(MPICC)
+ifeq ($(MPI)$(HAS_MPI),1)
+$(error MPI=1, but there is no $(MPICC) in the PATH; Debian's are in libopenmpi-dev and libmpich-dev)
+endif
+
 # Files that include CUDA's headers. They are compiled for a GPU, and once more for the tests' double of one.
 CUDA_SOURCES := device/cuda.c $(wildcard kernels/cuda/*.c kernels/cuda/*.cu)
 NVCC      := $(if $(filter-out 0,$(CUDA)),$(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) $(shell command -v nvcc)))
@@ -88,6 +98,8 @@ CUDA_ROOT := $(patsubst %/bin/nvcc,%,$(NVCC))
 ifeq ($(CUDA)$(NVCC),1)
 $(error CUDA=1, but there is no nvcc in $(CUDA_HOME)/bin or the PATH; say where with CUDA_HOME=)
 endif
+NODE_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard node/*.c))
+PROGRAMS     += $(if $(HAS_MPI),tpnode)
 CUDA_OBJECTS := $(if $(NVCC),$(CUDA_SOURCES:%=$(BUILD)/cuda/%.o))
 CUDA_LIBS    := $(if $(NVCC),-L$(CUDA_ROOT)/lib64 -Xlinker -rpath -Xlinker $(CUDA_ROOT)/lib64 -lcudart_static -lstdc++ -ldl)
 CUDA_FLAGS   := -std=c++17 -O3 -I. $(if $(ERRORS),-Werror all-warnings) -Xcompiler -Wall,-Wextra \
@@ -109,6 +121,10 @@ COMMIT := $(shell [ -e .git ] && GIT_OPTIONAL_LOCKS=0 git describe --always --di
 endif
 VERSION := $(shell sed -n 's/^.define TP_VERSION "\(.*\)"/\1/p' base/version.h)$(if $(COMMIT), ($(COMMIT)))
 
+# What compiles C, and links programs: of tpnode MPI's wrappers.
+COMPILER = $(CC)
+LINKER   = $(CC)
+
 # On all cores, unless make was told how many jobs to run.
 SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
@@ -125,7 +141,7 @@ help:
 	@echo "make all | deps | bench | install, uninstall [DESTDIR=] [PREFIX=] | clean | format | lint"
 	@echo "make asan | ubsan | tsan | valgrind | fuzz [SECONDS=] [TARGET=] | exhaustive"
 	@echo "make torture [KILLS=] [SEED=] | scribble [RUNS=] [SEED=] | starts [COUNT=] | soak [MINUTES=] | nightly: all of these"
-	@echo "for all: BUILD= CC= OPT= ARCH= CFLAGS= CPPFLAGS= LDFLAGS= CUDA=0|1 CUDA_ARCH= CAIRO=0|1 DOUBLE=0 WERROR=0|1"
+	@echo "for all: BUILD= CC= OPT= ARCH= CFLAGS= CPPFLAGS= LDFLAGS= CUDA=0|1 CUDA_ARCH= MPI=0|1 CAIRO=0|1 DOUBLE=0 WERROR=0|1"
 
 deps:
 	@./deps.sh $(PACKAGES) $(DATA_PACKAGES) $(TEST_PACKAGES)
@@ -165,7 +181,7 @@ uninstall:
 clean:
 	rm -rf $(BUILD)
 
-FORMATTED = $(wildcard $(addsuffix /*.[ch],$(DIRS) tests tests/support tests/executor tests/fuzz bench) \
+FORMATTED = $(wildcard $(addsuffix /*.[ch],$(DIRS) node tests tests/support tests/executor tests/fuzz bench) \
 	$(addprefix tests/gpu/,*.[ch] *.cpp *.cu include/*.h) $(addprefix kernels/cuda/,*.[ch] *.cu))
 format:
 	@./deps.sh clang-format
@@ -175,7 +191,7 @@ lint:
 	@./deps.sh clang-format cppcheck
 	@clang-format --dry-run --Werror $(FORMATTED)
 	@cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --suppress=ctuuninitvar \
-		--error-exitcode=1 -j $$(nproc) -I. -D_GNU_SOURCE $(DIRS) kernels/cuda
+		--error-exitcode=1 -j $$(nproc) -I. -D_GNU_SOURCE $(DIRS) node kernels/cuda
 
 # What a kind of file is made with: whatever depends on $(BUILD)/KIND.flags is made again when its flags are others.
 # Whether warnings are errors changes no file.
@@ -227,12 +243,15 @@ $(BUILD)/tpstage: $(BUILD)/stages/main.o $(LIBRARY) $(CUDA_OBJECTS)
 $(BUILD)/tpcoord $(BUILD)/tpstage: LINKED += $(CUDA_LIBS)
 $(BUILD)/tpmon: $(BUILD)/monitor/main.o $(LIBRARY)
 $(BUILD)/tpmon: LINKED += $(CURSES)
+$(BUILD)/tpnode: $(NODE_OBJECTS) $(LIBRARY)
+$(BUILD)/tpnode: LINKER = $(MPI_CC)
+$(NODE_OBJECTS): COMPILER = $(MPI_CC)
 $(BUILD)/tpcoord $(BUILD)/tpmon: LINKED += $(CAIRO_LIBS)
 $(BUILD)/picture/render.o: ALL_CPPFLAGS += $(CAIRO_FLAGS)
 $(BUILD)/data/decode.o: ALL_CPPFLAGS += $(PICTURE_FLAGS)
 $(BINARIES): $(BUILD)/link.flags
 	@echo "  link $@"
-	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(INPUTS) $(ALL_LDLIBS)
+	@$(LINKER) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(INPUTS) $(ALL_LDLIBS)
 
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIBRARY) $(BUILD)/link.flags
 	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(INPUTS) $(ALL_LDLIBS)
@@ -253,10 +272,10 @@ $(BUILD)/cuda/%.cu.o: %.cu $(BUILD)/cuda.flags
 $(BUILD)/%.o: %.c $(BUILD)/c.flags
 	@mkdir -p $(@D)
 	@echo "  cc   $<"
-	@$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	@$(COMPILER) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 include tests/targets.mk
 
 # Of this tree alone: below it lie those of sanitizers and other compilers.
 -include $(wildcard $(foreach tree,$(BUILD) $(BUILD)/cuda $(BUILD)/double,\
-	$(addsuffix /*.d,$(addprefix $(tree)/,$(DIRS) kernels/cuda bench tests $(addprefix tests/,support executor fuzz gpu)))))
+	$(addsuffix /*.d,$(addprefix $(tree)/,$(DIRS) node kernels/cuda bench tests $(addprefix tests/,support executor fuzz gpu)))))
