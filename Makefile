@@ -21,6 +21,10 @@ CUDA      ?= auto
 CUDA_HOME ?= /usr/local/cuda
 CUDA_ARCH ?= 90
 
+# tpnode, for runs on several machines, is built where an MPI is found. MPI=0: never; MPI=1: make installs it first, if it is
+# missing.
+MPI ?= auto
+
 # DOUBLE=0 leaves out the double of a GPU (tests/gpu), its programs and its tests.
 DOUBLE ?= 1
 
@@ -39,6 +43,7 @@ MAINS     := coordinator/main.c stages/main.c monitor/main.c
 LIBRARIES := jansson zlib
 PACKAGES  := pkg-config libdnnl-dev libjansson-dev zlib1g-dev libncurses-dev
 OPTIONAL_PACKAGES := libcairo2-dev libjpeg62-turbo-dev libpng-dev
+MPI_PACKAGES := libopenmpi-dev openmpi-bin
 DATA_PACKAGES := dataset-fashion-mnist
 TEST_PACKAGES := g++ check
 
@@ -81,14 +86,15 @@ ifeq ($(CAIRO)$(HAS_CAIRO),1)
 $(error CAIRO=1, but pkg-config finds no cairo)
 endif
 
-# tpnode, for runs on several machines, is built where an MPI is found. MPI=0: never; MPI=1: or it is an error. MPICC: its
-# compiler wrapper, which is told to use CC.
-MPI      ?= auto
-MPICC    ?= mpicc
-HAS_MPI  := $(if $(filter-out 0,$(MPI)),$(shell command -v $(MPICC)))
-MPI_CC   := OMPI_CC='$(CC)' MPICH_CC='$(CC)' $(MPICC)
+# MPICC: MPI's wrapper of the compiler, which is told to use CC.
+MPICC   ?= mpicc
+HAS_MPI := $(if $(filter-out 0,$(MPI)),$(shell command -v $(MPICC)))
+MPI_CC  := OMPI_CC='$(CC)' MPICH_CC='$(CC)' $(MPICC)
+# Of the make that compiles: the one before it may have to install it.
+ifneq ($(filter programs,$(MAKECMDGOALS)),)
 ifeq ($(MPI)$(HAS_MPI),1)
 $(error MPI=1, but there is no $(MPICC) in the PATH; Debian's are in libopenmpi-dev and libmpich-dev)
+endif
 endif
 
 # Files that include CUDA's headers. They are compiled for a GPU, and once more for the tests' double of one.
@@ -109,7 +115,7 @@ CUDA_FLAGS   := -std=c++17 -O3 -I. $(if $(ERRORS),-Werror all-warnings) -Xcompil
 SOURCES  := $(filter-out $(MAINS) device/cuda.c,$(wildcard $(addsuffix /*.c,$(DIRS))))
 LIBRARY  := $(BUILD)/libtp.a
 BINARIES := $(PROGRAMS:%=$(BUILD)/%)
-BENCHES  := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
+BENCHES  := $(patsubst %.c,$(BUILD)/%,$(filter-out $(if $(HAS_MPI),,bench/pingpong.c),$(wildcard bench/*.c)))
 MANUALS  := $(wildcard docs/man/*.1)
 
 # bash looks for a command's completion by its name, so tpmon's is the same file once more; zsh reads which they are for.
@@ -133,6 +139,7 @@ SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAG
 .DELETE_ON_ERROR:
 
 all:
+	@$(if $(filter 1,$(MPI)),./deps.sh $(MPI_PACKAGES))
 	@./deps.sh --check $(PACKAGES)
 	+@$(SUBMAKE) programs
 
@@ -144,13 +151,13 @@ help:
 	@echo "for all: BUILD= CC= OPT= ARCH= CFLAGS= CPPFLAGS= LDFLAGS= CUDA=0|1 CUDA_ARCH= MPI=0|1 CAIRO=0|1 DOUBLE=0 WERROR=0|1"
 
 deps:
-	@./deps.sh $(PACKAGES) $(DATA_PACKAGES) $(TEST_PACKAGES)
+	@./deps.sh $(if $(filter 1,$(MPI)),$(MPI_PACKAGES)) $(PACKAGES) $(DATA_PACKAGES) $(TEST_PACKAGES)
 	@./deps.sh --try $(OPTIONAL_PACKAGES)
 
 programs: $(BINARIES)
 
 run:
-	@./deps.sh $(PACKAGES) $(DATA_PACKAGES)
+	@./deps.sh $(if $(filter 1,$(MPI)),$(MPI_PACKAGES)) $(PACKAGES) $(DATA_PACKAGES)
 	@./deps.sh --try $(OPTIONAL_PACKAGES)
 	+@$(SUBMAKE) programs
 	@$(BUILD)/tpcoord $(CONFIG)
@@ -191,7 +198,7 @@ lint:
 	@./deps.sh clang-format cppcheck
 	@clang-format --dry-run --Werror $(FORMATTED)
 	@cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --suppress=ctuuninitvar \
-		--error-exitcode=1 -j $$(nproc) -I. -D_GNU_SOURCE $(DIRS) node kernels/cuda
+		--error-exitcode=1 -j $$(nproc) -I. -D_GNU_SOURCE $(DIRS) kernels/cuda
 
 # What a kind of file is made with: whatever depends on $(BUILD)/KIND.flags is made again when its flags are others.
 # Whether warnings are errors changes no file.
@@ -253,8 +260,10 @@ $(BINARIES): $(BUILD)/link.flags
 	@echo "  link $@"
 	@$(LINKER) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(INPUTS) $(ALL_LDLIBS)
 
+$(BUILD)/bench/pingpong.o: COMPILER = $(MPI_CC)
+$(BUILD)/bench/pingpong: LINKER = $(MPI_CC)
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIBRARY) $(BUILD)/link.flags
-	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(INPUTS) $(ALL_LDLIBS)
+	@$(LINKER) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(INPUTS) $(ALL_LDLIBS)
 
 $(BUILD)/base/version.o: ALL_CPPFLAGS += $(if $(COMMIT),-DTP_COMMIT='"$(COMMIT)"')
 $(BUILD)/base/version.o: $(BUILD)/commit.flags
@@ -268,6 +277,9 @@ $(BUILD)/cuda/%.cu.o: %.cu $(BUILD)/cuda.flags
 	@mkdir -p $(@D)
 	@echo "  nvcc $<"
 	@$(NVCC) $(CUDA_FLAGS) -MMD -MP -c -o $@ $<
+
+# Products alone: in half the instructions.
+%/kernels/onednn/small_product.o: ALL_CFLAGS += -ffp-contract=fast
 
 $(BUILD)/%.o: %.c $(BUILD)/c.flags
 	@mkdir -p $(@D)

@@ -14,7 +14,8 @@ static void draw_run(const struct canvas *canvas, const struct view_state *state
 {
     const struct snapshot *snapshot = moment->snapshot;
     const struct config *config = &snapshot->plan->config;
-    char name[32], badge[64], ago[FORMAT_MAX];
+    const char *source = moment->source && *moment->source ? moment->source : snapshot->name;
+    char name[32], badge[64], ago[FORMAT_MAX], model[2 * CONFIG_NAME_MAX + 16], speed[48] = "", past[48] = "";
     const uint8_t colour = (uint8_t)facts_state(moment, name);
     int room, column;
 
@@ -22,14 +23,18 @@ static void draw_run(const struct canvas *canvas, const struct view_state *state
     room = canvas->columns - canvas_width(badge);
     const struct canvas left = canvas_part(canvas, 0, 0, 1, room - 1);
 
-    column = canvas_write(&left, 0, 1, bold(COLOUR_TITLE),
-                          moment->source && *moment->source ? moment->source : snapshot->name);
-    column = canvas_print(&left, 0, column, ink(COLOUR_DEFAULT), "  %s on %s", config->model.arch, config->data.set);
-    if (moment->kind == MOMENT_REPLAY)
-        column = canvas_print(&left, 0, column, bold(COLOUR_WARNING), "  replay ×%g", moment->speed);
+    snprintf(model, sizeof(model), "  %.60s on %.60s", config->model.arch, config->data.set);
+    if (moment->kind == MOMENT_REPLAY && moment->speed != 0)
+        snprintf(speed, sizeof(speed), "  replay ×%g", moment->speed);
+    else if (moment->kind == MOMENT_REPLAY)
+        snprintf(speed, sizeof(speed), "  replay stopped");
     if (state->view == VIEW_SCHEDULE && state->right_ns > 0 && state->right_ns < snapshot->now_ns)
-        canvas_print(&left, 0, column, bold(COLOUR_WARNING), "  up to %s ago",
-                     format_duration(snapshot->now_ns - state->right_ns, ago));
+        snprintf(past, sizeof(past), "  up to %s ago", format_duration(snapshot->now_ns - state->right_ns, ago));
+    column = canvas_write(&left, 0, 1, bold(COLOUR_TITLE), source);
+    if (column + canvas_width(model) + canvas_width(speed) + canvas_width(past) <= left.columns)
+        column = canvas_write(&left, 0, column, ink(COLOUR_DEFAULT), model);
+    column = canvas_write(&left, 0, column, bold(COLOUR_WARNING), speed);
+    canvas_write(&left, 0, column, bold(COLOUR_WARNING), past);
     canvas_write(canvas, 0, room, (struct style){COLOUR_INK, colour, ATTRIBUTE_BOLD}, badge);
 }
 
@@ -103,8 +108,10 @@ static const struct {
     const char *text;
 } hints[] = {
     {HINT_ALWAYS, "  ? keys"},
-    {HINT_CONTROLS, "  space pause  . step"},
-    {HINT_REPLAY, "  space stop  < > speed"},
+    {HINT_CONTROLS, "  space pause"},
+    {HINT_CONTROLS, "  . step"},
+    {HINT_REPLAY, "  space stop"},
+    {HINT_REPLAY, "  < > speed"},
     {HINT_ALWAYS, "  f freeze"},
     {HINT_ALWAYS, "  + - zoom"},
     {HINT_ALWAYS, "  arrows move"},
@@ -113,8 +120,8 @@ static const struct {
     {HINT_REPLAY, "  . , op  r turn  g G ends"},
 };
 
-/* The views' keys; only the shown one has its name where there is no room for all. */
-static int draw_tabs(const struct canvas *canvas, enum view shown)
+/* The views' keys; only the shown one has its name where there is no room for all. `ends`: the columns behind them. */
+static int draw_tabs(const struct canvas *canvas, enum view shown, int ends[VIEWS])
 {
     int width = 0, column = 0;
 
@@ -128,8 +135,21 @@ static int draw_tabs(const struct canvas *canvas, enum view shown)
             column = canvas_print(canvas, 0, column, style, " %d %s ", v + 1, view_name((enum view)v));
         else
             column = canvas_print(canvas, 0, column, style, " %d ", v + 1);
+        ends[v] = column;
     }
     return column;
+}
+
+enum view frame_view_at(const struct canvas *footer, enum view shown, int column)
+{
+    struct canvas unseen = *footer;
+    int ends[VIEWS], view = 0;
+
+    unseen.rows = 0;
+    draw_tabs(&unseen, shown, ends);
+    while (view < VIEWS && column >= ends[view])
+        view++;
+    return (enum view)view;
 }
 
 void frame_message(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
@@ -155,32 +175,54 @@ static const char *format_time(uint64_t ns, uint64_t length, char text[FORMAT_MA
     return text;
 }
 
-void frame_seek(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
+/* A recording from its begin to its end, between the two times. */
+struct seek_bar {
+    char at[FORMAT_MAX], end[FORMAT_MAX];
+    int left, room; /* columns */
+    double begin_ns, length_ns;
+};
+
+static struct seek_bar lay_bar(const struct canvas *canvas, const struct moment *moment)
 {
     const uint64_t length = max_u64(moment->end_ns - moment->begin_ns, 1);
+    struct seek_bar bar = {.begin_ns = (double)moment->begin_ns, .length_ns = (double)length};
+
+    bar.left = 1 + canvas_width(format_time(moment->snapshot->now_ns - moment->begin_ns, length, bar.at)) + 1;
+    bar.room = max_int(canvas->columns - canvas_width(format_time(length, length, bar.end)) - 3 - bar.left, 1);
+    return bar;
+}
+
+static int bar_column(const struct seek_bar *bar, uint64_t ns)
+{
+    return bar->left + (int)(((double)ns - bar->begin_ns) / bar->length_ns * (bar->room - 1));
+}
+
+double frame_time_at(const struct canvas *seek, const struct moment *moment, int column)
+{
+    const struct seek_bar bar = lay_bar(seek, moment);
+    const double share = (double)(column - bar.left) / max_int(bar.room - 1, 1);
+
+    return 1e-9 * bar.length_ns * fmin(fmax(share, 0), 1);
+}
+
+void frame_seek(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
+{
     const struct snapshot *snapshot = moment->snapshot;
-    char at[FORMAT_MAX], end[FORMAT_MAX];
-    const int left = 1 + canvas_width(format_time(snapshot->now_ns - moment->begin_ns, length, at)) + 1;
-    const int right = canvas->columns - canvas_width(format_time(length, length, end)) - 2;
-    const int room = max_int(right - left - 1, 1);
+    const struct seek_bar bar = lay_bar(canvas, moment);
 
     (void)state;
-    canvas_write(canvas, 0, 1, bold(COLOUR_DEFAULT), at);
-    canvas_fill(canvas, 0, left, room, ink(COLOUR_DIM), 0x2500);
+    canvas_write(canvas, 0, 1, bold(COLOUR_DEFAULT), bar.at);
+    canvas_fill(canvas, 0, bar.left, bar.room, ink(COLOUR_DIM), 0x2500);
     for (int e = 0; e < snapshot->epochs_done; e++)
         if (snapshot->epochs[e].end_ns >= moment->begin_ns && snapshot->epochs[e].end_ns <= moment->end_ns)
-            canvas_put(canvas, 0,
-                       left +
-                           (int)((double)(snapshot->epochs[e].end_ns - moment->begin_ns) / (double)length * (room - 1)),
-                       ink(COLOUR_DIM), 0x2502);
-    canvas_put(canvas, 0, left + (int)((double)(snapshot->now_ns - moment->begin_ns) / (double)length * (room - 1)),
-               bold(COLOUR_KEY), 0x25cf);
-    canvas_write(canvas, 0, right, ink(COLOUR_DIM), end);
+            canvas_put(canvas, 0, bar_column(&bar, snapshot->epochs[e].end_ns), ink(COLOUR_DIM), 0x2502);
+    canvas_put(canvas, 0, bar_column(&bar, snapshot->now_ns), bold(COLOUR_KEY), 0x25cf);
+    canvas_write(canvas, 0, bar.left + bar.room + 1, ink(COLOUR_DIM), bar.end);
 }
 
 void frame_footer(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
-    int column = draw_tabs(canvas, state->view);
+    int ends[VIEWS], column = draw_tabs(canvas, state->view, ends);
 
     column = canvas_write(canvas, 0, column, ink(COLOUR_DIM), quit);
     for (size_t k = 0; k < sizeof(hints) / sizeof(hints[0]); k++)
