@@ -21,6 +21,9 @@ CUDA      ?= auto
 CUDA_HOME ?= /usr/local/cuda
 CUDA_ARCH ?= 90
 
+# What needs MPI is built where pkg-config finds it. MPI=0: never; MPI=1: make installs it first, if it is missing.
+MPI ?= auto
+
 # DOUBLE=0 leaves out the double of a GPU (tests/gpu), its programs and its tests.
 DOUBLE ?= 1
 
@@ -39,6 +42,7 @@ MAINS     := coordinator/main.c stages/main.c monitor/main.c
 LIBRARIES := jansson zlib
 PACKAGES  := pkg-config libdnnl-dev libjansson-dev zlib1g-dev libncurses-dev
 OPTIONAL_PACKAGES := libcairo2-dev libjpeg62-turbo-dev libpng-dev
+MPI_PACKAGES := libopenmpi-dev openmpi-bin
 DATA_PACKAGES := dataset-fashion-mnist
 TEST_PACKAGES := g++ check
 
@@ -81,6 +85,10 @@ ifeq ($(CAIRO)$(HAS_CAIRO),1)
 $(error CAIRO=1, but pkg-config finds no cairo)
 endif
 
+HAS_MPI   := $(if $(filter-out 0,$(MPI)),$(shell pkg-config --exists mpi-c 2>/dev/null && echo 1))
+MPI_FLAGS := $(if $(HAS_MPI),$(patsubst -I%,-isystem %,$(shell pkg-config --cflags-only-I mpi-c)))
+MPI_LIBS  := $(if $(HAS_MPI),$(shell pkg-config --libs mpi-c))
+
 # Files that include CUDA's headers. They are compiled for a GPU, and once more for the tests' double of one.
 CUDA_SOURCES := device/cuda.c $(wildcard kernels/cuda/*.c kernels/cuda/*.cu)
 NVCC      := $(if $(filter-out 0,$(CUDA)),$(firstword $(wildcard $(CUDA_HOME)/bin/nvcc) $(shell command -v nvcc)))
@@ -97,7 +105,7 @@ CUDA_FLAGS   := -std=c++17 -O3 -I. $(if $(ERRORS),-Werror all-warnings) -Xcompil
 SOURCES  := $(filter-out $(MAINS) device/cuda.c,$(wildcard $(addsuffix /*.c,$(DIRS))))
 LIBRARY  := $(BUILD)/libtp.a
 BINARIES := $(PROGRAMS:%=$(BUILD)/%)
-BENCHES  := $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c))
+BENCHES  := $(patsubst %.c,$(BUILD)/%,$(filter-out $(if $(HAS_MPI),,bench/pingpong.c),$(wildcard bench/*.c)))
 MANUALS  := $(wildcard docs/man/*.1)
 
 # bash looks for a command's completion by its name, so tpmon's is the same file once more; zsh reads which they are for.
@@ -117,6 +125,7 @@ SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAG
 .DELETE_ON_ERROR:
 
 all:
+	@$(if $(filter 1,$(MPI)),./deps.sh $(MPI_PACKAGES))
 	@./deps.sh --check $(PACKAGES)
 	+@$(SUBMAKE) programs
 
@@ -125,16 +134,16 @@ help:
 	@echo "make all | deps | bench | install, uninstall [DESTDIR=] [PREFIX=] | clean | format | lint"
 	@echo "make asan | ubsan | tsan | valgrind | fuzz [SECONDS=] [TARGET=] | exhaustive"
 	@echo "make torture [KILLS=] [SEED=] | scribble [RUNS=] [SEED=] | starts [COUNT=] | soak [MINUTES=] | nightly: all of these"
-	@echo "for all: BUILD= CC= OPT= ARCH= CFLAGS= CPPFLAGS= LDFLAGS= CUDA=0|1 CUDA_ARCH= CAIRO=0|1 DOUBLE=0 WERROR=0|1"
+	@echo "for all: BUILD= CC= OPT= ARCH= CFLAGS= CPPFLAGS= LDFLAGS= CUDA=0|1 CUDA_ARCH= MPI=0|1 CAIRO=0|1 DOUBLE=0 WERROR=0|1"
 
 deps:
-	@./deps.sh $(PACKAGES) $(DATA_PACKAGES) $(TEST_PACKAGES)
+	@./deps.sh $(if $(filter 1,$(MPI)),$(MPI_PACKAGES)) $(PACKAGES) $(DATA_PACKAGES) $(TEST_PACKAGES)
 	@./deps.sh --try $(OPTIONAL_PACKAGES)
 
 programs: $(BINARIES)
 
 run:
-	@./deps.sh $(PACKAGES) $(DATA_PACKAGES)
+	@./deps.sh $(if $(filter 1,$(MPI)),$(MPI_PACKAGES)) $(PACKAGES) $(DATA_PACKAGES)
 	@./deps.sh --try $(OPTIONAL_PACKAGES)
 	+@$(SUBMAKE) programs
 	@$(BUILD)/tpcoord $(CONFIG)
@@ -234,6 +243,8 @@ $(BINARIES): $(BUILD)/link.flags
 	@echo "  link $@"
 	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(INPUTS) $(ALL_LDLIBS)
 
+$(BUILD)/bench/pingpong.o: ALL_CPPFLAGS += $(MPI_FLAGS)
+$(BUILD)/bench/pingpong: LINKED += $(MPI_LIBS)
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIBRARY) $(BUILD)/link.flags
 	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(INPUTS) $(ALL_LDLIBS)
 
@@ -249,6 +260,9 @@ $(BUILD)/cuda/%.cu.o: %.cu $(BUILD)/cuda.flags
 	@mkdir -p $(@D)
 	@echo "  nvcc $<"
 	@$(NVCC) $(CUDA_FLAGS) -MMD -MP -c -o $@ $<
+
+# Products alone: in half the instructions.
+%/kernels/onednn/small_product.o: ALL_CFLAGS += -ffp-contract=fast
 
 $(BUILD)/%.o: %.c $(BUILD)/c.flags
 	@mkdir -p $(@D)

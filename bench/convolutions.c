@@ -5,7 +5,8 @@
  * The limit is oneDNN's own time for each convolution in whichever layout and algorithm it is fastest: forward with the
  * rows of a micro-batch, both backward halves with those of a mini-batch. Below it, whole training steps of the network
  * through a backend, in one process, by kind of layer, or with `layers` layer by layer. Each time is processor time, the
- * best of several, in microseconds per sample. SIDE says which images: 28 for 28 x 28 x 1 (the default), 32 for 32 x 32 x 3. */
+ * best of several, in microseconds per sample. SIDE says which images: 28 for 28 x 28 x 1 (the default), 32 for 32 x 32 x 3;
+ * for a network that reads tokens, how many. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,13 +18,14 @@
 #include "kernels/backend.h"
 #include "kernels/onednn/descriptors.h"
 
-enum { CLASSES = 10, STEPS_MIN = 3, ROWS_MAX = 4096, SIDE_MAX = 512, LIBRARY_NS = 40 * 1000 * 1000 };
+enum { CLASSES = 10, VOCABULARY = 256, STEPS_MIN = 3, ROWS_MAX = 4096, SIDE_MAX = 512, LIBRARY_NS = 40 * 1000 * 1000 };
 static const uint64_t training_ns = 8ull * 1000 * 1000 * 1000;
 
 struct settings {
     const char *arch;
     int minibatch, microbatches;
-    struct shape image;
+    bool tokens;
+    struct shape sample;
     bool layers; /* a line each */
     const struct backend *backend;
     struct device *host;
@@ -231,6 +233,15 @@ struct training {
     uint64_t best_loss, best_update;
 };
 
+/* Any will do: how long an embedding takes does not depend on them. */
+static void fill_tokens(size_t count, void *input)
+{
+    int32_t *tokens = input;
+
+    for (size_t i = 0; i < count; i++)
+        tokens[i] = (int32_t)(i * 7 % VOCABULARY);
+}
+
 static void training_create(struct training *training, const struct network *network, const struct settings *settings)
 {
     const struct backend *backend = settings->backend;
@@ -243,12 +254,14 @@ static void training_create(struct training *training, const struct network *net
     training->best_loss = training->best_update = UINT64_MAX;
     training->nodes = calloc((size_t)network->layer_count, sizeof(struct node));
     training->group_start = calloc((size_t)settings->microbatches + 1, sizeof(int));
-    training->targets = calloc(rows, sizeof(*training->targets));
+    training->targets = calloc(rows * (size_t)network_targets_per_sample(network), sizeof(*training->targets));
     if (!training->nodes || !training->group_start || !training->targets)
         check(error_set(&error, "out of memory"), &error);
     for (int j = 0; j <= settings->microbatches; j++)
         training->group_start[j] = first_row(settings, j);
     training->input = floats(rows * shape_size(network->input));
+    if (network->tokens)
+        fill_tokens(rows * shape_size(network->input), training->input);
     training->weights = floats(network->parameters);
     training->weight_gradient = floats(network->parameters);
     training->momentum = floats(network->parameters);
@@ -292,27 +305,35 @@ static void training_destroy(struct training *training)
     free(training->workspace);
 }
 
+/* The k-th input of a layer for all rows; NULL if it has none. */
+static const float *input_of(const struct training *training, const struct layer *layer, int k)
+{
+    if (k >= layer->input_count)
+        return NULL;
+    return layer->inputs[k] == NETWORK_INPUT ? training->input : training->nodes[layer->inputs[k]].output;
+}
+
 static void forward(struct training *training, int index, int microbatch)
 {
     const struct backend *backend = training->settings->backend;
     struct node *node = &training->nodes[index];
     const struct layer *layer = node->layer;
     const size_t first = (size_t)training->group_start[microbatch];
-    const float *input = layer->inputs[0] == NETWORK_INPUT ? training->input : training->nodes[layer->inputs[0]].output;
-    const float *added = layer->input_count == 1 ? NULL : training->nodes[layer->inputs[1]].output;
-    const struct forward_call call = {
+    struct forward_call call = {
         .rows = training->group_start[microbatch + 1] - training->group_start[microbatch],
         .training = true,
-        .inputs = {input + first * shape_size(layer->in), added ? added + first * shape_size(layer->out) : NULL},
         .weights = training->weights + layer->parameter_offset,
         .output = node->output + first * shape_size(layer->out),
         .saved = node->saved + (size_t)microbatch * backend->saved_floats(node->kernel),
         .state = training->state + layer->state_offset,
         .workspace = training->workspace,
     };
-    const uint64_t start = processor_ns();
     struct error error;
+    uint64_t start;
 
+    for (int k = 0; k < layer->input_count; k++)
+        call.inputs[k] = input_of(training, layer, k) + first * shape_size(layer_input_shape(layer, k));
+    start = processor_ns();
     check(backend->forward(node->kernel, &call, &error), &error);
     node->now[PHASE_FORWARD] += processor_ns() - start;
 }
@@ -335,7 +356,6 @@ static void backward(struct training *training, int index)
     struct backward_call call = {
         .groups = training->settings->microbatches,
         .group_start = training->group_start,
-        .inputs = {layer->inputs[0] == NETWORK_INPUT ? training->input : training->nodes[layer->inputs[0]].output},
         .output = node->output,
         .weights = training->weights + layer->parameter_offset,
         .saved = node->saved,
@@ -346,6 +366,8 @@ static void backward(struct training *training, int index)
     struct error error;
     uint64_t start, middle;
 
+    for (int k = 0; k < layer->input_count; k++)
+        call.inputs[k] = input_of(training, layer, k);
     for (int k = layer->input_count - 1; k >= 0; k--)
         call.input_gradients[k] = gradient_of(training, layer->inputs[k], &call.add_input_gradients[k]);
     start = processor_ns();
@@ -373,7 +395,7 @@ static void step(struct training *training)
                                      .gradient = training->weight_gradient,
                                      .slots = {training->momentum},
                                      .new_weights = training->weights};
-    const int rows = training->settings->minibatch;
+    const int targets = training->settings->minibatch * network_targets_per_sample(network);
     struct node *last = &training->nodes[network->layer_count - 1];
     struct loss_result result = {0};
     struct error error;
@@ -388,8 +410,8 @@ static void step(struct training *training)
             forward(training, i, j);
 
     start = processor_ns();
-    check(backend->softmax_cross_entropy(training->engine, rows, CLASSES, last->output, training->targets,
-                                         1.0f / (float)rows, last->gradient, &result, &error),
+    check(backend->softmax_cross_entropy(training->engine, targets, network->classes, last->output, training->targets,
+                                         1.0f / (float)targets, last->gradient, &result, &error),
           &error);
     training->best_loss = smaller(training->best_loss, processor_ns() - start);
     for (int i = network->layer_count - 1; i >= 0; i--)
@@ -480,7 +502,6 @@ int main(int argc, char **argv)
     settings.minibatch = count_of(argc > 2 ? argv[2] : "64", ROWS_MAX);
     settings.microbatches = count_of(argc > 3 ? argv[3] : "3", settings.minibatch);
     side = count_of(argc > 4 ? argv[4] : "28", SIDE_MAX);
-    settings.image = (struct shape){side, side, side == 28 ? 1 : 3};
     settings.backend = backend_find(argc > 5 ? argv[5] : "onednn");
     if (!settings.backend)
         check(error_set(&error, "there is no backend \"%s\"", argv[5]), &error);
@@ -489,23 +510,26 @@ int main(int argc, char **argv)
         check(error_set(&error, "unknown argument \"%s\"", argv[argc > 7 ? 7 : 6]), &error);
     if (!network_builtin(settings.arch))
         check(error_set(&error, "there is no network \"%s\"", settings.arch), &error);
+    settings.tokens = network_reads_tokens(network_builtin(settings.arch));
+    settings.sample = settings.tokens ? (struct shape){side, 1, 1} : (struct shape){side, side, side == 28 ? 1 : 3};
     if (settings.backend->device != &device_host)
         check(error_set(&error, "this is about the CPU, and %s is not", settings.backend->name), &error);
     check(settings.backend->available(&error), &error);
     check(device_host.open(&settings.host, 0, &error), &error);
     check(backend_onednn.open(&onednn, settings.host, &one_thread, &error), &error);
     check(network_create(&network,
-                         &(struct network_options){settings.arch, network_builtin(settings.arch), 0, 0, false,
-                                                   settings.image, CLASSES},
+                         &(struct network_options){settings.arch, network_builtin(settings.arch), 0, 0, settings.tokens,
+                                                   settings.sample, settings.tokens ? VOCABULARY : CLASSES},
                          &error),
           &error);
 
-    printf("%s, %d x %d x %d, mini-batches of %d in %d micro-batches, one thread\n\n", settings.arch, side, side,
-           settings.image.channels, settings.minibatch, settings.microbatches);
+    printf("%s, %d x %d x %d, mini-batches of %d in %d micro-batches, one thread\n\n", settings.arch,
+           settings.sample.height, settings.sample.width, settings.sample.channels, settings.minibatch,
+           settings.microbatches);
     limit = library_limit(network, &settings);
     total = training_time(network, &settings);
-    printf("\nconvolutions alone     %8.1f us/sample   %7.0f images/s\n", limit, limit > 0.0 ? 1e6 / limit : 0.0);
-    printf("the whole network      %8.1f us/sample   %7.0f images/s   %.0f%% of it\n", total, 1e6 / total,
+    printf("\nconvolutions alone     %8.1f us/sample   %7.0f samples/s\n", limit, limit > 0.0 ? 1e6 / limit : 0.0);
+    printf("the whole network      %8.1f us/sample   %7.0f samples/s   %.0f%% of it\n", total, 1e6 / total,
            100.0 * limit / total);
     network_destroy(network);
     backend_onednn.close(onednn);

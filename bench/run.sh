@@ -8,7 +8,7 @@
 #   BENCH="resnet20 vgg16"   default: all of the table below
 #   PYTHON=python3   interpreter that has PyTorch
 #   ROUNDS=3         of measurements
-#   IMAGES=12800     to train on in each, or fewer where a network takes longer
+#   SAMPLES=12800    to train on in each, or fewer where a network takes longer
 export LC_ALL=C
 . "$(dirname "$0")/common.sh"
 python=${PYTHON:-python3}
@@ -16,17 +16,19 @@ rounds=${ROUNDS:-3}
 cores=$(nproc)
 tab=$(printf '\t')
 
-# A network, the sides of its images, and of IMAGES the part that is enough: one in so many.
-table='mlp 28 1
-resnet8 28 1
-resnet20 28 1
-resnet32 28 2
-resnet56 28 4
-resnet110 28 8
-alexnet 32 1
-vgg16 32 20
-vgg16-4096 32 20
-resnet50 32 50'
+# A network; the config that says how it is trained; the side of its images, or its tokens; and of SAMPLES the part that is
+# enough: one in so many.
+table='mlp resnet 28 1
+resnet8 resnet 28 1
+resnet20 resnet 28 1
+resnet32 resnet 28 2
+resnet56 resnet 28 4
+resnet110 resnet 28 8
+alexnet resnet 32 1
+vgg16 resnet 32 20
+vgg16-4096 resnet 32 20
+resnet50 resnet 32 50
+llama-1.5m llama 256 8'
 networks=${BENCH:-$(echo "$table" | cut -d ' ' -f 1)}
 for name in $networks; do
     if ! echo "$table" | grep -q "^$name "; then
@@ -35,36 +37,37 @@ for name in $networks; do
     fi
 done
 
-# NAME CORES FIGURE: one measurement of $network, in images per second on so many cores.
+# NAME CORES FIGURE: one measurement of $network, in samples per second on so many cores.
 record() {
     [ -n "$3" ] || fail "printed no figure"
-    printf '  %.0f images/s\n' "$3"
+    printf '  %.0f samples/s\n' "$3"
     printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$network" >>"$scratch/figures"
 }
 
 # NAME STAGES THREADS
 train() {
     busy=$(($2 * $3 < cores ? $2 * $3 : cores))
-    enlarge=no
-    [ "$side" = 28 ] || enlarge=yes
-    run "$build/tpcoord" run "$root/configs/resnet.ini" --quiet --json - --epochs 1 --set "run.output=$scratch" \
-        --set "model.arch=$network" --set "data.enlarge=$enlarge" --set train.lr=0.001 --set "data.limit=$images" \
+    case $config in
+    llama) data="data.file=$scratch/text" ;;
+    *) data="data.enlarge=$([ "$side" = 28 ] && echo no || echo yes)" ;;
+    esac
+    run "$build/tpcoord" run "$root/configs/$config.ini" --quiet --json - --epochs 1 --set "run.output=$scratch" \
+        --set "model.arch=$network" --set "$data" --set train.lr=0.001 --set "data.limit=$samples" \
         --set "pipeline.stages=$2" --set "device.threads=$3" || fail "failed"
     record "$1" "$busy" "$(images_per_second "$scratch/output")"
 }
 
-# Mini-batch and micro-batches of configs/resnet.ini.
 convolutions() {
-    run "$build/bench/convolutions" "$network" 64 3 "$side" || fail "failed"
+    run "$build/bench/convolutions" "$network" "$batch" 3 "$side" || fail "failed"
     figure=$(awk '/^convolutions alone/ && $3 > 0 { print 1e6 / $3 }' "$scratch/output")
     [ -z "$figure" ] || record "convolutions alone" 1 "$figure"
 }
 
 pytorch() {
     status=0
-    run "$python" "$root/bench/peer_pytorch.py" --network "$network" --batch 64 --threads "$cores" || status=$?
+    run "$python" "$root/bench/peer_pytorch.py" --network "$network" --batch "$batch" --threads "$cores" || status=$?
     case $status in
-    0) record PyTorch "$cores" "$(sed -n 's/^pytorch .*: \([0-9.]*\) images\/s.*/\1/p' "$scratch/output")" ;;
+    0) record PyTorch "$cores" "$(sed -n 's/^pytorch .*: \([0-9.]*\) samples\/s.*/\1/p' "$scratch/output")" ;;
     77 | 127) echo "PyTorch is not installed" | tee "$scratch/output" ;;
     *) fail "failed" ;;
     esac
@@ -83,8 +86,10 @@ others() {
 measure() {
     network=$1
     row=$(echo "$table" | grep "^$1 ")
-    side=$(echo "$row" | cut -d ' ' -f 2)
-    images=$((${IMAGES:-12800} / $(echo "$row" | cut -d ' ' -f 3)))
+    config=$(echo "$row" | cut -d ' ' -f 2)
+    side=$(echo "$row" | cut -d ' ' -f 3)
+    samples=$((${SAMPLES:-12800} / $(echo "$row" | cut -d ' ' -f 4)))
+    batch=$(sed -n 's/^batch *= *\([0-9]*\).*/\1/p' "$root/configs/$config.ini")
     [ "$network" = mlp ] || train "4 stages" 4 1
     train "2 stages" 2 1
     train "1 stage" 1 1
@@ -107,7 +112,7 @@ print_table() {
         { rate[$1, ++count[$1]] = $3 }
         END {
             printf "%-20s %5s %9s %7s %8s %13s %11s\n", \
-                network, "cores", "images/s", "lowest", "highest", "of the limit", "of PyTorch"
+                network, "cores", "samples/s", "lowest", "highest", "of the limit", "of PyTorch"
             for (i = 1; i <= rows; i++) {
                 n = names[i]
                 printf "%-20s %5d %9.0f %7.0f %8.0f %13s %11s\n", n, cores[n], median(n), rate[n, 1], \
@@ -116,6 +121,9 @@ print_table() {
             }
         }' "$scratch/own" -
 }
+
+# What text it is makes no difference to speed.
+cat "$root"/docs/*.md "$root"/README.md "$root"/kernels/*/*.c >"$scratch/text"
 
 echo "machine: $(lscpu | sed -n '/^Model name:/ { s/.*: *//p; q }'), $cores cores, $(uname -sr)"
 for i in $(seq "$rounds"); do
@@ -131,4 +139,4 @@ for name in $networks; do
     cat "$scratch/pytorch.$name"
 done
 echo
-echo "images/s: the median round's. The limit: if convolutions were all there is, on as many cores."
+echo "samples/s: the median round's. The limit: if convolutions were all there is, on as many cores."

@@ -79,8 +79,9 @@ struct counters {
     _Atomic int32_t in_flight, in_flight_peak;               /* mini-batches in training */
     _Atomic int32_t slots, slots_peak;                       /* the same in slots of memory (schedule_slot_size) */
     _Atomic uint64_t staleness_forward[STALENESS_BUCKETS];   /* backwards by live - forward version; last: and above */
-    _Atomic uint64_t staleness_backward[STALENESS_BUCKETS];  /* by staleness_of() what is read, rounded up */
-    _Atomic uint64_t staleness_millionths;                   /* the sum of it, unrounded */
+    _Atomic uint64_t staleness_backward[STALENESS_BUCKETS];  /* by plan_staleness_of() what is read, rounded up */
+    _Atomic uint64_t staleness_forward_sum;                  /* the sums of both, in updates, without bounds; */
+    _Atomic uint64_t staleness_millionths;                   /* and of the latter in millionths, unrounded */
     _Atomic uint64_t version_difference[DIFFERENCE_BUCKETS]; /* stage W: mini-batches by i - committed */
     _Atomic int32_t epoch, phase, minibatch;                 /* where the stage is; 0: no op done there yet */
 };

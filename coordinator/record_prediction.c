@@ -65,9 +65,12 @@ static void count_backward(struct recording_made *it, struct stage_counters *cou
                            const struct op_versions *versions)
 {
     const struct backward_versions read = {versions->forward, versions->live, versions->read_first};
+    const double staleness = plan_staleness_of(it->plan, &read);
 
     counters->staleness_forward[min_int(versions->live - versions->forward, STALENESS_BUCKETS - 1)]++;
-    counters->staleness_backward[min_int((int)ceil(plan_staleness_of(it->plan, &read)), STALENESS_BUCKETS - 1)]++;
+    counters->staleness_backward[min_int((int)ceil(staleness), STALENESS_BUCKETS - 1)]++;
+    counters->staleness_forward_sum += (uint64_t)(versions->live - versions->forward);
+    counters->staleness_millionths += (uint64_t)llround(1e6 * staleness);
     if (op->part == it->plan->part_count && op->first == 1)
         counters->version_difference[min_int(
             op->minibatch - simulation_committed(it->prediction->events, op->minibatch), DIFFERENCE_BUCKETS - 1)]++;

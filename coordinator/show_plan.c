@@ -187,6 +187,11 @@ static void print_part(FILE *out, const struct plan *plan, int k)
     place_print(out, plan, k);
 }
 
+const char *in_flight_unit(const struct plan *plan)
+{
+    return plan->schedule.order.whole_backward ? "mini-batches" : "micro-batches";
+}
+
 /* In the order of the network. */
 static void print_stages(FILE *out, const struct plan *plan)
 {
@@ -202,7 +207,7 @@ static void print_stages(FILE *out, const struct plan *plan)
         print_part(out, plan, k);
     }
     fprintf(out, "versions, %s in flight: most at once on the unit-time schedule (of the room made)\n",
-            plan->schedule.order.whole_backward ? "mini-batches" : "micro-batches");
+            in_flight_unit(plan));
     fprintf(out, "tau: updates from a forward to its micro-batch's own, in the full pipeline\n");
     print_paths(out, plan);
     fputc('\n', out);

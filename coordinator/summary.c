@@ -101,26 +101,8 @@ static struct counted count_histogram(const json_t *histogram)
     return counted;
 }
 
-/* Means over the backwards of all stages. */
-static double staleness_forward(const json_t *report)
-{
-    double backwards = 0.0, sum = 0.0;
-    const json_t *stage;
-    size_t s;
-
-    json_array_foreach(json_object_get(report, "stage"), s, stage)
-    {
-        const struct counted own =
-            count_histogram(json_object_get(json_object_get(stage, "staleness"), "forward_histogram"));
-
-        backwards += own.count;
-        sum += own.sum;
-    }
-    return sum / backwards;
-}
-
-/* Its histogram is rounded; a stage's mean is not. */
-static double staleness_backward(const json_t *report)
+/* Over the backwards of all stages. A histogram is rounded and has a last bucket; a stage's mean is exact. */
+static double staleness_mean(const json_t *report, const char *mean)
 {
     double backwards = 0.0, sum = 0.0;
     const json_t *stage;
@@ -132,9 +114,19 @@ static double staleness_backward(const json_t *report)
         const double count = count_histogram(json_object_get(staleness, "histogram")).count;
 
         backwards += count;
-        sum += count * number(staleness, "mean");
+        sum += count * number(staleness, mean);
     }
     return sum / backwards;
+}
+
+static double staleness_forward(const json_t *report)
+{
+    return staleness_mean(report, "forward_mean");
+}
+
+static double staleness_backward(const json_t *report)
+{
+    return staleness_mean(report, "mean");
 }
 
 static double stage_versions(const json_t *stage)

@@ -52,6 +52,8 @@ static const struct option_row rows[] = {
      .help = "write the recording as a Chrome trace for ui.perfetto.dev, and exit"},
     {"width", "COLUMNS", OPTION_COUNT, offsetof(struct arguments, width), 0, .help = "of --once; default 80"},
     {"height", "LINES", OPTION_COUNT, offsetof(struct arguments, height), 0, .help = "of --once; default 24"},
+    {"no-mouse", NULL, OPTION_FLAG, offsetof(struct arguments, no_mouse), 0,
+     .help = "leave the mouse to the terminal, which selects text; the key m does so, too"},
     {"ascii", NULL, OPTION_FLAG, offsetof(struct arguments, ascii), 0, .help = "draw with ASCII characters only"},
     {"help", NULL, OPTION_FLAG, offsetof(struct arguments, help), 0, .help = "print this", .letter = 'h'},
     {"version", NULL, OPTION_FLAG, offsetof(struct arguments, version), 0, .help = "print the version", .letter = 'V'},

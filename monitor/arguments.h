@@ -22,7 +22,7 @@ struct arguments {
     const char *pictures[PICTURE_FORMATS]; /* paths; NULL: none */
     const char *trace;                     /* path; NULL: none */
     bool versions;                         /* on a picture */
-    bool once, list, ascii, help, version;
+    bool once, list, ascii, no_mouse, help, version;
 };
 
 /* -1 and the reason if it makes no sense. Strings are argv's. */

@@ -120,7 +120,7 @@ int axis_ticks(const struct view_state *state, const struct moment *moment, cons
     const struct stage_history *stage = &moment->history->stages[part - 1];
     const int shown = columns / axis_tick_columns(state, moment) + 1;
     uint64_t right = state->right_ns > 0 ? state->right_ns : UINT64_MAX;
-    int k = selected ? (int)(selected - stage->ops) + shown / 2 : stage->count;
+    int k = selected ? (int)(selected - stage->ops) + 3 * shown / 4 : stage->count;
 
     /* The selected op is always in sight. */
     if (k < stage->count && stage->ops[k].start_ns < right)

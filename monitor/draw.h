@@ -2,7 +2,7 @@
 #ifndef TP_MONITOR_DRAW_H
 #define TP_MONITOR_DRAW_H
 
-#include "monitor/view.h"
+#include "monitor/axis.h"
 
 static inline struct style ink(enum colour colour)
 {
@@ -20,15 +20,30 @@ view_drawer draw_schedule, draw_versions, draw_memory, draw_training;
 /* Keys that only the schedule view has: false if it is none of them. */
 bool schedule_key(struct view_state *state, const struct moment *moment, int key);
 
+/* A press of the mouse in the schedule view, at a cell of the canvas that it is drawn on. */
+void schedule_point(struct view_state *state, const struct moment *moment, int press, const struct canvas *canvas,
+                    int row, int column);
+
+/* Selects an op of a stage, or the stage alone; what is on the screen stays there. */
+void schedule_select(struct view_state *state, const struct moment *moment, int stage, const struct op_record *op);
+
+/* One step closer, or further, about the time at a column; NULL axis: about the right edge. */
+void schedule_zoom(struct view_state *state, const struct moment *moment, int direction, const struct time_axis *axis,
+                   int column);
+
 /* One line that says what a view shows. */
 const char *view_help(enum view view);
 
 /* Around every view: the run and where it is; for some seconds a message, or what the user is asked; where a replay is; the
  * keys; over it, if the user asks, what the keys do. */
-view_drawer frame_header, frame_message, frame_seek, frame_footer, frame_help, frame_marks;
+view_drawer frame_header, frame_message, frame_seek, frame_footer, frame_help, frame_marks, frame_choices;
 enum { HEADER_ROWS = 2 };
 
-/* If the run did not end well, why, in at most so many rows. Returns how many. */
+/* What a column of the footer, or of the seek bar, stands for: a view, or VIEWS for none; a time, in seconds. */
+enum view frame_view_at(const struct canvas *footer, enum view shown, int column);
+double frame_time_at(const struct canvas *seek, const struct moment *moment, int column);
+
+/* If the run did not end well, why, in at most so many rows. Returns how many, also for a canvas without rows. */
 int frame_banner(const struct canvas *canvas, const struct moment *moment, int rows);
 
 /* Which stages a view shows that has room for `room` of them: the first, such that the selected one is among them. */

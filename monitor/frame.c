@@ -113,8 +113,8 @@ static const struct {
     {HINT_REPLAY, "  . , op  r turn  g G ends"},
 };
 
-/* The views' keys; only the shown one has its name where there is no room for all. */
-static int draw_tabs(const struct canvas *canvas, enum view shown)
+/* The views' keys; only the shown one has its name where there is no room for all. `ends`: the columns behind them. */
+static int draw_tabs(const struct canvas *canvas, enum view shown, int ends[VIEWS])
 {
     int width = 0, column = 0;
 
@@ -128,8 +128,21 @@ static int draw_tabs(const struct canvas *canvas, enum view shown)
             column = canvas_print(canvas, 0, column, style, " %d %s ", v + 1, view_name((enum view)v));
         else
             column = canvas_print(canvas, 0, column, style, " %d ", v + 1);
+        ends[v] = column;
     }
     return column;
+}
+
+enum view frame_view_at(const struct canvas *footer, enum view shown, int column)
+{
+    struct canvas unseen = *footer;
+    int ends[VIEWS], view = 0;
+
+    unseen.rows = 0;
+    draw_tabs(&unseen, shown, ends);
+    while (view < VIEWS && column >= ends[view])
+        view++;
+    return (enum view)view;
 }
 
 void frame_message(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
@@ -155,32 +168,54 @@ static const char *format_time(uint64_t ns, uint64_t length, char text[FORMAT_MA
     return text;
 }
 
-void frame_seek(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
+/* A recording from its begin to its end, between the two times. */
+struct seek_bar {
+    char at[FORMAT_MAX], end[FORMAT_MAX];
+    int left, room; /* columns */
+    double begin_ns, length_ns;
+};
+
+static struct seek_bar lay_bar(const struct canvas *canvas, const struct moment *moment)
 {
     const uint64_t length = max_u64(moment->end_ns - moment->begin_ns, 1);
+    struct seek_bar bar = {.begin_ns = (double)moment->begin_ns, .length_ns = (double)length};
+
+    bar.left = 1 + canvas_width(format_time(moment->snapshot->now_ns - moment->begin_ns, length, bar.at)) + 1;
+    bar.room = max_int(canvas->columns - canvas_width(format_time(length, length, bar.end)) - 3 - bar.left, 1);
+    return bar;
+}
+
+static int bar_column(const struct seek_bar *bar, uint64_t ns)
+{
+    return bar->left + (int)(((double)ns - bar->begin_ns) / bar->length_ns * (bar->room - 1));
+}
+
+double frame_time_at(const struct canvas *seek, const struct moment *moment, int column)
+{
+    const struct seek_bar bar = lay_bar(seek, moment);
+    const double share = (double)(column - bar.left) / max_int(bar.room - 1, 1);
+
+    return 1e-9 * bar.length_ns * fmin(fmax(share, 0), 1);
+}
+
+void frame_seek(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
+{
     const struct snapshot *snapshot = moment->snapshot;
-    char at[FORMAT_MAX], end[FORMAT_MAX];
-    const int left = 1 + canvas_width(format_time(snapshot->now_ns - moment->begin_ns, length, at)) + 1;
-    const int right = canvas->columns - canvas_width(format_time(length, length, end)) - 2;
-    const int room = max_int(right - left - 1, 1);
+    const struct seek_bar bar = lay_bar(canvas, moment);
 
     (void)state;
-    canvas_write(canvas, 0, 1, bold(COLOUR_DEFAULT), at);
-    canvas_fill(canvas, 0, left, room, ink(COLOUR_DIM), 0x2500);
+    canvas_write(canvas, 0, 1, bold(COLOUR_DEFAULT), bar.at);
+    canvas_fill(canvas, 0, bar.left, bar.room, ink(COLOUR_DIM), 0x2500);
     for (int e = 0; e < snapshot->epochs_done; e++)
         if (snapshot->epochs[e].end_ns >= moment->begin_ns && snapshot->epochs[e].end_ns <= moment->end_ns)
-            canvas_put(canvas, 0,
-                       left +
-                           (int)((double)(snapshot->epochs[e].end_ns - moment->begin_ns) / (double)length * (room - 1)),
-                       ink(COLOUR_DIM), 0x2502);
-    canvas_put(canvas, 0, left + (int)((double)(snapshot->now_ns - moment->begin_ns) / (double)length * (room - 1)),
-               bold(COLOUR_KEY), 0x25cf);
-    canvas_write(canvas, 0, right, ink(COLOUR_DIM), end);
+            canvas_put(canvas, 0, bar_column(&bar, snapshot->epochs[e].end_ns), ink(COLOUR_DIM), 0x2502);
+    canvas_put(canvas, 0, bar_column(&bar, snapshot->now_ns), bold(COLOUR_KEY), 0x25cf);
+    canvas_write(canvas, 0, bar.left + bar.room + 1, ink(COLOUR_DIM), bar.end);
 }
 
 void frame_footer(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
-    int column = draw_tabs(canvas, state->view);
+    int ends[VIEWS], column = draw_tabs(canvas, state->view, ends);
 
     column = canvas_write(canvas, 0, column, ink(COLOUR_DIM), quit);
     for (size_t k = 0; k < sizeof(hints) / sizeof(hints[0]); k++)

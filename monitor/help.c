@@ -1,4 +1,4 @@
-/* The pages over a view: what the keys do, and what the view's marks mean. */
+/* The pages over a view: what the keys do, what the view's marks mean, and what else can be shown. */
 #include <stdio.h>
 
 #include "base/numbers.h"
@@ -18,8 +18,7 @@ static const struct help_row keys[] = {
     {"+ - 0", "zoom in, out, back to what fits"},
     {"Left, Right", "move through time, or from op to op once one is selected"},
     {"Up, Down", "select a stage"},
-    {"Page Up, Down", "move through time by half a screen"},
-    {"Home, End", "the oldest that is known; follow the newest"},
+    {"Page Up, Down", "move through time by half a screen; Home, End: to its ends"},
     {"Enter, Escape", "select the newest op in sight, or none"},
     {"space", "pause and go on (run with --interactive, or replay)"},
     {". ,", "one op of the selected stage; in a replay: one op on, back"},
@@ -27,7 +26,8 @@ static const struct help_row keys[] = {
     {"< >", "slow motion, or the replay's speed; r turns it round"},
     {"g G :", "the recording's begin and end; a mini-batch that is typed"},
     {"[ ] { }", "the mini-batch before and after; the epoch before and after"},
-    {"n", "the next of the runs that are going"},
+    {"click, wheel", "select an op, a stage, a view; zoom (with Shift: text)"},
+    {"l n m", "list runs, or recordings; the next one; mouse selects text"},
     {"Ctrl-L", "draw the screen anew"},
 };
 
@@ -101,4 +101,33 @@ void frame_marks(const struct canvas *canvas, const struct view_state *state, co
     while (count < ROWS_MAX && marks[state->view][count].what)
         count++;
     draw_page(canvas, state, marks[state->view], count);
+}
+
+void frame_choices(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
+{
+    const struct choices *choices = state->choices;
+    const int columns = min_int(HELP_COLUMNS, canvas->columns), height = min_int(choices->count + 2, canvas->rows);
+    const int room = max_int(height - 2, 1);
+    const int first = max_int(0, min_int(choices->selected - room / 2, choices->count - room));
+    const struct canvas box =
+        canvas_part(canvas, (canvas->rows - height) / 2, (canvas->columns - columns) / 2, height, columns);
+    const struct canvas text = canvas_part(&box, 1, 1, height - 2, columns - 2);
+
+    canvas_clear(&box);
+    canvas_box(&box, ink(COLOUR_KEY));
+    canvas_print(&box, 0, 2, bold(COLOUR_KEY), " %s ",
+                 moment->kind == MOMENT_REPLAY ? "recordings" : "runs that are going");
+    canvas_write_right(&box, 0, columns - 2, ink(COLOUR_DIM), " ↑↓ Enter shows, Escape leaves ");
+    if (room < choices->count)
+        canvas_print(&box, height - 1, 2, ink(COLOUR_DIM), " %d of %d ", choices->selected + 1, choices->count);
+    for (int k = 0; k < room && first + k < choices->count; k++) {
+        const bool selected = first + k == choices->selected;
+        const struct style style =
+            selected ? (struct style){COLOUR_INK, COLOUR_KEY, ATTRIBUTE_BOLD} : ink(COLOUR_DEFAULT);
+
+        if (selected)
+            canvas_fill(&text, k, 0, text.columns, style, ' ');
+        canvas_write(&text, k, 0, style, selected ? "▶" : " ");
+        canvas_write(&text, k, 2, style, choices->items[first + k].text);
+    }
 }

@@ -2,6 +2,7 @@
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -10,6 +11,7 @@
 #include "base/version.h"
 #include "monitor/arguments.h"
 #include "monitor/axis.h"
+#include "monitor/choices.h"
 #include "monitor/runs.h"
 #include "monitor/screen.h"
 #include "monitor/source.h"
@@ -33,7 +35,10 @@ struct monitor {
     struct moment moment_beside;
     uint64_t looked_ns; /* for a run that follows one that has ended */
     struct view_state state;
-    char prompt[16]; /* what has been typed, while state.prompt is it */
+    char prompt[16];              /* what has been typed, while state.prompt is it */
+    struct choices choices;       /* while state.choices is it */
+    char replay[CONFIG_PATH_MAX]; /* "": a live run */
+    bool mouse;                   /* its presses come here, and not to the terminal */
     struct screen *screen;
 };
 
@@ -51,8 +56,8 @@ static int open_source(struct monitor *monitor, struct error *error)
     if (arguments->beside && !monitor->beside && source_replay(&monitor->beside, arguments->beside, error))
         return -1;
 
-    return arguments->replay ? source_replay(&monitor->source, arguments->replay, error)
-                             : source_attach(&monitor->source, arguments->run, error);
+    return monitor->replay[0] ? source_replay(&monitor->source, monitor->replay, error)
+                              : source_attach(&monitor->source, arguments->run, error);
 }
 
 /* Before there is a run. */
@@ -85,6 +90,7 @@ static void draw_both(const struct monitor *monitor, const struct canvas *canvas
     state.cursor_ns = 0;
     state.help = 0;
     state.prompt = NULL;
+    state.choices = NULL;
     view_draw(&below, &state, &monitor->moment_beside);
 }
 
@@ -171,16 +177,17 @@ static void keep_or_follow(struct monitor *monitor)
     monitor->frozen = NULL;
 }
 
-/* To another run that is going; of the coordinator, if that is not 0. */
-static void change_run(struct monitor *monitor, int coordinator)
+/* To another run or recording; what is shown stays if that cannot be. */
+static void change_to(struct monitor *monitor, const char *what)
 {
-    char next[SEGMENT_NAME_MAX];
     struct source *source;
     struct error error;
+    const int result = monitor->replay[0] ? source_replay(&source, what, &error) : source_attach(&source, what, &error);
 
-    if (monitor->arguments->replay || runs_next(monitor->moment.snapshot->name, coordinator, next, &error) ||
-        source_attach(&source, next, &error))
+    if (result) {
+        source_say(monitor->source, "%s", result < 0 ? error.text : "that run is over");
         return;
+    }
     source_close(monitor->source);
     monitor->source = source;
     monitor->state.right_ns = monitor->state.cursor_ns = 0;
@@ -189,13 +196,72 @@ static void change_run(struct monitor *monitor, int coordinator)
     look(monitor);
 }
 
+/* To another run that is going; of the coordinator, if that is not 0. */
+static void change_run(struct monitor *monitor, int coordinator)
+{
+    char next[SEGMENT_NAME_MAX];
+    struct error error;
+
+    if (runs_next(monitor->moment.snapshot->name, coordinator, next, &error) == 0)
+        change_to(monitor, next);
+}
+
+/* What else can be shown, beside what is. */
+static void find_choices(struct monitor *monitor)
+{
+    char folder[CONFIG_PATH_MAX];
+    struct error error;
+
+    choices_free(&monitor->choices);
+    choices_folder(monitor->moment.source, folder);
+    if (monitor->replay[0] ? choices_of_recordings(&monitor->choices, folder, &error)
+                           : runs_choices(&monitor->choices, &error))
+        source_say(monitor->source, "%s", error.text);
+    choices_select(&monitor->choices, monitor->replay[0] ? monitor->moment.source : monitor->moment.snapshot->name);
+}
+
+static void show_choices(struct monitor *monitor)
+{
+    find_choices(monitor);
+    if (monitor->choices.count > 0)
+        monitor->state.choices = &monitor->choices;
+    else
+        source_say(monitor->source, monitor->replay[0] ? "no recording lies beside this one" : "no run is going");
+}
+
+static void show_next(struct monitor *monitor)
+{
+    if (!monitor->replay[0]) {
+        change_run(monitor, 0);
+        return;
+    }
+    find_choices(monitor);
+    if (monitor->choices.count > 1)
+        change_to(monitor, monitor->choices.items[(monitor->choices.selected + 1) % monitor->choices.count].what);
+}
+
+/* A key while it is asked which. */
+static void choose(struct monitor *monitor, int key)
+{
+    struct choices *choices = &monitor->choices;
+
+    if (key == PRESS_UP || key == PRESS_WHEEL_UP)
+        choices->selected = max_int(choices->selected - 1, 0);
+    else if (key == PRESS_DOWN || key == PRESS_WHEEL_DOWN)
+        choices->selected = min_int(choices->selected + 1, choices->count - 1);
+    else
+        monitor->state.choices = NULL;
+    if (key == PRESS_ENTER)
+        change_to(monitor, choices->items[choices->selected].what);
+}
+
 /* A comparison's runs follow each other: they have one coordinator. */
 static void follow_next(struct monitor *monitor)
 {
     const uint64_t now_ns = clock_now_ns();
 
-    if (monitor->moment.kind != MOMENT_ENDED || monitor->arguments->run || monitor->state.frozen ||
-        now_ns - monitor->looked_ns < SEARCH_MS * UINT64_C(1000000))
+    if (monitor->replay[0] || monitor->moment.kind != MOMENT_ENDED || monitor->arguments->run ||
+        monitor->state.frozen || now_ns - monitor->looked_ns < SEARCH_MS * UINT64_C(1000000))
         return;
     monitor->looked_ns = now_ns;
     change_run(monitor, monitor->moment.snapshot->coordinator_pid);
@@ -229,6 +295,37 @@ static void type(struct monitor *monitor, int key)
         monitor->state.prompt = NULL;
 }
 
+/* Presses in the second recording of two do nothing: what they would select is the first one's. */
+static void point(struct monitor *monitor, int press)
+{
+    const struct moment *moment = monitor->frozen ? monitor->frozen : &monitor->moment;
+    struct canvas size;
+    int row, column, rows, columns;
+    struct error error;
+    double seconds;
+
+    screen_pointer(monitor->screen, &row, &column);
+    screen_size(monitor->screen, &rows, &columns);
+    rows = monitor->beside ? rows / 2 : rows;
+    if (row >= rows || canvas_create(&size, rows, columns, false))
+        return;
+    if (press == PRESS_CLICK && !monitor->state.help && view_seeks(moment, &size, row, column, &seconds)) {
+        if (source_seek(monitor->source, seconds, &error))
+            source_say(monitor->source, "%s", error.text);
+    } else
+        view_point(&monitor->state, moment, press, &size, row, column);
+    canvas_destroy(&size);
+}
+
+static void change_mouse(struct monitor *monitor)
+{
+    monitor->mouse = !monitor->mouse;
+    screen_take_mouse(monitor->screen, monitor->mouse);
+    source_say(monitor->source, monitor->mouse
+                                    ? "a click selects an op, the wheel zooms; with Shift the terminal selects text"
+                                    : "the mouse is the terminal's: it selects text; m takes the mouse back");
+}
+
 /* False: the user has seen enough. */
 static bool press(struct monitor *monitor, int key)
 {
@@ -245,8 +342,24 @@ static bool press(struct monitor *monitor, int key)
         monitor->state.prompt = monitor->prompt;
         return true;
     }
+    if (monitor->state.choices) {
+        choose(monitor, key);
+        return true;
+    }
     if (key == 'n') {
-        change_run(monitor, 0);
+        show_next(monitor);
+        return true;
+    }
+    if (key == 'l') {
+        show_choices(monitor);
+        return true;
+    }
+    if (key == 'm') {
+        change_mouse(monitor);
+        return true;
+    }
+    if (key == PRESS_CLICK || key == PRESS_WHEEL_UP || key == PRESS_WHEEL_DOWN) {
+        point(monitor, key);
         return true;
     }
     if (source_key(monitor->source, key,
@@ -283,15 +396,35 @@ static int show(struct monitor *monitor, struct error *error)
     return 0;
 }
 
+/* Of a folder with several recordings, such as a comparison's, the first one; which of them is asked. */
+static int choose_inside(struct monitor *monitor, struct error *error)
+{
+    char own[CONFIG_PATH_MAX + 32];
+
+    snprintf(own, sizeof(own), "%s/recording.tprec", monitor->replay);
+    if (!monitor->replay[0] || access(own, F_OK) == 0)
+        return 0;
+    if (choices_of_recordings(&monitor->choices, monitor->replay, error))
+        return -1;
+    if (monitor->choices.count == 0)
+        return 0;
+    memcpy(monitor->replay, monitor->choices.items[0].what, sizeof(monitor->replay));
+    if (monitor->choices.count > 1)
+        monitor->state.choices = &monitor->choices;
+    return 0;
+}
+
 /* Once before the terminal is taken, so that what is wrong is said on it as it was. */
 static int watch(struct monitor *monitor, struct error *error)
 {
-    int result = open_source(monitor, error);
+    int result = choose_inside(monitor, error) ? -1 : open_source(monitor, error);
 
     if (result == 0 && monitor->arguments->at >= 0)
         result = source_seek(monitor->source, monitor->arguments->at, error);
     if (result < 0 || screen_open(&monitor->screen, error))
         return -1;
+    monitor->mouse = !monitor->arguments->no_mouse;
+    screen_take_mouse(monitor->screen, monitor->mouse);
     do {
         result = monitor->source ? 0 : open_source(monitor, error);
         if (result >= 0 && monitor->source) {
@@ -327,12 +460,15 @@ static int run(const struct arguments *arguments)
 {
     struct monitor monitor = {.arguments = arguments, .state.view = arguments->view};
     struct error error;
+
+    snprintf(monitor.replay, sizeof(monitor.replay), "%s", arguments->replay ? arguments->replay : "");
     int result = arguments->list             ? runs_print(stdout, arguments->coordinator, &error)
                  : arguments->trace          ? write_trace(arguments, &error)
                  : arguments->once           ? print_once(&monitor, &error)
                  : arguments_draw(arguments) ? draw_picture(&monitor, &error)
                                              : watch(&monitor, &error);
 
+    choices_free(&monitor.choices);
     free(monitor.frozen);
     source_close(monitor.beside);
     source_close(monitor.source);

@@ -119,31 +119,30 @@ static int order_buckets(const uint64_t *buckets, int count, int *order)
     return used;
 }
 
-int plot_histogram(const struct canvas *canvas, int row, int column, const uint64_t *buckets, int count,
+int plot_histogram(const struct canvas *canvas, int row, int column, const uint64_t *buckets, int count, double sum,
                    struct style style)
 {
     const struct style strong = {style.colour, 0, ATTRIBUTE_BOLD}, dim = {COLOUR_DIM, 0, 0};
     int order[HISTOGRAM_MAX];
     const int used = order_buckets(buckets, min_int(count, HISTOGRAM_MAX), order);
-    double sum = 0, weighted = 0;
+    double count_all = 0;
 
-    for (int k = 0; k < used; k++) {
-        sum += (double)buckets[order[k]];
-        weighted += (double)order[k] * (double)buckets[order[k]];
-    }
+    for (int k = 0; k < used; k++)
+        count_all += (double)buckets[order[k]];
     if (used == 0)
         return canvas_write(canvas, row, column, dim, "none yet");
     column = canvas_print(canvas, row, column, dim, "mean ");
-    column = canvas_print(canvas, row, column, strong, "%.2f ", weighted / sum);
+    column = canvas_print(canvas, row, column, strong, "%.2f ", sum / count_all);
     for (int k = 0; k < used; k++) {
-        const double share = (double)buckets[order[k]] / sum;
-        char text[32];
+        const double share = (double)buckets[order[k]] / count_all;
+        char name[16], text[32];
 
         /* A bar is whole, and a cut is seen. */
-        snprintf(text, sizeof(text), "%d%.0f%%", order[k], 100 * share);
+        snprintf(name, sizeof(name), "%d%s", order[k], order[k] == count - 1 ? "+" : "");
+        snprintf(text, sizeof(text), "%s%.0f%%", name, 100 * share);
         if (column + (int)strlen(text) + 3 + (k + 1 < used ? 2 : 0) > canvas->columns)
             return canvas_write(canvas, row, column, strong, "…");
-        column = canvas_print(canvas, row, column, strong, " %d", order[k]);
+        column = canvas_print(canvas, row, column, strong, " %s", name);
         canvas_put(canvas, row, column, style, canvas_level(share));
         canvas_put(canvas, row, column + 1, style, canvas_level(share));
         column = canvas_print(canvas, row, column + 2, dim, "%.0f%%", 100 * share);

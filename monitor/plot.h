@@ -28,8 +28,9 @@ struct plot_part {
 int plot_stack(const struct canvas *canvas, const struct plot_part *parts, int count, double scale);
 
 /* A histogram in one row: "mean 0.88  1██88% 0▂▂12%", the fullest bucket first; where there is no room for all, an ellipsis
- * ends it. Returns the column behind it. */
-int plot_histogram(const struct canvas *canvas, int row, int column, const uint64_t *buckets, int count,
+ * ends it. `sum` is that of all that was counted: buckets are rounded, and the last one, "15+", has all above it. Returns the column
+ * behind it. */
+int plot_histogram(const struct canvas *canvas, int row, int column, const uint64_t *buckets, int count, double sum,
                    struct style style);
 
 #endif

@@ -3,9 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/numbers.h"
+#include "monitor/choices.h"
 #include "monitor/source_internal.h"
 #include "telemetry/recording.h"
 #include "telemetry/timeline.h"
@@ -263,20 +265,31 @@ void source_keep_pace(struct source *source, const struct source *with)
 static const struct source_kind kind = {look, key, close_replay, seek, go};
 
 /* FILE, or the recording in a run's folder. */
-static void find_recording(const char *path, char found[CONFIG_PATH_MAX])
+static int find_recording(const char *path, char found[CONFIG_PATH_MAX], struct error *error)
 {
     struct stat status;
+    struct choices inside;
     const bool folder = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 
     snprintf(found, CONFIG_PATH_MAX, "%s%s", path, folder ? "/recording.tprec" : "");
+    if (!folder || access(found, F_OK) == 0)
+        return 0;
+    if (choices_of_recordings(&inside, path, error))
+        return -1;
+    if (inside.count == 0)
+        error_set(error, "%s has no recording in it: run.record = yes or tpcoord --record makes one", path);
+    else
+        error_set(error, "%s has %d recordings in it: name one, such as %s", path, inside.count, inside.items[0].what);
+    choices_free(&inside);
+    return -1;
 }
 
 int source_recording(struct recording **out, const char *path, struct error *error)
 {
     char found[CONFIG_PATH_MAX];
 
-    find_recording(path, found);
-    return recording_open(out, found, error);
+    *out = NULL;
+    return find_recording(path, found, error) ? -1 : recording_open(out, found, error);
 }
 
 int source_replay(struct source **out, const char *path, struct error *error)
@@ -286,8 +299,7 @@ int source_replay(struct source **out, const char *path, struct error *error)
     *out = NULL;
     if (!replay)
         return error_set(error, "out of memory");
-    find_recording(path, replay->path);
-    if (recording_open(&replay->recording, replay->path, error)) {
+    if (find_recording(path, replay->path, error) || recording_open(&replay->recording, replay->path, error)) {
         free(replay);
         return -1;
     }

@@ -197,3 +197,24 @@ int runs_next(const char *segment, int coordinator, char next[SEGMENT_NAME_MAX],
     free(runs);
     return result;
 }
+
+int runs_choices(struct choices *choices, struct error *error)
+{
+    char text[CHOICE_TEXT_MAX];
+    struct run *runs;
+    int count, result;
+
+    *choices = (struct choices){0};
+    result = list(&runs, &count, error);
+    for (int i = 0; i < count && result == 0; i++) {
+        if (!runs[i].going || runs[i].error.text[0])
+            continue;
+        snprintf(text, sizeof(text), "%-28.28s %d stages, %.20s, %.20s", last_part(runs[i].folder), runs[i].stages,
+                 runs[i].system, runs[i].arch);
+        result = choices_add(choices, runs[i].segment, text, error);
+    }
+    free(runs);
+    if (result)
+        choices_free(choices);
+    return result;
+}

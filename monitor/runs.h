@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "monitor/choices.h"
 
 enum { SEGMENT_NAME_MAX = 256 };
 
@@ -19,5 +20,8 @@ int runs_find(const char *run, char segment[SEGMENT_NAME_MAX], struct error *err
 /* The segment of a run that is going: of the one after `segment` in the list, the newest first, and round again; or, if
  * `coordinator` is not 0, of that process's. 0; 1 if there is no other; -1 and the reason. */
 int runs_next(const char *segment, int coordinator, char next[SEGMENT_NAME_MAX], struct error *error);
+
+/* Those that are going, the newest first, to pick from. */
+int runs_choices(struct choices *choices, struct error *error);
 
 #endif

@@ -55,12 +55,20 @@ static void go(struct view_state *state, const struct moment *moment, int column
         move(state, moment, columns);
 }
 
-static void zoom(struct view_state *state, const struct moment *moment, int direction)
+void schedule_zoom(struct view_state *state, const struct moment *moment, int direction, const struct time_axis *axis,
+                   int column)
 {
-    if (state->ticks)
+    if (state->ticks) {
         state->tick_columns = max_int(1, min_int(axis_tick_columns(state, moment) + direction, TICK_COLUMNS_MAX));
-    else
-        state->ns_per_column = axis_zoom_step(axis_zoom(state, moment), direction);
+        return;
+    }
+    state->ns_per_column = axis_zoom_step(axis_zoom(state, moment), direction);
+    /* What follows the newest op goes on to. */
+    if (axis && state->right_ns > 0)
+        state->right_ns = axis->left + axis->ns_per_column * (uint64_t)column +
+                          state->ns_per_column * (uint64_t)(axis->columns - column) - 1;
+    if (state->right_ns >= moment->snapshot->now_ns)
+        state->right_ns = 0;
 }
 
 static void select_op(struct view_state *state, const struct op_record *op)
@@ -69,11 +77,21 @@ static void select_op(struct view_state *state, const struct op_record *op)
         state->cursor_ns = op->start_ns + (op->end_ns - op->start_ns) / 2;
 }
 
+void schedule_select(struct view_state *state, const struct moment *moment, int stage, const struct op_record *op)
+{
+    state->cursor_stage = stage;
+    if (op)
+        state->right_ns = right_of(state, moment);
+    else
+        state->cursor_ns = 0;
+    select_op(state, op);
+}
+
 static void select_newest(struct view_state *state, const struct moment *moment)
 {
-    state->cursor_stage = selected_stage(state, moment);
-    state->right_ns = right_of(state, moment);
-    select_op(state, timeline_find(&moment->history->stages[state->cursor_stage - 1], state->right_ns));
+    const int stage = selected_stage(state, moment);
+
+    schedule_select(state, moment, stage, timeline_find(&moment->history->stages[stage - 1], right_of(state, moment)));
 }
 
 static void select_neighbour(struct view_state *state, const struct moment *moment, int direction)
@@ -104,10 +122,10 @@ bool schedule_key(struct view_state *state, const struct moment *moment, int key
     switch (key) {
     case '+':
     case '=':
-        zoom(state, moment, 1);
+        schedule_zoom(state, moment, 1, NULL, 0);
         return true;
     case '-':
-        zoom(state, moment, -1);
+        schedule_zoom(state, moment, -1, NULL, 0);
         return true;
     case '0':
         state->ns_per_column = 0;

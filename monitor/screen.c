@@ -1,5 +1,6 @@
 #include "monitor/screen.h"
 
+#include <errno.h>
 #include <langinfo.h>
 #include <limits.h>
 #include <poll.h>
@@ -8,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/numbers.h"
 #include "monitor/palette.h"
 #include "monitor/signals.h"
 #include "monitor/view.h"
@@ -20,7 +22,12 @@
 /* Once may be a signal's doing. */
 enum { MUTE_MAX = 3 };
 
-enum { RUN_MAX = 64, ESCAPE = 27, BELL = 7, REPAINT = 'L' & 0x1f };
+enum { RUN_MAX = 64, REPORT_MAX = 40, ESCAPE = 27, BELL = 7, REPAINT = 'L' & 0x1f };
+
+/* Presses and releases of buttons, in decimal numbers, so that columns behind the 223rd have one. Curses would write it the
+ * way terminfo says, for some terminals the old way. */
+static const char mouse_on[] = "\033[?1000h\033[?1006h", mouse_off[] = "\033[?1006l\033[?1000l";
+enum { BUTTON_LEFT = 0, BUTTON_WHEEL_UP = 64, BUTTON_WHEEL_DOWN = 65 };
 
 struct screen {
     SCREEN *terminal;
@@ -28,6 +35,8 @@ struct screen {
     short pairs[COLOURS][COLOURS]; /* of foreground and background; 0: not made yet, or the terminal's own */
     short pair_count;
     int mute; /* how often in a row there was something to read, and nothing came */
+    bool mouse_wanted, mouse_taken;
+    int row, column; /* of the mouse's last press */
 };
 
 bool screen_has_unicode(void)
@@ -53,12 +62,17 @@ static const char *capability(const char *name)
     return text && text != (const char *)-1 ? text : "";
 }
 
-/* What leaves the drawing mode: attributes, colours, the cursor, the keypad, the screen that was there before. Delays
- * ("$<5>"), which only paper needed, are left out. */
+static bool knows_mouse(void)
+{
+    return *capability("kmous") != '\0';
+}
+
+/* What leaves the drawing mode: the mouse, attributes, colours, the cursor, the keypad, the screen that was there before.
+ * Delays ("$<5>"), which only paper needed, are left out. */
 static void format_farewell(char text[SIGNALS_TEXT_MAX])
 {
     static const char *const names[] = {"sgr0", "op", "cnorm", "rmkx", "rmcup"};
-    size_t length = 0;
+    size_t length = (size_t)snprintf(text, SIGNALS_TEXT_MAX, "%s", knows_mouse() ? mouse_off : "");
 
     for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
         for (const char *c = capability(names[k]); *c && length < SIGNALS_TEXT_MAX - 1; c++) {
@@ -127,11 +141,47 @@ int screen_open(struct screen **out, struct error *error)
     return 0;
 }
 
+/* Written at once: curses, which keeps back what it draws, has no part in it. */
+static void tell_terminal(const char *text)
+{
+    size_t length = strlen(text);
+
+    while (length > 0) {
+        const ssize_t count = write(STDOUT_FILENO, text, length);
+
+        if (count < 0 && errno != EINTR)
+            return;
+        text += max_int((int)count, 0);
+        length -= (size_t)max_int((int)count, 0);
+    }
+}
+
+void screen_take_mouse(struct screen *screen, bool take)
+{
+    screen->mouse_wanted = take && knows_mouse();
+}
+
+static void obey_mouse(struct screen *screen)
+{
+    if (screen->mouse_taken != screen->mouse_wanted)
+        tell_terminal(screen->mouse_wanted ? mouse_on : mouse_off);
+    screen->mouse_taken = screen->mouse_wanted;
+}
+
+/* To whoever has it next. */
+static void leave(struct screen *screen)
+{
+    if (screen->mouse_taken)
+        tell_terminal(mouse_off);
+    screen->mouse_taken = false;
+    endwin();
+}
+
 void screen_close(struct screen *screen)
 {
     if (!screen)
         return;
-    endwin();
+    leave(screen);
     signals_release();
     delscreen(screen->terminal);
     free(screen);
@@ -208,6 +258,7 @@ static int show_run(struct screen *screen, const struct canvas *canvas, int row,
 
 void screen_show(struct screen *screen, const struct canvas *canvas)
 {
+    obey_mouse(screen);
     erase();
     for (int row = 0; row < canvas->rows; row++)
         for (int column = 0; column < canvas->columns && move(row, column) == OK;)
@@ -230,15 +281,46 @@ static int read_more(void)
     return byte == ERR && poll(&input, 1, get_escdelay()) > 0 ? getch() : byte;
 }
 
-/* Of a control sequence, behind "\033[". A mouse's report may have its place behind the end, in three bytes. */
-static void skip_control_sequence(void)
+/* A report of the mouse that has been asked for: "\033[<BUTTON;COLUMN;ROW", and M for a press. */
+static int translate_report(struct screen *screen, const char *report)
 {
-    int byte = read_more(), more = byte == 'M' ? 3 : 0;
+    static const struct {
+        int button, press;
+    } table[] = {
+        {BUTTON_LEFT, PRESS_CLICK},
+        {BUTTON_WHEEL_UP, PRESS_WHEEL_UP},
+        {BUTTON_WHEEL_DOWN, PRESS_WHEEL_DOWN},
+    };
+    int button, column, row;
+    char end, more;
 
-    while (byte != ERR && (byte < 0x40 || byte > 0x7e))
-        byte = read_more();
+    if (!screen->mouse_taken || sscanf(report, "<%9d;%9d;%9d%c%c", &button, &column, &row, &end, &more) != 4 ||
+        end != 'M')
+        return SCREEN_OTHER;
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+        if (table[i].button == button) {
+            screen->row = row - 1;
+            screen->column = column - 1;
+            return table[i].press;
+        }
+    return SCREEN_OTHER;
+}
+
+/* Behind "\033[". An old mouse's report has its place behind the end, in three bytes. */
+static int take_control_sequence(struct screen *screen)
+{
+    char text[REPORT_MAX] = "";
+    int byte = read_more(), more = byte == 'M' ? 3 : 0;
+    size_t length = 0;
+
+    for (; byte != ERR && (byte < 0x40 || byte > 0x7e); byte = read_more())
+        if (length < sizeof(text) - 2)
+            text[length++] = (char)byte;
+    if (byte != ERR)
+        text[length] = (char)byte;
     while (more-- > 0)
         read_more();
+    return translate_report(screen, text);
 }
 
 /* Behind "\033]" and the like: what the terminal answers to a question, to its end, a bell or "\033\\". */
@@ -253,12 +335,12 @@ static void skip_answer(void)
 }
 
 /* The key Escape, or a sequence that is none of the keys known: it is skipped as a whole, so that no part of it acts. */
-static int take_escape(void)
+static int take_escape(struct screen *screen)
 {
     int byte = getch();
 
     if (byte == '[') {
-        skip_control_sequence();
+        return take_control_sequence(screen);
     } else if (byte == 'O') {
         read_more();
     } else if (byte == ']' || byte == 'P' || byte == '_' || byte == '^' || byte == 'X') {
@@ -290,14 +372,14 @@ static int translate(int key)
 }
 
 /* SCREEN_NOTHING: none has come. */
-static int read_key(void)
+static int read_key(struct screen *screen)
 {
     int key = getch();
 
     if (key == ERR)
         return SCREEN_NOTHING;
     if (key == ESCAPE)
-        return take_escape();
+        return take_escape(screen);
     if (key != REPAINT)
         return translate(key);
     repaint();
@@ -305,19 +387,25 @@ static int read_key(void)
 }
 
 /* Obeys what signals have asked for: to stop, and to go on. False: to end. */
-static bool obey_signals(void)
+static bool obey_signals(struct screen *screen)
 {
     if (signals_stop_wanted()) {
-        endwin();
+        leave(screen);
         signals_stop();
     }
     /* Whoever had the terminal may have left it in any mode. */
     if (signals_continued()) {
         if (!isendwin())
-            endwin();
+            leave(screen);
         repaint();
     }
     return !signals_end_wanted();
+}
+
+void screen_pointer(const struct screen *screen, int *row, int *column)
+{
+    *row = screen->row;
+    *column = screen->column;
 }
 
 int screen_key(struct screen *screen, int milliseconds)
@@ -325,17 +413,17 @@ int screen_key(struct screen *screen, int milliseconds)
     struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
     int key, ready;
 
-    if (!obey_signals())
+    if (!obey_signals(screen))
         return SCREEN_END;
-    key = read_key();
+    key = read_key(screen);
     if (key != SCREEN_NOTHING)
         return key;
     ready = poll(&input, 1, milliseconds);
-    if (!obey_signals() || (input.revents & (POLLHUP | POLLERR | POLLNVAL)))
+    if (!obey_signals(screen) || (input.revents & (POLLHUP | POLLERR | POLLNVAL)))
         return SCREEN_END;
     if (ready <= 0)
         return ready < 0 ? SCREEN_OTHER : SCREEN_NOTHING;
-    key = read_key();
+    key = read_key(screen);
     screen->mute = key == SCREEN_NOTHING ? screen->mute + 1 : 0;
     return key != SCREEN_NOTHING ? key : screen->mute < MUTE_MAX ? SCREEN_OTHER : SCREEN_END;
 }

@@ -24,6 +24,9 @@ void source_close(struct source *source);
 /* The run now, or where the replay is by now. What the moment points to is the source's, until the next look. */
 void source_look(struct source *source, struct moment *moment);
 
+/* A line for the user, for some seconds. */
+void source_say(struct source *source, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* A key of time (monitor/view.h), with the selected stage. False: it is none. */
 bool source_key(struct source *source, int key, int stage);
 

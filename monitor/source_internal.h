@@ -22,8 +22,6 @@ struct source {
     uint64_t said_ns; /* when it was said: it leaves after some seconds */
 };
 
-void source_say(struct source *source, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
 /* A key of time and what it does. */
 struct time_key {
     int key;

@@ -29,30 +29,48 @@ const char *view_help(enum view view)
     return views[view].help;
 }
 
+/* Where things are, from above: the body is the view's. What is not shown has no rows. */
+struct areas {
+    struct canvas header, banner, body, seek, footer;
+    int body_row;
+};
+
+static struct areas areas_of(const struct canvas *canvas, const struct moment *moment)
+{
+    const int rows = canvas->rows - HEADER_ROWS - 1, columns = canvas->columns;
+    struct canvas unseen = canvas_part(canvas, 0, 0, 0, columns);
+    const int banner = frame_banner(&unseen, moment, min_int(BANNER_ROWS, rows / 4));
+    const bool seek = moment->kind == MOMENT_REPLAY && moment->end_ns > moment->begin_ns && rows - banner >= SEEK_FROM;
+
+    return (struct areas){
+        .header = canvas_part(canvas, 0, 0, HEADER_ROWS, columns),
+        .banner = canvas_part(canvas, HEADER_ROWS, 0, banner, columns),
+        .body = canvas_part(canvas, HEADER_ROWS + banner, 0, rows - banner - seek, columns),
+        .seek = canvas_part(canvas, canvas->rows - 2, 0, seek, columns),
+        .footer = canvas_part(canvas, canvas->rows - 1, 0, 1, columns),
+        .body_row = HEADER_ROWS + banner,
+    };
+}
+
 static void draw_whole(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
-    const struct canvas top = canvas_part(canvas, 0, 0, HEADER_ROWS, canvas->columns);
     const struct canvas above = canvas_part(canvas, 0, 0, canvas->rows - 1, canvas->columns);
-    const struct canvas bottom = canvas_part(canvas, canvas->rows - 1, 0, 1, canvas->columns);
     const struct canvas message = canvas_part(canvas, canvas->rows - 2, 0, 1, canvas->columns);
-    struct canvas body = canvas_part(canvas, HEADER_ROWS, 0, canvas->rows - HEADER_ROWS - 1, canvas->columns);
-    int banner = frame_banner(&body, moment, min_int(BANNER_ROWS, body.rows / 4));
+    const struct areas areas = areas_of(canvas, moment);
 
-    body = canvas_part(&body, banner, 0, body.rows - banner, body.columns);
-    if (moment->kind == MOMENT_REPLAY && moment->end_ns > moment->begin_ns && body.rows >= SEEK_FROM) {
-        const struct canvas seek = canvas_part(&body, body.rows - 1, 0, 1, body.columns);
-
-        frame_seek(&seek, state, moment);
-        body.rows--;
-    }
-    frame_header(&top, state, moment);
-    views[state->view].draw(&body, state, moment);
-    frame_footer(&bottom, state, moment);
+    frame_header(&areas.header, state, moment);
+    frame_banner(&areas.banner, moment, areas.banner.rows);
+    views[state->view].draw(&areas.body, state, moment);
+    if (areas.seek.rows > 0)
+        frame_seek(&areas.seek, state, moment);
+    frame_footer(&areas.footer, state, moment);
     frame_message(&message, state, moment);
     if (state->help == 1)
         frame_help(&above, state, moment);
     else if (state->help == 2)
         frame_marks(&above, state, moment);
+    else if (state->choices)
+        frame_choices(&above, state, moment);
 }
 
 static void draw_too_small(const struct canvas *canvas)
@@ -63,12 +81,22 @@ static void draw_too_small(const struct canvas *canvas)
     canvas_print(canvas, row + 1, 0, bold(COLOUR_WARNING), "needs %d x %d", LEAST_COLUMNS, LEAST_ROWS);
 }
 
+static bool has_run(const struct moment *moment)
+{
+    return moment->snapshot && moment->snapshot->plan && moment->snapshot->stage_count >= 1;
+}
+
+static bool is_too_small(const struct canvas *canvas)
+{
+    return canvas->columns < LEAST_COLUMNS || canvas->rows < LEAST_ROWS;
+}
+
 void view_draw(struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
     canvas_clear(canvas);
-    if (canvas->columns < LEAST_COLUMNS || canvas->rows < LEAST_ROWS)
+    if (is_too_small(canvas))
         draw_too_small(canvas);
-    else if (!moment->snapshot || !moment->snapshot->plan || moment->snapshot->stage_count < 1)
+    else if (!has_run(moment))
         canvas_write(canvas, canvas->rows / 2, 2, bold(COLOUR_TITLE),
                      moment->message && *moment->message ? moment->message : "no run yet");
     else
@@ -109,5 +137,41 @@ bool view_key(struct view_state *state, const struct moment *moment, int key)
     else
         return state->view == VIEW_SCHEDULE && moment->snapshot && moment->snapshot->plan && moment->history &&
                schedule_key(state, moment, key);
+    return true;
+}
+
+static void turn_wheel(struct view_state *state, const struct moment *moment, int press, const struct areas *areas,
+                       int row, int column)
+{
+    if (state->view == VIEW_SCHEDULE)
+        schedule_point(state, moment, press, &areas->body, row - areas->body_row, column);
+    else
+        select_stage(state, moment, press == PRESS_WHEEL_UP ? -1 : 1);
+}
+
+void view_point(struct view_state *state, const struct moment *moment, int press, const struct canvas *size, int row,
+                int column)
+{
+    if (is_too_small(size) || !has_run(moment))
+        return;
+    const struct areas areas = areas_of(size, moment);
+    if (press != PRESS_CLICK)
+        turn_wheel(state, moment, press, &areas, row, column);
+    else if (state->help)
+        state->help = 0;
+    else if (row == size->rows - 1 && frame_view_at(&areas.footer, state->view, column) < VIEWS)
+        state->view = frame_view_at(&areas.footer, state->view, column);
+    else if (state->view == VIEW_SCHEDULE)
+        schedule_point(state, moment, press, &areas.body, row - areas.body_row, column);
+}
+
+bool view_seeks(const struct moment *moment, const struct canvas *size, int row, int column, double *seconds)
+{
+    if (is_too_small(size) || !has_run(moment))
+        return false;
+    const struct areas areas = areas_of(size, moment);
+    if (areas.seek.rows == 0 || row != size->rows - 2)
+        return false;
+    *seconds = frame_time_at(&areas.seek, moment, column);
     return true;
 }

@@ -5,6 +5,7 @@
 #define TP_MONITOR_VIEW_H
 
 #include "monitor/canvas.h"
+#include "monitor/choices.h"
 #include "telemetry/history.h"
 #include "telemetry/snapshot.h"
 
@@ -42,9 +43,10 @@ struct view_state {
     bool ticks;             /* the schedule's axis is the order of things (telemetry/ticks.h), not the clock; */
     int tick_columns;       /* a tick is so wide, up to 12; 0: as wide as an op's name */
     enum colouring colouring;
-    bool costs;         /* planned ops are as wide as they cost, and in ticks those that ran, too */
-    const char *prompt; /* what the user has typed behind ':', where to go; NULL: nothing is asked */
-    int help;           /* the page shown over the view: 1 the keys, 2 what the view's marks mean; 0: none */
+    bool costs;                    /* planned ops are as wide as they cost, and in ticks those that ran, too */
+    const char *prompt;            /* what the user has typed behind ':', where to go; NULL: nothing is asked */
+    const struct choices *choices; /* shown over the view, to pick from; NULL: none */
+    int help;                      /* the page shown over the view: 1 the keys, 2 what the view's marks mean; 0: none */
 };
 
 /* A key is a character, or one of these. */
@@ -62,6 +64,9 @@ enum press {
     PRESS_END,
     PRESS_BACK_TAB,
     PRESS_BACKSPACE,
+    PRESS_CLICK, /* the mouse's left button; */
+    PRESS_WHEEL_UP,
+    PRESS_WHEEL_DOWN,
 };
 
 /* Keys of the views: 1 to 4, Tab and Shift-Tab choose the view; f freezes it; t changes the schedule's axis, w how wide ops are, c what their colours
@@ -72,12 +77,23 @@ enum press {
  * the replay; . lets the selected stage run one op, or steps the replay one op on, and , one back; s lets every stage
  * that can run one op do so: one tick of the unit-time grid; < and > change slow motion, or the replay's speed; r turns
  * the replay round; g and G go to its begin and end; [ and ] to the
- * mini-batch before and after, { and } to an epoch, : to one that is typed. */
+ * mini-batch before and after, { and } to an epoch, : to one that is typed; l lists what else can be shown, n goes on to the
+ * next of these; m gives the mouse to the terminal and takes
+ * it back. */
 
 /* Draws the whole canvas, whatever its size. */
 void view_draw(struct canvas *canvas, const struct view_state *state, const struct moment *moment);
 
 /* Changes the state. False: the key is none of a view's. */
 bool view_key(struct view_state *state, const struct moment *moment, int key);
+
+/* A press of the mouse at a cell of what view_draw draws on a canvas of this size. A click on an op selects it, one beside
+ * it its stage; a click on a view's name shows that view. The wheel zooms the schedule about the cell, and elsewhere
+ * goes from stage to stage. */
+void view_point(struct view_state *state, const struct moment *moment, int press, const struct canvas *size, int row,
+                int column);
+
+/* Whether the cell is on a replay's seek bar, and for which time it stands, in seconds of the recording. */
+bool view_seeks(const struct moment *moment, const struct canvas *size, int row, int column, double *seconds);
 
 #endif

@@ -208,6 +208,18 @@ static void draw_idle_share(const struct canvas *right, int row, const struct sc
                      100 * lane_idle_share(lane, scene->begin, scene->now));
 }
 
+static void fill_lane(const struct scene *scene, int s, struct lane *lane)
+{
+    lane_begin(lane, scene->moment->snapshot->plan, &scene->axis);
+    lane->colouring = scene->state->colouring;
+    lane->selected = s == scene->stage ? scene->selected : NULL;
+    if (ticks_of(scene))
+        ticks_visit(&scene->ticks, scene->moment->snapshot, s, lane_add, lane);
+    else
+        timeline_visit(scene->moment->snapshot, scene->moment->history, s, scene->axis.left, axis_right(&scene->axis),
+                       lane_add, lane);
+}
+
 static void draw_lanes(const struct scene *scene)
 {
     const struct plan *plan = scene->moment->snapshot->plan;
@@ -219,14 +231,7 @@ static void draw_lanes(const struct scene *scene)
         const int row = layout->lanes + k * (height + layout->heights.gap);
         const struct canvas part = lanes_part(scene, row, height), right = right_part(scene, row, height);
 
-        lane_begin(&lane, plan, &scene->axis);
-        lane.colouring = scene->state->colouring;
-        lane.selected = s == scene->stage ? scene->selected : NULL;
-        if (ticks_of(scene))
-            ticks_visit(&scene->ticks, scene->moment->snapshot, s, lane_add, &lane);
-        else
-            timeline_visit(scene->moment->snapshot, scene->moment->history, s, scene->axis.left,
-                           axis_right(&scene->axis), lane_add, &lane);
+        fill_lane(scene, s, &lane);
         lane_draw(&lane, &part);
         draw_lane_name(scene->canvas, row, height, plan, s, s == scene->stage && scene->state->cursor_stage > 0);
         draw_activity(&right, height / 2, scene->moment, s, scene->state->colouring);
@@ -435,16 +440,24 @@ static void draw_cursor(const struct scene *scene, const struct canvas *top)
         canvas_put(top, 0, (int)((at - axis->left) / axis->ns_per_column), bold(COLOUR_KEY), 0x25bc);
 }
 
-void draw_schedule(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
+/* The caller destroys its ticks. */
+static struct scene scene_of(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
     struct scene scene = {.canvas = canvas, .state = state, .moment = moment, .layout = lay_out(canvas, state, moment)};
-    const struct schedule_layout *layout = &scene.layout;
-    const struct canvas top = lanes_part(&scene, layout->axis, 1), beside = right_part(&scene, layout->axis, 1);
 
     scene.stage = max_int(1, min_int(state->cursor_stage, moment->snapshot->stage_count));
     if (state->cursor_ns > 0)
         scene.selected = timeline_find(&moment->history->stages[scene.stage - 1], state->cursor_ns);
     choose_axis(&scene);
+    return scene;
+}
+
+void draw_schedule(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
+{
+    struct scene scene = scene_of(canvas, state, moment);
+    const struct schedule_layout *layout = &scene.layout;
+    const struct canvas top = lanes_part(&scene, layout->axis, 1), beside = right_part(&scene, layout->axis, 1);
+
     if (ticks_of(&scene))
         draw_tick_axis(&top, &scene.axis, &scene.ticks);
     else
@@ -471,5 +484,47 @@ void draw_schedule(const struct canvas *canvas, const struct view_state *state, 
 
         lane_legend(moment->snapshot->plan, &legend, 0, state->colouring, moment->snapshot->interactive);
     }
+    ticks_destroy(&scene.ticks);
+}
+
+/* The stage whose lane, or planned lane, is in the row; 0: none. */
+static int stage_at(const struct schedule_layout *layout, int row, bool *planned)
+{
+    const int height = layout->heights.lane + layout->heights.gap, below = row - layout->planned - 1;
+
+    *planned = layout->planned >= 0 && below >= 0;
+    if (*planned)
+        return below < layout->count * layout->heights.planned ? layout->first + below / layout->heights.planned : 0;
+    row -= layout->lanes;
+    return row >= 0 && row < layout->count * height && row % height < layout->heights.lane
+               ? layout->first + row / height
+               : 0;
+}
+
+/* The op that has the column of the stage's lane, or what was waited for there; NULL: none that has ended. */
+static const struct op_record *op_at(const struct scene *scene, int stage, int column)
+{
+    struct lane lane;
+
+    fill_lane(scene, stage, &lane);
+    const struct span *owner = &lane.columns[column].owner;
+    if (owner->kind == SPAN_OP || owner->kind == SPAN_NONE || ticks_of(scene))
+        return owner->record;
+    const struct op_record *op = timeline_find(&scene->moment->history->stages[stage - 1], owner->end);
+    return op && op->start_ns >= owner->end ? op : NULL;
+}
+
+void schedule_point(struct view_state *state, const struct moment *moment, int press, const struct canvas *canvas,
+                    int row, int column)
+{
+    struct scene scene = scene_of(canvas, state, moment);
+    bool planned;
+    const int stage = stage_at(&scene.layout, row, &planned), at = column - LEFT;
+    const bool on_lane = at >= 0 && at < scene.axis.columns && at < LANE_COLUMNS_MAX;
+
+    if (press != PRESS_CLICK)
+        schedule_zoom(state, moment, press == PRESS_WHEEL_UP ? 1 : -1, on_lane ? &scene.axis : NULL, at);
+    else if (stage > 0)
+        schedule_select(state, moment, stage, on_lane && !planned ? op_at(&scene, stage, at) : NULL);
     ticks_destroy(&scene.ticks);
 }

@@ -177,9 +177,11 @@ static void draw_staleness(const struct canvas *canvas, const struct view_state 
 
         draw_stage_name(&left, 0, 0, bold(COLOUR_TITLE), moment->snapshot->plan, first + k);
         canvas_write(&left, 0, LEFT, ink(COLOUR_DIM), "forward");
-        plot_histogram(&left, 0, LEFT + 8, counters->staleness_forward, STALENESS_BUCKETS, ink(COLOUR_WAIT_ACTIVATION));
+        plot_histogram(&left, 0, LEFT + 8, counters->staleness_forward, STALENESS_BUCKETS,
+                       (double)counters->staleness_forward_sum, ink(COLOUR_WAIT_ACTIVATION));
         canvas_write(&right, 0, 0, ink(COLOUR_DIM), "backward");
-        plot_histogram(&right, 0, 9, counters->staleness_backward, STALENESS_BUCKETS, ink(COLOUR_WAIT_GRADIENT));
+        plot_histogram(&right, 0, 9, counters->staleness_backward, STALENESS_BUCKETS,
+                       1e-6 * (double)counters->staleness_millionths, ink(COLOUR_WAIT_GRADIENT));
     }
 }
 
@@ -221,13 +223,16 @@ static void draw_meter(const struct canvas *canvas, const struct moment *moment)
     const struct plan *plan = moment->snapshot->plan;
     const struct stage_counters *last = &moment->snapshot->stages[moment->snapshot->stage_count - 1].counters;
     int v = usual_difference(last, plan->version_difference_simulated), column;
+    double sum = 0;
 
     draw_title(canvas, 0, "version difference v: mini-batch i reads what i - v made");
     column = meter_number(canvas, 0, "papers' formula", plan->version_difference_paper);
     column = meter_number(canvas, column, "exact", plan->version_difference_exact);
     column = meter_number(canvas, column, "planned", plan->version_difference_simulated);
     column = canvas_write(canvas, 1, column, ink(COLOUR_DIM), " measured ");
-    plot_histogram(canvas, 1, column, last->version_difference, DIFFERENCE_BUCKETS, ink(COLOUR_KEY));
+    for (int k = 0; k < DIFFERENCE_BUCKETS; k++)
+        sum += (double)k * (double)last->version_difference[k];
+    plot_histogram(canvas, 1, column, last->version_difference, DIFFERENCE_BUCKETS, sum, ink(COLOUR_KEY));
     if (v > 1)
         draw_sequences(canvas, 2, moment, v);
     else

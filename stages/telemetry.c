@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "base/clock.h"
+#include "base/numbers.h"
 #include "board/records.h"
 #include "stages/internal.h"
 
@@ -149,6 +150,7 @@ void telemetry_backward(struct part *part, const struct backward_versions *versi
 
     add(&counters->staleness_forward[bucket(versions->live - versions->forward, STALENESS_BUCKETS)], 1);
     add(&counters->staleness_backward[bucket((int)ceil(staleness), STALENESS_BUCKETS)], 1);
+    add(&counters->staleness_forward_sum, (uint64_t)max_int(versions->live - versions->forward, 0));
     add(&counters->staleness_millionths, (uint64_t)llround(1e6 * staleness));
 }
 

@@ -56,6 +56,8 @@ static void take_counters(struct stage_counters *to, const struct counters *from
     to->slots_peak = load_int(&from->slots_peak);
     load_all(to->staleness_forward, from->staleness_forward, STALENESS_BUCKETS);
     load_all(to->staleness_backward, from->staleness_backward, STALENESS_BUCKETS);
+    to->staleness_forward_sum = load(&from->staleness_forward_sum);
+    to->staleness_millionths = load(&from->staleness_millionths);
     load_all(to->version_difference, from->version_difference, DIFFERENCE_BUCKETS);
     to->epoch = load_int(&from->epoch);
     to->phase = in_range(load_int(&from->phase), PHASES);

@@ -27,6 +27,7 @@ struct stage_counters {
     int32_t in_flight, in_flight_peak; /* mini-batches */
     int32_t slots, slots_peak;
     uint64_t staleness_forward[STALENESS_BUCKETS], staleness_backward[STALENESS_BUCKETS];
+    uint64_t staleness_forward_sum, staleness_millionths;
     uint64_t version_difference[DIFFERENCE_BUCKETS]; /* stage W */
     int32_t epoch, phase, minibatch;
 };

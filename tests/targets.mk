@@ -1,7 +1,7 @@
 # How tests are built and run; included by the Makefile. docs/testing.md says what each target is for.
 
 TESTS := $(patsubst %.c,$(BUILD)/%,$(filter-out tests/test_double_%,$(wildcard tests/test_*.c)))
-SCRIPT_TESTS := tests/test_completion.sh tests/test_docs.sh tests/test_fuzz.sh tests/test_double_headers.sh tests/test_make.sh
+SCRIPT_TESTS := tests/test_completion.sh tests/test_docs.sh tests/test_fuzz.sh tests/test_hosts.sh tests/test_double_headers.sh tests/test_make.sh
 SHORT_FORMS  := $(addprefix tests/short/,lint.sh sanitizers.sh clang.sh without_cuda.sh fuzz.sh)
 SUPPORT   := $(BUILD)/tests/libsupport.a
 FUZZERS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -26,7 +26,7 @@ TOGETHER := $(addprefix test_,checkpoint csv csv_random data events executor gol
 
 # What short forms need is installed if it can be; a form that lacks it is skipped.
 test: deps
-	@./deps.sh --try clang clang-format cppcheck
+	@./deps.sh --try clang clang-format cppcheck iproute2 $(if $(filter-out 0,$(MPI)),$(MPI_PACKAGES))
 	+@$(SUBMAKE) SCRIPT_TESTS='$(SCRIPT_TESTS) $(SHORT_FORMS)' check-programs
 
 test-programs: $(BINARIES) $(DOUBLE_BINARIES) $(TESTS) $(FUZZERS)

@@ -310,10 +310,11 @@ START_TEST(checkpoints_every_few_minibatches_change_nothing)
 }
 END_TEST
 
+static const uint32_t minibatches[] = {1, 0, MINIBATCHES + 1, 0x7fffffff, 0x80000000, 0xffffffff};
+
 /* Another process has written into the run's memory: stages do not save after what lies behind them, or is not there. */
 START_TEST(a_checkpoint_that_stage_1_cannot_have_decided_is_not_written)
 {
-    static const uint32_t minibatches[] = {1, 0, MINIBATCHES + 1, 0x7fffffff, 0x80000000, 0xffffffff};
     static struct pipeline pipeline;
     struct settings settings = saved_settings("pipedream", "mlp", 3, 1);
     struct result whole = run(&settings, NULL, UINT64_MAX), passed;
@@ -801,7 +802,7 @@ int main(void)
     tcase_add_test(sets, a_set_of_an_older_format_is_refused);
     tcase_add_test(sets, a_set_that_cannot_be_written_costs_only_itself);
     tcase_add_loop_test(sets, a_checkpoint_may_be_asked_for_at_the_start_and_in_a_test, 0, 2);
-    tcase_add_loop_test(sets, a_checkpoint_that_stage_1_cannot_have_decided_is_not_written, 0, 6);
+    tcase_add_loop_test(sets, a_checkpoint_that_stage_1_cannot_have_decided_is_not_written, 0, COUNT(minibatches));
     tcase_add_test(sets, a_passed_set_that_cannot_be_written_costs_only_itself);
     suite_add_tcase(suite, sets);
 

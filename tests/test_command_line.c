@@ -26,68 +26,67 @@ static void tear_down(void)
     program_tear_down(&program);
 }
 
+static const char *const mistakes[][2] = {
+    {"@ --resume=/nonexistent", "tpcoord: --resume: /nonexistent: No such file or directory\n"},
+    {"@ --resume=@", "tpcoord: --resume: @: No such file or directory\n"},
+    {"@ --resume=/dev/null", "tpcoord: --resume: /dev/null is no folder; give a run's, or a checkpoint's\n"},
+    {"@ --resume=", "tpcoord: --resume= names nothing; name it behind \"=\", or leave that out\n"},
+    {"@ --resume ~", "tpcoord: a folder to resume from goes into the same word: --resume=DIR; else, what is ..."},
+    {"--resume ~ @", "tpcoord: a folder to resume from goes into the same word: --resume=DIR; else, what is ..."},
+    {"@ --set a.b = 3", "tpcoord: --set: \"a.b\" is no SECTION.KEY=VALUE; it is one word: blanks in it need quotes\n"},
+    {"@ --set a.b= 3", "tpcoord: --set: \"a.b=\" is no SECTION.KEY=VALUE; ..."},
+    {"@ --set a.b =3", "tpcoord: --set: \"a.b\" is no SECTION.KEY=VALUE; ..."},
+    {"@ --quiet=3", "tpcoord: --quiet takes no value\n"},
+    {"@ -x", "tpcoord: unknown option -x; ..."},
+    {"@ --s a.b=3", "tpcoord: unknown option --s; ..."},
+    {"tpmon --once=1", "tpmon: --once takes no value\n"},
+    {"plan @ --gird", "tpcoord: unknown option --gird; did you mean --grid? ..."},
+    {"tpmon --repaly x", "tpmon: unknown option --repaly; did you mean --replay? ..."},
+    {"pln @", "tpcoord: \"pln\" is neither a command nor a file; did you mean plan? ..."},
+    {"sistems", "tpcoord: \"sistems\" is neither a command nor a file; did you mean systems? ..."},
+    {"qqqqqq", "tpcoord: \"qqqqqq\" is neither a command nor a file; ..."},
+    {"compare @ --systems gpip", "tpcoord: --systems: \"gpip\" is none of the choices; did you mean gpipe? ..."},
+    {"network vgg61", "tpcoord: \"vgg61\" is none of the choices; did you mean vgg16? ..."},
+    {"plan", "tpcoord: which config? usage: tpcoord plan CONFIG; for example ..."},
+    {"demo", "tpcoord: the demo draws on a terminal, and standard ..."},
+    {"demo x", "tpcoord: what is \"x\"? usage: tpcoord demo\n"},
+    {"help plna", "tpcoord: there is no help on \"plna\"; did you mean plan? ..."},
+    {"help pipeline.sistem", "tpcoord: there is no help on \"pipeline.sistem\"; did you mean pipeline.system? ..."},
+    {"help plan run", "tpcoord: what is \"run\"? usage: tpcoord help [TOPIC]\n"},
+};
+
 /* One line on stderr that is `expected`, or begins so if it ends with "..."; nothing on stdout; exit status 2. */
 START_TEST(what_is_mistaken_is_named_with_what_would_be_right)
 {
-    static const char *const cases[][2] = {
-        {"@ --resume=/nonexistent", "tpcoord: --resume: /nonexistent: No such file or directory\n"},
-        {"@ --resume=@", "tpcoord: --resume: @: No such file or directory\n"},
-        {"@ --resume=/dev/null", "tpcoord: --resume: /dev/null is no folder; give a run's, or a checkpoint's\n"},
-        {"@ --resume=", "tpcoord: --resume= names nothing; name it behind \"=\", or leave that out\n"},
-        {"@ --resume ~", "tpcoord: a folder to resume from goes into the same word: --resume=DIR; else, what is ..."},
-        {"--resume ~ @", "tpcoord: a folder to resume from goes into the same word: --resume=DIR; else, what is ..."},
-        {"@ --set a.b = 3",
-         "tpcoord: --set: \"a.b\" is no SECTION.KEY=VALUE; it is one word: blanks in it need quotes\n"},
-        {"@ --set a.b= 3", "tpcoord: --set: \"a.b=\" is no SECTION.KEY=VALUE; ..."},
-        {"@ --set a.b =3", "tpcoord: --set: \"a.b\" is no SECTION.KEY=VALUE; ..."},
-        {"@ --quiet=3", "tpcoord: --quiet takes no value\n"},
-        {"@ -x", "tpcoord: unknown option -x; ..."},
-        {"@ --s a.b=3", "tpcoord: unknown option --s; ..."},
-        {"tpmon --once=1", "tpmon: --once takes no value\n"},
-        {"plan @ --gird", "tpcoord: unknown option --gird; did you mean --grid? ..."},
-        {"tpmon --repaly x", "tpmon: unknown option --repaly; did you mean --replay? ..."},
-        {"pln @", "tpcoord: \"pln\" is neither a command nor a file; did you mean plan? ..."},
-        {"sistems", "tpcoord: \"sistems\" is neither a command nor a file; did you mean systems? ..."},
-        {"qqqqqq", "tpcoord: \"qqqqqq\" is neither a command nor a file; ..."},
-        {"compare @ --systems gpip", "tpcoord: --systems: \"gpip\" is none of the choices; did you mean gpipe? ..."},
-        {"network vgg61", "tpcoord: \"vgg61\" is none of the choices; did you mean vgg16? ..."},
-        {"plan", "tpcoord: which config? usage: tpcoord plan CONFIG; for example ..."},
-        {"demo", "tpcoord: the demo draws on a terminal, and standard ..."},
-        {"demo x", "tpcoord: what is \"x\"? usage: tpcoord demo\n"},
-        {"help plna", "tpcoord: there is no help on \"plna\"; did you mean plan? ..."},
-        {"help pipeline.sistem", "tpcoord: there is no help on \"pipeline.sistem\"; did you mean pipeline.system? ..."},
-        {"help plan run", "tpcoord: what is \"run\"? usage: tpcoord help [TOPIC]\n"},
-    };
-    const char *expected = cases[_i][1];
+    const char *expected = mistakes[_i][1];
     const size_t length = strcspn(expected, "\n") - (strchr(expected, '\n') ? 0 : strlen("..."));
-    const int status = program_run(&program, cases[_i][0]);
+    const int status = program_run(&program, mistakes[_i][0]);
     const char *err = program_text(&program, "err"), *newline = strchr(err, '\n');
 
     ck_assert_msg(strncmp(err, expected, length) == 0 && (expected[length] == '.' || err[length] == '\n'),
-                  "\"%s\" says %s", cases[_i][0], err);
-    ck_assert_msg(newline && newline[1] == '\0', "\"%s\" says not one line:\n%s", cases[_i][0], err);
+                  "\"%s\" says %s", mistakes[_i][0], err);
+    ck_assert_msg(newline && newline[1] == '\0', "\"%s\" says not one line:\n%s", mistakes[_i][0], err);
     ck_assert_int_eq(status, 2);
     ck_assert_str_eq(program_text(&program, "out"), "");
 }
 END_TEST
-enum { MISTAKES = 26 };
+
+static const char *const same[][2] = {
+    {"--help", "-h"},
+    {"--help", "help"},
+    {"plan --help", "help plan"},
+    {"help --grid", "help grid"},
+    {"--help", "-hV"},
+    {"plan --help", "plan --help @"},
+    {"plan --help", "plan @ --grid -h"},
+    {"--help", "@ --help"},
+    {"--version", "-V"},
+    {"tpmon --help", "tpmon -h"},
+    {"tpmon --version", "tpmon -V"},
+};
 
 START_TEST(help_and_version_have_their_usual_names)
 {
-    static const char *const same[][2] = {
-        {"--help", "-h"},
-        {"--help", "help"},
-        {"plan --help", "help plan"},
-        {"help --grid", "help grid"},
-        {"--help", "-hV"},
-        {"plan --help", "plan --help @"},
-        {"plan --help", "plan @ --grid -h"},
-        {"--help", "@ --help"},
-        {"--version", "-V"},
-        {"tpmon --help", "tpmon -h"},
-        {"tpmon --version", "tpmon -V"},
-    };
-
     ck_assert_int_eq(program_run(&program, same[_i][0]), 0);
     const char *one = program_text(&program, "out");
     ck_assert_uint_gt(strlen(one), 5);
@@ -96,7 +95,6 @@ START_TEST(help_and_version_have_their_usual_names)
     ck_assert_str_eq(program_text(&program, "err"), "");
 }
 END_TEST
-enum { SAME = 11 };
 
 static int run_shell(const char *command)
 {
@@ -147,11 +145,12 @@ START_TEST(a_reader_that_goes_away_is_no_failure)
 }
 END_TEST
 
+static const char *const words[] = {"plain/x-1_2.ini", "two words", "it's", "'",    "''",    "",    "a\"b",
+                                    "$HOME",           "`id`",      "~",    "a\\b", "*",     "a;b", "a\nb",
+                                    "\xc3\xa4",        "#x",        "a&&b", "!x",   "x'y z'"};
+
 START_TEST(a_shell_reads_a_word_back)
 {
-    static const char *const words[] = {"plain/x-1_2.ini", "two words", "it's", "'",    "''",    "",    "a\"b",
-                                        "$HOME",           "`id`",      "~",    "a\\b", "*",     "a;b", "a\nb",
-                                        "\xc3\xa4",        "#x",        "a&&b", "!x",   "x'y z'"};
     char command[256] = "", read[256];
     FILE *out = fmemopen(command, sizeof(command), "w");
 
@@ -165,7 +164,6 @@ START_TEST(a_shell_reads_a_word_back)
     ck_assert_str_eq(read, words[_i]);
 }
 END_TEST
-enum { WORDS = 19 };
 
 /* Of a program, a config and an output folder with blanks and quotes. */
 START_TEST(the_hint_to_continue_can_be_pasted)
@@ -214,10 +212,10 @@ int main(void)
 
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
-    tcase_add_loop_test(tcase, what_is_mistaken_is_named_with_what_would_be_right, 0, MISTAKES);
-    tcase_add_loop_test(tcase, help_and_version_have_their_usual_names, 0, SAME);
+    tcase_add_loop_test(tcase, what_is_mistaken_is_named_with_what_would_be_right, 0, COUNT(mistakes));
+    tcase_add_loop_test(tcase, help_and_version_have_their_usual_names, 0, COUNT(same));
     tcase_add_loop_test(tcase, a_reader_that_goes_away_is_no_failure, 0, 5);
-    tcase_add_loop_test(tcase, a_shell_reads_a_word_back, 0, WORDS);
+    tcase_add_loop_test(tcase, a_shell_reads_a_word_back, 0, COUNT(words));
     tcase_add_test(tcase, the_hint_to_continue_can_be_pasted);
     suite_add_tcase(suite, tcase);
 

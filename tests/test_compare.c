@@ -508,37 +508,37 @@ START_TEST(a_failure_does_not_stop_the_others)
 }
 END_TEST
 
+static const char *const wrong_inputs[][2] = {
+    {"@ --systems gpip", "--systems: \"gpip\" is none of the choices; did you mean gpipe? There are: timeprest, "},
+    {"@ --systems gpipe,naive,gpipe", "--systems: gpipe is there twice"},
+    {"@ --systems gpipe,", "--systems: \"\" is none of the choices"},
+    {"@ --systems gpipe,x.csv", "--systems: x.csv is a schedule file; only systems are compared"},
+    {"@ --seeds 1,two", "--seeds: \"two\" is not a whole number"},
+    {"@ --seeds 7,7", "--seeds: 7 is there twice"},
+    {"@ --target 85", "--target: \"85\" is no top-1; use one such as 0.85 or 85%"},
+    {"@ --target 101%", "--target: \"101%\" is no top-1"},
+    {"@ --target %", "--target: \"%\" is no top-1"},
+    {"@ --trace x", "--trace does not go with tpcoord compare"},
+    {"@ --json - --csv -", "--json and --csv cannot both have standard output"},
+    {"@ --csv /nonexistent/x", "--csv: /nonexistent/x cannot be written"},
+    {"@ --set pipeline.stages=9", "9 stages, but mlp has only 3 blocks"},
+    {"@ --systems gpipe --set pipeline.backward_weights=forward", "one weight version to read"},
+};
+
 START_TEST(wrong_input_is_one_line_and_nothing_starts)
 {
-    static const char *const cases[][2] = {
-        {"@ --systems gpip", "--systems: \"gpip\" is none of the choices; did you mean gpipe? There are: timeprest, "},
-        {"@ --systems gpipe,naive,gpipe", "--systems: gpipe is there twice"},
-        {"@ --systems gpipe,", "--systems: \"\" is none of the choices"},
-        {"@ --systems gpipe,x.csv", "--systems: x.csv is a schedule file; only systems are compared"},
-        {"@ --seeds 1,two", "--seeds: \"two\" is not a whole number"},
-        {"@ --seeds 7,7", "--seeds: 7 is there twice"},
-        {"@ --target 85", "--target: \"85\" is no top-1; use one such as 0.85 or 85%"},
-        {"@ --target 101%", "--target: \"101%\" is no top-1"},
-        {"@ --target %", "--target: \"%\" is no top-1"},
-        {"@ --trace x", "--trace does not go with tpcoord compare"},
-        {"@ --json - --csv -", "--json and --csv cannot both have standard output"},
-        {"@ --csv /nonexistent/x", "--csv: /nonexistent/x cannot be written"},
-        {"@ --set pipeline.stages=9", "9 stages, but mlp has only 3 blocks"},
-        {"@ --systems gpipe --set pipeline.backward_weights=forward", "one weight version to read"},
-    };
     char words[128];
 
-    snprintf(words, sizeof(words), "compare %s", cases[_i][0]);
+    snprintf(words, sizeof(words), "compare %s", wrong_inputs[_i][0]);
     ck_assert_int_eq(program_run(&program, words), 2);
     const char *err = program_text(&program, "err"), *newline = strchr(err, '\n');
     ck_assert_msg(newline && newline[1] == '\0', "\"%s\" says not one line:\n%s", words, err);
-    ck_assert_msg(strstr(err, cases[_i][1]) != NULL, "\"%s\" says %s", words, err);
+    ck_assert_msg(strstr(err, wrong_inputs[_i][1]) != NULL, "\"%s\" says %s", words, err);
     ck_assert_str_eq(program_text(&program, "out"), "");
     snprintf(words, sizeof(words), "%s/runs", program.folder);
     ck_assert(rmdir(words) == 0 || !program_has(&program, "runs"));
 }
 END_TEST
-enum { WRONG_INPUTS = 14 };
 
 START_TEST(a_name_that_is_taken_is_refused)
 {
@@ -565,7 +565,7 @@ int main(void)
     tcase_add_test(tcase, epochs_to_the_target_are_counted);
     tcase_add_test(tcase, an_interruption_leaves_a_partial_table);
     tcase_add_test(tcase, a_failure_does_not_stop_the_others);
-    tcase_add_loop_test(tcase, wrong_input_is_one_line_and_nothing_starts, 0, WRONG_INPUTS);
+    tcase_add_loop_test(tcase, wrong_input_is_one_line_and_nothing_starts, 0, COUNT(wrong_inputs));
     tcase_add_test(tcase, a_name_that_is_taken_is_refused);
     suite_add_tcase(suite, tcase);
 

@@ -194,37 +194,36 @@ START_TEST(all_mistakes_are_found_each_with_its_line)
 }
 END_TEST
 
+static const struct {
+    const char *override, *mistake;
+} overridden[] = {
+    {"pipeline.stages=1025", "--set pipeline.stages: 1025 is out of bounds; use a whole number from 1 to 1024"},
+    {"pipeline.stages=", "--set pipeline.stages: has no value"},
+    {"stages=4", "--set stages=4: expected section.key=value"},
+    {"pipeline.stages", "--set pipeline.stages: expected section.key=value"},
+    {"pipline.stages=4", "--set pipline.stages: unknown section [pipline]; did you mean pipeline? there are: run,"},
+    {"pipeline.stgaes=4", "--set pipeline.stgaes: unknown key; did you mean pipeline.stages? [pipeline] has: system,"},
+    {"pipeline.batch=4", "--set pipeline.batch: unknown key; did you mean data.batch? [pipeline] has: system,"},
+    {"nope.stages=4", "--set nope.stages: unknown section [nope]; there are: run,"},
+    {"pipeline.nope=4", "--set pipeline.nope: unknown key; [pipeline] has: system,"},
+    {"pipeline.partition=5,,3",
+     "--set pipeline.partition: \"5,,3\" is not right; use auto, or for each stage 1 to 10000, such as 5,2,2,2"},
+    {"pipeline.partition=5,0",
+     "--set pipeline.partition: \"5,0\" is not right; use auto, or for each stage 1 to 10000, such as 5,2,2,2"},
+    {"device.map=0,x", "--set device.map: \"0,x\" is not right; use auto, or for each stage 0 to 63 or cpu, such as"},
+    {"device.map=64", "--set device.map: \"64\" is not right"},
+    {"device.map=cpu,", "--set device.map: \"cpu,\" is not right"},
+    {"device.sync=gpu", "--set device.sync: \"gpu\" is none of the choices: event, host"},
+    {"run.name=../x", "--set run.name: \"../x\" is not a name"},
+    {"run.name=.x", "--set run.name: \".x\" is not a name"},
+    {"simulation.forward_ms=1,,2", "--set simulation.forward_ms: \"\" is not a number; use one from 0 to"},
+    {"simulation.link_us=1,-1", "--set simulation.link_us: -1 is out of bounds"},
+    {"simulation.link_mbit=measured", "--set simulation.link_mbit: \"measured\" is not a number"},
+};
+
 START_TEST(overrides_have_a_place_of_their_own)
 {
-    static const struct {
-        const char *override, *mistake;
-    } cases[] = {
-        {"pipeline.stages=1025", "--set pipeline.stages: 1025 is out of bounds; use a whole number from 1 to 1024"},
-        {"pipeline.stages=", "--set pipeline.stages: has no value"},
-        {"stages=4", "--set stages=4: expected section.key=value"},
-        {"pipeline.stages", "--set pipeline.stages: expected section.key=value"},
-        {"pipline.stages=4", "--set pipline.stages: unknown section [pipline]; did you mean pipeline? there are: run,"},
-        {"pipeline.stgaes=4",
-         "--set pipeline.stgaes: unknown key; did you mean pipeline.stages? [pipeline] has: system,"},
-        {"pipeline.batch=4", "--set pipeline.batch: unknown key; did you mean data.batch? [pipeline] has: system,"},
-        {"nope.stages=4", "--set nope.stages: unknown section [nope]; there are: run,"},
-        {"pipeline.nope=4", "--set pipeline.nope: unknown key; [pipeline] has: system,"},
-        {"pipeline.partition=5,,3",
-         "--set pipeline.partition: \"5,,3\" is not right; use auto, or for each stage 1 to 10000, such as 5,2,2,2"},
-        {"pipeline.partition=5,0",
-         "--set pipeline.partition: \"5,0\" is not right; use auto, or for each stage 1 to 10000, such as 5,2,2,2"},
-        {"device.map=0,x",
-         "--set device.map: \"0,x\" is not right; use auto, or for each stage 0 to 63 or cpu, such as"},
-        {"device.map=64", "--set device.map: \"64\" is not right"},
-        {"device.map=cpu,", "--set device.map: \"cpu,\" is not right"},
-        {"device.sync=gpu", "--set device.sync: \"gpu\" is none of the choices: event, host"},
-        {"run.name=../x", "--set run.name: \"../x\" is not a name"},
-        {"run.name=.x", "--set run.name: \".x\" is not a name"},
-        {"simulation.forward_ms=1,,2", "--set simulation.forward_ms: \"\" is not a number; use one from 0 to"},
-        {"simulation.link_us=1,-1", "--set simulation.link_us: -1 is out of bounds"},
-        {"simulation.link_mbit=measured", "--set simulation.link_mbit: \"measured\" is not a number"},
-    };
-    const char *override = cases[_i].override, *expected = cases[_i].mistake;
+    const char *override = overridden[_i].override, *expected = overridden[_i].mistake;
 
     ck_assert_int_eq(load("", override), -1);
     ck_assert_int_eq(mistakes.count, 1);
@@ -274,25 +273,26 @@ END_TEST
 
 #define PAPERS " run.epochs model.arch model.classes data.set data.dir data.augment train.lr train.warmup_epochs "
 
+static const struct {
+    const char *path, *differ;
+} variants[] = {
+    {"configs/variant1.ini", " pipeline.backward_weights "},
+    {"configs/variant2.ini",
+     " pipeline.system pipeline.microbatches pipeline.forward_weights pipeline.backward_weights "},
+    {"configs/alexnet.ini", " model.arch data.enlarge train.lr "},
+    {"configs/vgg16.ini", " model.arch data.enlarge train.lr "},
+    {"configs/resnet50.ini", " model.arch data.enlarge train.lr "},
+    {"configs/papers/alexnet-cifar100.ini", PAPERS},
+    {"configs/papers/alexnet-tiny-imagenet.ini", PAPERS},
+    {"configs/papers/resnet50-cifar100.ini", PAPERS},
+    {"configs/papers/resnet50-tiny-imagenet.ini", PAPERS},
+    {"configs/papers/vgg16-cifar100.ini", PAPERS},
+    {"configs/papers/vgg16-tiny-imagenet.ini", PAPERS},
+};
+
 /* An ablation compares runs that differ in nothing but what is looked at, and so does another network. A plan follows from its config alone. */
 START_TEST(variants_differ_from_resnet_in_the_stated_keys_only)
 {
-    static const struct {
-        const char *path, *differ;
-    } variants[] = {
-        {"configs/variant1.ini", " pipeline.backward_weights "},
-        {"configs/variant2.ini",
-         " pipeline.system pipeline.microbatches pipeline.forward_weights pipeline.backward_weights "},
-        {"configs/alexnet.ini", " model.arch data.enlarge train.lr "},
-        {"configs/vgg16.ini", " model.arch data.enlarge train.lr "},
-        {"configs/resnet50.ini", " model.arch data.enlarge train.lr "},
-        {"configs/papers/alexnet-cifar100.ini", PAPERS},
-        {"configs/papers/alexnet-tiny-imagenet.ini", PAPERS},
-        {"configs/papers/resnet50-cifar100.ini", PAPERS},
-        {"configs/papers/resnet50-tiny-imagenet.ini", PAPERS},
-        {"configs/papers/vgg16-cifar100.ini", PAPERS},
-        {"configs/papers/vgg16-tiny-imagenet.ini", PAPERS},
-    };
     bool given[CONFIG_KEYS_MAX], given_there[CONFIG_KEYS_MAX];
     struct config resnet;
     char name[64];
@@ -350,43 +350,41 @@ START_TEST(what_is_no_text_is_refused)
 }
 END_TEST
 
+static const struct {
+    const char *text;
+    int line; /* 0: the value 7 is seen by pipeline.stages */
+    const char *mistake;
+} passed_over[] = {
+    {"[pipeline]\rstages = 7\r", 0, NULL},
+    {"# x\r[pipeline]\rstages = 7", 0, NULL},
+    {"# x\r\n[pipeline]\r\n\r\nstages = 7\r\n", 0, NULL},
+    {"\xEF\xBB\xBF  [ pipeline ]\t# x\n\t stages\t=\t7\t; x", 0, NULL},
+    {"[pipeline] stages = 7\n", 1, "stages = 7: nothing may stand behind a [section]; give the key a line of its own"},
+    {"[pipeline]stages = 7\n", 1, "stages = 7: nothing may stand behind a [section]"},
+    {"[pipeline]]\nstages = 7\n", 1, "]: nothing may stand behind a [section]"},
+    {"[pipeline stages = 7\n", 1, "a section's name ends with \"]\""},
+    {"[]\nstages = 7\n", 1, "unknown section []; there are: run, "},
+    {"[pipeline]\nstages 7\n", 2, "expected key = value, a [section] or a comment"},
+    {"[pipeline]\n= 7\n", 2, "expected key = value, a [section] or a comment"},
+    {"[pipeline]\nstages = 7\\\n", 2, "pipeline.stages: \"7\\\" is not a whole number"},
+    {"[pipeline]\nstages = 7 8\n", 2, "pipeline.stages: \"7 8\" is not a whole number"},
+    {"[pipeline]\nstages = 7#8\n", 2, "pipeline.stages: \"7#8\" is not a whole number"},
+    {"[pipeline]\nstages = 7\x0c\n", 2, "not text"},
+    {"[pipeline]\n\x1b[2Jstages = 7\n", 2, "not text"},
+    {"# x\r[pipeline]\n\r\nnonsense\r", 4, "expected key = value"},
+};
+
 /* Nothing that stands in a file may pass unseen: a line counts, or it is named. */
 START_TEST(no_line_is_passed_over)
 {
-    static const struct {
-        const char *text;
-        int line; /* 0: the value 7 is seen by pipeline.stages */
-        const char *mistake;
-    } cases[] = {
-        {"[pipeline]\rstages = 7\r", 0, NULL},
-        {"# x\r[pipeline]\rstages = 7", 0, NULL},
-        {"# x\r\n[pipeline]\r\n\r\nstages = 7\r\n", 0, NULL},
-        {"\xEF\xBB\xBF  [ pipeline ]\t# x\n\t stages\t=\t7\t; x", 0, NULL},
-        {"[pipeline] stages = 7\n", 1,
-         "stages = 7: nothing may stand behind a [section]; give the key a line of its own"},
-        {"[pipeline]stages = 7\n", 1, "stages = 7: nothing may stand behind a [section]"},
-        {"[pipeline]]\nstages = 7\n", 1, "]: nothing may stand behind a [section]"},
-        {"[pipeline stages = 7\n", 1, "a section's name ends with \"]\""},
-        {"[]\nstages = 7\n", 1, "unknown section []; there are: run, "},
-        {"[pipeline]\nstages 7\n", 2, "expected key = value, a [section] or a comment"},
-        {"[pipeline]\n= 7\n", 2, "expected key = value, a [section] or a comment"},
-        {"[pipeline]\nstages = 7\\\n", 2, "pipeline.stages: \"7\\\" is not a whole number"},
-        {"[pipeline]\nstages = 7 8\n", 2, "pipeline.stages: \"7 8\" is not a whole number"},
-        {"[pipeline]\nstages = 7#8\n", 2, "pipeline.stages: \"7#8\" is not a whole number"},
-        {"[pipeline]\nstages = 7\x0c\n", 2, "not text"},
-        {"[pipeline]\n\x1b[2Jstages = 7\n", 2, "not text"},
-        {"# x\r[pipeline]\n\r\nnonsense\r", 4, "expected key = value"},
-    };
-
-    ck_assert_int_eq(load(cases[_i].text, NULL), cases[_i].mistake ? -1 : 0);
-    if (cases[_i].mistake)
-        check_mistake(0, cases[_i].line, cases[_i].mistake);
+    ck_assert_int_eq(load(passed_over[_i].text, NULL), passed_over[_i].mistake ? -1 : 0);
+    if (passed_over[_i].mistake)
+        check_mistake(0, passed_over[_i].line, passed_over[_i].mistake);
     else
         ck_assert_int_eq(config.pipeline.stages, 7);
-    ck_assert_int_eq(mistakes.count, cases[_i].mistake ? 1 : 0);
+    ck_assert_int_eq(mistakes.count, passed_over[_i].mistake ? 1 : 0);
 }
 END_TEST
-enum { PASSED_OVER_CASES = 17 };
 
 START_TEST(a_line_may_be_long)
 {
@@ -587,12 +585,12 @@ int main(void)
     tcase_add_test(tcase, nothing_is_left_to_the_system_in_a_config_that_was_read);
     tcase_add_test(tcase, file_and_overrides_fill_every_type);
     tcase_add_test(tcase, all_mistakes_are_found_each_with_its_line);
-    tcase_add_loop_test(tcase, overrides_have_a_place_of_their_own, 0, 20);
-    tcase_add_loop_test(tcase, no_line_is_passed_over, 0, PASSED_OVER_CASES);
+    tcase_add_loop_test(tcase, overrides_have_a_place_of_their_own, 0, COUNT(overridden));
+    tcase_add_loop_test(tcase, no_line_is_passed_over, 0, COUNT(passed_over));
     tcase_add_test(tcase, a_line_may_be_long);
     tcase_add_test(tcase, blanks_around_an_override_s_sign_do_not_matter);
     tcase_add_test(tcase, defaults_are_those_of_the_shipped_config);
-    tcase_add_loop_test(tcase, variants_differ_from_resnet_in_the_stated_keys_only, 0, 11);
+    tcase_add_loop_test(tcase, variants_differ_from_resnet_in_the_stated_keys_only, 0, COUNT(variants));
     tcase_add_test(tcase, later_mistakes_are_placed_where_the_value_came_from);
     tcase_add_test(tcase, what_is_no_text_is_refused);
     tcase_add_test(tcase, a_flood_of_mistakes_is_counted);

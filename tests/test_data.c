@@ -12,8 +12,6 @@
 #include "data/data.h"
 #include "tests/support/suite.h"
 
-#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
-
 enum { CLASSES = 10, BOTH = DATA_IMAGES | DATA_TARGETS };
 
 static struct dataset *open_set(const struct data_options *options, int parts)
@@ -252,9 +250,10 @@ static void check_enlarged(const struct samples *plain, const struct samples *en
     }
 }
 
+static const struct shape shapes[] = {{28, 28, 1}, {28, 30, 3}, {33, 28, 1}};
+
 START_TEST(enlarged_images_have_a_border_and_colours)
 {
-    static const struct shape shapes[] = {{28, 28, 1}, {28, 30, 3}, {33, 28, 1}};
     struct data_options options = synthetic(shapes[_i], 20, 1);
     struct dataset *plain = open_set(&options, BOTH), *enlarged, *labels;
 
@@ -509,7 +508,7 @@ int main(void)
     tcase_add_loop_test(tcase, orders_are_permutations, 0, 3);
     tcase_add_test(tcase, orders_depend_on_seed_and_epoch);
     tcase_add_test(tcase, all_orders_are_as_likely);
-    tcase_add_loop_test(tcase, enlarged_images_have_a_border_and_colours, 0, 3);
+    tcase_add_loop_test(tcase, enlarged_images_have_a_border_and_colours, 0, COUNT(shapes));
     tcase_add_test(tcase, enlarged_images_need_room);
     tcase_add_test(tcase, what_is_foretold_is_enlarged_too);
     tcase_add_loop_test(tcase, gathered_images_are_normalised, 0, COUNT(gather_shapes));

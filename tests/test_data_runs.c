@@ -66,44 +66,47 @@ START_TEST(more_microbatches_than_images_are_refused)
 }
 END_TEST
 
+static const struct {
+    const char *words, *message;
+} too_large[] = {
+    {"@ --set model.arch=resnet56 --set pipeline.order=dynamic --set data.limit=65536 --set data.batch=65536",
+     "tpcoord: the plan needs "},
+    {"compare @ --systems gpipe --set model.arch=resnet56 --set data.limit=65536 --set data.batch=65536",
+     "tpcoord: the plan needs "},
+    {"plan @ --simulate --set model.arch=resnet56 --set data.limit=65536 --set data.batch=65536 "
+     "--set data.synthetic_size=64",
+     "tpcoord: measuring the layers needs "},
+    {"@ --set data.limit=100000000 --set data.synthetic_size=64",
+     "--set data.set: the synthetic data set: its images need 390626 MiB of memory and this machine has "},
+};
+
 /* A hundred GiB and more in each case. What would be measured would be said to be. */
 START_TEST(what_does_not_fit_is_refused_before_it_is_tried)
 {
-    static const struct {
-        const char *words, *message;
-    } cases[] = {
-        {"@ --set model.arch=resnet56 --set pipeline.order=dynamic --set data.limit=65536 --set data.batch=65536",
-         "tpcoord: the plan needs "},
-        {"compare @ --systems gpipe --set model.arch=resnet56 --set data.limit=65536 --set data.batch=65536",
-         "tpcoord: the plan needs "},
-        {"plan @ --simulate --set model.arch=resnet56 --set data.limit=65536 --set data.batch=65536 "
-         "--set data.synthetic_size=64",
-         "tpcoord: measuring the layers needs "},
-        {"@ --set data.limit=100000000 --set data.synthetic_size=64",
-         "--set data.set: the synthetic data set: its images need 390626 MiB of memory and this machine has "},
-    };
     char words[256];
 
     if (room_bytes() > 80ull << 30)
         return;
-    snprintf(words, sizeof(words), "%s --set data.set=synthetic", cases[_i].words);
+    snprintf(words, sizeof(words), "%s --set data.set=synthetic", too_large[_i].words);
     ck_assert_int_ne(program_run(&program, words), 0);
     const char *err = program_text(&program, "err");
-    ck_assert_msg(strncmp(err, cases[_i].message, strlen(cases[_i].message)) == 0, "%s", err);
+    ck_assert_msg(strncmp(err, too_large[_i].message, strlen(too_large[_i].message)) == 0, "%s", err);
     ck_assert_msg(strchr(err, '\n') == strrchr(err, '\n'), "%s", err);
 }
 END_TEST
 
+static const struct {
+    const char *words;
+    int warnings;
+} thread_counts[] = {
+    {"plan @ --set device.threads=1", 0},
+    {"plan @ --set device.threads=2", 1},
+    {"@ --quiet --set device.threads=2", 1},
+    {"compare @ --quiet --systems gpipe,naive --set device.threads=2", 1},
+    {"compare @ --quiet --systems gpipe,naive --set device.threads=2 --set pipeline.partition=1,1,1", 1}};
+
 START_TEST(threads_for_more_cores_than_there_are_are_said_once)
 {
-    static const struct {
-        const char *words;
-        int warnings;
-    } cases[] = {{"plan @ --set device.threads=1", 0},
-                 {"plan @ --set device.threads=2", 1},
-                 {"@ --quiet --set device.threads=2", 1},
-                 {"compare @ --quiet --systems gpipe,naive --set device.threads=2", 1},
-                 {"compare @ --quiet --systems gpipe,naive --set device.threads=2 --set pipeline.partition=1,1,1", 1}};
     cpu_set_t all, one;
     int first = 0, said = 0;
 
@@ -113,14 +116,14 @@ START_TEST(threads_for_more_cores_than_there_are_are_said_once)
     CPU_ZERO(&one);
     CPU_SET(first, &one);
     ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
-    ck_assert_int_eq(program_run(&program, cases[_i].words), 0);
+    ck_assert_int_eq(program_run(&program, thread_counts[_i].words), 0);
     ck_assert_int_eq(sched_setaffinity(0, sizeof(all), &all), 0);
     for (const char *at = program_text(&program, "err"); (at = strstr(at, " threads on ")) != NULL; at++, said++)
         ck_assert_ptr_nonnull(
             strstr(program_text(&program, "err"),
                    "tpcoord: 3 stages on the CPU with device.threads = 2 are 6 threads on 1 core, and "
                    "will be slow; use device.threads = 1\n"));
-    ck_assert_int_eq(said, cases[_i].warnings);
+    ck_assert_int_eq(said, thread_counts[_i].warnings);
 }
 END_TEST
 
@@ -154,9 +157,10 @@ static int count_opens(int watch)
     return count;
 }
 
+static const char *const commands[] = {"@", "compare @ --systems gpipe,pipedream,naive --seeds 1,2"};
+
 START_TEST(files_are_read_once_for_all_stages_systems_and_seeds)
 {
-    static const char *const commands[] = {"@", "compare @ --systems gpipe,pipedream,naive --seeds 1,2"};
     const unsigned char images[] = {0, 0, 8, 3, 0, 0, 0, 30, 0, 0, 0, 28, 0, 0, 0, 28},
                         labels[] = {0, 0, 8, 1, 0, 0, 0, 30};
     static const char *const names[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte"};
@@ -245,11 +249,12 @@ int main(void)
 
     tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
-    tcase_add_loop_test(tcase, a_data_set_smaller_than_a_minibatch_trains_like_a_minibatch_of_its_size, 0, 2);
+    tcase_add_loop_test(tcase, a_data_set_smaller_than_a_minibatch_trains_like_a_minibatch_of_its_size, 0,
+                        COUNT(run_orders));
     tcase_add_test(tcase, more_microbatches_than_images_are_refused);
-    tcase_add_loop_test(tcase, what_does_not_fit_is_refused_before_it_is_tried, 0, 4);
-    tcase_add_loop_test(tcase, threads_for_more_cores_than_there_are_are_said_once, 0, 5);
-    tcase_add_loop_test(tcase, files_are_read_once_for_all_stages_systems_and_seeds, 0, 2);
+    tcase_add_loop_test(tcase, what_does_not_fit_is_refused_before_it_is_tried, 0, COUNT(too_large));
+    tcase_add_loop_test(tcase, threads_for_more_cores_than_there_are_are_said_once, 0, COUNT(thread_counts));
+    tcase_add_loop_test(tcase, files_are_read_once_for_all_stages_systems_and_seeds, 0, COUNT(commands));
     suite_add_tcase(suite, tcase);
 
     tcase_set_timeout(long_runs, 300);

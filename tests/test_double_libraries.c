@@ -79,12 +79,13 @@ START_TEST(matrix_products)
 }
 END_TEST
 
+static const cublasLtEpilogue_t epilogues[] = {CUBLASLT_EPILOGUE_DEFAULT, CUBLASLT_EPILOGUE_BIAS,
+                                               CUBLASLT_EPILOGUE_RELU_BIAS};
+
 /* A linear layer of rows: Y[rows][out] = ReLU(X[rows][in] W[out][in]^T + b), row-major, is Y^T = W X^T, column-major. */
 START_TEST(products_with_epilogues)
 {
     enum { ROWS = 3, IN = 4, OUT = 5, WORKSPACE = 1 << 16 };
-    static const cublasLtEpilogue_t epilogues[] = {CUBLASLT_EPILOGUE_DEFAULT, CUBLASLT_EPILOGUE_BIAS,
-                                                   CUBLASLT_EPILOGUE_RELU_BIAS};
     float x[ROWS * IN], w[OUT * IN], bias[OUT], y[ROWS * OUT], one = 1, zero = 0;
     float *dx, *dw, *dbias, *dy, *workspace;
     cublasOperation_t transposed = CUBLAS_OP_T;
@@ -291,7 +292,7 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, operands_must_be_there);
     tcase_add_loop_test(tcase, matrix_products, 0, 8);
-    tcase_add_loop_test(tcase, products_with_epilogues, 0, 3);
+    tcase_add_loop_test(tcase, products_with_epilogues, 0, COUNT(epilogues));
     tcase_add_test(tcase, convolutions);
     tcase_add_test(tcase, libraries_are_found_by_name);
     tcase_add_test(tcase, convolutions_may_be_missing);

@@ -200,10 +200,11 @@ START_TEST(a_stage_that_stands_still_while_it_starts_is_a_stall)
 }
 END_TEST
 
+static const int ignored[] = {SIGHUP, SIGINT};
+
 /* As nohup leaves SIGHUP, and a shell that starts something in the background SIGINT. */
 START_TEST(what_was_ignored_at_the_start_stays_ignored)
 {
-    static const int ignored[] = {SIGHUP, SIGINT};
     struct segment segment;
 
     signal(ignored[_i], SIG_IGN);
@@ -333,29 +334,30 @@ static void make_pipe(const char *name)
     ck_assert_int_eq(mkfifo(path, 0600), 0);
 }
 
+static const char *const piped[][2] = {
+    {"@ --json ~/pipe", "--json: "},
+    {"@ --trace ~/pipe", "--trace: "},
+    {"@ --record ~/pipe", "--record: "},
+    {"plan @ --json ~/pipe", "--json: "},
+    {"compare @ --csv ~/pipe", "--csv: "},
+    {"~/pipe", "pipe: is a pipe; a config is a file\n"},
+    {"@ --set data.set=idx --set data.dir=~", "is a pipe, not a regular file\n"},
+    {"@ --set model.arch=~/pipe.net", "pipe.net is no file\n"},
+    {"plan @ --set pipeline.system=~/pipe.csv", "pipe.csv is no file\n"},
+    {"@ --resume=~/pipe", "pipe is no folder; give a run's, or a checkpoint's\n"},
+    {"tpmon --once --replay ~/pipe", "pipe is no file\n"},
+};
+
 START_TEST(a_pipe_where_a_file_is_expected_is_refused)
 {
     static const char *const pipes[] = {"pipe", "pipe.net", "pipe.csv", "train-images-idx3-ubyte"};
-    static const char *const cases[][2] = {
-        {"@ --json ~/pipe", "--json: "},
-        {"@ --trace ~/pipe", "--trace: "},
-        {"@ --record ~/pipe", "--record: "},
-        {"plan @ --json ~/pipe", "--json: "},
-        {"compare @ --csv ~/pipe", "--csv: "},
-        {"~/pipe", "pipe: is a pipe; a config is a file\n"},
-        {"@ --set data.set=idx --set data.dir=~", "is a pipe, not a regular file\n"},
-        {"@ --set model.arch=~/pipe.net", "pipe.net is no file\n"},
-        {"plan @ --set pipeline.system=~/pipe.csv", "pipe.csv is no file\n"},
-        {"@ --resume=~/pipe", "pipe is no folder; give a run's, or a checkpoint's\n"},
-        {"tpmon --once --replay ~/pipe", "pipe is no file\n"},
-    };
 
     for (size_t k = 0; k < sizeof(pipes) / sizeof(pipes[0]); k++)
         make_pipe(pipes[k]);
-    const int status = program_run(&program, cases[_i][0]);
+    const int status = program_run(&program, piped[_i][0]);
     const char *err = program_text(&program, "err");
     ck_assert_msg(status == 1 || status == 2, "exit status %d", status);
-    ck_assert_msg(strstr(err, cases[_i][1]) && strchr(err, '\n') == err + strlen(err) - 1, "%s", err);
+    ck_assert_msg(strstr(err, piped[_i][1]) && strchr(err, '\n') == err + strlen(err) - 1, "%s", err);
 }
 END_TEST
 
@@ -382,12 +384,12 @@ int main(void)
     tcase_add_test(tcase, stages_that_are_done_outlive_the_name);
     tcase_add_test(tcase, a_stage_that_hangs_at_the_end_costs_nothing);
     tcase_add_test(tcase, a_stage_that_stands_still_while_it_starts_is_a_stall);
-    tcase_add_loop_test(tcase, what_was_ignored_at_the_start_stays_ignored, 0, 2);
+    tcase_add_loop_test(tcase, what_was_ignored_at_the_start_stays_ignored, 0, COUNT(ignored));
     tcase_add_test(tcase, a_stage_that_is_asked_to_end_has_the_run_stop);
     tcase_add_loop_test(tcase, a_signal_to_the_whole_group_is_one_request, 0, 4);
     tcase_add_loop_test(tcase, who_waits_for_a_norm_ends_with_the_run, 0, 5);
     tcase_add_loop_test(tcase, closed_standard_descriptors_are_no_files, 1, 8);
-    tcase_add_loop_test(tcase, a_pipe_where_a_file_is_expected_is_refused, 0, 11);
+    tcase_add_loop_test(tcase, a_pipe_where_a_file_is_expected_is_refused, 0, COUNT(piped));
     tcase_add_test(tcase, a_pipe_that_somebody_reads_may_be_written);
     suite_add_tcase(suite, tcase);
 

@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "schedule/simulate.h"
+#include "tests/support/schedules.h"
 #include "tests/support/suite.h"
 
 enum { STAGES_MAX = 64, SEED = 20241018 };
@@ -27,26 +28,6 @@ static void set_times(int64_t forward, int64_t backward, int64_t update)
                    [OP_BACKWARD_WEIGHTS] = backward},
             .update = update,
         };
-}
-
-static struct schedule schedule_of(const struct system *system, int w, int n, int k)
-{
-    return (struct schedule){
-        .order = orders[system->order],
-        .forward = system->forward,
-        .backward = system->backward,
-        .update = system->rule,
-        .stages = w,
-        .parts = 1,
-        .microbatches = n,
-        .minibatches = k,
-    };
-}
-
-static struct schedule schedule_named(const char *name, int w, int n, int k)
-{
-    ck_assert_msg(system_find(name) != NULL, "no system %s", name);
-    return schedule_of(system_find(name), w, n, k);
 }
 
 static struct simulation *simulate_with(const struct schedule *schedule, const struct timing *how,

@@ -9,6 +9,7 @@
 
 #include "base/numbers.h"
 #include "schedule/simulate.h"
+#include "tests/support/schedules.h"
 #include "tests/support/suite.h"
 
 enum { LINE_MAX = 512, COLUMNS = 5, STAGES_MAX = 7 };
@@ -124,19 +125,13 @@ static bool read_row(char *line, char *formulas[COLUMNS], const char **unit)
     return count == COLUMNS;
 }
 
-static struct schedule schedule_of(const struct system *system, int stages, int microbatches, int minibatches)
+static struct schedule formula_schedule(const struct system *system, int W, int N, int minibatches)
 {
-    const struct order *order = &orders[system->order];
+    struct schedule schedule = schedule_of(system, W, N, minibatches);
 
-    return (struct schedule){.order = *order,
-                             .forward = system->forward,
-                             .backward = system->backward,
-                             .update = system->rule,
-                             .stages = stages,
-                             .parts = order->parts,
-                             .placement = order->placement,
-                             .microbatches = microbatches,
-                             .minibatches = minibatches};
+    schedule.parts = schedule.order.parts;
+    schedule.placement = schedule.order.placement;
+    return schedule;
 }
 
 static const struct link_slots endless = {0, 0};
@@ -180,7 +175,8 @@ static int versions_at(const struct simulation *simulation, const struct schedul
 /* Whether the system can have these sizes. */
 static bool check_system(const struct system *system, char *const formulas[COLUMNS], const char *unit, int W, int N)
 {
-    const struct schedule schedule = schedule_of(system, W, N, schedule_of(system, W, N, 1).order.flush ? 6 : 60);
+    const struct schedule schedule =
+        formula_schedule(system, W, N, formula_schedule(system, W, N, 1).order.flush ? 6 : 60);
     const bool minibatches = strstr(unit, "mini-batch") != NULL;
     struct simulation *simulation;
     struct error error;

@@ -15,8 +15,6 @@
 
 #pragma weak double_live_allocations
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 /* How fast the device's clock runs, and the longest time that was asked for; linked in between (Makefile). */
 static double clock_speed = 1, longest_ms;
 int __real_cudaEventElapsedTime(float *milliseconds, void *from, void *to) __attribute__((weak));
@@ -260,11 +258,12 @@ START_TEST(too_many_marks_are_refused)
 }
 END_TEST
 
+static const double speeds[] = {1, 1 + 1e-3, 1 - 1e-3};
+
 /* A mark's time lies between its making and its being seen, and no later mark's is earlier: for longer than times are
  * counted from one base, and though the clocks drift apart by far more than real ones do. */
 START_TEST(times_are_the_hosts)
 {
-    static const double speeds[] = {1, 1 + 1e-3, 1 - 1e-3};
     enum { NANOSECONDS = 1500000000, SLACK_NS = 20000 };
     struct device *device;
     struct error error;
@@ -393,7 +392,7 @@ static int run_with(void)
     tcase_add_test(tcase, memory_that_is_not_there_is_told);
     tcase_add_test(tcase, marks_are_reached_in_order);
     tcase_add_test(tcase, too_many_marks_are_refused);
-    tcase_add_loop_test(tcase, times_are_the_hosts, 0, 3);
+    tcase_add_loop_test(tcase, times_are_the_hosts, 0, COUNT(speeds));
     tcase_add_test(tcase, durations_are_exact);
     tcase_add_test(tcase, own_exports_cannot_be_opened);
     tcase_add_test(tcase, what_is_opened_is_closed);

@@ -16,8 +16,6 @@
 
 #pragma weak double_live_allocations
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 enum { HOST = EXCHANGE_HOST };
 
 static int gpus;
@@ -414,9 +412,10 @@ static void compare_with_first(struct exchange_stage *stage, enum exchange_point
         abort();
 }
 
+static const int left_by[] = {MIXED_3, ALONE_3, LOOP_3, V_2};
+
 START_TEST(links_leave_nothing)
 {
-    static const int left_by[] = {MIXED_3, ALONE_3, LOOP_3, V_2};
     struct exchange exchange = exchange_of((size_t)left_by[_i], 3, SYNC_EVENT, 4);
 
     setenv("GPU_DOUBLE_DELAY_US", "0", 1);
@@ -482,7 +481,7 @@ int main(void)
     tcase_add_test(tcase, devices_that_are_no_peers_pass_messages_on_through_the_host);
     tcase_add_loop_test(tcase, each_mistake_is_found, 0, (int)COUNT(mistakes));
     tcase_add_loop_test(tcase, who_is_left_alone_ends, 0, 4);
-    tcase_add_loop_test(tcase, links_leave_nothing, 0, 4);
+    tcase_add_loop_test(tcase, links_leave_nothing, 0, COUNT(left_by));
     tcase_add_loop_test(tcase, memory_is_opened_once, 0, 2);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

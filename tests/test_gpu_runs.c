@@ -18,8 +18,6 @@
 #include "tests/support/program.h"
 #include "tests/support/suite.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 enum { WORDS_MAX = 1024, EPOCHS = 2 };
 
 static struct program program;

@@ -400,10 +400,11 @@ START_TEST(a_limited_address_space_is_said)
 }
 END_TEST
 
+static const char *const names[] = {"timeprest", "1f1b", "zb-h1"};
+
 /* Each update multiplies the weights by about -99. */
 START_TEST(a_learning_rate_too_high_ends_the_run)
 {
-    static const char *const names[] = {"timeprest", "1f1b", "zb-h1"};
     char words[256];
 
     snprintf(
@@ -434,14 +435,15 @@ static void poison(struct pipeline *pipeline, const char *const *overrides, int 
     ck_assert_ptr_nonnull(strstr(pipeline->threads[2].error.text, "mini-batch 1 of epoch 1: the loss is "));
 }
 
+static const char *const overrides[][6] = {
+    {"pipeline.stages=3", NULL},
+    {"pipeline.stages=3", "pipeline.system=1f1b", "device.backend=onednn", NULL},
+    {"pipeline.stages=3", "pipeline.backward_activations=recompute", NULL},
+    {"pipeline.stages=3", "pipeline.system=zb-h1", "pipeline.backward_activations=recompute", NULL},
+};
+
 START_TEST(the_layer_where_it_began_is_found)
 {
-    static const char *const overrides[][6] = {
-        {"pipeline.stages=3", NULL},
-        {"pipeline.stages=3", "pipeline.system=1f1b", "device.backend=onednn", NULL},
-        {"pipeline.stages=3", "pipeline.backward_activations=recompute", NULL},
-        {"pipeline.stages=3", "pipeline.system=zb-h1", "pipeline.backward_activations=recompute", NULL},
-    };
     struct pipeline pipeline;
     char expected[96];
 
@@ -577,8 +579,8 @@ int main(void)
     tcase_add_test(tcase, who_was_killed_for_lack_of_memory_is_counted);
     tcase_add_test(tcase, a_kill_for_lack_of_memory_is_said);
     tcase_add_test(tcase, a_limited_address_space_is_said);
-    tcase_add_loop_test(tcase, a_learning_rate_too_high_ends_the_run, 0, 3);
-    tcase_add_loop_test(tcase, the_layer_where_it_began_is_found, 0, 4);
+    tcase_add_loop_test(tcase, a_learning_rate_too_high_ends_the_run, 0, COUNT(names));
+    tcase_add_loop_test(tcase, the_layer_where_it_began_is_found, 0, COUNT(overrides));
     tcase_add_test(tcase, the_watchdog_barks_once_for_each_stall);
     tcase_add_test(tcase, the_watchdog_knows_who_holds_and_who_computes);
     tcase_add_test(tcase, a_pause_is_no_time_of_the_run);

@@ -12,8 +12,6 @@
 #include "data/data.h"
 #include "tests/support/suite.h"
 
-#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
-
 enum { PATH_BYTES = 256, CLASSES = 10, TRAIN = 12, TEST = 5, HEIGHT = 6, WIDTH = 4, BOTH = DATA_IMAGES | DATA_TARGETS };
 enum file { TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS, FILES };
 
@@ -323,23 +321,24 @@ START_TEST(images_alone_need_no_labels)
 }
 END_TEST
 
+static const struct {
+    int limit, train, test;
+} limits[] = {{0, TRAIN, TEST}, {1, 1, 1}, {4, 4, 1}, {10, 10, 2}, {TRAIN, TRAIN, 2}, {1000, TRAIN, TEST}};
+
 START_TEST(limit_keeps_the_first)
 {
-    static const struct {
-        int limit, train, test;
-    } cases[] = {{0, TRAIN, TEST}, {1, 1, 1}, {4, 4, 1}, {10, 10, 2}, {TRAIN, TRAIN, 2}, {1000, TRAIN, TEST}};
     struct data_options options = in_directory;
 
     write_good_files();
-    options.limit = cases[_i].limit;
+    options.limit = limits[_i].limit;
     for (int parts = 1; parts <= BOTH; parts++) {
         struct dataset *dataset = open_set(&options, parts);
-        ck_assert_int_eq(dataset->train.count, cases[_i].train);
-        ck_assert_int_eq(dataset->test.count, cases[_i].test);
+        ck_assert_int_eq(dataset->train.count, limits[_i].train);
+        ck_assert_int_eq(dataset->test.count, limits[_i].test);
         if (parts & DATA_IMAGES)
-            check_bytes(dataset->train.images, (size_t)cases[_i].train * HEIGHT * WIDTH, pixel);
+            check_bytes(dataset->train.images, (size_t)limits[_i].train * HEIGHT * WIDTH, pixel);
         if (parts & DATA_TARGETS)
-            check_labels(dataset->test.targets, (size_t)cases[_i].test);
+            check_labels(dataset->test.targets, (size_t)limits[_i].test);
         dataset_close(dataset);
     }
 }
@@ -643,16 +642,16 @@ START_TEST(every_flipped_bit_is_noticed)
 }
 END_TEST
 
+static const struct {
+    const char *bytes;
+    size_t size;
+    const char *phrase;
+} tails[] = {{"x", 1, "other bytes follow"},       {"\0", 1, "other bytes follow"},
+             {"garbage", 7, "other bytes follow"}, {"\x1f", 1, "cut short"},
+             {"\x1f\x8b\x08", 3, "cut short"},     {"\x1fgarbage, no header", 20, "damaged gzip data"}};
+
 START_TEST(what_follows_gzip_data_is_noticed)
 {
-    static const struct {
-        const char *bytes;
-        size_t size;
-        const char *phrase;
-    } tails[] = {{"x", 1, "other bytes follow"},       {"\0", 1, "other bytes follow"},
-                 {"garbage", 7, "other bytes follow"}, {"\x1f", 1, "cut short"},
-                 {"\x1f\x8b\x08", 3, "cut short"},     {"\x1fgarbage, no header", 20, "damaged gzip data"}};
-
     for (int f = 0; f < FILES; f++) {
         struct content plain = good_file((enum file)f), content = compressed(&plain);
         write_good_files();
@@ -709,7 +708,7 @@ int main(void)
     tcase_add_test(files, images_without_contrast_stay_finite);
     tcase_add_loop_test(files, labels_alone_need_no_images, 0, 2);
     tcase_add_test(files, images_alone_need_no_labels);
-    tcase_add_loop_test(files, limit_keeps_the_first, 0, 6);
+    tcase_add_loop_test(files, limit_keeps_the_first, 0, COUNT(limits));
     tcase_add_loop_test(files, damaged_files_are_refused, 0, COUNT(damages));
     tcase_add_loop_test(files, what_a_file_is_instead_is_said, 0, COUNT(foreign));
     tcase_add_test(files, a_file_that_was_compressed_twice_is_said);
@@ -724,7 +723,7 @@ int main(void)
     tcase_add_test(files, files_that_do_not_belong_together_are_refused);
     tcase_add_loop_test(files, every_truncation_is_noticed, 0, 2);
     tcase_add_test(files, every_flipped_bit_is_noticed);
-    tcase_add_loop_test(files, what_follows_gzip_data_is_noticed, 0, 6);
+    tcase_add_loop_test(files, what_follows_gzip_data_is_noticed, 0, COUNT(tails));
     suite_add_tcase(suite, files);
 
     tcase_set_timeout(real, 60);

@@ -594,11 +594,11 @@ int main(void)
     tcase_add_loop_test(threads, a_run_begins_with_what_the_file_has, 0, 5);
     tcase_add_test(threads, running_statistics_may_lack);
     tcase_add_test(threads, weights_may_lie_in_several_files);
-    tcase_add_loop_test(threads, all_that_does_not_fit_is_named, 0, sizeof(misfits) / sizeof(misfits[0]));
+    tcase_add_loop_test(threads, all_that_does_not_fit_is_named, 0, COUNT(misfits));
     tcase_add_test(threads, long_lists_are_cut_and_counted);
     tcase_add_test(threads, what_is_no_weights_is_told_so);
     tcase_add_test(threads, every_half_is_the_number_that_it_stands_for);
-    tcase_add_loop_test(threads, another_runs_checkpoint_is_begun_with, 0, sizeof(cuts) / sizeof(cuts[0]));
+    tcase_add_loop_test(threads, another_runs_checkpoint_is_begun_with, 0, COUNT(cuts));
     tcase_add_test(threads, a_run_that_began_so_resumes_bit_for_bit);
     suite_add_tcase(suite, threads);
     tcase_add_unchecked_fixture(programs, set_up_program, tear_down_program);

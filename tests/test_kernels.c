@@ -858,9 +858,10 @@ static void check_count(const char *what, int count, int draws, double probabili
                   what, count, draws, expected);
 }
 
+static const int percents[] = {1, 10, 50, 75, 99};
+
 START_TEST(dropout_drops_its_share_and_scales_up_the_rest)
 {
-    static const int percents[] = {1, 10, 50, 75, 99};
     const struct backend *backend;
 
     for (int i = 0; (backend = usable_backend(i)); i++) {
@@ -950,7 +951,7 @@ int main(void)
     tcase_add_loop_test(layers, recorded_passes_give_the_same_bits, 0, FEW_LAYERS);
     tcase_add_test(layers, failed_passes_are_not_kept);
     tcase_add_test(layers, statistics_survive_a_large_mean);
-    tcase_add_loop_test(layers, dropout_drops_its_share_and_scales_up_the_rest, 0, 5);
+    tcase_add_loop_test(layers, dropout_drops_its_share_and_scales_up_the_rest, 0, COUNT(percents));
     tcase_add_test(layers, masks_are_independent);
     tcase_add_test(layers, backends_are_found_by_name);
     suite_add_tcase(suite, layers);

@@ -98,7 +98,7 @@ int main(void)
     TCase *tcase = tcase_create("layer costs");
 
     tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, every_layer_has_its_bytes_and_seconds, 0, 2);
+    tcase_add_loop_test(tcase, every_layer_has_its_bytes_and_seconds, 0, COUNT(systems_of_both_backwards));
     tcase_add_test(tcase, the_memory_of_measuring_is_foretold);
     tcase_add_test(tcase, a_backend_that_is_not_there_is_named);
     suite_add_tcase(suite, tcase);

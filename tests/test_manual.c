@@ -71,7 +71,7 @@ int main(void)
     Suite *suite = suite_create("manual");
     TCase *tcase = tcase_create("manual");
 
-    tcase_add_loop_test(tcase, the_manual_names_what_the_help_lists, 0, sizeof(programs) / sizeof(programs[0]));
+    tcase_add_loop_test(tcase, the_manual_names_what_the_help_lists, 0, COUNT(programs));
     suite_add_tcase(suite, tcase);
 
     return run_suite(suite);

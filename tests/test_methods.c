@@ -151,15 +151,16 @@ START_TEST(every_method_follows_the_oracle)
 }
 END_TEST
 
+static const struct row residual[] = {
+    {"pipeline.system=gap-aware train.decay_norms=no train.weight_decay=0.1", 1, UPDATES},
+    {"pipeline.system=stale train.optimizer=adamw train.weight_decay=0.1", 1, 0},
+    {"pipeline.system=spectrain run.epochs=2 train.lr_schedule=cosine train.warmup_epochs=0.5", 1, FORWARDS},
+    {"pipeline.system=msnag pipeline.backward_weights=pipemare train.optimizer=nadamw", 1, FORWARDS | BACKWARDS},
+};
+
 /* Norms have weights about 1, which decay moves; and running statistics follow forwards that read sums. */
 START_TEST(methods_follow_the_oracle_on_a_residual_network)
 {
-    static const struct row residual[] = {
-        {"pipeline.system=gap-aware train.decay_norms=no train.weight_decay=0.1", 1, UPDATES},
-        {"pipeline.system=stale train.optimizer=adamw train.weight_decay=0.1", 1, 0},
-        {"pipeline.system=spectrain run.epochs=2 train.lr_schedule=cosine train.warmup_epochs=0.5", 1, FORWARDS},
-        {"pipeline.system=msnag pipeline.backward_weights=pipemare train.optimizer=nadamw", 1, FORWARDS | BACKWARDS},
-    };
     const struct row *row = &residual[_i];
     struct settings settings = settings_for("resnet8", row->keys, 4, 1, 3, 20);
     struct followed followed;
@@ -222,7 +223,7 @@ int main(void)
 
     tcase_set_timeout(tcase, 300);
     tcase_add_loop_test(tcase, every_method_follows_the_oracle, 0, ROWS);
-    tcase_add_loop_test(tcase, methods_follow_the_oracle_on_a_residual_network, 0, 4);
+    tcase_add_loop_test(tcase, methods_follow_the_oracle_on_a_residual_network, 0, COUNT(residual));
     tcase_add_loop_test(tcase, without_staleness_a_method_is_its_optimizer, 0, EQUALS);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);

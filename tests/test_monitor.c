@@ -377,13 +377,14 @@ START_TEST(a_replay_goes_to_a_mini_batch)
 }
 END_TEST
 
+static const char *const calls[] = {
+    "@ --quiet --epochs 2 --record ~/run.tprec --trace ~/trace.json",
+    "plan @ --simulate --set simulation.forward_ms=1,2,1 --set simulation.backward_ms=3 "
+    "--set simulation.update_ms=0.5 --record ~/run.tprec --trace ~/trace.json"};
+
 /* Against the trace of the same run, or prediction, op for op. */
 START_TEST(a_recording_has_the_ops_of_the_trace)
 {
-    static const char *const calls[] = {
-        "@ --quiet --epochs 2 --record ~/run.tprec --trace ~/trace.json",
-        "plan @ --simulate --set simulation.forward_ms=1,2,1 --set simulation.backward_ms=3 "
-        "--set simulation.update_ms=0.5 --record ~/run.tprec --trace ~/trace.json"};
     struct recording *recording;
     struct error error;
     char path[128];
@@ -623,7 +624,7 @@ int main(void)
     tcase_add_test(tcase, a_monitor_that_quits_lets_the_run_go_on);
     tcase_add_test(tcase, a_replay_goes_to_a_mini_batch);
     tcase_add_test(tcase, a_replayed_table_of_versions_follows_the_ops);
-    tcase_add_loop_test(tcase, a_recording_has_the_ops_of_the_trace, 0, 2);
+    tcase_add_loop_test(tcase, a_recording_has_the_ops_of_the_trace, 0, COUNT(calls));
     tcase_add_test(tcase, a_run_records_itself_into_its_folder);
     tcase_add_test(tcase, a_replay_goes_wherever_keys_say);
     tcase_add_test(tcase, a_frozen_moment_stays);

@@ -9,25 +9,18 @@
 
 #include "schedule/simulate.h"
 #include "tests/support/list_oracle.h"
+#include "tests/support/schedules.h"
 #include "tests/support/suite.h"
 
 static const struct oracle_times unit = {.forward = 1, .backward = 2, .input = 1, .weights = 1};
 
-static struct schedule schedule_of(const char *name, int stages, int microbatches, int parts, enum placement placement)
+static struct schedule parts_of(const char *name, int stages, int microbatches, int parts, enum placement placement)
 {
-    const struct system *system = system_find(name);
+    struct schedule schedule = schedule_named(name, stages, microbatches, 1);
 
-    ck_assert_msg(system != NULL, "no system %s", name);
-    return (struct schedule){
-        .order = orders[system->order],
-        .forward = system->forward,
-        .backward = system->backward,
-        .stages = stages,
-        .parts = parts,
-        .placement = placement,
-        .microbatches = microbatches,
-        .minibatches = 1,
-    };
+    schedule.parts = parts;
+    schedule.placement = placement;
+    return schedule;
 }
 
 /* Every stage plays its list; fails the test if a list cannot be played. */
@@ -97,7 +90,7 @@ START_TEST(makespans_are_the_published_ones)
 
     for (size_t k = 0; k < sizeof(golden) / sizeof(golden[0]); k++) {
         const struct schedule schedule =
-            schedule_of(golden[k].system, golden[k].stages, golden[k].microbatches, 2, golden[k].placement);
+            parts_of(golden[k].system, golden[k].stages, golden[k].microbatches, 2, golden[k].placement);
 
         ck_assert_msg(play(&schedule, unit).makespan == golden[k].makespan, "%s, W = %d: %d, not %d", golden[k].system,
                       golden[k].stages, play(&schedule, unit).makespan, golden[k].makespan);
@@ -111,7 +104,7 @@ START_TEST(interleaved_1f1b_is_idle_for_a_cth_of_1f1bs_bubble)
     for (int w = 1; w <= 8; w++)
         for (int c = 1; c <= 4; c++)
             for (int n = w; n <= 4 * w; n += w) {
-                const struct schedule schedule = schedule_of("interleaved-1f1b", w, n, c, PLACEMENT_LOOP);
+                const struct schedule schedule = parts_of("interleaved-1f1b", w, n, c, PLACEMENT_LOOP);
 
                 for (int d = 0; d < DURATIONS; d++) {
                     const struct list_oracle oracle = play(&schedule, durations[d]);
@@ -130,7 +123,7 @@ START_TEST(breadth_first_is_idle_as_interleaved_1f1b_and_holds_everything)
     for (int w = 1; w <= 8; w++)
         for (int c = 1; c <= 4; c++)
             for (int n = 1; n <= 2 * w + 3; n++) {
-                const struct schedule schedule = schedule_of("breadth-first", w, n, c, PLACEMENT_LOOP);
+                const struct schedule schedule = parts_of("breadth-first", w, n, c, PLACEMENT_LOOP);
 
                 for (int d = 0; d < DURATIONS; d++) {
                     const struct list_oracle oracle = play(&schedule, durations[d]);
@@ -153,7 +146,7 @@ START_TEST(zb_v_is_idle_on_the_way_in_only)
 {
     for (int w = 1; w <= 12; w++)
         for (int n = 1; n <= 4 * w + 3; n++) {
-            const struct schedule schedule = schedule_of("zb-v", w, n, 2, PLACEMENT_V);
+            const struct schedule schedule = parts_of("zb-v", w, n, 2, PLACEMENT_V);
             const struct list_oracle oracle = play(&schedule, unit);
 
             for (int s = 1; s <= w; s++) {
@@ -173,7 +166,7 @@ START_TEST(dualpipe_v_unfused_takes_what_zb_v_takes)
 {
     for (int w = 1; w <= 12; w++)
         for (int n = 2 * w; n <= 5 * w + 3; n++) {
-            const struct schedule schedule = schedule_of("dualpipe-v", w, n, 2, PLACEMENT_V);
+            const struct schedule schedule = parts_of("dualpipe-v", w, n, 2, PLACEMENT_V);
             const struct list_oracle oracle = play(&schedule, unit);
 
             assert_idle(&schedule, &oracle, w - 1);
@@ -192,8 +185,7 @@ START_TEST(the_simulator_agrees)
         for (int w = 1; w <= 6; w++)
             for (int n = 1; n <= 13; n++)
                 for (int c = 1; c <= 3; c++) {
-                    const struct schedule schedule =
-                        schedule_of(names[k], w, n, c, k < 2 ? PLACEMENT_LOOP : PLACEMENT_V);
+                    const struct schedule schedule = parts_of(names[k], w, n, c, k < 2 ? PLACEMENT_LOOP : PLACEMENT_V);
                     struct simulation *simulation;
                     struct list_oracle oracle;
                     struct error error;
@@ -225,25 +217,25 @@ START_TEST(what_does_not_suit_is_refused)
 {
     struct schedule schedule;
 
-    schedule = schedule_of("interleaved-1f1b", 4, 6, 2, PLACEMENT_LOOP);
+    schedule = parts_of("interleaved-1f1b", 4, 6, 2, PLACEMENT_LOOP);
     assert_refused(&schedule,
                    "order interleaved-1F1B takes micro-batches in groups as large as there are stages, and 6 is "
                    "no multiple of 4: use pipeline.microbatches = 8");
-    schedule = schedule_of("interleaved-1f1b", 4, 8, 2, PLACEMENT_V);
+    schedule = parts_of("interleaved-1f1b", 4, 8, 2, PLACEMENT_V);
     assert_refused(&schedule,
                    "order interleaved-1F1B needs parts in a loop, not in a V: use pipeline.placement = loop");
-    schedule = schedule_of("breadth-first", 4, 8, 3, PLACEMENT_V);
+    schedule = parts_of("breadth-first", 4, 8, 3, PLACEMENT_V);
     assert_refused(&schedule, "order breadth-first needs parts in a loop, not in a V: use pipeline.placement = loop");
-    schedule = schedule_of("zb-v", 4, 8, 1, PLACEMENT_V);
+    schedule = parts_of("zb-v", 4, 8, 1, PLACEMENT_V);
     assert_refused(&schedule, "order ZB-V needs two parts per stage in a V: use pipeline.parts = 2 and "
                               "pipeline.placement = v");
-    schedule = schedule_of("zb-v", 4, 8, 2, PLACEMENT_LOOP);
+    schedule = parts_of("zb-v", 4, 8, 2, PLACEMENT_LOOP);
     assert_refused(&schedule, "order ZB-V needs two parts per stage in a V: use pipeline.parts = 2 and "
                               "pipeline.placement = v");
-    schedule = schedule_of("dualpipe-v", 4, 8, 3, PLACEMENT_V);
+    schedule = parts_of("dualpipe-v", 4, 8, 3, PLACEMENT_V);
     assert_refused(&schedule, "order DualPipeV needs two parts per stage in a V: use pipeline.parts = 2 and "
                               "pipeline.placement = v");
-    schedule = schedule_of("dualpipe-v", 4, 7, 2, PLACEMENT_V);
+    schedule = parts_of("dualpipe-v", 4, 7, 2, PLACEMENT_V);
     assert_refused(&schedule,
                    "order DualPipeV needs two micro-batches per stage to fill the V, not 7 for 4 stages: use "
                    "pipeline.microbatches = 8 or more");

@@ -231,13 +231,14 @@ static double scaled(const uint8_t *pixels, int height, int width, int side, int
     return sum / weights;
 }
 
+static const struct {
+    int height, width, side;
+} scalings[] = {{10, 10, 10}, {20, 20, 10}, {7, 13, 5},   {40, 11, 28},
+                {3, 3, 28},   {1, 9, 4},    {33, 32, 28}, {100, 64, 9}};
+
 START_TEST(pictures_are_scaled)
 {
-    static const struct {
-        int height, width, side;
-    } cases[] = {{10, 10, 10}, {20, 20, 10}, {7, 13, 5},   {40, 11, 28},
-                 {3, 3, 28},   {1, 9, 4},    {33, 32, 28}, {100, 64, 9}};
-    const int height = cases[_i].height, width = cases[_i].width, side = cases[_i].side;
+    const int height = scalings[_i].height, width = scalings[_i].width, side = scalings[_i].side;
     uint8_t *pixels = malloc((size_t)(height * width * 3)), out[28 * 28 * 3], grey[28 * 28];
 
     for (int i = 0; i < height * width * 3; i++)
@@ -441,7 +442,7 @@ int main(void)
     tcase_set_timeout(cases, 60);
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_test(cases, pictures_are_decoded);
-    tcase_add_loop_test(cases, pictures_are_scaled, 0, 8);
+    tcase_add_loop_test(cases, pictures_are_scaled, 0, COUNT(scalings));
     tcase_add_test(cases, one_folder_is_split_by_class);
     tcase_add_test(cases, folders_of_halves_are_what_they_say);
     tcase_add_test(cases, tiny_imagenet_is_read);

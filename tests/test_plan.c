@@ -131,28 +131,29 @@ START_TEST(several_mistakes_come_together)
 }
 END_TEST
 
+static const struct {
+    int batch, keep, drop, last, test, last_test;
+} epochs[] = {
+    {64, 16, 15, 40, 4, 8}, {100, 10, 10, 100, 2, 100}, {1, 1000, 1000, 1, 200, 1}, {1000, 1, 1, 1000, 1, 200}};
+
 START_TEST(an_epoch_falls_into_minibatches)
 {
-    static const struct {
-        int batch, keep, drop, last, test, last_test;
-    } cases[] = {
-        {64, 16, 15, 40, 4, 8}, {100, 10, 10, 100, 2, 100}, {1, 1000, 1000, 1, 200, 1}, {1000, 1, 1, 1000, 1, 200}};
     char settings[128];
 
     for (int drop = 0; drop < 2; drop++) {
         snprintf(settings, sizeof(settings), "pipeline.microbatches=1 data.batch=%d data.last_batch=%s",
-                 cases[_i].batch, drop ? "drop" : "keep");
+                 epochs[_i].batch, drop ? "drop" : "keep");
         make_plan(settings);
-        ck_assert_int_eq(plan.minibatches_per_epoch, drop ? cases[_i].drop : cases[_i].keep);
-        ck_assert_int_eq(plan.last_minibatch_rows, drop ? cases[_i].batch : cases[_i].last);
-        ck_assert_int_eq(plan.test_minibatches, cases[_i].test);
-        ck_assert_int_eq(plan.last_test_minibatch_rows, cases[_i].last_test);
+        ck_assert_int_eq(plan.minibatches_per_epoch, drop ? epochs[_i].drop : epochs[_i].keep);
+        ck_assert_int_eq(plan.last_minibatch_rows, drop ? epochs[_i].batch : epochs[_i].last);
+        ck_assert_int_eq(plan.test_minibatches, epochs[_i].test);
+        ck_assert_int_eq(plan.last_test_minibatch_rows, epochs[_i].last_test);
         int images = 0, test_images = 0;
         for (int i = 1; i <= plan.minibatches_per_epoch; i++)
             images += plan_minibatch_rows(&plan, i);
         for (int i = 1; i <= plan.test_minibatches; i++)
             test_images += plan_test_minibatch_rows(&plan, i);
-        ck_assert_int_eq(images, drop ? cases[_i].drop * cases[_i].batch : IMAGES);
+        ck_assert_int_eq(images, drop ? epochs[_i].drop * epochs[_i].batch : IMAGES);
         ck_assert_int_eq(test_images, facts.test_count);
         ck_assert_int_eq(plan_training(&plan).minibatches, plan.minibatches_per_epoch);
         ck_assert_int_eq(plan_evaluation(&plan).minibatches, plan.test_minibatches);
@@ -543,7 +544,7 @@ int main(void)
     tcase_add_loop_test(tcase, mistakes_name_the_key_and_what_would_be_right, 0,
                         (int)(sizeof(wrong) / sizeof(wrong[0])));
     tcase_add_test(tcase, several_mistakes_come_together);
-    tcase_add_loop_test(tcase, an_epoch_falls_into_minibatches, 0, 4);
+    tcase_add_loop_test(tcase, an_epoch_falls_into_minibatches, 0, COUNT(epochs));
     tcase_add_loop_test(tcase, rows_cover_what_a_run_calls, 0, asking_system_count);
     tcase_add_test(tcase, a_stash_may_split_the_backward_anywhere);
     tcase_add_test(tcase, stages_share_out_the_network);

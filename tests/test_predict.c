@@ -71,23 +71,24 @@ static void drop(void)
 
 #define MLP "model.arch=mlp pipeline.stages=3 pipeline.partition=1,1,1 "
 
+static const struct {
+    const char *settings, *mistake;
+} mistaken[] = {
+    {MLP "simulation.forward_ms=1,2",
+     "--set simulation.forward_ms: 2 numbers, but there are 3 stages; give one for all, or one for each"},
+    {MLP "simulation.backward_ms=1,2,3,4", "--set simulation.backward_ms: 4 numbers, but there are 3 stages"},
+    {MLP "simulation.backward_input_ms=1,2", "--set simulation.backward_input_ms: 2 numbers"},
+    {MLP "simulation.backward_weights_ms=1,2", "--set simulation.backward_weights_ms: 2 numbers"},
+    {MLP "simulation.update_ms=1,2", "--set simulation.update_ms: 2 numbers"},
+    {MLP "simulation.link_mbit=1,2,3", "--set simulation.link_mbit: 3 numbers, but there are 2 links"},
+    {MLP "simulation.link_us=1,2,3", "--set simulation.link_us: 3 numbers, but there are 2 links"},
+};
+
 START_TEST(mistakes_name_the_key)
 {
-    static const struct {
-        const char *settings, *mistake;
-    } cases[] = {
-        {MLP "simulation.forward_ms=1,2",
-         "--set simulation.forward_ms: 2 numbers, but there are 3 stages; give one for all, or one for each"},
-        {MLP "simulation.backward_ms=1,2,3,4", "--set simulation.backward_ms: 4 numbers, but there are 3 stages"},
-        {MLP "simulation.backward_input_ms=1,2", "--set simulation.backward_input_ms: 2 numbers"},
-        {MLP "simulation.backward_weights_ms=1,2", "--set simulation.backward_weights_ms: 2 numbers"},
-        {MLP "simulation.update_ms=1,2", "--set simulation.update_ms: 2 numbers"},
-        {MLP "simulation.link_mbit=1,2,3", "--set simulation.link_mbit: 3 numbers, but there are 2 links"},
-        {MLP "simulation.link_us=1,2,3", "--set simulation.link_us: 3 numbers, but there are 2 links"},
-    };
-    const char *expected = cases[_i].mistake;
+    const char *expected = mistaken[_i].mistake;
 
-    ck_assert_int_eq(begin(cases[_i].settings), -1);
+    ck_assert_int_eq(begin(mistaken[_i].settings), -1);
     ck_assert_int_eq(mistakes.count, 1);
     ck_assert_msg(strncmp(mistakes.lines[0], expected, strlen(expected)) == 0, "%s", mistakes.lines[0]);
 }
@@ -333,7 +334,7 @@ int main(void)
     TCase *tcase = tcase_create("predict");
 
     tcase_set_timeout(tcase, 60);
-    tcase_add_loop_test(tcase, mistakes_name_the_key, 0, 7);
+    tcase_add_loop_test(tcase, mistakes_name_the_key, 0, COUNT(mistaken));
     tcase_add_test(tcase, given_times_go_before_measured_ones);
     tcase_add_test(tcase, stages_add_up_their_layers);
     tcase_add_test(tcase, times_must_come_from_somewhere);

@@ -27,27 +27,28 @@ START_TEST(ops_of_every_system_can_have_happened)
 }
 END_TEST
 
+static const struct {
+    const char *system;
+    uint8_t kind, phase;
+    bool sum;
+} summed[] = {
+    {"spectrain", OP_FORWARD, PHASE_TRAIN, true},     {"spectrain", OP_BACKWARD, PHASE_TRAIN, true},
+    {"spectrain", OP_FORWARD, PHASE_EVALUATE, false}, {"msnag", OP_FORWARD, PHASE_TRAIN, true},
+    {"msnag", OP_BACKWARD, PHASE_TRAIN, false},       {"pipemare", OP_FORWARD, PHASE_TRAIN, false},
+    {"pipemare", OP_BACKWARD, PHASE_TRAIN, true},     {"pipedream", OP_BACKWARD, PHASE_TRAIN, false},
+};
+
 START_TEST(a_sum_is_no_version)
 {
-    static const struct {
-        const char *system;
-        uint8_t kind, phase;
-        bool sum;
-    } cases[] = {
-        {"spectrain", OP_FORWARD, PHASE_TRAIN, true},     {"spectrain", OP_BACKWARD, PHASE_TRAIN, true},
-        {"spectrain", OP_FORWARD, PHASE_EVALUATE, false}, {"msnag", OP_FORWARD, PHASE_TRAIN, true},
-        {"msnag", OP_BACKWARD, PHASE_TRAIN, false},       {"pipemare", OP_FORWARD, PHASE_TRAIN, false},
-        {"pipemare", OP_BACKWARD, PHASE_TRAIN, true},     {"pipedream", OP_BACKWARD, PHASE_TRAIN, false},
-    };
-    const struct fabrication what = {cases[_i].system, 4, 1, 20, 2, 0.5};
+    const struct fabrication what = {summed[_i].system, 4, 1, 20, 2, 0.5};
     struct fabricated *run = fabricate(&what);
     struct op_record record = {
-        .epoch = 1, .minibatch = 3, .first = 1, .count = 1, .kind = cases[_i].kind, .phase = cases[_i].phase};
+        .epoch = 1, .minibatch = 3, .first = 1, .count = 1, .kind = summed[_i].kind, .phase = summed[_i].phase};
 
     record.version_read = -1;
-    ck_assert_int_eq(record_check(&record, &run->plan) == NULL, cases[_i].sum);
+    ck_assert_int_eq(record_check(&record, &run->plan) == NULL, summed[_i].sum);
     record.version_read = 2;
-    ck_assert_int_eq(record_check(&record, &run->plan) == NULL, !cases[_i].sum);
+    ck_assert_int_eq(record_check(&record, &run->plan) == NULL, !summed[_i].sum);
     record.version_read = -2;
     ck_assert_str_eq(record_check(&record, &run->plan), "weight version");
     fabricated_destroy(run);
@@ -60,7 +61,7 @@ int main(void)
     TCase *tcase = tcase_create("records");
 
     tcase_add_loop_test(tcase, ops_of_every_system_can_have_happened, 0, asking_system_count);
-    tcase_add_loop_test(tcase, a_sum_is_no_version, 0, 8);
+    tcase_add_loop_test(tcase, a_sum_is_no_version, 0, COUNT(summed));
     suite_add_tcase(suite, tcase);
 
     return run_suite(suite);

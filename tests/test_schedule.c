@@ -6,24 +6,8 @@
 #include <string.h>
 
 #include "schedule/schedule.h"
+#include "tests/support/schedules.h"
 #include "tests/support/suite.h"
-
-static struct schedule schedule_of(const char *name, int stages, int microbatches, int minibatches)
-{
-    const struct system *system = system_find(name);
-
-    ck_assert_msg(system != NULL, "no system %s", name);
-    return (struct schedule){
-        .order = orders[system->order],
-        .forward = system->forward,
-        .backward = system->backward,
-        .update = system->rule,
-        .stages = stages,
-        .parts = 1,
-        .microbatches = microbatches,
-        .minibatches = minibatches,
-    };
-}
 
 START_TEST(test_systems)
 {
@@ -51,10 +35,10 @@ START_TEST(test_systems)
                                         "zb-v",
                                         "dualpipe-v"};
 
-    ck_assert_int_eq(system_count, sizeof(names) / sizeof(names[0]));
+    ck_assert_int_eq(system_count, COUNT(names));
     for (int k = 0; k < system_count; k++) {
         const struct order *order = &orders[systems[k].order];
-        const struct schedule schedule = schedule_of(names[k], 2, order->microbatches ? 1 : 2, 3);
+        const struct schedule schedule = schedule_named(names[k], 2, order->microbatches ? 1 : 2, 3);
         struct error error = {""};
         ck_assert_str_eq(systems[k].name, names[k]);
         ck_assert((order->generate != NULL) == (k >= asking_system_count));
@@ -95,7 +79,7 @@ START_TEST(test_systems_against_staleness)
 
     for (size_t k = 0; k < sizeof(rows) / sizeof(rows[0]); k++) {
         const struct system *system = system_find(rows[k].name);
-        struct schedule schedule = schedule_of(rows[k].name, 4, 1, 9);
+        struct schedule schedule = schedule_named(rows[k].name, 4, 1, 9);
 
         ck_assert_msg(system->order == ORDER_1F1B && system->forward == rows[k].forward &&
                           system->backward == rows[k].backward && system->rule == rows[k].update,
@@ -198,7 +182,7 @@ static const struct {
 
 static struct schedule schedule_to_check(const struct check *check)
 {
-    struct schedule schedule = schedule_of(check->system, check->stages, check->microbatches, check->minibatches);
+    struct schedule schedule = schedule_named(check->system, check->stages, check->microbatches, check->minibatches);
 
     if (check->forward >= 0)
         schedule.forward = (enum forward_rule)check->forward;
@@ -276,7 +260,7 @@ static const struct decision decisions[] = {
 START_TEST(test_next)
 {
     const struct decision *decision = &decisions[_i];
-    const struct schedule schedule = schedule_of(decision->system, 3, 2, 4);
+    const struct schedule schedule = schedule_named(decision->system, 3, 2, 4);
     const struct next next = schedule_next(&schedule, decision->stage, &decision->progress);
     char text[OP_TEXT_SIZE];
 
@@ -315,7 +299,7 @@ START_TEST(test_marks)
     };
 
     for (size_t k = 0; k < sizeof(marks) / sizeof(marks[0]); k++) {
-        const struct schedule schedule = schedule_of(marks[k].system, 2, 3, 1);
+        const struct schedule schedule = schedule_named(marks[k].system, 2, 3, 1);
         char text[OP_TEXT_SIZE];
         op_format(&marks[k].op, &schedule, text);
         ck_assert_str_eq(text, marks[k].text);
@@ -331,9 +315,9 @@ int main(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, test_systems);
     tcase_add_test(tcase, test_systems_against_staleness);
-    tcase_add_loop_test(tcase, test_check, 0, sizeof(checks) / sizeof(checks[0]));
-    tcase_add_loop_test(tcase, test_check_of_updates, 0, sizeof(update_checks) / sizeof(update_checks[0]));
-    tcase_add_loop_test(tcase, test_next, 0, sizeof(decisions) / sizeof(decisions[0]));
+    tcase_add_loop_test(tcase, test_check, 0, COUNT(checks));
+    tcase_add_loop_test(tcase, test_check_of_updates, 0, COUNT(update_checks));
+    tcase_add_loop_test(tcase, test_next, 0, COUNT(decisions));
     tcase_add_test(tcase, test_marks);
     suite_add_tcase(suite, tcase);
 

@@ -324,7 +324,7 @@ int main(void)
 
     tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, set_up, tear_down);
-    tcase_add_loop_test(tests, the_plan_has_the_published_makespans, 0, sizeof(published) / sizeof(published[0]));
+    tcase_add_loop_test(tests, the_plan_has_the_published_makespans, 0, COUNT(published));
     tcase_add_loop_test(tests, the_grid_s_columns_line_up, 0, system_count);
     tcase_add_loop_test(tests, a_schedule_that_is_written_trains_to_the_same_bits, 0, WRITTEN);
     tcase_add_loop_test(tests, pytorchs_files_are_drawn_and_trained, 0, PYTORCH);

@@ -9,24 +9,8 @@
 
 #include "base/numbers.h"
 #include "schedule/simulate.h"
+#include "tests/support/schedules.h"
 #include "tests/support/suite.h"
-
-static struct schedule schedule_of(const char *name, int stages, int microbatches, int minibatches)
-{
-    const struct system *system = system_find(name);
-
-    ck_assert_msg(system != NULL, "no system %s", name);
-    return (struct schedule){
-        .order = orders[system->order],
-        .forward = system->forward,
-        .backward = system->backward,
-        .update = system->rule,
-        .stages = stages,
-        .parts = 1,
-        .microbatches = microbatches,
-        .minibatches = minibatches,
-    };
-}
 
 static struct simulation *simulate(const struct schedule *schedule)
 {
@@ -131,7 +115,7 @@ static const struct grid grids[] = {
 START_TEST(test_grid)
 {
     const struct grid *grid = &grids[_i];
-    const struct schedule schedule = schedule_of(grid->system, grid->stages, grid->microbatches, grid->minibatches);
+    const struct schedule schedule = schedule_named(grid->system, grid->stages, grid->microbatches, grid->minibatches);
     struct simulation *simulation = simulate(&schedule);
 
     for (int s = 1; s <= grid->stages && grid->lines[s - 1] != NULL; s++) {
@@ -147,7 +131,7 @@ END_TEST
 
 START_TEST(test_grid_is_cut_where_asked)
 {
-    const struct schedule schedule = schedule_of("naive", 2, 1, 1);
+    const struct schedule schedule = schedule_named("naive", 2, 1, 1);
     struct simulation *simulation = simulate(&schedule);
     static const char *const lines[] = {"stage 1:",        "stage 1: 1A",       "stage 1: 1A .",
                                         "stage 1: 1A . .", "stage 1: 1A . . 1", "stage 1: 1A . . 1"};
@@ -165,7 +149,7 @@ START_TEST(test_version_difference)
 {
     for (int w = 2; w <= 24; w++)
         for (int n = 1; n <= 16; n++) {
-            const struct schedule schedule = schedule_of("timeprest", w, n, 2 * w + 8);
+            const struct schedule schedule = schedule_named("timeprest", w, n, 2 * w + 8);
             const int exact = version_difference_exact(w, n), paper = version_difference_paper(w, n);
             struct simulation *simulation = simulate(&schedule);
 
@@ -194,7 +178,7 @@ START_TEST(test_committed)
     } cases[] = {{"timeprest", 4, 2}, {"pipedream-2bw", 3, 3}};
 
     for (int y = 0; y < 2; y++) {
-        const struct schedule schedule = schedule_of(cases[y].system, cases[y].stages, cases[y].microbatches, 9);
+        const struct schedule schedule = schedule_named(cases[y].system, cases[y].stages, cases[y].microbatches, 9);
         struct simulation *simulation = simulate(&schedule);
         for (int i = 1; i <= 9; i++)
             ck_assert_int_eq(simulation_committed(simulation, i), i <= 2 ? 0 : i - 2);
@@ -206,7 +190,7 @@ END_TEST
 static void check_versions(const char *system, enum forward_rule forward, int stages, int microbatches,
                            int (*expected)(int stages, int stage))
 {
-    struct schedule schedule = schedule_of(system, stages, microbatches, 3 * stages + 5);
+    struct schedule schedule = schedule_named(system, stages, microbatches, 3 * stages + 5);
     struct simulation *simulation;
 
     schedule.forward = forward;
@@ -245,7 +229,7 @@ static int versions_all(int stages, int stage)
 START_TEST(test_versions_stored)
 {
     static const int timeprest[] = {1, 2};
-    const struct schedule schedule = schedule_of("timeprest", 2, 3, 12);
+    const struct schedule schedule = schedule_named("timeprest", 2, 3, 12);
     struct simulation *simulation = simulate(&schedule);
 
     for (int s = 1; s <= 2; s++)
@@ -296,7 +280,7 @@ START_TEST(test_idle_share_is_what_the_grid_shows)
     for (int w = 1; w <= 6; w++)
         for (int n = 1; n <= 6; n++) {
             const struct schedule schedule =
-                schedule_of(systems[_i].name, w, orders[systems[_i].order].microbatches ? 1 : n, 7);
+                schedule_named(systems[_i].name, w, orders[systems[_i].order].microbatches ? 1 : n, 7);
             int idle = 0, all = 0;
 
             if (systems[_i].forward == FORWARD_DOUBLE_BUFFERED && n < w)
@@ -347,7 +331,7 @@ START_TEST(test_bubble)
 
     for (int w = 1; w <= 12; w++)
         for (int n = 1; n <= (strcmp(synchronous[_i].system, "naive") == 0 ? 1 : 16); n++) {
-            const struct schedule schedule = schedule_of(synchronous[_i].system, w, n, k);
+            const struct schedule schedule = schedule_named(synchronous[_i].system, w, n, k);
             const int slots = k * (work * n + synchronous[_i].bubble(w, n));
             const double all = w * slots, busy = w * k * work * n;
             struct simulation *simulation = simulate(&schedule);
@@ -367,8 +351,8 @@ START_TEST(test_microbatches_in_flight)
 {
     for (int w = 1; w <= 8; w++)
         for (int n = 1; n <= 12; n++) {
-            const struct schedule all = schedule_of("gpipe", w, n, 3), few = schedule_of("1f1b", w, n, 3),
-                                  late = schedule_of("zb-h1", w, n, 3);
+            const struct schedule all = schedule_named("gpipe", w, n, 3), few = schedule_named("1f1b", w, n, 3),
+                                  late = schedule_named("zb-h1", w, n, 3);
             struct simulation *gpipe = simulate(&all), *one = simulate(&few), *zero = simulate(&late);
             for (int s = 1; s <= w; s++) {
                 ck_assert_int_eq(gpipe->stages[s - 1].microbatches_in_flight, n);
@@ -402,7 +386,7 @@ START_TEST(test_limit_of_nf1b)
 {
     for (int w = 1; w <= 10; w++)
         for (int n = 1; n <= 8; n++) {
-            struct schedule schedule = schedule_of("timeprest", w, n, 2 * w + 4);
+            struct schedule schedule = schedule_named("timeprest", w, n, 2 * w + 4);
             struct simulation *limited = simulate(&schedule), *free_running;
 
             if (n == 1)
@@ -423,7 +407,7 @@ START_TEST(test_slots)
 {
     for (int w = 1; w <= 8; w++)
         for (int n = 1; n <= 8; n++) {
-            const struct schedule schedule = schedule_of(systems[_i].name, w, n, 2 * w + 4);
+            const struct schedule schedule = schedule_named(systems[_i].name, w, n, 2 * w + 4);
             struct simulation *unlimited, *limited;
             struct error error;
 
@@ -451,7 +435,7 @@ END_TEST
 START_TEST(test_one_slot)
 {
     static const char *const lines[] = {"stage 1: 1A 1B . . 1 2A 2B . . 2", "stage 2: . 1A 1B 1 . . 2A 2B 2 ."};
-    const struct schedule schedule = schedule_of("timeprest", 2, 2, 2);
+    const struct schedule schedule = schedule_named("timeprest", 2, 2, 2);
     struct simulation *simulation;
     struct error error;
 
@@ -471,7 +455,7 @@ START_TEST(test_forward_only)
     const int w = 4, n = 3, k = 5;
 
     for (int y = 0; y < asking_system_count; y++) {
-        struct schedule schedule = schedule_of(systems[y].name, w, orders[systems[y].order].microbatches ? 1 : n, k);
+        struct schedule schedule = schedule_named(systems[y].name, w, orders[systems[y].order].microbatches ? 1 : n, k);
         struct link_slots slots = {0, 1};
         struct simulation *simulation;
         struct error error;
@@ -497,7 +481,7 @@ END_TEST
 /* An order whose stage W may hold one micro-batch and waits for two. */
 START_TEST(test_deadlock_is_named)
 {
-    struct schedule schedule = schedule_of("timeprest", 2, 3, 4);
+    struct schedule schedule = schedule_named("timeprest", 2, 3, 4);
     struct simulation *simulation = NULL;
     struct error error = {""};
 
@@ -515,7 +499,7 @@ START_TEST(test_lists_of_a_long_epoch_are_small)
 {
     const struct system *system = &systems[_i];
     const int n = orders[system->order].microbatches ? 1 : 8;
-    struct schedule schedule = schedule_of(system->name, 8, n, 100000);
+    struct schedule schedule = schedule_named(system->name, 8, n, 100000);
     struct error error;
 
     for (schedule.parts = 1; schedule.parts <= 2; schedule.parts++)
@@ -540,13 +524,13 @@ int main(void)
     TCase *tcase = tcase_create("slots");
 
     tcase_set_timeout(tcase, 120);
-    tcase_add_loop_test(tcase, test_grid, 0, sizeof(grids) / sizeof(grids[0]));
+    tcase_add_loop_test(tcase, test_grid, 0, COUNT(grids));
     tcase_add_test(tcase, test_grid_is_cut_where_asked);
     tcase_add_test(tcase, test_version_difference);
     tcase_add_test(tcase, test_committed);
     tcase_add_test(tcase, test_versions_stored);
     tcase_add_loop_test(tcase, test_idle_share_is_what_the_grid_shows, 0, asking_system_count);
-    tcase_add_loop_test(tcase, test_bubble, 0, sizeof(synchronous) / sizeof(synchronous[0]));
+    tcase_add_loop_test(tcase, test_bubble, 0, COUNT(synchronous));
     tcase_add_test(tcase, test_microbatches_in_flight);
     tcase_add_test(tcase, test_limit_of_nf1b);
     tcase_add_loop_test(tcase, test_slots, 0, asking_system_count);

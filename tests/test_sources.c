@@ -384,11 +384,11 @@ int main(void)
 
     tcase_set_timeout(cases, 120);
     tcase_add_checked_fixture(cases, set_up, tear_down);
-    tcase_add_loop_test(cases, every_record_of_cifar_is_read, 0, 2);
+    tcase_add_loop_test(cases, every_record_of_cifar_is_read, 0, COUNT(cifars));
     tcase_add_test(cases, cifar_files_that_are_wrong_are_told);
     tcase_add_loop_test(cases, text_is_windows_of_bytes, 0, 2);
     tcase_add_test(cases, text_that_is_none_is_told);
-    tcase_add_loop_test(cases, tokens_are_read_in_every_format, 0, 3);
+    tcase_add_loop_test(cases, tokens_are_read_in_every_format, 0, COUNT(token_formats));
     tcase_add_test(cases, a_token_above_the_vocabulary_is_told_with_its_place);
     tcase_add_test(cases, token_files_that_are_wrong_are_told);
     suite_add_tcase(suite, cases);

@@ -130,11 +130,12 @@ START_TEST(forward_does_not_depend_on_the_partition)
 }
 END_TEST
 
+static const int foretold[][2] = {{1, 1}, {2, 1}, {2, 3}, {3, 2}, {4, 3}, {5, 1}, {5, 4}};
+
 START_TEST(measures_what_the_plan_foretold)
 {
-    static const int cases[][2] = {{1, 1}, {2, 1}, {2, 3}, {3, 2}, {4, 3}, {5, 1}, {5, 4}};
     static struct pipeline pipeline;
-    struct settings settings = settings_of("resnet8", cases[_i][0], cases[_i][1], 8, 160);
+    struct settings settings = settings_of("resnet8", foretold[_i][0], foretold[_i][1], 8, 160);
     int exact;
 
     settings_set(&settings, "device.backend", "onednn");
@@ -152,9 +153,9 @@ START_TEST(measures_what_the_plan_foretold)
                           plan->memory[m]);
     }
     /* Every mini-batch in steady state has the exact version difference. */
-    exact = version_difference_exact(cases[_i][0], cases[_i][1]);
+    exact = version_difference_exact(foretold[_i][0], foretold[_i][1]);
     ck_assert_uint_ge(segment_stage(&pipeline.segment, pipeline.plan.stage_count)->counters.version_difference[exact],
-                      (uint64_t)(pipeline.plan.minibatches_per_epoch - cases[_i][0]));
+                      (uint64_t)(pipeline.plan.minibatches_per_epoch - foretold[_i][0]));
     pipeline_destroy(&pipeline);
 }
 END_TEST
@@ -210,7 +211,7 @@ int main(void)
 
     /* Small enough for ThreadSanitizer. */
     tcase_set_timeout(threads, 300);
-    tcase_add_loop_test(threads, gradients_equal_the_oracle_at_the_recorded_versions, 0, SMALL_CASES);
+    tcase_add_loop_test(threads, gradients_equal_the_oracle_at_the_recorded_versions, 0, COUNT(oracle_cases));
     tcase_add_loop_test(threads, stops_on_request, 0, 120);
     tcase_add_test(threads, a_blend_is_as_stale_as_its_parts_in_their_proportions);
     tcase_add_test(threads, aborts_wherever_a_stage_waits);
@@ -219,9 +220,9 @@ int main(void)
     tcase_set_timeout(networks, 300);
     tcase_set_tags(networks, "long");
     tcase_add_loop_test(networks, gradients_equal_the_oracle_at_the_recorded_versions, SMALL_CASES, ORACLE_CASES);
-    tcase_add_loop_test(networks, static_runs_repeat_bit_for_bit, 0, 2);
-    tcase_add_loop_test(networks, forward_does_not_depend_on_the_partition, 0, 2);
-    tcase_add_loop_test(networks, measures_what_the_plan_foretold, 0, 7);
+    tcase_add_loop_test(networks, static_runs_repeat_bit_for_bit, 0, COUNT(backends));
+    tcase_add_loop_test(networks, forward_does_not_depend_on_the_partition, 0, COUNT(backends));
+    tcase_add_loop_test(networks, measures_what_the_plan_foretold, 0, COUNT(foretold));
     suite_add_tcase(suite, networks);
 
     return run_suite(suite);

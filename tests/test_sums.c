@@ -124,11 +124,11 @@ START_TEST(sums_match_their_definition)
 }
 END_TEST
 
+static const float significances[] = {0.0f, 0.25f, 0.36787945f, 1.0f};
+
 /* What runs have read at all times, to the bit; a GPU may round once where the host rounds twice. */
 START_TEST(a_blend_is_a_sum_of_one_term)
 {
-    static const float significances[] = {0.0f, 0.25f, 0.36787945f, 1.0f};
-
     const struct backend *backend;
 
     for (int i = 0; (backend = usable_backend(i)); i++) {
@@ -240,7 +240,7 @@ int main(void)
 
     tcase_set_timeout(cases, 60);
     tcase_add_loop_test(cases, sums_match_their_definition, 0, RANDOM_SUMS);
-    tcase_add_loop_test(cases, a_blend_is_a_sum_of_one_term, 0, 4);
+    tcase_add_loop_test(cases, a_blend_is_a_sum_of_one_term, 0, COUNT(significances));
     tcase_add_loop_test(cases, squares_are_added_up, 0, RANDOM_SUMS);
     tcase_add_loop_test(cases, squares_are_added_in_an_order_that_depends_on_their_count, 0, RANDOM_SUMS);
     suite_add_tcase(suite, cases);

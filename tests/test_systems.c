@@ -183,8 +183,8 @@ int main(void)
     tcase_set_timeout(tcase, 300);
     tcase_add_loop_test(tcase, every_system_follows_the_oracle, 0, VARIANTS);
     tcase_add_loop_test(tcase, every_system_follows_the_oracle_on_a_residual_network, 0, VARIANTS);
-    tcase_add_loop_test(tcase, synchronous_systems_do_not_depend_on_stages_or_order, 0, 2);
-    tcase_add_loop_test(tcase, batched_backward_equals_one_per_microbatch, 0, 2);
+    tcase_add_loop_test(tcase, synchronous_systems_do_not_depend_on_stages_or_order, 0, COUNT(backends));
+    tcase_add_loop_test(tcase, batched_backward_equals_one_per_microbatch, 0, COUNT(backends));
     tcase_add_loop_test(tcase, all_systems_agree_on_the_first_update, 0, VARIANTS);
     tcase_add_loop_test(tcase, intermediate_weight_has_both_ends, 1, 4);
     tcase_add_loop_test(tcase, versions_and_memory_equal_the_plan, 0, VARIANTS);

@@ -239,8 +239,13 @@ START_TEST(what_is_no_key_does_nothing)
         "\xf0\x9f\x98\x80",
         "\x01",
         "\x7f",
-        "\033[<0;2;3M",
         "\033[<0;2;3m",
+        "\033[<0;18;24m",
+        "\033[<35;18;24M",
+        "\033[<2;18;24M",
+        "\033[<0;18M",
+        "\033[<0;18;24;1M",
+        "\033[<99999999999999999999999999999999999999999999;18;24M",
         "\033[M q2",
         "\033[M\xf1qq",
         "\033[32;4;2M",
@@ -261,6 +266,61 @@ START_TEST(what_is_no_key_does_nothing)
         check_untouched(sequences[k]);
     }
     check_quits();
+}
+END_TEST
+
+/* At the name of the view of versions, which is in the last row. */
+static const char click[] = "\033[<0;18;24M";
+
+START_TEST(a_click_on_a_views_name_shows_it)
+{
+    start_replay(24, 80, "");
+    read_until("\033[?1000h\033[?1006h");
+    read_until("q quit");
+    type(click);
+    read_until("staleness");
+    type("1m");
+    read_until("\033[?1006l\033[?1000l");
+    read_until("selects text");
+    type(click);
+    check_untouched(click);
+    type("m");
+    read_until("\033[?1000h\033[?1006h");
+    type(click);
+    read_until("staleness");
+    type("q");
+    read_until("\033[?1006l\033[?1000l");
+    int status = check_restored();
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+END_TEST
+
+/* A terminal that has none, and a user who wants none. */
+START_TEST(nobody_is_asked_for_a_mouse_in_vain)
+{
+    start(_i == 0 ? "exec %s" : "exec %s --no-mouse", 24, 80, _i == 0 ? "TERM=vt100" : "");
+    read_until("q quit");
+    if (_i == 0) {
+        type("q");
+        ck_assert(WIFEXITED(terminal_status()));
+        close(terminal.descriptor);
+    } else {
+        type(click);
+        check_untouched(click);
+        check_quits();
+    }
+    ck_assert_ptr_null(strstr(terminal.text, "\033[?1000"));
+}
+END_TEST
+
+START_TEST(a_crash_gives_the_mouse_back)
+{
+    start_replay(24, 80, "ASAN_OPTIONS=handle_segv=0");
+    read_until("\033[?1000h");
+    read_until("q quit");
+    kill(terminal.child, SIGSEGV);
+    read_until("\033[?1006l\033[?1000l");
+    check_restored();
 }
 END_TEST
 
@@ -444,11 +504,14 @@ int main(void)
 
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
-    tcase_add_loop_test(tcase, the_terminal_is_left_as_it_was, 0, sizeof(ends) / sizeof(ends[0]));
-    tcase_add_loop_test(tcase, a_crash_leaves_the_terminal_as_it_was, 0, sizeof(deaths) / sizeof(deaths[0]));
+    tcase_add_loop_test(tcase, the_terminal_is_left_as_it_was, 0, COUNT(ends));
+    tcase_add_loop_test(tcase, a_crash_leaves_the_terminal_as_it_was, 0, COUNT(deaths));
     tcase_add_test(tcase, a_run_whose_memory_is_cut_short_is_told_on_the_screen);
     tcase_add_test(tcase, a_monitor_ends_though_its_terminal_takes_nothing);
     tcase_add_test(tcase, what_is_no_key_does_nothing);
+    tcase_add_test(tcase, a_click_on_a_views_name_shows_it);
+    tcase_add_loop_test(tcase, nobody_is_asked_for_a_mouse_in_vain, 0, 2);
+    tcase_add_test(tcase, a_crash_gives_the_mouse_back);
     tcase_add_test(tcase, a_monitor_that_was_stopped_draws_its_screen_anew);
     tcase_add_test(tcase, a_monitor_that_stops_leaves_the_terminal_to_the_shell);
     tcase_add_test(tcase, the_screen_has_the_terminals_size_whatever_is_exported);

@@ -108,9 +108,10 @@ static void check_slices(const json_t *trace)
 
 #define SMALL "--epochs 1 --set data.limit=40 --set data.batch=8"
 
+static const char *const kinds[] = {"timeprest", "gpipe", "zb-h1"};
+
 START_TEST(test_runs_and_recordings)
 {
-    static const char *const kinds[] = {"timeprest", "gpipe", "zb-h1"};
     char words[256];
 
     snprintf(words, sizeof(words),
@@ -169,7 +170,7 @@ int main(void)
 
     tcase_add_checked_fixture(traces, set_up, tear_down);
     tcase_set_timeout(traces, 60);
-    tcase_add_loop_test(traces, test_runs_and_recordings, 0, 3);
+    tcase_add_loop_test(traces, test_runs_and_recordings, 0, COUNT(kinds));
     tcase_add_test(traces, test_predictions);
     tcase_add_test(traces, test_refusals);
     suite_add_tcase(suite, traces);

@@ -109,9 +109,10 @@ static int consume(struct exchange *exchange)
     return wrong;
 }
 
+static const int shapes[][2] = {{1, 1}, {1, 3}, {2, 1}, {3, 4}, {5, 2}}; /* slots, micro-batches */
+
 START_TEST(ring_carries_every_message_in_order)
 {
-    static const int shapes[][2] = {{1, 1}, {1, 3}, {2, 1}, {3, 4}, {5, 2}}; /* slots, micro-batches */
     struct plan plan = small_plan(2, shapes[_i][1], shapes[_i][0], FLOATS);
     struct exchange exchange = {.microbatches = shapes[_i][1]};
     struct error error;
@@ -529,7 +530,7 @@ int main(void)
     TCase *tcase = tcase_create("transport");
 
     tcase_set_timeout(tcase, 120);
-    tcase_add_loop_test(tcase, ring_carries_every_message_in_order, 0, 5);
+    tcase_add_loop_test(tcase, ring_carries_every_message_in_order, 0, COUNT(shapes));
     tcase_add_loop_test(tcase, slots_do_not_overlap, 1, 9);
     tcase_add_loop_test(tcase, slots_of_an_arena_do_not_overlap, 0, PLACEMENTS);
     tcase_add_test(tcase, a_doorbell_is_heard_once_however_often_it_was_rung);

@@ -641,7 +641,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_any_timing, 0, RANDOM_TESTS);
     tcase_add_loop_test(tcase, test_any_timing_of_a_replay, 0, RANDOM_TESTS);
     tcase_add_test(tcase, test_forward_only);
-    tcase_add_loop_test(tcase, test_bubble, 0, sizeof(synchronous) / sizeof(synchronous[0]));
+    tcase_add_loop_test(tcase, test_bubble, 0, COUNT(synchronous));
     suite_add_tcase(suite, tcase);
 
     return run_suite(suite);

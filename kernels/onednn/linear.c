@@ -6,8 +6,8 @@
 #include "kernels/onednn/layers.h"
 #include "kernels/reference/reference.h"
 
-int product(const struct layer *layer, char transpose_a, char transpose_b, dnnl_dim_t m, dnnl_dim_t n, dnnl_dim_t k,
-            const float *a, const float *b, bool add, float *c, struct error *error)
+int linear_product(const struct layer *layer, char transpose_a, char transpose_b, dnnl_dim_t m, dnnl_dim_t n,
+                   dnnl_dim_t k, const float *a, const float *b, bool add, float *c, struct error *error)
 {
     const dnnl_dim_t row_a = transpose_a == 'N' ? k : m, row_b = transpose_b == 'N' ? n : k;
     const dnnl_status_t status =
@@ -33,8 +33,8 @@ int linear_forward(const struct layer *layer, const struct forward_call *call, s
 
     for (int row = 0; layer->bias && row < rows; row++)
         memcpy(call->output + (size_t)row * out, bias, out * sizeof(float));
-    if (product(layer, 'N', 'T', rows, (dnnl_dim_t)out, (dnnl_dim_t)in, call->inputs[0], call->weights, layer->bias,
-                call->output, error))
+    if (linear_product(layer, 'N', 'T', rows, (dnnl_dim_t)out, (dnnl_dim_t)in, call->inputs[0], call->weights,
+                       layer->bias, call->output, error))
         return -1;
     for (size_t i = 0; layer->relu && i < count; i++)
         call->output[i] = call->output[i] < 0.0f ? 0.0f : call->output[i];
@@ -50,8 +50,8 @@ int linear_backward_input(const struct layer *layer, const struct backward_call 
         reference_relu_backward((size_t)rows * out, call->output, call->output_gradient);
     if (!call->input_gradients[0])
         return 0;
-    return product(layer, 'N', 'N', rows, (dnnl_dim_t)in, (dnnl_dim_t)out, call->output_gradient, call->weights,
-                   call->add_input_gradients[0], call->input_gradients[0], error);
+    return linear_product(layer, 'N', 'N', rows, (dnnl_dim_t)in, (dnnl_dim_t)out, call->output_gradient, call->weights,
+                          call->add_input_gradients[0], call->input_gradients[0], error);
 }
 
 int linear_backward_weights(const struct layer *layer, const struct backward_call *call, struct error *error)
@@ -65,6 +65,6 @@ int linear_backward_weights(const struct layer *layer, const struct backward_cal
     for (int row = 0; layer->bias && row < rows; row++)
         for (size_t o = 0; o < out; o++)
             bias_gradient[o] += call->output_gradient[(size_t)row * out + o];
-    return product(layer, 'T', 'N', (dnnl_dim_t)out, (dnnl_dim_t)in, rows, call->output_gradient, call->inputs[0],
-                   call->add_weight_gradient, call->weight_gradient, error);
+    return linear_product(layer, 'T', 'N', (dnnl_dim_t)out, (dnnl_dim_t)in, rows, call->output_gradient,
+                          call->inputs[0], call->add_weight_gradient, call->weight_gradient, error);
 }

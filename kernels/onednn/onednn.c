@@ -1,5 +1,5 @@
-/* The oneDNN backend: convolutions and linear layers by the library, batch norm by loops of our own, the rest borrowed
- * from the reference, whose loops over elements already run at the speed of memory. */
+/* The oneDNN backend: convolutions and linear layers by the library, norms, attention and what else takes time in a network by
+ * loops of our own, the rest borrowed from the reference, whose loops over elements already run at the speed of memory. */
 #include <dlfcn.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <oneapi/dnnl/dnnl_debug.h>
@@ -219,20 +219,6 @@ static int backward_weights_convolution(struct layer_kernel *kernel, const struc
                call->output_gradient, call->weight_gradient, call->add_weight_gradient, call->workspace, error);
 }
 
-static int forward_batch_norm(struct layer_kernel *kernel, const struct forward_call *call, struct error *error)
-{
-    (void)error;
-    batch_norm_forward(&kernel->layer, call);
-    return 0;
-}
-
-static int backward_input_batch_norm(struct layer_kernel *kernel, const struct backward_call *call, struct error *error)
-{
-    (void)error;
-    batch_norm_backward(&kernel->layer, call);
-    return 0;
-}
-
 static int forward_linear(struct layer_kernel *kernel, const struct forward_call *call, struct error *error)
 {
     return linear_forward(&kernel->layer, call, error);
@@ -248,51 +234,37 @@ static int backward_weights_linear(struct layer_kernel *kernel, const struct bac
     return linear_backward_weights(&kernel->layer, call, error);
 }
 
-static int forward_attention(struct layer_kernel *kernel, const struct forward_call *call, struct error *error)
-{
-    return attention_forward(&kernel->layer, call, error);
-}
-
-static int backward_input_attention(struct layer_kernel *kernel, const struct backward_call *call, struct error *error)
-{
-    return attention_backward(&kernel->layer, call, error);
-}
-
-static int forward_silu(struct layer_kernel *kernel, const struct forward_call *call, struct error *error)
-{
-    (void)error;
-    silu_forward(&kernel->layer, call);
-    return 0;
-}
-
-static int backward_input_silu(struct layer_kernel *kernel, const struct backward_call *call, struct error *error)
-{
-    (void)error;
-    silu_backward(&kernel->layer, call);
-    return 0;
-}
-
-/* Layers that have no place here are the reference's. */
+/* Of the library; these need a kernel, and can fail. */
 static const struct kind {
-    size_t (*workspace_bytes)(const struct layer *layer);
     int (*forward)(struct layer_kernel *kernel, const struct forward_call *call, struct error *error);
     int (*backward_input)(struct layer_kernel *kernel, const struct backward_call *call, struct error *error);
     int (*backward_weights)(struct layer_kernel *kernel, const struct backward_call *call, struct error *error);
 } kinds[LAYER_KINDS] = {
-    [LAYER_CONVOLUTION] = {NULL, forward_convolution, backward_input_convolution, backward_weights_convolution},
-    [LAYER_BATCH_NORM] = {batch_norm_workspace_bytes, forward_batch_norm, backward_input_batch_norm, NULL},
-    [LAYER_LINEAR] = {NULL, forward_linear, backward_input_linear, backward_weights_linear},
-    [LAYER_ATTENTION] = {attention_workspace_bytes, forward_attention, backward_input_attention, NULL},
-    [LAYER_SILU] = {NULL, forward_silu, backward_input_silu, NULL},
+    [LAYER_CONVOLUTION] = {forward_convolution, backward_input_convolution, backward_weights_convolution},
+    [LAYER_LINEAR] = {forward_linear, backward_input_linear, backward_weights_linear},
 };
+
+/* Loops of our own. Layers that have no place here either are the reference's. */
+static const struct reference_layer own_loops[LAYER_KINDS] = {
+    [LAYER_BATCH_NORM] = {batch_norm_workspace_bytes, batch_norm_forward, batch_norm_backward, NULL},
+    [LAYER_ATTENTION] = {attention_workspace_bytes, attention_forward, attention_backward, NULL},
+    [LAYER_RMS_NORM] = {NULL, rms_norm_forward, rms_norm_backward_input, rms_norm_backward_weights},
+    [LAYER_LAYER_NORM] = {NULL, layer_norm_forward, layer_norm_backward_input, layer_norm_backward_weights},
+    [LAYER_ROPE] = {rope_workspace_bytes, rope_forward, rope_backward, NULL},
+    [LAYER_SILU] = {NULL, silu_forward, silu_backward, NULL},
+    [LAYER_MULTIPLY] = {NULL, multiply_forward, multiply_backward, NULL},
+};
+
+static const struct reference_layer *loops_of(enum layer_kind kind)
+{
+    return own_loops[kind].forward ? &own_loops[kind] : reference_layer(kind);
+}
 
 static size_t own_workspace_bytes(const struct layer *layer)
 {
-    const struct kind *kind = &kinds[layer->kind];
-    size_t (*bytes)(const struct layer *) =
-        kind->forward ? kind->workspace_bytes : reference_layer(layer->kind)->workspace_bytes;
+    const struct reference_layer *loops = loops_of(layer->kind);
 
-    return bytes ? bytes(layer) : 0;
+    return !kinds[layer->kind].forward && loops->workspace_bytes ? loops->workspace_bytes(layer) : 0;
 }
 
 static int forward(struct layer_kernel *kernel, const struct forward_call *call, struct error *error)
@@ -303,7 +275,7 @@ static int forward(struct layer_kernel *kernel, const struct forward_call *call,
         return 0;
     if (kind->forward)
         return kind->forward(kernel, call, error);
-    reference_layer(kernel->layer.kind)->forward(&kernel->layer, call);
+    loops_of(kernel->layer.kind)->forward(&kernel->layer, call);
     return 0;
 }
 
@@ -315,7 +287,7 @@ static int backward_input(struct layer_kernel *kernel, const struct backward_cal
         return 0;
     if (kind->forward)
         return kind->backward_input(kernel, call, error);
-    reference_layer(kernel->layer.kind)->backward_input(&kernel->layer, call);
+    loops_of(kernel->layer.kind)->backward_input(&kernel->layer, call);
     return 0;
 }
 
@@ -332,7 +304,7 @@ static int backward_weights(struct layer_kernel *kernel, const struct backward_c
     }
     if (kind->forward)
         return kind->backward_weights(kernel, call, error);
-    reference_layer(kernel->layer.kind)->backward_weights(&kernel->layer, call);
+    loops_of(kernel->layer.kind)->backward_weights(&kernel->layer, call);
     return 0;
 }
 
@@ -351,7 +323,7 @@ const struct backend backend_onednn = {
     .forward = forward,
     .backward_input = backward_input,
     .backward_weights = backward_weights,
-    .softmax_cross_entropy = reference_softmax_cross_entropy,
+    .softmax_cross_entropy = softmax_cross_entropy,
     .update = reference_update,
     .correct = reference_correct,
     .combine = reference_combine,

@@ -22,10 +22,10 @@ int pointwise_run(const struct layer *layer, enum direction direction, int rows,
 
     switch (direction) {
     case DIRECTION_FORWARD:
-        return product(layer, 'N', 'T', pixels, out, in, first, second, add, output, error);
+        return linear_product(layer, 'N', 'T', pixels, out, in, first, second, add, output, error);
     case DIRECTION_BACKWARD_INPUT:
-        return product(layer, 'N', 'N', pixels, in, out, first, second, add, output, error);
+        return linear_product(layer, 'N', 'N', pixels, in, out, first, second, add, output, error);
     default:
-        return product(layer, 'T', 'N', out, in, pixels, second, first, add, output, error);
+        return linear_product(layer, 'T', 'N', out, in, pixels, second, first, add, output, error);
     }
 }

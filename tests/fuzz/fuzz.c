@@ -5,6 +5,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "checkpoint/seal.h"
+
 int fuzz_file(const uint8_t *data, size_t size, char path[FUZZ_PATH_MAX])
 {
     int descriptor = memfd_create("input", MFD_CLOEXEC);
@@ -13,6 +15,17 @@ int fuzz_file(const uint8_t *data, size_t size, char path[FUZZ_PATH_MAX])
         abort();
     snprintf(path, FUZZ_PATH_MAX, "/proc/self/fd/%d", descriptor);
     return descriptor;
+}
+
+void fuzz_sealed(const uint8_t *data, size_t size, void (*check)(const char *text, size_t size))
+{
+    size_t sealed_size;
+    char *sealed = seal_text((const char *)data, size, &sealed_size);
+
+    check((const char *)data, size);
+    if (sealed)
+        check(sealed, sealed_size);
+    free(sealed);
 }
 
 void fuzz_touch(const void *bytes, size_t size)

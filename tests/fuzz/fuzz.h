@@ -17,6 +17,9 @@ enum { FUZZ_PATH_MAX = 32 };
 /* A file in memory with these bytes, for readers that take a path. The caller closes the descriptor. */
 int fuzz_file(const uint8_t *data, size_t size, char path[FUZZ_PATH_MAX]);
 
+/* Gives the input to a reader of sealed texts (checkpoint/seal.h): as it is, and with the right checksum behind it. */
+void fuzz_sealed(const uint8_t *data, size_t size, void (*check)(const char *text, size_t size));
+
 /* Reads every byte, so that a sanitizer sees those that cannot be read. */
 void fuzz_touch(const void *bytes, size_t size);
 

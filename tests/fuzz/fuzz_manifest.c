@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "checkpoint/manifest.h"
-#include "checkpoint/seal.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_again(const struct manifest *manifest)
@@ -42,12 +41,6 @@ static void check(const char *text, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    size_t sealed_size;
-    char *sealed = seal_text((const char *)data, size, &sealed_size);
-
-    check((const char *)data, size);
-    if (sealed)
-        check(sealed, sealed_size);
-    free(sealed);
+    fuzz_sealed(data, size, check);
     return 0;
 }

@@ -134,6 +134,8 @@ static void count_staleness(const struct plan *plan, struct stage_counters *coun
 
     counters->staleness_forward[min_int(versions->live - versions->forward, STALENESS_BUCKETS - 1)]++;
     counters->staleness_backward[min_int((int)ceil(read), STALENESS_BUCKETS - 1)]++;
+    counters->staleness_forward_sum += (uint64_t)(versions->live - versions->forward);
+    counters->staleness_millionths += (uint64_t)llround(1e6 * read);
 }
 
 /* The op begins: fills the record's versions. */

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/support/schedules.h"
+
 static const struct oracle_times unit = {.forward = 1, .backward = 2, .input = 1, .weights = 1};
 
 struct csv_schedule played_read(const char *text)
@@ -85,20 +87,11 @@ struct schedule played_schedule(const struct csv_schedule *csv)
 
 struct schedule played_named(const char *name, int stages, int microbatches, int parts)
 {
-    const struct system *system = system_find(name);
+    struct schedule schedule = schedule_named(name, stages, microbatches, 1);
 
-    ck_assert_msg(system != NULL, "no system %s", name);
-    return (struct schedule){
-        .order = orders[system->order],
-        .forward = system->forward,
-        .backward = system->backward,
-        .update = system->rule,
-        .stages = stages,
-        .parts = parts,
-        .placement = strstr(name, "-v") != NULL ? PLACEMENT_V : PLACEMENT_LOOP,
-        .microbatches = microbatches,
-        .minibatches = 1,
-    };
+    schedule.parts = parts;
+    schedule.placement = strstr(name, "-v") != NULL ? PLACEMENT_V : PLACEMENT_LOOP;
+    return schedule;
 }
 
 void played_round_trip(const struct csv_schedule *csv, bool pytorchs_form, const char *what)

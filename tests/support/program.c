@@ -173,6 +173,17 @@ bool program_has(const struct program *program, const char *name)
     return access(path, F_OK) == 0;
 }
 
+void program_write(const struct program *program, const char *name, const void *bytes, size_t size)
+{
+    char path[PATH_LENGTH];
+
+    path_of(program, name, path);
+    FILE *file = fopen(path, "wb");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(bytes, 1, size, file), size);
+    ck_assert_int_eq(fclose(file), 0);
+}
+
 static void assert_same_file(const struct program *program, const char *a, const char *b, const char *file)
 {
     const char *const runs[] = {a, b};

@@ -33,6 +33,9 @@ const char *program_text(const struct program *program, const char *name);
 json_t *program_json(const struct program *program, const char *name);
 bool program_has(const struct program *program, const char *name);
 
+/* Writes a file into the folder. */
+void program_write(const struct program *program, const char *name, const void *bytes, size_t size);
+
 /* Two runs of that name have the same results in their reports, and the same bits in their last checkpoints. */
 void program_assert_same(const struct program *program, int stages, int epochs, const char *a, const char *b);
 

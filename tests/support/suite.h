@@ -4,6 +4,9 @@
 
 #include <check.h>
 
+/* Elements of a table: a test that takes a row at a time takes them all. */
+#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
+
 /* Runs the suite, in processes and with as much output as CK_FORK and CK_VERBOSITY ask for; the program's exit status. */
 static inline int run_suite(Suite *suite)
 {
