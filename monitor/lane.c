@@ -217,7 +217,8 @@ static void draw_op(const struct lane *lane, const struct canvas *canvas, int fi
     const struct op_colours colours = is_selected(lane, &span) ? (struct op_colours){COLOUR_EVALUATION, COLOUR_DIM}
                                                                : colours_of(&span, lane->colouring);
     const struct style text = style_of(&span, colours), fill = fill_style(&span, colours);
-    const struct style edge = {texture->strong ? COLOUR_INK : (uint8_t)colours.strong, fill.background, 0};
+    const bool dark = texture->strong && texture->fill != HATCHED;
+    const struct style edge = {dark ? COLOUR_INK : (uint8_t)colours.strong, fill.background, 0};
     const bool named = lane->colouring != COLOURING_VERSION || canvas->rows > 1;
     char label[OP_LABEL_SIZE], version[LANE_VERSION_MAX];
     const char *name;

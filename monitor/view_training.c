@@ -105,14 +105,14 @@ static double take_uses(const struct stage_counters *counters, struct plot_part 
 
     parts[COMPUTING] =
         (struct plot_part){(double)(counters->busy_ns - counters->update_ns), COLOUR_COMPUTE, "computing", 'c'};
-    parts[UPDATING] = (struct plot_part){(double)counters->update_ns, COLOUR_UPDATE, "updating", 'u'};
+    parts[UPDATING] = (struct plot_part){(double)counters->update_ns, COLOUR_PART + 4, "updating", 'u'};
     for (int cause = WAIT_NONE + 1; cause < WAIT_CAUSES; cause++) {
         const struct wait_mark mark = lane_wait((enum wait_cause)cause);
 
         parts[WAITING + cause - 1] =
             (struct plot_part){(double)counters->wait_ns[cause], mark.colour, mark.name, mark.letter};
     }
-    parts[HOLDING] = (struct plot_part){(double)counters->held_ns, lane_held.colour, lane_held.name, lane_held.letter};
+    parts[HOLDING] = (struct plot_part){(double)counters->held_ns, COLOUR_EVALUATION, lane_held.name, lane_held.letter};
     for (int k = 0; k < USES; k++)
         sum += parts[k].size;
     return sum;
