@@ -204,8 +204,8 @@ bool plan_decays_norms(const struct plan *plan);
  * are clipped at all, by the norm of each part's own. */
 bool plan_clips_together(const struct plan *plan);
 
-/* Its parts can wait for the causes below this one. */
-int plan_wait_causes(const struct plan *plan);
+/* Whether its parts can wait for that. */
+bool plan_waits_for(const struct plan *plan, enum wait_cause cause);
 
 /* How stale what a backward reads is, in updates: the age of the version, or what the rule says of its sum. The one meaning
  * of staleness in counters, reports and on screens. */
