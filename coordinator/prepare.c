@@ -6,6 +6,7 @@
 #include <zlib.h>
 
 #include "checkpoint/init.h"
+#include "coordinator/hosts.h"
 #include "coordinator/new_run.h"
 #include "coordinator/probe.h"
 #include "coordinator/resume.h"
@@ -259,6 +260,21 @@ static int begin_test(struct prepared *prepared, const struct preparation *prepa
     return 0;
 }
 
+static int spread(struct plan *plan, const char *hosts, struct config_mistakes *mistakes)
+{
+    struct plan_machine machines[MAX_STAGES];
+    struct error error;
+
+    if (!hosts)
+        return 0;
+    const int count = hosts_read(machines, hosts, plan->stage_count, &error);
+    if (count > 0 && plan_spread(plan, machines, count, &error) == 0)
+        return 0;
+    error_prefix(&error, "tpcoord: --hosts");
+    config_mistake_line(mistakes, error.text);
+    return -1;
+}
+
 static int begin(struct prepared *prepared, const struct preparation *preparation, struct config_mistakes *mistakes)
 {
     struct shared_data *data = preparation->data;
@@ -269,7 +285,8 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
     if (config_load(&config, preparation->path, preparation->overrides, preparation->override_count, mistakes))
         return -1;
     if ((data && check_size(&config, mistakes)) || find_data(&facts, &unread, preparation, &config, mistakes) ||
-        plan_begin(&prepared->plan, &config, &facts, &prepared->network, mistakes))
+        plan_begin(&prepared->plan, &config, &facts, &prepared->network, mistakes) ||
+        spread(&prepared->plan, preparation->hosts, mistakes))
         return -1;
     if (preparation->simulated && !preparation->compared) {
         predict_check_used(&prepared->plan, mistakes);

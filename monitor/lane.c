@@ -28,6 +28,7 @@ static const struct wait_mark waits[WAIT_CAUSES] = {
     [WAIT_GRADIENT] = {'g', COLOUR_WAIT_GRADIENT, "gradient", "grad."},
     [WAIT_SLOT] = {'s', COLOUR_WAIT_SLOT, "slot", "slot"},
     [WAIT_NORM] = {'n', COLOUR_WAIT_NORM, "norm", "norm"},
+    [WAIT_DATA] = {'d', COLOUR_WAIT_DATA, "data", "data"},
 };
 
 const struct wait_mark lane_held = {'h', COLOUR_HELD, "held", "held"};
@@ -300,9 +301,10 @@ static int draw_legend(const struct plan *plan, const struct canvas *canvas, int
     if (split)
         column = legend_op(plan, canvas, row, column, OP_BACKWARD_WEIGHTS, colouring);
     column = canvas_write(canvas, row, column, bold(COLOUR_UPDATE), "▲");
-    column = canvas_write(canvas, row, column, ink(COLOUR_DIM), brief ? " update" : " update  waits:");
-    for (int cause = WAIT_NONE + 1; cause < plan_wait_causes(plan); cause++)
-        column = legend_wait(canvas, row, column, &waits[cause], brief);
+    column = canvas_write(canvas, row, column, ink(COLOUR_DIM), brief ? " upd" : " update  waits:");
+    for (int cause = WAIT_NONE + 1; cause < WAIT_CAUSES; cause++)
+        if (plan_waits_for(plan, (enum wait_cause)cause))
+            column = legend_wait(canvas, row, column, &waits[cause], brief);
     return interactive ? legend_wait(canvas, row, column, &lane_held, brief) : column;
 }
 

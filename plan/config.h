@@ -63,6 +63,7 @@ struct config {
         int restarts;                 /* after a stage's death or a stall */
         int stall_seconds;            /* without progress; 0: as long as it takes */
         int on_stall;                 /* enum on_stall */
+        int silence_seconds;          /* of a machine, until it counts as lost */
     } run;
     struct {
         char system[CONFIG_PATH_MAX]; /* a row's name, or a schedule file */

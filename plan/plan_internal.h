@@ -20,6 +20,9 @@ struct plan_tables {
 struct plan_stage *plan_fill_stage(struct plan *plan, int s);
 struct plan_part *plan_fill_part(struct plan *plan, int k);
 
+/* Whether the machines of a plan that somebody else wrote have its stages. */
+bool machines_are_sound(const struct plan *plan);
+
 /* Room for what the list needs that will be replayed, or for what any timing may need; and what the simulation
  * foretells. */
 void plan_make_room(struct plan *plan, const struct simulation *simulation);
