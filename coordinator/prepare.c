@@ -197,6 +197,12 @@ static void keep_partition(struct config *config, const struct manifest *manifes
     memcpy(config->pipeline.partition.values, manifest->partition, (size_t)parts * sizeof(manifest->partition[0]));
 }
 
+static bool same_balance(const struct config *one, const struct config *other)
+{
+    return one->pipeline.balance == BALANCE_MEASURED && other->pipeline.balance == BALANCE_MEASURED &&
+           one->pipeline.order == RUN_STATIC && other->pipeline.order == RUN_STATIC;
+}
+
 /* The config that the checkpoint was made with, for its test alone. */
 static int take_config(struct config *config, struct prepared *prepared, const struct preparation *preparation,
                        struct config_mistakes *mistakes)
@@ -306,7 +312,9 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
         return -1;
     memcpy(prepared->plan.config.model.init, prepared->from.manifest.config.model.init,
            sizeof(prepared->plan.config.model.init));
-    /* What was measured for the run is not measured again: its lists would be others. */
+    /* What was measured for the run is not measured again: its cut and its lists would be others. */
+    if (same_balance(&prepared->from.manifest.config, &config))
+        keep_partition(&prepared->plan.config, &prepared->from.manifest);
     if (same_pipeline(&prepared->from.manifest.config, &config))
         replay_take_times(&prepared->plan.config, &prepared->from.manifest.config);
     return 0;
