@@ -122,10 +122,29 @@ print_table() {
         }' "$scratch/own" -
 }
 
+# WHAT COMMAND: how long it takes, from its start to its end.
+time_of() {
+    what=$1
+    shift
+    started=$(date +%s.%N)
+    run "$@" || fail "failed"
+    date +%s.%N | awk -v what="$what" -v started="$started" '{ printf "  %s: %.2f s\n", what, $1 - started }'
+}
+
+# For what a user waits before anything is trained.
+start_up() {
+    time_of "the plan" "$build/tpcoord" plan "$root/configs/resnet.ini"
+    time_of "a run of one mini-batch" "$build/tpcoord" run "$root/configs/resnet.ini" --quiet --epochs 1 \
+        --set data.limit=64 --set "run.output=$scratch"
+}
+
 # What text it is makes no difference to speed.
 cat "$root"/docs/*.md "$root"/README.md "$root"/kernels/*/*.c >"$scratch/text"
 
 echo "machine: $(lscpu | sed -n '/^Model name:/ { s/.*: *//p; q }'), $cores cores, $(uname -sr)"
+echo
+start_up
+[ "$cores" -eq 1 ] || { echo && "$build/bench/handoff"; }
 for i in $(seq "$rounds"); do
     for name in $networks; do
         echo

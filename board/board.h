@@ -20,7 +20,7 @@
 
 #define SEGMENT_MAGIC UINT64_C(0x0a6e75722d7074) /* "tp-run\n" */
 
-enum { SEGMENT_VERSION = 7, STAGE_ERROR_MAX = 1024, EPOCHS_MAX = 1000, CACHE_LINE = 64, CONTROLS_BYTES = 4096 };
+enum { SEGMENT_VERSION = 8, STAGE_ERROR_MAX = 1024, EPOCHS_MAX = 1000, CACHE_LINE = 64, CONTROLS_BYTES = 4096 };
 
 /* MEETING: still starting, but all that is left to do is the neighbours'. */
 enum stage_state { STAGE_STARTING, STAGE_MEETING, STAGE_READY, STAGE_RUNNING, STAGE_DONE, STAGE_FAILED };
@@ -147,11 +147,15 @@ struct norm {
     _Atomic int32_t updates; /* the update for which it is there, counted as in `applied`; stored last */
 };
 
+/* In the segments of other machines than its own, a stage's block is what the nodes have told of it (node/node.h). */
+enum { STAGE_ENDED = 1 << 16 };
 struct stage_block {
     alignas(CACHE_LINE) struct doorbell doorbell; /* rung on whatever may make the stage runnable */
     alignas(CACHE_LINE) _Atomic int32_t state;    /* enum stage_state */
     _Atomic int32_t pid;
-    _Atomic int32_t applied;   /* updates applied at this stage since the run began: its live version */
+    _Atomic uint64_t processor_ns; /* on another machine: that its process has used */
+    _Atomic int32_t ended;   /* on another machine: waitpid's status | STAGE_ENDED; the last thing that is told of it */
+    _Atomic int32_t applied; /* updates applied at this stage since the run began: its live version */
     _Atomic uint64_t activity; /* activity_pack() of what it does now */
     _Atomic uint64_t activity_since_ns;
     char error[STAGE_ERROR_MAX]; /* valid in STAGE_FAILED */
@@ -177,12 +181,28 @@ struct controls {
 };
 enum { SLOW_MOTION_MAX = 1000 };
 
+/* One of the run's machines, as the coordinator's node sees it. Offsets are of CLOCK_MONOTONIC, there minus here. */
+enum machine_state { MACHINE_AWAITED, MACHINE_PRESENT, MACHINE_ENDED, MACHINE_FAILED };
+struct machine_word {
+    _Atomic int32_t state;         /* enum machine_state */
+    _Atomic int32_t pid;           /* of its node */
+    char host[64];                 /* as it calls itself */
+    char error[256];               /* valid in MACHINE_FAILED */
+    _Atomic uint64_t processor_ns; /* that its node has used */
+    _Atomic int64_t clock_offset_ns;
+    _Atomic uint64_t clock_bound_ns;             /* the offset is wrong by no more */
+    _Atomic uint64_t round_trip_ns;              /* of the exchange that it is from */
+    _Atomic uint64_t heard_ns;                   /* when something came from there the last time */
+    _Atomic uint64_t bytes_sent, bytes_received; /* by its node, over links */
+};
+
 /* What does not change any more once the run is published. Every process reads a copy of its own (struct segment). */
 struct segment_header {
     uint32_t version;
     uint32_t board_bytes, stage_block_bytes;
     uint64_t size;       /* of the whole segment */
     int32_t block_count; /* one per part */
+    int32_t machine;     /* whose segment this is: 0 the coordinator's */
     int32_t coordinator_pid;
     uint64_t start_ns;  /* CLOCK_MONOTONIC */
     int64_t start_time; /* seconds since 1970 */
@@ -192,6 +212,8 @@ struct segment_header {
     bool interactive; /* stages obey the controls */
     int32_t data;     /* stages inherit this descriptor of the data set; 0: they open it by themselves */
     int32_t folder; /* descriptor of the run folder, which stages inherit; valid if run_folder or start.set is not "" */
+    char lent_folder[CONFIG_PATH_MAX]; /* the run folder's stand-in on another machine; its node removes it, or whoever
+                                          outlives that; "" on the coordinator's */
     struct start start;
     struct plan plan;
 };
@@ -215,7 +237,9 @@ struct board {
     _Atomic uint64_t saved_at;   /* the newest save_at that the coordinator has judged */
     _Atomic int32_t epochs_done; /* read it with segment_epochs_done */
     struct epoch_result epochs[EPOCHS_MAX];
-    char outcome[STAGE_ERROR_MAX]; /* why the run failed; valid in RUN_FAILED */
+    char outcome[STAGE_ERROR_MAX];            /* why the run failed; valid in RUN_FAILED */
+    alignas(CACHE_LINE) struct doorbell node; /* rung for stages that are on other machines */
+    struct machine_word machines[MAX_STAGES]; /* the coordinator's segment: machine m is [m] */
 };
 
 /* A place in a run that compares by time. `minibatch` 0: none of this phase. */

@@ -8,9 +8,10 @@
 
 void doorbell_ring(struct doorbell *doorbell)
 {
-    /* Both sides store and then load, in one order for all: either the sleeper sees the ring or this sees the sleeper. */
+    /* Both sides store and then load, in one order for all: either the sleeper sees the ring or this sees the sleeper. The
+     * first who sees it wakes it; until it is up, the others need not. */
     atomic_fetch_add(&doorbell->rings, 1);
-    if (atomic_load(&doorbell->sleeps))
+    if (atomic_load(&doorbell->sleeps) && atomic_exchange(&doorbell->sleeps, 0))
         syscall(SYS_futex, &doorbell->rings, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 

@@ -84,7 +84,8 @@ static int check(struct segment *segment, channels_bytes *channels, struct error
         return error_set(error, "the run was started by another version of tp");
     if (plan_check(plan, &reason))
         return error_set(error, "the run's shared memory is damaged: its plan has %s", reason.text);
-    if (header->block_count != plan->part_count || !is_bool(&header->interactive) ||
+    if (header->block_count != plan->part_count || header->machine < 0 || header->machine >= plan_machines(plan) ||
+        !is_text(header->lent_folder, sizeof(header->lent_folder)) || !is_bool(&header->interactive) ||
         !is_text(header->name, sizeof(header->name)) || !is_text(header->run_folder, sizeof(header->run_folder)) ||
         !start_is_sound(&header->start, plan))
         return error_set(error, "the run's shared memory is damaged: its header contradicts its plan");
@@ -234,16 +235,27 @@ unsigned char *segment_channels(const struct segment *segment)
     return (unsigned char *)segment->board + segment->channels_offset;
 }
 
+bool segment_is_here(const struct segment *segment, int stage)
+{
+    return plan_machine_of(&segment->header->plan, stage) == segment->header->machine;
+}
+
 void segment_ring_doorbell(const struct segment *segment, int part)
 {
+    const int stage = plan_stage_of(&segment->header->plan, part);
+
     /* The first of a stage's parts has its number, and the doorbell for all of them. */
-    doorbell_ring(&segment_stage(segment, plan_stage_of(&segment->header->plan, part))->doorbell);
+    if (segment_is_here(segment, stage))
+        doorbell_ring(&segment_stage(segment, stage)->doorbell);
+    else
+        doorbell_ring(&segment->board->node);
 }
 
 void segment_ring_all(const struct segment *segment)
 {
     for (int s = 1; s <= segment->header->plan.stage_count; s++)
-        segment_ring_doorbell(segment, s);
+        doorbell_ring(&segment_stage(segment, s)->doorbell);
+    doorbell_ring(&segment->board->node);
 }
 
 bool segment_saves(const struct segment *segment)

@@ -78,7 +78,10 @@ struct stage_block *segment_stage(const struct segment *segment, int stage); /* 
 /* The channels' memory, as large as their plan needs, all 0 when the segment is created; it begins a page. */
 unsigned char *segment_channels(const struct segment *segment);
 
-/* Rings the doorbell of the stage that hosts a part; and everybody's. */
+/* Whether a stage is on the machine whose segment this is. */
+bool segment_is_here(const struct segment *segment, int stage);
+
+/* Rings the doorbell of the stage that hosts a part, or the node's if that is on another machine; and everybody's. */
 void segment_ring_doorbell(const struct segment *segment, int part);
 void segment_ring_all(const struct segment *segment);
 

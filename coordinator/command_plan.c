@@ -3,20 +3,25 @@
 #include "coordinator/draw_plan.h"
 #include "coordinator/outputs.h"
 #include "coordinator/record_prediction.h"
+#include "coordinator/show_hosts.h"
 #include "coordinator/show_plan.h"
 #include "coordinator/show_prediction.h"
 #include "telemetry/trace.h"
 
 struct preparation command_preparation(const struct options *options)
 {
-    return (struct preparation){
-        .path = options->config, .overrides = options->overrides, .override_count = options->override_count};
+    return (struct preparation){.path = options->config,
+                                .overrides = options->overrides,
+                                .override_count = options->override_count,
+                                .hosts = options->hosts};
 }
 
 json_t *command_plan_json(const struct prepared *prepared)
 {
     json_t *object = plan_json(&prepared->plan, prepared->network);
 
+    json_object_set_new(object, "hosts", hosts_json(&prepared->plan));
+    json_object_set_new(object, "crossings", crossings_json(&prepared->plan));
     json_object_set_new(object, "gpus", devices_used_json(&prepared->devices, &prepared->plan));
     return object;
 }
@@ -24,6 +29,7 @@ json_t *command_plan_json(const struct prepared *prepared)
 void command_print_plan(FILE *out, const struct prepared *prepared)
 {
     plan_print(out, &prepared->plan, prepared->network);
+    hosts_print(out, &prepared->plan);
     devices_print_used(out, &prepared->devices, &prepared->plan);
 }
 

@@ -77,6 +77,8 @@ static const struct option_row rows[] = {
      .help = "let tpmon pause, step and slow the run; paused: hold each stage before its first op; slow: begin slowly"},
     {"quiet", NULL, OPTION_FLAG, offsetof(struct options, quiet), WITH_RUN | WITH_COMPARE | WITH_TEST,
      .help = "no progress, and only the report's essentials, or the comparison"},
+    {"hosts", "A:2,B:2", OPTION_TEXT, offsetof(struct options, hosts), WITH_PLAN,
+     .help = "stages of each host, in order: what crosses the links between them; slurm: the allocation's"},
     {"grid", NULL, OPTION_FLAG, offsetof(struct options, grid), WITH_PLAN,
      .help = "print only the schedule, one line per stage"},
     {"slots", "K", OPTION_COUNT, offsetof(struct options, slots), WITH_PLAN,
@@ -299,6 +301,8 @@ static int check_combination(const struct options *options, uint64_t given, stru
         strcmp(options->interactive, "slow") != 0)
         return error_set(error, "--interactive is followed by nothing, =paused or =slow, not by \"=%s\"",
                          options->interactive);
+    if (options->hosts && (options->grid || options->stage || options->csv))
+        return error_set(error, "--hosts does not change a schedule: it goes with none of --grid, --stage and --csv");
     if (options->grid && options->simulate)
         return error_set(error, "--grid and --simulate do not go together");
     if (options->json && options->trace && strcmp(options->json, "-") == 0 && strcmp(options->trace, "-") == 0)

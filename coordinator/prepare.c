@@ -6,6 +6,7 @@
 #include <zlib.h>
 
 #include "checkpoint/init.h"
+#include "coordinator/hosts.h"
 #include "coordinator/new_run.h"
 #include "coordinator/probe.h"
 #include "coordinator/resume.h"
@@ -196,6 +197,12 @@ static void keep_partition(struct config *config, const struct manifest *manifes
     memcpy(config->pipeline.partition.values, manifest->partition, (size_t)parts * sizeof(manifest->partition[0]));
 }
 
+static bool same_balance(const struct config *one, const struct config *other)
+{
+    return one->pipeline.balance == BALANCE_MEASURED && other->pipeline.balance == BALANCE_MEASURED &&
+           one->pipeline.order == RUN_STATIC && other->pipeline.order == RUN_STATIC;
+}
+
 /* The config that the checkpoint was made with, for its test alone. */
 static int take_config(struct config *config, struct prepared *prepared, const struct preparation *preparation,
                        struct config_mistakes *mistakes)
@@ -259,6 +266,21 @@ static int begin_test(struct prepared *prepared, const struct preparation *prepa
     return 0;
 }
 
+static int spread(struct plan *plan, const char *hosts, struct config_mistakes *mistakes)
+{
+    struct plan_machine machines[MAX_STAGES];
+    struct error error;
+
+    if (!hosts)
+        return 0;
+    const int count = hosts_read(machines, hosts, plan->stage_count, &error);
+    if (count > 0 && plan_spread(plan, machines, count, &error) == 0)
+        return 0;
+    error_prefix(&error, "tpcoord: --hosts");
+    config_mistake_line(mistakes, error.text);
+    return -1;
+}
+
 static int begin(struct prepared *prepared, const struct preparation *preparation, struct config_mistakes *mistakes)
 {
     struct shared_data *data = preparation->data;
@@ -269,7 +291,8 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
     if (config_load(&config, preparation->path, preparation->overrides, preparation->override_count, mistakes))
         return -1;
     if ((data && check_size(&config, mistakes)) || find_data(&facts, &unread, preparation, &config, mistakes) ||
-        plan_begin(&prepared->plan, &config, &facts, &prepared->network, mistakes))
+        plan_begin(&prepared->plan, &config, &facts, &prepared->network, mistakes) ||
+        spread(&prepared->plan, preparation->hosts, mistakes))
         return -1;
     if (preparation->simulated && !preparation->compared) {
         predict_check_used(&prepared->plan, mistakes);
@@ -289,7 +312,9 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
         return -1;
     memcpy(prepared->plan.config.model.init, prepared->from.manifest.config.model.init,
            sizeof(prepared->plan.config.model.init));
-    /* What was measured for the run is not measured again: its lists would be others. */
+    /* What was measured for the run is not measured again: its cut and its lists would be others. */
+    if (same_balance(&prepared->from.manifest.config, &config))
+        keep_partition(&prepared->plan.config, &prepared->from.manifest);
     if (same_pipeline(&prepared->from.manifest.config, &config))
         replay_take_times(&prepared->plan.config, &prepared->from.manifest.config);
     return 0;

@@ -19,6 +19,7 @@ struct preparation {
     const char *path; /* of the config file */
     const char *const *overrides;
     int override_count;
+    const char *hosts; /* on which the stages are (coordinator/hosts.h); NULL: all on this machine */
     enum { PREPARE_SCHEDULE, PREPARE_PLAN, PREPARE_RUN } depth;
     const char *resume;       /* PREPARE_RUN: what --resume says; NULL: a new run */
     const char *test;         /* PREPARE_RUN: the checkpoint that is only tested, or its run; then `path` is NULL */

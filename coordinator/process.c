@@ -103,7 +103,8 @@ int processes_start(struct processes *processes, const struct segment *segment, 
     posix_spawn_file_actions_t actions;
     int result = -1;
 
-    *processes = (struct processes){.count = segment->header->plan.stage_count, .kills = memory_kills()};
+    *processes =
+        (struct processes){.segment = segment, .count = segment->header->plan.stage_count, .kills = memory_kills()};
     if (program_find(program, "tpstage", error) || set_environment(config, error))
         return -1;
     posix_spawn_file_actions_init(&actions);
@@ -116,7 +117,12 @@ int processes_start(struct processes *processes, const struct segment *segment, 
         goto out;
     }
     for (int s = 1; s <= processes->count; s++) {
-        if (start(&processes->stage[s - 1].pid, program, s, segment->fd, &actions, error))
+        const bool here = segment_is_here(segment, s);
+
+        /* Those elsewhere are the coordinator's business, not a node's. */
+        if (!here && segment->header->machine != 0)
+            continue;
+        if (here && start(&processes->stage[s - 1].pid, program, s, segment->fd, &actions, error))
             goto out;
         processes->stage[s - 1].running = true;
         processes->running++;
@@ -127,10 +133,40 @@ out:
     return result;
 }
 
+/* Of a stage on another machine, as its node tells it. */
+static bool was_told(const struct processes *processes, int stage, int *status)
+{
+    const struct stage_block *block = segment_stage(processes->segment, stage);
+    /* Pairs with the node's release store: whatever else it tells of the stage is there. */
+    const int32_t ended = atomic_load_explicit(&block->ended, memory_order_acquire);
+
+    *status = processes->lost ? SIGKILL : ended & ~STAGE_ENDED;
+    return processes->lost || ended != 0;
+}
+
+static bool has_ended(const struct processes *processes, int stage, int *status)
+{
+    if (!segment_is_here(processes->segment, stage))
+        return was_told(processes, stage, status);
+    return waitpid(processes->stage[stage - 1].pid, status, WNOHANG) > 0;
+}
+
+void processes_lose(struct processes *processes)
+{
+    processes->lost = true;
+}
+
+int processes_pid(const struct processes *processes, int stage)
+{
+    if (segment_is_here(processes->segment, stage))
+        return (int)processes->stage[stage - 1].pid;
+    return atomic_load(&segment_stage(processes->segment, stage)->pid);
+}
+
 int processes_reap(struct processes *processes, int *status)
 {
     for (int s = 1; s <= processes->count; s++) {
-        if (!processes->stage[s - 1].running || waitpid(processes->stage[s - 1].pid, status, WNOHANG) <= 0)
+        if (!processes->stage[s - 1].running || !has_ended(processes, s, status))
             continue;
         processes->stage[s - 1].running = false;
         processes->running--;
@@ -142,6 +178,6 @@ int processes_reap(struct processes *processes, int *status)
 void processes_kill(const struct processes *processes)
 {
     for (int s = 1; s <= processes->count; s++)
-        if (processes->stage[s - 1].running)
+        if (processes->stage[s - 1].running && segment_is_here(processes->segment, s))
             kill(processes->stage[s - 1].pid, SIGKILL);
 }

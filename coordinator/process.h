@@ -25,22 +25,31 @@ void process_describe_death(const struct segment *segment, int stage, int status
 void process_add_cause(int status, uint64_t kills, struct error *error);
 
 struct processes {
+    const struct segment *segment;
     int count, running;
     uint64_t kills; /* memory_kills() before they began */
+    bool lost;      /* processes_lose() */
     struct {
-        pid_t pid;
+        pid_t pid; /* on another machine: 0 */
         bool running;
     } stage[MAX_STAGES]; /* stage s is stage[s - 1] */
 };
 
-/* Starts the tpstage that lies beside this program once per stage, each with the segment's descriptor. On failure those
+/* Starts the tpstage that lies beside this program once per stage of the segment's machine, each with its descriptor. On
+ * the coordinator's, those on other machines count as running until they are told to have ended (struct stage_block). On failure those
  * already started go on running. Signals that are blocked here are so there until a stage knows what they mean. */
 int processes_start(struct processes *processes, const struct segment *segment, struct error *error);
+
+/* Who told of the stages on other machines is gone: they count as killed. */
+void processes_lose(struct processes *processes);
+
+/* A stage's process, of which another machine's has its number there; 0 if it is not known yet. */
+int processes_pid(const struct processes *processes, int stage);
 
 /* Takes note of one stage that has ended: its number and waitpid's status. 0 if none has. Waits for no other child. */
 int processes_reap(struct processes *processes, int *status);
 
-/* SIGKILL to those that still run. */
+/* SIGKILL to those of this machine that still run. */
 void processes_kill(const struct processes *processes);
 
 #endif

@@ -42,8 +42,9 @@ static void print_time(FILE *out, const struct segment *segment, const struct ou
     const struct plan *plan = &segment->header->plan;
     char name[PART_TEXT_SIZE];
 
-    fprintf(out, "stage    busy  of it updates  waiting for activation  gradient    slot%s   staleness mean  most\n",
-            plan_clips_together(plan) ? "    norm" : "");
+    fprintf(out,
+            "stage    busy  of it updates  waiting for activation  gradient    slot%s    data   staleness mean  most\n",
+            plan_waits_for(plan, WAIT_NORM) ? "    norm" : "");
     for (int s = 1; s <= segment->header->block_count; s++) {
         const struct counters *counters = &segment_stage(segment, s)->counters;
         const struct distribution staleness = measured_distribution(counters->staleness_backward, STALENESS_BUCKETS);
@@ -54,8 +55,9 @@ static void print_time(FILE *out, const struct segment *segment, const struct ou
                 percent_of(measured_counter(&counters->wait_ns[WAIT_ACTIVATION]), outcome));
         fprintf(out, " %8.1f%% %6.1f%%", percent_of(measured_counter(&counters->wait_ns[WAIT_GRADIENT]), outcome),
                 percent_of(measured_counter(&counters->wait_ns[WAIT_SLOT]), outcome));
-        if (plan_clips_together(plan))
-            fprintf(out, " %6.1f%%", percent_of(measured_counter(&counters->wait_ns[WAIT_NORM]), outcome));
+        for (int cause = WAIT_NORM; cause <= WAIT_DATA; cause++)
+            if (plan_waits_for(plan, (enum wait_cause)cause))
+                fprintf(out, " %6.1f%%", percent_of(measured_counter(&counters->wait_ns[cause]), outcome));
         fprintf(out, " %16.2f %5d\n", measured_staleness(counters), staleness.high);
     }
     fprintf(out, "staleness: updates between a backward's weights and the newest ones\n");

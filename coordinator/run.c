@@ -179,7 +179,7 @@ static void judge_death(struct run *run, int stage, int status)
         return;
     process_describe_death(&run->segment, stage, status, death);
     run->may_restart = true;
-    fail(run, "stage %d (pid %d) %s", stage, (int)run->processes.stage[stage - 1].pid, death);
+    fail(run, "stage %d (pid %d) %s", stage, processes_pid(&run->processes, stage), death);
     process_add_cause(status, run->processes.kills, &run->outcome.error);
     abort_stages(run);
 }
@@ -193,7 +193,7 @@ static void judge_states(struct run *run)
         const int state = state_of(run, s);
 
         if (state == STAGE_FAILED && !run->aborted) {
-            fail(run, "stage %d (pid %d): %.*s", s, (int)run->processes.stage[s - 1].pid, STAGE_ERROR_MAX - 1,
+            fail(run, "stage %d (pid %d): %.*s", s, processes_pid(&run->processes, s), STAGE_ERROR_MAX - 1,
                  segment_stage(&run->segment, s)->error);
             abort_stages(run);
         }

@@ -29,13 +29,18 @@ static bool works(int state, enum activity_kind kind)
 }
 
 /* A number that changes when a stage makes progress. */
-static uint64_t mark_of(const struct stage_block *block, enum activity_kind kind)
+static uint64_t mark_of(const struct segment *segment, int part, enum activity_kind kind)
 {
+    const struct stage_block *block = segment_stage(segment, part);
     const int state = atomic_load_explicit(&block->state, memory_order_relaxed);
     const uint64_t mark = (uint64_t)state + atomic_load_explicit(&block->counters.ops, memory_order_relaxed) +
                           atomic_load_explicit(&block->activity_since_ns, memory_order_relaxed);
 
-    return works(state, kind) ? mark + processor_time(atomic_load(&block->pid)) : mark;
+    if (!works(state, kind))
+        return mark;
+    if (segment_is_here(segment, plan_stage_of(&segment->header->plan, part)))
+        return mark + processor_time(atomic_load(&block->pid));
+    return mark + atomic_load_explicit(&block->processor_ns, memory_order_relaxed);
 }
 
 static bool slowed_down(const struct segment *segment)
@@ -55,7 +60,7 @@ static bool has_moved(struct watchdog *watchdog, const struct segment *segment)
         const struct activity activity = activity_unpack(atomic_load_explicit(&block->activity, memory_order_relaxed));
 
         held = held || activity.kind == ACTIVITY_HELD;
-        mark += mark_of(block, activity.kind);
+        mark += mark_of(segment, s, activity.kind);
     }
     held = held || mark != watchdog->mark;
     watchdog->mark = mark;

@@ -14,7 +14,8 @@ static void draw_run(const struct canvas *canvas, const struct view_state *state
 {
     const struct snapshot *snapshot = moment->snapshot;
     const struct config *config = &snapshot->plan->config;
-    char name[32], badge[64], ago[FORMAT_MAX];
+    const char *source = moment->source && *moment->source ? moment->source : snapshot->name;
+    char name[32], badge[64], ago[FORMAT_MAX], model[2 * CONFIG_NAME_MAX + 16], speed[48] = "", past[48] = "";
     const uint8_t colour = (uint8_t)facts_state(moment, name);
     int room, column;
 
@@ -22,14 +23,18 @@ static void draw_run(const struct canvas *canvas, const struct view_state *state
     room = canvas->columns - canvas_width(badge);
     const struct canvas left = canvas_part(canvas, 0, 0, 1, room - 1);
 
-    column = canvas_write(&left, 0, 1, bold(COLOUR_TITLE),
-                          moment->source && *moment->source ? moment->source : snapshot->name);
-    column = canvas_print(&left, 0, column, ink(COLOUR_DEFAULT), "  %s on %s", config->model.arch, config->data.set);
-    if (moment->kind == MOMENT_REPLAY)
-        column = canvas_print(&left, 0, column, bold(COLOUR_WARNING), "  replay ×%g", moment->speed);
+    snprintf(model, sizeof(model), "  %.60s on %.60s", config->model.arch, config->data.set);
+    if (moment->kind == MOMENT_REPLAY && moment->speed != 0)
+        snprintf(speed, sizeof(speed), "  replay ×%g", moment->speed);
+    else if (moment->kind == MOMENT_REPLAY)
+        snprintf(speed, sizeof(speed), "  replay stopped");
     if (state->view == VIEW_SCHEDULE && state->right_ns > 0 && state->right_ns < snapshot->now_ns)
-        canvas_print(&left, 0, column, bold(COLOUR_WARNING), "  up to %s ago",
-                     format_duration(snapshot->now_ns - state->right_ns, ago));
+        snprintf(past, sizeof(past), "  up to %s ago", format_duration(snapshot->now_ns - state->right_ns, ago));
+    column = canvas_write(&left, 0, 1, bold(COLOUR_TITLE), source);
+    if (column + canvas_width(model) + canvas_width(speed) + canvas_width(past) <= left.columns)
+        column = canvas_write(&left, 0, column, ink(COLOUR_DEFAULT), model);
+    column = canvas_write(&left, 0, column, bold(COLOUR_WARNING), speed);
+    canvas_write(&left, 0, column, bold(COLOUR_WARNING), past);
     canvas_write(canvas, 0, room, (struct style){COLOUR_INK, colour, ATTRIBUTE_BOLD}, badge);
 }
 
@@ -103,8 +108,10 @@ static const struct {
     const char *text;
 } hints[] = {
     {HINT_ALWAYS, "  ? keys"},
-    {HINT_CONTROLS, "  space pause  . step"},
-    {HINT_REPLAY, "  space stop  < > speed"},
+    {HINT_CONTROLS, "  space pause"},
+    {HINT_CONTROLS, "  . step"},
+    {HINT_REPLAY, "  space stop"},
+    {HINT_REPLAY, "  < > speed"},
     {HINT_ALWAYS, "  f freeze"},
     {HINT_ALWAYS, "  + - zoom"},
     {HINT_ALWAYS, "  arrows move"},

@@ -47,11 +47,18 @@ static void version_text(char *text, size_t size, const struct op_record *op, co
     snprintf(text, size, "%s%s%s", read, forward, made);
 }
 
+/* What matters least stands last. */
+static void mark_cut(const struct canvas *canvas, int row, int end)
+{
+    if (end > canvas->columns)
+        canvas_write(canvas, row, canvas->columns - 1, ink(COLOUR_DEFAULT), "…");
+}
+
 void inspector_draw(const struct canvas *canvas, int row, const struct moment *moment, int s,
                     const struct op_record *record)
 {
     const struct span span = timeline_span(moment->snapshot->plan, record);
-    char name[OP_LABEL_SIZE], stage[PART_TEXT_SIZE], time[FORMAT_MAX], other[FORMAT_MAX], versions[VERSIONS_MAX];
+    char name[OP_LABEL_SIZE], stage[PART_TEXT_SIZE], time[FORMAT_MAX], versions[VERSIONS_MAX];
     int column;
 
     timeline_label(moment->snapshot->plan, span.phase, &span.op, name);
@@ -59,20 +66,24 @@ void inspector_draw(const struct canvas *canvas, int row, const struct moment *m
     part_format(&moment->snapshot->plan->schedule, s, stage);
     column =
         canvas_print(canvas, row, column, bold(COLOUR_TITLE), " %s at stage %s", op_kind_name(span.op.kind), stage);
-    column = canvas_print(canvas, row, column, ink(COLOUR_DEFAULT), ", epoch %d, %s", record->epoch,
+    column = canvas_print(canvas, row, column, ink(COLOUR_DEFAULT), ": %s",
                           format_duration(record->end_ns - record->start_ns, time));
-    if (record->updated)
-        column = canvas_print(canvas, row, column, ink(COLOUR_DEFAULT), " (update %s)",
-                              format_duration(record->update_ns, time));
     if (record->wait_ns > 0)
         column = canvas_print(canvas, row, column, ink(lane_wait(record->wait_cause).colour), ", waited %s for %s",
                               format_duration(record->wait_ns, time), lane_wait(record->wait_cause).name);
     if (record->held_ns > 0)
-        canvas_print(canvas, row, column, ink(COLOUR_HELD), ", slowed by %s", format_duration(record->held_ns, time));
+        column = canvas_print(canvas, row, column, ink(COLOUR_HELD), ", slowed by %s",
+                              format_duration(record->held_ns, time));
+    column = canvas_print(canvas, row, column, ink(COLOUR_DEFAULT), "; epoch %d", record->epoch);
+    if (record->updated)
+        column = canvas_print(canvas, row, column, ink(COLOUR_DEFAULT), "; update %s",
+                              format_duration(record->update_ns, time));
+    mark_cut(canvas, row, column);
     version_text(versions, sizeof(versions), record, moment->snapshot->plan, s);
     column = canvas_write(canvas, row + 1, 1, ink(COLOUR_DEFAULT), versions);
-    column = canvas_print(canvas, row + 1, column, ink(COLOUR_DEFAULT), "; %u images, sent %s", (unsigned)record->rows,
-                          format_bytes(record->bytes_sent, other));
     if (record->loss > 0)
-        canvas_print(canvas, row + 1, column, ink(COLOUR_LOSS), ", loss %.4f", (double)record->loss);
+        column = canvas_print(canvas, row + 1, column, ink(COLOUR_LOSS), "; loss %.4f", (double)record->loss);
+    column = canvas_print(canvas, row + 1, column, ink(COLOUR_DEFAULT), "; %u images, sent %s", (unsigned)record->rows,
+                          format_bytes(record->bytes_sent, time));
+    mark_cut(canvas, row + 1, column);
 }

@@ -28,6 +28,7 @@ static const struct wait_mark waits[WAIT_CAUSES] = {
     [WAIT_GRADIENT] = {'g', COLOUR_WAIT_GRADIENT, "gradient", "grad."},
     [WAIT_SLOT] = {'s', COLOUR_WAIT_SLOT, "slot", "slot"},
     [WAIT_NORM] = {'n', COLOUR_WAIT_NORM, "norm", "norm"},
+    [WAIT_DATA] = {'d', COLOUR_WAIT_DATA, "data", "data"},
 };
 
 const struct wait_mark lane_held = {'h', COLOUR_HELD, "held", "held"};
@@ -216,7 +217,8 @@ static void draw_op(const struct lane *lane, const struct canvas *canvas, int fi
     const struct op_colours colours = is_selected(lane, &span) ? (struct op_colours){COLOUR_EVALUATION, COLOUR_DIM}
                                                                : colours_of(&span, lane->colouring);
     const struct style text = style_of(&span, colours), fill = fill_style(&span, colours);
-    const struct style edge = {texture->strong ? COLOUR_INK : (uint8_t)colours.strong, fill.background, 0};
+    const bool dark = texture->strong && texture->fill != HATCHED;
+    const struct style edge = {dark ? COLOUR_INK : (uint8_t)colours.strong, fill.background, 0};
     const bool named = lane->colouring != COLOURING_VERSION || canvas->rows > 1;
     char label[OP_LABEL_SIZE], version[LANE_VERSION_MAX];
     const char *name;
@@ -299,9 +301,10 @@ static int draw_legend(const struct plan *plan, const struct canvas *canvas, int
     if (split)
         column = legend_op(plan, canvas, row, column, OP_BACKWARD_WEIGHTS, colouring);
     column = canvas_write(canvas, row, column, bold(COLOUR_UPDATE), "▲");
-    column = canvas_write(canvas, row, column, ink(COLOUR_DIM), brief ? " update" : " update  waits:");
-    for (int cause = WAIT_NONE + 1; cause < plan_wait_causes(plan); cause++)
-        column = legend_wait(canvas, row, column, &waits[cause], brief);
+    column = canvas_write(canvas, row, column, ink(COLOUR_DIM), brief ? " upd" : " update  waits:");
+    for (int cause = WAIT_NONE + 1; cause < WAIT_CAUSES; cause++)
+        if (plan_waits_for(plan, (enum wait_cause)cause))
+            column = legend_wait(canvas, row, column, &waits[cause], brief);
     return interactive ? legend_wait(canvas, row, column, &lane_held, brief) : column;
 }
 

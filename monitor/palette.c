@@ -16,6 +16,7 @@ static const struct tint tints[COLOURS] = {
     [COLOUR_WAIT_GRADIENT] = {131, MAGENTA},
     [COLOUR_WAIT_SLOT] = {136, YELLOW},
     [COLOUR_WAIT_NORM] = {96, BLUE},
+    [COLOUR_WAIT_DATA] = {65, GREEN},
     [COLOUR_HELD] = {OWN, OWN},
     [COLOUR_UPDATE] = {OWN, OWN},
     [COLOUR_COMPUTE] = {29, GREEN},

@@ -105,14 +105,14 @@ static double take_uses(const struct stage_counters *counters, struct plot_part 
 
     parts[COMPUTING] =
         (struct plot_part){(double)(counters->busy_ns - counters->update_ns), COLOUR_COMPUTE, "computing", 'c'};
-    parts[UPDATING] = (struct plot_part){(double)counters->update_ns, COLOUR_UPDATE, "updating", 'u'};
+    parts[UPDATING] = (struct plot_part){(double)counters->update_ns, COLOUR_PART + 4, "updating", 'u'};
     for (int cause = WAIT_NONE + 1; cause < WAIT_CAUSES; cause++) {
         const struct wait_mark mark = lane_wait((enum wait_cause)cause);
 
         parts[WAITING + cause - 1] =
             (struct plot_part){(double)counters->wait_ns[cause], mark.colour, mark.name, mark.letter};
     }
-    parts[HOLDING] = (struct plot_part){(double)counters->held_ns, lane_held.colour, lane_held.name, lane_held.letter};
+    parts[HOLDING] = (struct plot_part){(double)counters->held_ns, COLOUR_EVALUATION, lane_held.name, lane_held.letter};
     for (int k = 0; k < USES; k++)
         sum += parts[k].size;
     return sum;
@@ -121,7 +121,7 @@ static double take_uses(const struct stage_counters *counters, struct plot_part 
 /* Whether the run's stages wait for that. */
 static bool is_wait(const struct plan *plan, int use)
 {
-    return use >= WAITING && use < WAITING + plan_wait_causes(plan) - 1;
+    return use >= WAITING && use < HOLDING && plan_waits_for(plan, (enum wait_cause)(use - WAITING + 1));
 }
 
 static void draw_uses(const struct canvas *canvas, const struct plot_part parts[USES], const struct plan *plan,
@@ -169,9 +169,10 @@ static void draw_stage(const struct canvas *canvas, const struct snapshot *snaps
     plot_stack(&bar, parts, USES, sum);
     column = canvas_print(canvas, row, column, bold(COLOUR_COMPUTE), " %5.1f%%",
                           100 * (parts[COMPUTING].size + parts[UPDATING].size) / sum);
-    for (int use = WAITING; is_wait(snapshot->plan, use) && right > 0; use++)
-        column = canvas_print(canvas, row, column, ink(parts[use].colour), "  %c%5.1f%%", parts[use].letter,
-                              100 * parts[use].size / sum);
+    for (int use = WAITING; use < HOLDING && right > 0; use++)
+        if (is_wait(snapshot->plan, use))
+            column = canvas_print(canvas, row, column, ink(parts[use].colour), "  %c%5.1f%%", parts[use].letter,
+                                  100 * parts[use].size / sum);
 }
 
 static void draw_times(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)

@@ -11,6 +11,7 @@ static const struct mark waits[WAIT_CAUSES] = {
     [WAIT_GRADIENT] = {INK_NONE, INK_NONE, INK_GREY_SOFT, INK_DIM, "g"},
     [WAIT_SLOT] = {INK_NONE, INK_NONE, INK_GREY_SOFT, INK_DIM, "s"},
     [WAIT_NORM] = {INK_NONE, INK_NONE, INK_GREY_SOFT, INK_DIM, "n"},
+    [WAIT_DATA] = {INK_NONE, INK_NONE, INK_GREY_SOFT, INK_DIM, "d"},
 };
 
 static struct mark op_mark(enum op_kind kind, enum ink strong, enum ink soft)
@@ -120,11 +121,13 @@ void legend_find(struct legend *legend, const struct panel *const *panels, int c
         add(legend, (struct mark){INK_PAPER, INK_NONE, INK_NONE, INK_TEXT, ""}, "sum",
             "reads weights made of several vectors");
     for (int cause = WAIT_NONE + 1; cause < WAIT_CAUSES; cause++) {
-        snprintf(text, sizeof(text), "waits for %s %s",
-                 cause == WAIT_ACTIVATION ? "an"
-                 : cause == WAIT_NORM     ? "the"
-                                          : "a",
-                 wait_cause_name((enum wait_cause)cause));
+        static const char *const articles[WAIT_CAUSES] = {[WAIT_ACTIVATION] = "an ",
+                                                          [WAIT_GRADIENT] = "a ",
+                                                          [WAIT_SLOT] = "a ",
+                                                          [WAIT_NORM] = "the ",
+                                                          [WAIT_DATA] = ""};
+
+        snprintf(text, sizeof(text), "waits for %s%s", articles[cause], wait_cause_name((enum wait_cause)cause));
         if (found.waits[cause])
             add(legend, waits[cause], waits[cause].letter, text);
     }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/numbers.h"
-#include "plan/plan.h"
+#include "plan/plan_internal.h"
 #include "schedule/csv.h"
 
 static bool within(int value, int low, int high)
@@ -152,6 +152,8 @@ int plan_check(const struct plan *plan, struct error *error)
         return -1;
     if (!schedule_is_sound(plan))
         return error_set(error, "a schedule that no config leads to");
+    if (!machines_are_sound(plan))
+        return error_set(error, "stages on machines that it has not");
     if (!rules_are_sound(plan))
         return error_set(error, "rules that its optimizer does not serve");
     if (!parts_are_sound(plan))

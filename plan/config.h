@@ -23,6 +23,7 @@ enum {
 };
 
 enum order_mode { RUN_DYNAMIC, RUN_STATIC };
+enum balance { BALANCE_AUTO, BALANCE_FLOPS, BALANCE_MEASURED };
 enum static_times { STATIC_UNIT, STATIC_NOMINAL, STATIC_MEASURED };
 enum backward_activations { ACTIVATIONS_STORED, ACTIVATIONS_RECOMPUTE };
 enum rule_override { RULE_OF_SYSTEM = -1 }; /* else an enum forward_rule / backward_rule / update_rule_name */
@@ -63,6 +64,7 @@ struct config {
         int restarts;                 /* after a stage's death or a stall */
         int stall_seconds;            /* without progress; 0: as long as it takes */
         int on_stall;                 /* enum on_stall */
+        int silence_seconds;          /* of a machine, until it counts as lost */
     } run;
     struct {
         char system[CONFIG_PATH_MAX]; /* a row's name, or a schedule file */
@@ -71,6 +73,7 @@ struct config {
         int parts;                        /* per stage; where none are asked for, the system's */
         int placement;                    /* enum placement; likewise */
         struct config_integers partition; /* blocks per part */
+        int balance;                      /* enum balance: what a partition that is left open evens out */
         int order;                        /* enum order_mode */
         int static_times;                 /* enum static_times */
         bool vertical_sync;               /* live forwards become pinned ones */

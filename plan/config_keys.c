@@ -84,6 +84,8 @@ const struct config_key config_keys[] = {
      .help = "without progress, until it is said what every stage waits for; 0: never"},
     {MEMBER(run, on_stall), KEY_CHOICE, "end", .choices = CHOICES("end", "warn"),
      .help = "what then follows; warn: nothing, the run goes on when it can"},
+    {MEMBER(run, silence_seconds), KEY_INTEGER, "10", 1, 3600, .unit = "s",
+     .help = "in which nothing is heard of a machine, until the run ends without it; of runs on several"},
 
     {MEMBER(pipeline, system), KEY_CHOICE_NAME, "timeprest", .choice = choice_system, .file_ending = ".csv",
      .help = "order of work and weight versions; tpcoord explain NAME says more; or a schedule file"},
@@ -96,7 +98,9 @@ const struct config_key config_keys[] = {
     {MEMBER(pipeline, placement), KEY_CHOICE, "auto", .choice = choice_placement, .first_choice = PLACEMENT_OF_SYSTEM,
      .help = "loop: parts on stages 1 to W, again and again; v: to stage W and back; auto: as the system has it"},
     {MEMBER(pipeline, partition), KEY_INTEGERS, "auto", 1, BLOCKS_MAX, .choices = CHOICES("auto"), .example = "5,2,2,2",
-     .help = "blocks per part, such as 5,2,2,2; auto balances measured time (order = dynamic) or flops (static)"},
+     .help = "blocks per part, such as 5,2,2,2; auto: as pipeline.balance has it"},
+    {MEMBER(pipeline, balance), KEY_CHOICE, "auto", .choices = CHOICES("auto", "flops", "measured"),
+     .help = "what partition = auto evens out; auto: measured time with order = dynamic, flops with static"},
     {MEMBER(pipeline, order), KEY_CHOICE, "static", .choices = CHOICES("dynamic", "static"),
      .help = "dynamic: run what has arrived; static: replay a list, bit for bit repeatable"},
     {NAMED("pipeline.static", pipeline.static_times), KEY_CHOICE, "unit", .choices = CHOICES("unit", "nominal", "measured"),
@@ -233,7 +237,7 @@ const struct config_key config_keys[] = {
     {MEMBER(simulation, update_ms), KEY_REALS, "measured", 0.0, 3600000.0, .choices = CHOICES("measured"),
      .unit = "ms", .help = "plan --simulate: one update of a stage's weights"},
     {MEMBER(simulation, link_mbit), KEY_REALS, "0", 0.0, 1000000.0, .unit = "Mbit/s",
-     .help = "plan --simulate: bandwidth between stages, one for all links or one for each; 0: shared memory"},
+     .help = "plan --simulate: bandwidth between stages, one for each link or one for all, with --hosts for all between hosts; 0: shared memory"},
     {MEMBER(simulation, link_us), KEY_REALS, "0", 0.0, 60000000.0, .unit = "us",
      .help = "plan --simulate: latency of a message between stages"},
 };

@@ -75,10 +75,12 @@ void place_check_map(const struct config *config, struct config_mistakes *mistak
                        text, backend);
 }
 
-/* Neighbours together: as few links as there can be lead from one GPU to another. */
+/* All machines are taken to be like the coordinator's. Neighbours together: as few links as there can be lead from one GPU to another. */
 static int gpu_of(const struct plan *plan, const struct machine_facts *machine, int s)
 {
-    return (s - 1) * min_int(machine->gpu_count, plan->stage_count) / plan->stage_count;
+    const int own = plan_machine_of(plan, s), stages = plan_machine_stages(plan, own);
+
+    return (s - plan_first_stage(plan, own)) * min_int(machine->gpu_count, stages) / stages;
 }
 
 static int check_gpus(const struct config *config, const struct machine_facts *machine,
@@ -115,7 +117,8 @@ static enum link_path path_between(const struct plan *plan, const struct machine
         return LINK_SHARED;
     /* Activations go one way, gradients the other. Not even to itself does every GPU export memory, which one stage's
      * parts do not need. */
-    if (before == after || (one == other && machine->reaches[from][to] && machine->reaches[to][from]))
+    if (before == after ||
+        (one == other && !plan_link_leaves(plan, link) && machine->reaches[from][to] && machine->reaches[to][from]))
         return LINK_DEVICE;
     return LINK_STAGED;
 }
@@ -181,7 +184,7 @@ static bool path_is_sound(const struct plan *plan, int link)
     case LINK_SHARED:
         return one == PLACE_CPU && other == PLACE_CPU;
     case LINK_DEVICE:
-        return one == PLACE_GPU && other == PLACE_GPU;
+        return one == PLACE_GPU && other == PLACE_GPU && !plan_link_leaves(plan, link);
     case LINK_STAGED:
         return (one == PLACE_GPU || other == PLACE_GPU) && before != after;
     case LINK_PATHS:

@@ -72,6 +72,12 @@ struct plan_stage {
     size_t memory[MEMORY_CATEGORIES];
 };
 
+/* Where a run has several: the machines, in the order of their stages. The first is the coordinator's. */
+struct plan_machine {
+    char host[CONFIG_NAME_MAX];
+    int stages;
+};
+
 enum { PLAN_SCHEDULE_TEXT_MAX = 1 << 16 };
 
 struct plan {
@@ -94,6 +100,8 @@ struct plan {
     int stage_count, part_count;
     struct plan_stage stages[MAX_STAGES]; /* stage s is stages[s - 1] */
     struct plan_part parts[MAX_PARTS];    /* part k is parts[k - 1] */
+    int machine_count;                    /* 0: all stages are on one */
+    struct plan_machine machines[MAX_STAGES];
     struct plan_tables *tables; /* these, and schedule_text, of a plan that is too large for a run; else NULL */
 };
 
@@ -160,6 +168,19 @@ const char *plan_parts_word(const struct plan *plan);
 int plan_stage_of(const struct plan *plan, int part);
 int plan_part_of(const struct plan *plan, int stage, int index);
 
+/* Puts the stages on several machines: between the first step below and the second. -1 if these have not as many stages as
+ * the plan, or one of them has none. */
+int plan_spread(struct plan *plan, const struct plan_machine *machines, int count, struct error *error);
+
+/* How many machines there are, and which of them (0..) a stage is on; the first stage of a machine, and how many it has. */
+int plan_machines(const struct plan *plan);
+int plan_machine_of(const struct plan *plan, int stage);
+int plan_first_stage(const struct plan *plan, int machine);
+int plan_machine_stages(const struct plan *plan, int machine);
+
+/* Whether the link between parts l and l + 1 leads from one machine to another. */
+bool plan_link_leaves(const struct plan *plan, int link);
+
 /* The optimizer, and what is set for it at a rate of 0; what is set for the rules. */
 const struct optimizer *config_optimizer(const struct config *config);
 const struct optimizer *plan_optimizer(const struct plan *plan);
@@ -183,8 +204,8 @@ bool plan_decays_norms(const struct plan *plan);
  * are clipped at all, by the norm of each part's own. */
 bool plan_clips_together(const struct plan *plan);
 
-/* Its parts can wait for the causes below this one. */
-int plan_wait_causes(const struct plan *plan);
+/* Whether its parts can wait for that. */
+bool plan_waits_for(const struct plan *plan, enum wait_cause cause);
 
 /* How stale what a backward reads is, in updates: the age of the version, or what the rule says of its sum. The one meaning
  * of staleness in counters, reports and on screens. */
@@ -217,8 +238,8 @@ struct layout_options plan_layout_options(const struct plan *plan, int part);
 /* Bytes of one slot of the link between parts l and l + 1 (1..C-1), activations or gradients. */
 size_t plan_slot_bytes(const struct plan *plan, int link);
 
-/* Whether layer_cost.op_seconds would change what a run does: a partition to balance, for stages that run as they can;
- * or a list to be made for measured times. */
+/* Whether layer_cost.op_seconds would change what a run does: a partition to balance by them, or a list to be made for
+ * measured times. */
 bool plan_wants_seconds(const struct plan *plan);
 
 /* First step: everything that needs no measuring. Checks what spans several keys (more stages than blocks, partition

@@ -156,6 +156,14 @@ static int choose_times(struct prediction *prediction, const struct plan *plan, 
     return 0;
 }
 
+/* One value of a key is that of the links between machines, where the plan has several; else of all links. */
+static double link_value(const struct plan *plan, const struct config_reals *reals, int link)
+{
+    const bool inside = plan->machine_count > 1 && reals->count == 1 && !plan_link_leaves(plan, link + 1);
+
+    return inside ? 0.0 : value_of(reals, link);
+}
+
 static void describe_links(struct prediction *prediction, const struct plan *plan)
 {
     const struct config *config = &plan->config;
@@ -166,13 +174,13 @@ static void describe_links(struct prediction *prediction, const struct plan *pla
     for (int l = 0; l < plan->part_count - 1; l++) {
         const double rows = (double)plan_minibatch_rows(plan, 1) / microbatches;
         const double bits = 8.0 * sizeof(float) * rows * (double)shape_size(plan_part(plan, l + 1)->output);
-        const double mbit = value_of(&config->simulation.link_mbit, l);
+        const double mbit = link_value(plan, &config->simulation.link_mbit, l);
         const double activation_ns = mbit > 0.0 ? 1e3 * bits / mbit : 0.0;
 
         prediction->links[l] = (struct link_times){
             .activation = llround(activation_ns),
             .gradient = llround(per_gradient * activation_ns),
-            .latency = llround(1e3 * value_of(&config->simulation.link_us, l)),
+            .latency = llround(1e3 * link_value(plan, &config->simulation.link_us, l)),
             .slots = {plan_part(plan, l + 1)->activation_slots, plan_part(plan, l + 1)->gradient_slots},
         };
         if (activation_ns > 0.0 || prediction->links[l].latency > 0)

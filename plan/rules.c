@@ -138,9 +138,9 @@ bool plan_clips_together(const struct plan *plan)
     return plan->config.train.clip_norm > 0.0 && plan->schedule.order.flush;
 }
 
-int plan_wait_causes(const struct plan *plan)
+bool plan_waits_for(const struct plan *plan, enum wait_cause cause)
 {
-    return plan_clips_together(plan) ? WAIT_CAUSES : WAIT_NORM;
+    return cause != WAIT_NONE && (cause != WAIT_NORM || plan_clips_together(plan));
 }
 
 int plan_staleness(const struct plan *plan, int part)

@@ -145,8 +145,9 @@ const char *op_kind_name(enum op_kind kind)
 const char *wait_cause_name(enum wait_cause cause)
 {
     static const char *const names[WAIT_CAUSES] = {
-        [WAIT_NONE] = "nothing", [WAIT_ACTIVATION] = "activation", [WAIT_GRADIENT] = "gradient", [WAIT_SLOT] = "slot",
-        [WAIT_NORM] = "norm",
+        [WAIT_NONE] = "nothing",      [WAIT_ACTIVATION] = "activation",
+        [WAIT_GRADIENT] = "gradient", [WAIT_SLOT] = "slot",
+        [WAIT_NORM] = "norm",         [WAIT_DATA] = "data",
     };
     return names[cause];
 }

@@ -38,7 +38,7 @@ static void refresh_progress(struct part *part)
     int total = schedule->minibatches * schedule->microbatches;
 
     progress->activations_arrived =
-        part_is_first(part) ? total
+        part_is_first(part) ? min_int(batches_loaded(part->batches), total)
                             : microbatches_arrived(&part->ends.down_in.ring, part->phase.activations_before, 1, total);
     if (!part_is_last(part) && !schedule->forward_only)
         progress->gradients_arrived =
@@ -140,6 +140,13 @@ static void ask_parts(const struct stage *stage, struct part **turn, struct next
     }
 }
 
+/* Part 1's activations are the loader's. */
+static void name_loader(const struct part *turn, struct next *next)
+{
+    if (next->kind == NEXT_WAIT && next->cause == WAIT_ACTIVATION && part_is_first(turn))
+        next->cause = WAIT_DATA;
+}
+
 /* The updates that are due come before all else, when the norm is known by which they are clipped: so nothing of the next
  * mini-batch begins, and no checkpoint is taken, before them. */
 static int next_op(struct stage *stage, struct part **turn, struct next *next, struct error *error)
@@ -158,9 +165,11 @@ static int next_op(struct stage *stage, struct part **turn, struct next *next, s
         obey_stop(stage->parts[i]);
         save_look(stage->parts[i]);
     }
-    if (stage->parts[0]->phase.simulation)
-        return next_of_list(stage, turn, next, error);
-    ask_parts(stage, turn, next);
+    if (!stage->parts[0]->phase.simulation)
+        ask_parts(stage, turn, next);
+    else if (next_of_list(stage, turn, next, error))
+        return -1;
+    name_loader(*turn, next);
     return 0;
 }
 
@@ -295,7 +304,7 @@ static int begin_phase(struct part *part, enum phase kind, int epoch, struct err
     if (kind == PHASE_TRAIN && save_continues(part, epoch) && continue_epoch(part, error))
         return -1;
     save_begin(part);
-    batches_begin(part->batches, kind, epoch, phase->skipped);
+    batches_begin(part->batches, kind, epoch, phase->skipped, phase->replayed + 1, phase->schedule.minibatches);
     telemetry_phase(part);
     if (kind == PHASE_TRAIN) {
         phase->tracker = versions_create(&phase->schedule, part->index, phase->first_version);

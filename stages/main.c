@@ -1,6 +1,7 @@
 /* tpstage: the process of one stage. The coordinator starts it with the descriptor of the run's segment and the number
  * of its stage; nobody else should. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/parse.h"
 #include "base/program.h"
 #include "stages/stage.h"
@@ -126,6 +128,8 @@ static void outlive_name(struct stage_block *block)
     while (!atomic_load(&run.board->dismissed) && !segment_orphaned(&run))
         wait_a_second(block, &heard);
     unlink_if_orphaned();
+    if (segment_orphaned(&run) && run.header->lent_folder[0])
+        file_remove_tree(AT_FDCWD, run.header->lent_folder);
 }
 
 static int run_stage(int index, struct error *error)

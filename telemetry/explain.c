@@ -57,7 +57,7 @@ static void name_cause(const struct activity *activity, const struct schedule *s
 {
     static const char *const causes[WAIT_CAUSES] = {
         [WAIT_NONE] = "its turn to run", [WAIT_ACTIVATION] = "the activation of", [WAIT_GRADIENT] = "the gradient of",
-        [WAIT_SLOT] = "a slot for",      [WAIT_NORM] = "the gradient norm of",
+        [WAIT_SLOT] = "a slot for",      [WAIT_NORM] = "the gradient norm of",    [WAIT_DATA] = "the data of",
     };
     char name[NAME_SIZE];
 
@@ -185,6 +185,7 @@ static bool has_come(const struct snapshot *snapshot, int stage, const struct ac
         return above(down->published / size, down->released) < down->slots;
     case WAIT_NORM:
         return behind(snapshot, stage) == 0;
+    case WAIT_DATA: /* nobody else's, as add_wait says */
     case WAIT_NONE:
     case WAIT_CAUSES:
         break;

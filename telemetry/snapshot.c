@@ -159,7 +159,8 @@ static void take_stage(struct stage_snapshot *stage, const struct segment *segme
 
     stage->state = (enum stage_state)in_range(atomic_load(&block->state), STAGE_FAILED + 1);
     stage->pid = atomic_load(&block->pid);
-    take_process(stage);
+    if (segment_is_here(segment, plan_stage_of(&segment->header->plan, s)))
+        take_process(stage);
     stage->activity = activity_unpack(load(&block->activity));
     stage->activity_since_ns = load(&block->activity_since_ns);
     stage->version_live = load_int(&block->applied);

@@ -61,7 +61,7 @@ COUNT   ?= 500
 MINUTES ?= 30
 
 # AddressSanitizer does not follow coroutines whose stacks are copied. ThreadSanitizer sees threads, not processes: the
-# rings, and whole pipelines whose stages are threads.
+# rings, the loader, and whole pipelines whose stages are threads.
 asan ubsan tsan: deps
 asan:
 	+@$(SUBMAKE) BUILD=$(BUILD)/asan SANITIZE=address OPT=-O2 CK_EXCLUDE_TAGS='exhaustive coroutines' check-programs
@@ -69,7 +69,8 @@ ubsan:
 	+@$(SUBMAKE) BUILD=$(BUILD)/ubsan SANITIZE=undefined OPT=-O2 check-programs
 tsan:
 	+@$(SUBMAKE) BUILD=$(BUILD)/tsan SANITIZE=thread OPT=-O1 CK_EXCLUDE_TAGS='long exhaustive' \
-		TESTS='$(BUILD)/tsan/tests/test_transport $(BUILD)/tsan/tests/test_stages' SCRIPT_TESTS= check-programs
+		TESTS='$(BUILD)/tsan/tests/test_transport $(BUILD)/tsan/tests/test_loader \
+			$(BUILD)/tsan/tests/test_stages' SCRIPT_TESTS= check-programs
 
 # valgrind knows no AVX-512.
 valgrind: deps

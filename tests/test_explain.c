@@ -240,6 +240,7 @@ START_TEST(an_activity_in_words)
         {{ACTIVITY_RUN, WAIT_NONE, PHASE_EVALUATE, {OP_FORWARD, 2, 3, 1, 1}}, "running the test's forward of 2C"},
         {{ACTIVITY_WAIT, WAIT_ACTIVATION, PHASE_TRAIN, {OP_FORWARD, 8, 1, 1, 1}}, "waiting for the activation of 8A"},
         {{ACTIVITY_WAIT, WAIT_SLOT, PHASE_TRAIN, {OP_FORWARD, 8, 2, 1, 1}}, "waiting for a slot for 8B"},
+        {{ACTIVITY_WAIT, WAIT_DATA, PHASE_TRAIN, {OP_FORWARD, 8, 2, 1, 1}}, "waiting for the data of 8B"},
         {{ACTIVITY_HELD, WAIT_NONE, PHASE_TRAIN, {OP_FORWARD, 8, 1, 1, 1}},
          "held by the controls before the forward of 8A"},
         {{.kind = ACTIVITY_SAVE}, "writing a checkpoint"},

@@ -203,6 +203,19 @@ START_TEST(a_doorbell_is_heard_once_however_often_it_was_rung)
 }
 END_TEST
 
+/* The first ring takes it on itself to wake a sleeper; the others, until that is up, spare themselves the call. */
+START_TEST(a_sleeper_is_woken_by_the_first_ring_alone)
+{
+    struct doorbell doorbell = {.sleeps = 1};
+
+    doorbell_ring(&doorbell);
+    ck_assert_uint_eq(atomic_load(&doorbell.sleeps), 0);
+    ck_assert_uint_eq(atomic_load(&doorbell.rings), 1);
+    doorbell_ring(&doorbell);
+    ck_assert_uint_eq(atomic_load(&doorbell.rings), 2);
+}
+END_TEST
+
 START_TEST(a_run_is_private_to_its_user_and_leaves_no_name)
 {
     struct plan plan = real_plan();
@@ -534,6 +547,7 @@ int main(void)
     tcase_add_loop_test(tcase, slots_do_not_overlap, 1, 9);
     tcase_add_loop_test(tcase, slots_of_an_arena_do_not_overlap, 0, PLACEMENTS);
     tcase_add_test(tcase, a_doorbell_is_heard_once_however_often_it_was_rung);
+    tcase_add_test(tcase, a_sleeper_is_woken_by_the_first_ring_alone);
     tcase_add_test(tcase, a_run_is_private_to_its_user_and_leaves_no_name);
     tcase_add_test(tcase, the_next_start_sweeps_up_after_the_dead);
     tcase_add_test(tcase, damaged_segments_are_refused);

@@ -253,6 +253,8 @@ static const struct scene {
 };
 enum { SCENES = sizeof(scenes) / sizeof(scenes[0]) };
 
+static void check_bounds(const struct view_state *state, const struct moment *moment, int rows, int columns);
+
 START_TEST(test_golden_scenes)
 {
     const struct scene *scene = &scenes[_i];
@@ -264,9 +266,22 @@ START_TEST(test_golden_scenes)
     text = draw(&state, &run->moment, scene->rows, scene->columns, false);
     golden_check(scene->name, text);
     free(text);
+    for (int view = 0; view < VIEWS; view++) {
+        state.view = (enum view)view;
+        check_bounds(&state, &run->moment, scene->rows, scene->columns);
+    }
     fabricated_destroy(run);
 }
 END_TEST
+
+/* Ink and paper are for grounds of their own: on the terminal's they are black on black, or white on white. */
+static bool can_be_read(const struct cell *cell)
+{
+    const struct tint ground = palette_background((enum colour)cell->style.background);
+
+    return cell->glyph == ' ' || (cell->style.colour != COLOUR_INK && cell->style.colour != COLOUR_PAPER) ||
+           (ground.of_256 >= 0 && (cell->style.colour == COLOUR_PAPER || ground.of_8 >= 0));
+}
 
 /* Draws into the middle of a canvas of sentinels: they must stay. */
 static void check_bounds(const struct view_state *state, const struct moment *moment, int rows, int columns)
@@ -286,6 +301,9 @@ static void check_bounds(const struct view_state *state, const struct moment *mo
             if ((cell->glyph == SENTINEL) != outside || cell->style.colour >= COLOURS ||
                 cell->style.background >= COLOURS)
                 ck_abort_msg("%s at %d x %d: cell %d, %d", view_name(state->view), columns, rows, row - 1, column - 1);
+            if (!outside && !can_be_read(cell))
+                ck_abort_msg("%s at %d x %d: cell %d, %d has a colour of text on a ground on the terminal's own",
+                             view_name(state->view), columns, rows, row - 1, column - 1);
         }
     canvas_destroy(&whole);
 }

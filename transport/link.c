@@ -263,6 +263,7 @@ int link_publish(struct links *links, struct link_end *end, const struct message
 {
     const struct device_type *type = links->device->type;
     struct device_event *const *filled = end->events[RING_PRODUCER];
+    struct message placed = *message;
 
     if (end->path == LINK_STAGED && type->copy(links->device, (char *)ring_slot(&end->ring, n) + offset,
                                                (char *)link_slot(end, n) + offset, bytes, error))
@@ -273,7 +274,10 @@ int link_publish(struct links *links, struct link_end *end, const struct message
     } else if (end->path != LINK_SHARED && await_queue(links, error)) {
         return -1;
     }
-    ring_publish(&end->ring, message);
+    placed.slot = n;
+    placed.offset = offset;
+    placed.bytes = bytes;
+    ring_publish(&end->ring, &placed);
     return 0;
 }
 

@@ -27,6 +27,8 @@ struct message {
     int32_t minibatch; /* in its phase, 1.. */
     int16_t first, count;
     int32_t version; /* down: the pin; up: the committed version */
+    uint64_t slot; /* since the run began; and where in it the message's bytes are. link_publish fills these in, for */
+    uint64_t offset, bytes; /* whoever carries them to another machine */
 };
 
 /* Offsets are in the memory for channels. */
