@@ -83,7 +83,7 @@ static const struct option_row rows[] = {
      .help = "with --hosts: what starts a process on each host, in place of mpirun and its options"},
     {"grid", NULL, OPTION_FLAG, offsetof(struct options, grid), WITH_PLAN,
      .help = "print only the schedule, one line per stage"},
-    {"slots", "K", OPTION_COUNT, offsetof(struct options, slots), WITH_PLAN,
+    {"slots", "K", OPTION_COUNT, offsetof(struct options, ticks), WITH_PLAN,
      .help = "of the grid or its picture; default: until stage 1 is done with three mini-batches"},
     {"svg", "FILE", OPTION_TEXT, offsetof(struct options, pictures[PICTURE_SVG]), WITH_PLAN,
      .help = "draw the schedule, a column per unit of time; with --simulate, in the times predicted"},
@@ -290,7 +290,7 @@ static int check_combination(const struct options *options, uint64_t given, stru
                          "--init and --resume do not go together: a run that goes on has its checkpoint's weights");
     if (check_pictures(options, error) || check_plot(options, error))
         return -1;
-    if (options->slots && (options->simulate || (!options->grid && !options->stage && !options_draw(options))))
+    if (options->ticks && (options->simulate || (!options->grid && !options->stage && !options_draw(options))))
         return error_set(error, "--slots goes with --grid, --stage, or with a picture of ticks");
     if (options->verb == VERB_PLAN && options->minibatches && !options->grid && !options->stage && !options->simulate &&
         !options->csv && !options_draw(options))

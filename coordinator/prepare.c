@@ -383,7 +383,8 @@ enum exit_status prepare(struct prepared *prepared, const struct preparation *pr
         return EXIT_DONE;
     if (devices_find(&prepared->devices, &prepared->plan.config, preparation->signals, &error))
         return give_up(prepared, preparation, &error);
-    if (plan_place(&prepared->plan, &prepared->devices.machine, &mistakes))
+    if (plan_place(&prepared->plan, &prepared->devices.machine, &mistakes) ||
+        (preparation->data && room_check_pins(&prepared->plan, &mistakes)))
         return refuse(prepared, &mistakes);
     if (!preparation->warned && room_check_threads(&prepared->plan, &error))
         fprintf(stderr, "tpcoord: %s\n", error.text);

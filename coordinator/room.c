@@ -8,6 +8,7 @@
 #include "board/segment.h"
 #include "coordinator/environment.h"
 #include "coordinator/limits.h"
+#include "device/cores.h"
 #include "transport/rings.h"
 
 static unsigned long long bytes_available(void)
@@ -122,4 +123,19 @@ int room_check_threads(const struct plan *plan, struct error *error)
         "device.threads = %d",
         stages, stages == 1 ? "" : "s", threads, stages * threads, available, available == 1 ? "" : "s",
         max_int(1, available / stages));
+}
+
+int room_check_pins(const struct plan *plan, struct config_mistakes *mistakes)
+{
+    struct error error;
+
+    for (int s = 1; s <= plan->stage_count; s++) {
+        const int core = place_pin(&plan->config, s);
+
+        if (plan_place_of(plan, s) != PLACE_CPU || core < 0 || cores_check(core, &error) == 0)
+            continue;
+        config_mistake(mistakes, "device.pin", "%s", error.text);
+        return -1;
+    }
+    return 0;
 }
