@@ -21,7 +21,8 @@ CUDA      ?= auto
 CUDA_HOME ?= /usr/local/cuda
 CUDA_ARCH ?= 90
 
-# What needs MPI is built where pkg-config finds it. MPI=0: never; MPI=1: make installs it first, if it is missing.
+# tpnode, for runs on several machines, is built where an MPI is found. MPI=0: never; MPI=1: make installs it first, if it is
+# missing.
 MPI ?= auto
 
 # DOUBLE=0 leaves out the double of a GPU (tests/gpu), its programs and its tests.
@@ -85,9 +86,16 @@ ifeq ($(CAIRO)$(HAS_CAIRO),1)
 $(error CAIRO=1, but pkg-config finds no cairo)
 endif
 
-HAS_MPI   := $(if $(filter-out 0,$(MPI)),$(shell pkg-config --exists mpi-c 2>/dev/null && echo 1))
-MPI_FLAGS := $(if $(HAS_MPI),$(patsubst -I%,-isystem %,$(shell pkg-config --cflags-only-I mpi-c)))
-MPI_LIBS  := $(if $(HAS_MPI),$(shell pkg-config --libs mpi-c))
+# MPICC: MPI's wrapper of the compiler, which is told to use CC.
+MPICC   ?= mpicc
+HAS_MPI := $(if $(filter-out 0,$(MPI)),$(shell command -v $(MPICC)))
+MPI_CC  := OMPI_CC='$(CC)' MPICH_CC='$(CC)' $(MPICC)
+# Of the make that compiles: the one before it may have to install it.
+ifneq ($(filter programs,$(MAKECMDGOALS)),)
+ifeq ($(MPI)$(HAS_MPI),1)
+$(error MPI=1, but there is no $(MPICC) in the PATH; Debian's are in libopenmpi-dev and libmpich-dev)
+endif
+endif
 
 # Files that include CUDA's headers. They are compiled for a GPU, and once more for the tests' double of one.
 CUDA_SOURCES := device/cuda.c $(wildcard kernels/cuda/*.c kernels/cuda/*.cu)
@@ -96,6 +104,8 @@ CUDA_ROOT := $(patsubst %/bin/nvcc,%,$(NVCC))
 ifeq ($(CUDA)$(NVCC),1)
 $(error CUDA=1, but there is no nvcc in $(CUDA_HOME)/bin or the PATH; say where with CUDA_HOME=)
 endif
+NODE_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard node/*.c))
+PROGRAMS     += $(if $(HAS_MPI),tpnode)
 CUDA_OBJECTS := $(if $(NVCC),$(CUDA_SOURCES:%=$(BUILD)/cuda/%.o))
 CUDA_LIBS    := $(if $(NVCC),-L$(CUDA_ROOT)/lib64 -Xlinker -rpath -Xlinker $(CUDA_ROOT)/lib64 -lcudart_static -lstdc++ -ldl)
 CUDA_FLAGS   := -std=c++17 -O3 -I. $(if $(ERRORS),-Werror all-warnings) -Xcompiler -Wall,-Wextra \
@@ -117,6 +127,10 @@ COMMIT := $(shell [ -e .git ] && GIT_OPTIONAL_LOCKS=0 git describe --always --di
 endif
 VERSION := $(shell sed -n 's/^.define TP_VERSION "\(.*\)"/\1/p' base/version.h)$(if $(COMMIT), ($(COMMIT)))
 
+# What compiles C, and links programs: of tpnode MPI's wrappers.
+COMPILER = $(CC)
+LINKER   = $(CC)
+
 # On all cores, unless make was told how many jobs to run.
 SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
@@ -133,7 +147,7 @@ help:
 	@sed -n 's/^#   //p' Makefile
 	@echo "make all | deps | bench | install, uninstall [DESTDIR=] [PREFIX=] | clean | format | lint"
 	@echo "make asan | ubsan | tsan | valgrind | fuzz [SECONDS=] [TARGET=] | exhaustive"
-	@echo "make torture [KILLS=] [SEED=] | scribble [RUNS=] [SEED=] | starts [COUNT=] | soak [MINUTES=] | nightly: all of these"
+	@echo "make torture [KILLS=] [SEED=] | scribble [RUNS=] [SEED=] | hosts [KILLS=] [SEED=] | starts [COUNT=] | soak [MINUTES=] | nightly: all of these"
 	@echo "for all: BUILD= CC= OPT= ARCH= CFLAGS= CPPFLAGS= LDFLAGS= CUDA=0|1 CUDA_ARCH= MPI=0|1 CAIRO=0|1 DOUBLE=0 WERROR=0|1"
 
 deps:
@@ -174,7 +188,7 @@ uninstall:
 clean:
 	rm -rf $(BUILD)
 
-FORMATTED = $(wildcard $(addsuffix /*.[ch],$(DIRS) tests tests/support tests/executor tests/fuzz bench) \
+FORMATTED = $(wildcard $(addsuffix /*.[ch],$(DIRS) node tests tests/support tests/executor tests/fuzz bench) \
 	$(addprefix tests/gpu/,*.[ch] *.cpp *.cu include/*.h) $(addprefix kernels/cuda/,*.[ch] *.cu))
 format:
 	@./deps.sh clang-format
@@ -236,17 +250,20 @@ $(BUILD)/tpstage: $(BUILD)/stages/main.o $(LIBRARY) $(CUDA_OBJECTS)
 $(BUILD)/tpcoord $(BUILD)/tpstage: LINKED += $(CUDA_LIBS)
 $(BUILD)/tpmon: $(BUILD)/monitor/main.o $(LIBRARY)
 $(BUILD)/tpmon: LINKED += $(CURSES)
+$(BUILD)/tpnode: $(NODE_OBJECTS) $(LIBRARY)
+$(BUILD)/tpnode: LINKER = $(MPI_CC)
+$(NODE_OBJECTS): COMPILER = $(MPI_CC)
 $(BUILD)/tpcoord $(BUILD)/tpmon: LINKED += $(CAIRO_LIBS)
 $(BUILD)/picture/render.o: ALL_CPPFLAGS += $(CAIRO_FLAGS)
 $(BUILD)/data/decode.o: ALL_CPPFLAGS += $(PICTURE_FLAGS)
 $(BINARIES): $(BUILD)/link.flags
 	@echo "  link $@"
-	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(INPUTS) $(ALL_LDLIBS)
+	@$(LINKER) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(INPUTS) $(ALL_LDLIBS)
 
-$(BUILD)/bench/pingpong.o: ALL_CPPFLAGS += $(MPI_FLAGS)
-$(BUILD)/bench/pingpong: LINKED += $(MPI_LIBS)
+$(BUILD)/bench/pingpong.o: COMPILER = $(MPI_CC)
+$(BUILD)/bench/pingpong: LINKER = $(MPI_CC)
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIBRARY) $(BUILD)/link.flags
-	@$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(INPUTS) $(ALL_LDLIBS)
+	@$(LINKER) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $(INPUTS) $(ALL_LDLIBS)
 
 $(BUILD)/base/version.o: ALL_CPPFLAGS += $(if $(COMMIT),-DTP_COMMIT='"$(COMMIT)"')
 $(BUILD)/base/version.o: $(BUILD)/commit.flags
@@ -267,10 +284,10 @@ $(BUILD)/cuda/%.cu.o: %.cu $(BUILD)/cuda.flags
 $(BUILD)/%.o: %.c $(BUILD)/c.flags
 	@mkdir -p $(@D)
 	@echo "  cc   $<"
-	@$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	@$(COMPILER) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 include tests/targets.mk
 
 # Of this tree alone: below it lie those of sanitizers and other compilers.
 -include $(wildcard $(foreach tree,$(BUILD) $(BUILD)/cuda $(BUILD)/double,\
-	$(addsuffix /*.d,$(addprefix $(tree)/,$(DIRS) kernels/cuda bench tests $(addprefix tests/,support executor fuzz gpu)))))
+	$(addsuffix /*.d,$(addprefix $(tree)/,$(DIRS) node kernels/cuda bench tests $(addprefix tests/,support executor fuzz gpu)))))

@@ -1,5 +1,6 @@
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -168,6 +169,32 @@ int file_read_in(int folder, const char *folder_path, const char *name, char **b
     const int result = read_all(descriptor, path, bytes, *size, error);
     close(descriptor);
     return result;
+}
+
+/* Levels that tp makes below a folder. */
+enum { TREE_LEVELS = 4 };
+
+static void remove_tree(int parent, const char *name, int levels)
+{
+    const int folder = levels > 0 ? file_open_folder(parent, name) : -1;
+    DIR *directory = folder < 0 ? NULL : fdopendir(folder);
+    const struct dirent *entry;
+
+    if (!directory) {
+        if (folder >= 0)
+            close(folder);
+        return;
+    }
+    while ((entry = readdir(directory)))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && unlinkat(folder, entry->d_name, 0))
+            remove_tree(folder, entry->d_name, levels - 1);
+    closedir(directory);
+    unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+void file_remove_tree(int parent, const char *name)
+{
+    remove_tree(parent, name, TREE_LEVELS);
 }
 
 /* Closes the descriptor, which may be -1 and errno. */

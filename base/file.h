@@ -38,6 +38,9 @@ void file_unmap(const void *bytes, size_t size);
 int file_open_folder(int parent, const char *name);
 int file_make_folder(int parent, const char *name);
 
+/* Removes a folder of this user's in an open one (or AT_FDCWD), and all that is in it; links are not followed. */
+void file_remove_tree(int parent, const char *name);
+
 /* Whether the open file or folder is this user's. */
 bool file_is_own(int descriptor);
 

@@ -12,6 +12,7 @@
 #   SEEDS="1 2 3"      to compare
 #   RATE_SEED=4        to choose a rate with
 #   WORKLOADS="alexnet llama"
+#   NICE="nice -n 19"  in front of each run
 #   FORMS="gpipe ..."  default: all of the table below
 export LC_ALL=C
 . "$(dirname "$0")/common.sh"

@@ -119,10 +119,15 @@ int checkpoint_open_folder(int run_folder, const char *set)
     return open_folders(run_folder, set, file_open_folder);
 }
 
+int checkpoint_make_folder(int run_folder, const char *set)
+{
+    return open_folders(run_folder, set, file_make_folder);
+}
+
 int checkpoint_write(int run_folder, const char *set, const char *file, const struct tensors *tensors,
                      const struct tensor_group *groups, int group_count, struct written_file *written)
 {
-    const int folder = open_folders(run_folder, set, file_make_folder);
+    const int folder = checkpoint_make_folder(run_folder, set);
     struct sink sink = {.stream = NULL};
     struct new_file out;
     int failed = folder < 0 || new_file_open(&out, folder, file);

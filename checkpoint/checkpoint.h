@@ -50,4 +50,7 @@ int checkpoint_read_file(int run_folder, const char *set, const char *file, cons
 /* The folder of a set, or with an empty name the one of all sets. Its descriptor, or -1 and errno. */
 int checkpoint_open_folder(int run_folder, const char *set);
 
+/* The same, making what is not there. */
+int checkpoint_make_folder(int run_folder, const char *set);
+
 #endif

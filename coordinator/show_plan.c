@@ -95,15 +95,19 @@ static void print_idle(FILE *out, const struct plan *plan)
 static void print_predictions(FILE *out, const struct plan *plan)
 {
     const struct config *config = &plan->config;
+    char pins[CONFIG_LIST_TEXT_MAX];
 
     fprintf(out, "pipeline  W = %d stages, %s order, backend %s", plan->stage_count,
             config->pipeline.order == RUN_STATIC ? "static" : "dynamic", plan->backend);
     if (!has_gpus(plan))
         fprintf(out, ", %d thread%s each", config->device.threads, config->device.threads == 1 ? "" : "s");
+    config_format_integers(config, "device.pin", pins, sizeof(pins));
+    if (!has_gpus(plan) && strcmp(pins, "no") != 0)
+        fprintf(out, ", kept to cores %s", strcmp(pins, "auto") == 0 ? "one after the other" : pins);
     fprintf(out, "; partition by %s\n",
-            config->pipeline.partition.count > 0 ? "hand"
-            : plan->costs_measured               ? "measured time"
-                                                 : "floating-point operations");
+            plan->costs_measured                   ? "measured time"
+            : config->pipeline.partition.count > 0 ? "hand"
+                                                   : "floating-point operations");
     if (plan->version_difference_exact > 0)
         fprintf(out, "version difference v: papers %d, exact %d, simulated %d", plan->version_difference_paper,
                 plan->version_difference_exact, plan->version_difference_simulated);
@@ -187,6 +191,25 @@ static void print_part(FILE *out, const struct plan *plan, int k)
     place_print(out, plan, k);
 }
 
+/* The stage that all others wait for, if it has clearly more to do than the mean. */
+static void print_balance(FILE *out, const struct plan *plan)
+{
+    int heaviest = 1;
+
+    for (int s = 2; s <= plan->stage_count; s++)
+        if (plan_stage(plan, s)->compute_share > plan_stage(plan, heaviest)->compute_share)
+            heaviest = s;
+    const double over = plan_stage(plan, heaviest)->compute_share * plan->stage_count - 1.0;
+
+    if (over < 0.05)
+        return;
+    fprintf(out, "balance: stage %d is %.0f%% heavier than the mean by %s%s\n", heaviest, 100.0 * over,
+            plan->costs_measured ? "measured time" : "floating-point operations",
+            plan->schedule.parts == 1 && (plan->costs_measured || plan->config.pipeline.partition.count == 0)
+                ? "; no cut between blocks does better"
+                : "");
+}
+
 const char *in_flight_unit(const struct plan *plan)
 {
     return plan->schedule.order.whole_backward ? "mini-batches" : "micro-batches";
@@ -209,6 +232,7 @@ static void print_stages(FILE *out, const struct plan *plan)
     fprintf(out, "versions, %s in flight: most at once on the unit-time schedule (of the room made)\n",
             in_flight_unit(plan));
     fprintf(out, "tau: updates from a forward to its micro-batch's own, in the full pipeline\n");
+    print_balance(out, plan);
     print_paths(out, plan);
     fputc('\n', out);
 }

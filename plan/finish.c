@@ -32,6 +32,18 @@ static void cost_of_blocks(struct plan *plan, const struct network *network, con
     }
 }
 
+/* A static run must repeat, and a cut that was measured would not: it becomes the config's, so that report and checkpoints
+ * keep it. */
+static void keep_cut(struct plan *plan, const int *counts)
+{
+    struct config_integers *partition = &plan->config.pipeline.partition;
+
+    if (!plan->costs_measured || plan->config.pipeline.order != RUN_STATIC)
+        return;
+    partition->count = plan->part_count;
+    memcpy(partition->values, counts, (size_t)plan->part_count * sizeof(*counts));
+}
+
 static void share_out(struct plan *plan, const struct network *network, const double *block_cost, const int *counts)
 {
     double sum = 0.0;
@@ -199,6 +211,7 @@ int plan_finish(struct plan *plan, const struct network *network, const struct l
         memcpy(counts, plan->config.pipeline.partition.values, sizeof(counts));
     else
         partition_balance(block_cost, network->block_count, plan->part_count, counts);
+    keep_cut(plan, counts);
     share_out(plan, network, block_cost, counts);
     for (int k = 1; k <= plan->part_count; k++)
         add_up_times(plan_fill_part(plan, k),

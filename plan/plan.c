@@ -206,8 +206,10 @@ size_t plan_slot_bytes(const struct plan *plan, int link)
 
 bool plan_balances_seconds(const struct plan *plan)
 {
-    return plan->config.pipeline.order == RUN_DYNAMIC && plan->config.pipeline.partition.count == 0 &&
-           plan->part_count > 1;
+    const enum balance balance = (enum balance)plan->config.pipeline.balance;
+
+    return (balance == BALANCE_MEASURED || (balance == BALANCE_AUTO && plan->config.pipeline.order == RUN_DYNAMIC)) &&
+           plan->config.pipeline.partition.count == 0 && plan->part_count > 1;
 }
 
 bool plan_wants_seconds(const struct plan *plan)

@@ -238,8 +238,8 @@ struct layout_options plan_layout_options(const struct plan *plan, int part);
 /* Bytes of one slot of the link between parts l and l + 1 (1..C-1), activations or gradients. */
 size_t plan_slot_bytes(const struct plan *plan, int link);
 
-/* Whether layer_cost.op_seconds would change what a run does: a partition to balance, for stages that run as they can;
- * or a list to be made for measured times. */
+/* Whether layer_cost.op_seconds would change what a run does: a partition to balance by them, or a list to be made for
+ * measured times. */
 bool plan_wants_seconds(const struct plan *plan);
 
 /* First step: everything that needs no measuring. Checks what spans several keys (more stages than blocks, partition

@@ -7,7 +7,7 @@
 /* Of the order that a schedule file is. */
 extern const char file_order_name[], file_order_summary[];
 
-/* Whether the partition balances what was measured: for stages that run as they can. */
+/* Whether the partition balances what was measured: for stages that run as they can, or where the config asks for it. */
 bool plan_balances_seconds(const struct plan *plan);
 
 struct plan_tables {

@@ -313,6 +313,21 @@ START_TEST(the_partition_follows_its_costs)
     ck_assert_int_lt(plan.parts[0].slice.block_count, 8);
     drop_plan();
 
+    /* Unless the config asks for it: then the cut is the config's from there on. */
+    ck_assert_int_eq(begin("pipeline.stages=2 pipeline.order=static pipeline.balance=measured"), 0);
+    ck_assert(plan_wants_seconds(&plan));
+    finish(head_is_slow);
+    ck_assert(plan.costs_measured);
+    ck_assert_int_eq(plan.config.pipeline.partition.count, 2);
+    ck_assert_int_eq(plan.config.pipeline.partition.values[0], 10);
+    ck_assert_int_eq(plan.config.pipeline.partition.values[1], 1);
+    ck_assert(!plan_wants_seconds(&plan));
+    drop_plan();
+
+    ck_assert_int_eq(begin("pipeline.stages=2 pipeline.order=dynamic pipeline.balance=flops"), 0);
+    ck_assert(!plan_wants_seconds(&plan));
+    drop_plan();
+
     ck_assert_int_eq(begin("pipeline.stages=3 pipeline.partition=1,9,1"), 0);
     ck_assert(!plan_wants_seconds(&plan));
     finish(head_is_slow);

@@ -201,6 +201,29 @@ START_TEST(measured_times_are_kept)
 }
 END_TEST
 
+/* So is a measured cut: by nobody's clock is this one balanced, and a run that is resumed has it all the same. */
+START_TEST(a_measured_cut_is_kept)
+{
+    static const char common[] =
+        "--quiet --set pipeline.balance=measured --set model.depth=9 --set pipeline.order=static "
+        "--set train.lr_schedule=constant";
+    char words[512];
+
+    snprintf(words, sizeof(words), "@ %s --epochs 2 --set run.name=whole --set pipeline.partition=1,1,7", common);
+    run(words);
+    snprintf(words, sizeof(words), "@ %s --epochs 1 --set run.name=part --set pipeline.partition=1,1,7", common);
+    run(words);
+    snprintf(words, sizeof(words), "@ %s --epochs 2 --set pipeline.partition=auto --resume=~/runs/part", common);
+    run(words);
+    program_assert_same(&program, 3, 2, "whole", "part");
+    json_t *report = program_json(&program, "runs/part/report.json");
+    ck_assert_str_eq(
+        json_string_value(json_object_get(json_object_get(json_object_get(report, "config"), "pipeline"), "partition")),
+        "1,1,7");
+    json_decref(report);
+}
+END_TEST
+
 static const struct {
     const char *system;
     int parts;
@@ -329,6 +352,7 @@ int main(void)
     tcase_add_loop_test(tests, a_schedule_that_is_written_trains_to_the_same_bits, 0, WRITTEN);
     tcase_add_loop_test(tests, pytorchs_files_are_drawn_and_trained, 0, PYTORCH);
     tcase_add_test(tests, measured_times_are_kept);
+    tcase_add_test(tests, a_measured_cut_is_kept);
     tcase_add_loop_test(tests, a_system_brings_its_parts, 0, BROUGHT);
     tcase_add_test(tests, what_is_asked_for_goes_before_what_a_system_brings);
     tcase_add_test(tests, a_run_may_be_resumed_that_said_nothing_of_parts);

@@ -1,0 +1,110 @@
+/* Who is alive, and what time it is there. Everybody pings everybody; node 0 asks the time of the others. Of the answers it
+ * goes by the one that leaves the least doubt: half of the time that the exchange took, and what two clocks may have drifted
+ * apart since. */
+#include <stdio.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "node/node.h"
+
+enum { PING_MS = 200 };
+
+/* Quartzes differ by less than this many millionths. */
+enum { DRIFT_PPM = 100 };
+
+static uint64_t processor_ns(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static void ping(struct node *node, int peer, uint64_t now_ns)
+{
+    struct packet packet = {.kind = PACKET_PING, .body.ping.asked_ns = now_ns};
+
+    if (net_has_room(node->net, peer, false))
+        net_tell(node->net, peer, &packet, sizeof(packet.body.ping));
+}
+
+static void listen_to(struct node *node, int peer, uint64_t now_ns)
+{
+    const int seconds = node->plan->config.run.silence_seconds;
+
+    if (node->lost[peer] || node->left[peer] || node->end ||
+        now_ns < node->heard_ns[peer] + (uint64_t)seconds * 1000000000u)
+        return;
+    node->lost[peer] = node->silent = true;
+    node_fail(node, "nothing was heard of %s for run.silence_seconds = %d s", node->plan->machines[peer].host, seconds);
+    if (node->machine == 0) {
+        struct machine_word *word = &node->segment.board->machines[peer];
+
+        snprintf(word->error, sizeof(word->error), "nothing was heard of machine %s for run.silence_seconds = %d s",
+                 node->plan->machines[peer].host, seconds);
+        atomic_store(&word->state, MACHINE_FAILED);
+    }
+}
+
+void clocks_look(struct node *node, uint64_t now_ns)
+{
+    const bool pings = now_ns >= node->pinged_ns + PING_MS * 1000000ull;
+    struct machine_word *own = &node->segment.board->machines[0];
+
+    if (pings)
+        node->pinged_ns = now_ns;
+    for (int peer = 0; peer < node->machines; peer++) {
+        if (peer == node->machine)
+            continue;
+        listen_to(node, peer, now_ns);
+        if (pings && !node->lost[peer])
+            ping(node, peer, now_ns);
+    }
+    if (node->machine == 0 && pings) {
+        atomic_store(&own->processor_ns, processor_ns());
+        atomic_store(&own->bytes_sent, node->sent_bytes);
+        atomic_store(&own->bytes_received, node->received_bytes);
+        atomic_store(&own->heard_ns, now_ns);
+    }
+}
+
+void clocks_ping(struct node *node, int peer, const struct packet *packet)
+{
+    struct packet answer = {.kind = PACKET_PONG, .body.ping = packet->body.ping};
+
+    if (peer != 0 || !net_has_room(node->net, 0, false))
+        return;
+    answer.body.ping.answered_ns = clock_now_ns();
+    answer.body.ping.processor_ns = processor_ns();
+    answer.body.ping.bytes_sent = node->sent_bytes;
+    answer.body.ping.bytes_received = node->received_bytes;
+    net_tell(node->net, 0, &answer, sizeof(answer.body.ping));
+}
+
+void clocks_pong(struct node *node, int peer, const struct packet *packet)
+{
+    const uint64_t now_ns = clock_now_ns(), took_ns = now_ns - packet->body.ping.asked_ns;
+    struct machine_clock *clock = &node->clocks[peer];
+    struct machine_word *word = &node->segment.board->machines[peer];
+    const uint64_t drift_ns = (now_ns - clock->at_ns) / (1000000 / DRIFT_PPM);
+
+    if (clock->at_ns == 0 || took_ns / 2 <= clock->bound_ns + drift_ns) {
+        *clock = (struct machine_clock){
+            .offset_ns = (int64_t)(packet->body.ping.answered_ns - (packet->body.ping.asked_ns + took_ns / 2)),
+            .bound_ns = took_ns / 2,
+            .at_ns = now_ns,
+        };
+        atomic_store(&word->clock_offset_ns, clock->offset_ns);
+        atomic_store(&word->round_trip_ns, took_ns);
+    }
+    atomic_store(&word->clock_bound_ns, clock->bound_ns + (now_ns - clock->at_ns) / (1000000 / DRIFT_PPM));
+    atomic_store(&word->heard_ns, now_ns);
+    atomic_store(&word->processor_ns, packet->body.ping.processor_ns);
+    atomic_store(&word->bytes_sent, packet->body.ping.bytes_sent);
+    atomic_store(&word->bytes_received, packet->body.ping.bytes_received);
+}
+
+uint64_t clocks_here(const struct node *node, int machine, uint64_t there_ns)
+{
+    return there_ns - (uint64_t)node->clocks[machine].offset_ns;
+}
