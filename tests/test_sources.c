@@ -363,7 +363,7 @@ START_TEST(a_large_file_takes_no_memory)
     fputs("5", file); /* the peak begins anew */
     fclose(file);
     const long before = resident_kib("VmRSS");
-    struct dataset *dataset = open_set(&options);
+    struct dataset *dataset = opened(&options);
 
     ck_assert_int_lt(resident_kib("VmHWM") - before, KIB_MOST);
     ck_assert_int_eq(dataset->train.count + dataset->test.count,
