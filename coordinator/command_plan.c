@@ -40,7 +40,7 @@ static enum exit_status draw_plan(const struct options *options, const struct pr
                                                      .beside = options->beside,
                                                      .times = options->simulate,
                                                      .versions = options->versions,
-                                                     .slots = options->slots,
+                                                     .ticks = options->ticks,
                                                      .minibatches = options->minibatches,
                                                      .paths = options->pictures,
                                                      .files = files});
@@ -61,10 +61,10 @@ static enum exit_status do_grid(const struct options *options)
     if (output_open_pictures(files, options->pictures))
         status = EXIT_USAGE;
     else if (options->stage &&
-             plan_print_ledger(stdout, &prepared.plan, options->stage, options->slots, options->minibatches, &error))
+             plan_print_ledger(stdout, &prepared.plan, options->stage, options->ticks, options->minibatches, &error))
         status = command_fail(EXIT_USAGE, &error);
     else if (options->grid &&
-             plan_print_grid(stdout, &prepared.plan, options->slots, options->minibatches, options->versions, &error))
+             plan_print_grid(stdout, &prepared.plan, options->ticks, options->minibatches, options->versions, &error))
         status = command_fail(EXIT_FAILED, &error);
     else if (options_draw(options))
         status = draw_plan(options, &preparation, &prepared.plan, files);

@@ -45,7 +45,7 @@ static int choose_length(struct drawing *drawing, const struct schedule *schedul
 
     if (drawing->length > 0)
         return 0;
-    drawing->length = request->slots > 0 && !request->times ? (uint64_t)request->slots
+    drawing->length = request->ticks > 0 && !request->times ? (uint64_t)request->ticks
                                                             : (uint64_t)simulation_until(simulation, minibatches);
     if (drawing->length == 0)
         return error_set(error, "there is nothing to draw: no op takes any time");

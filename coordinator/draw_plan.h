@@ -10,7 +10,7 @@ struct drawing_request {
     const char *beside;                    /* "pipedream,gpipe": systems to draw below it; NULL: none */
     bool times;                            /* those of the prediction; else ticks */
     bool versions;                         /* ops say which weight versions they read and make */
-    int slots, minibatches;                /* as of the grid; with --minibatches all of them are drawn */
+    int ticks, minibatches;                /* as of the grid; with --minibatches all of them are drawn */
     const char *const *paths;              /* [PICTURE_FORMATS]; NULL: not in this format */
     FILE *const *files;                    /* [PICTURE_FORMATS], open */
 };

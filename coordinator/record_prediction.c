@@ -7,6 +7,7 @@
 #include "base/numbers.h"
 #include "schedule/follower.h"
 #include "telemetry/recorder.h"
+#include "telemetry/timeline.h"
 
 /* The recording begins at this time of a clock that nobody has; and the stages' states are noted so often, at most. */
 #define BEGIN_NS UINT64_C(1000000000)
@@ -22,13 +23,6 @@ struct recording_made {
     int next[MAX_STAGES];         /* the op that each stage runs next */
     uint64_t free_ns[MAX_STAGES]; /* when it had done the one before */
 };
-
-static enum wait_cause cause_of(const struct recording_made *it, const struct op *op)
-{
-    if (op->part == 1)
-        return WAIT_GRADIENT;
-    return op->kind == OP_FORWARD || op->part == it->plan->part_count ? WAIT_ACTIVATION : WAIT_GRADIENT;
-}
 
 static struct op_record record_of(const struct recording_made *it, const struct timed_op *timed,
                                   const struct op_versions *versions)
@@ -87,7 +81,8 @@ static void end_op(struct recording_made *it, int stage)
 
     follower_end(it->follower, &timed.op);
     record.wait_ns = record.start_ns - max_u64(it->free_ns[stage - 1], BEGIN_NS);
-    record.wait_cause = (uint8_t)(record.wait_ns > 0 ? cause_of(it, &timed.op) : WAIT_NONE);
+    record.wait_cause =
+        (uint8_t)(record.wait_ns > 0 ? timeline_waited_for(it->plan, timed.op.part, &timed.op) : WAIT_NONE);
     it->free_ns[stage - 1] = record.end_ns;
     counters->ops++;
     counters->busy_ns += record.end_ns - record.start_ns;

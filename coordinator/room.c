@@ -8,6 +8,7 @@
 #include "board/segment.h"
 #include "coordinator/environment.h"
 #include "coordinator/limits.h"
+#include "device/cores.h"
 #include "transport/rings.h"
 
 static unsigned long long bytes_available(void)
@@ -98,7 +99,7 @@ int room_check(const struct plan *plan, struct error *error)
 {
     unsigned long long planned = 0;
 
-    for (int s = 1; s <= plan->stage_count; s++)
+    for (int s = 1; s <= plan_machine_stages(plan, 0); s++)
         planned += stage_bytes(plan, s);
     return room_check_bytes(planned, "the plan", "lower data.batch, or use pipeline.backward_activations = recompute",
                             error) ||
@@ -112,7 +113,7 @@ int room_check_threads(const struct plan *plan, struct error *error)
     const int threads = plan->config.device.threads, available = environment_cores();
     int stages = 0;
 
-    for (int s = 1; s <= plan->stage_count; s++)
+    for (int s = 1; s <= plan_machine_stages(plan, 0); s++)
         stages += plan_place_of(plan, s) == PLACE_CPU;
     if (threads == 1 || available == 0 || stages * threads <= available)
         return 0;
@@ -122,4 +123,19 @@ int room_check_threads(const struct plan *plan, struct error *error)
         "device.threads = %d",
         stages, stages == 1 ? "" : "s", threads, stages * threads, available, available == 1 ? "" : "s",
         max_int(1, available / stages));
+}
+
+int room_check_pins(const struct plan *plan, struct config_mistakes *mistakes)
+{
+    struct error error;
+
+    for (int s = 1; s <= plan->stage_count; s++) {
+        const int core = place_pin(&plan->config, s);
+
+        if (plan_place_of(plan, s) != PLACE_CPU || core < 0 || cores_check(core, &error) == 0)
+            continue;
+        config_mistake(mistakes, "device.pin", "%s", error.text);
+        return -1;
+    }
+    return 0;
 }

@@ -20,4 +20,7 @@ int room_check_bytes(unsigned long long bytes, const char *what, const char *adv
  * last one, and the kernel runs them in turn. Single threads share cores well. */
 int room_check_threads(const struct plan *plan, struct error *error);
 
+/* -1, and the mistake, if device.pin names a core that this process may not use. */
+int room_check_pins(const struct plan *plan, struct config_mistakes *mistakes);
+
 #endif

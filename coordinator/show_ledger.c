@@ -102,7 +102,7 @@ static void print_op(FILE *out, const struct ledger *ledger, const struct entry 
     fprintf(out, "%4d  %-6s %-6s %-6s ", (int)entry->timed.end, text, read, made);
 }
 
-static int print_part(FILE *out, struct ledger *ledger, const struct simulation *simulation, int slots)
+static int print_part(FILE *out, struct ledger *ledger, const struct simulation *simulation, int ticks)
 {
     struct follower *follower = follower_create(ledger->schedule, simulation);
     char name[PART_TEXT_SIZE];
@@ -113,7 +113,7 @@ static int print_part(FILE *out, struct ledger *ledger, const struct simulation 
             "stage %s: after each op the weight versions that are held, and the ops still to come that read them\n",
             name);
     fprintf(out, "tick  %-6s %-6s %-6s held\n", "op", "reads", "makes");
-    for (int n = 0; result == 0 && n < ledger->count && ledger->entries[n].timed.end <= slots; n++) {
+    for (int n = 0; result == 0 && n < ledger->count && ledger->entries[n].timed.end <= ticks; n++) {
         const struct entry *entry = &ledger->entries[n];
 
         follower_begin(follower, &entry->timed.op);
@@ -141,7 +141,7 @@ static void print_reason(FILE *out, const struct plan *plan, int part)
         fputs("A backward reads the newest version that stage 1 has made when the last stage begins it.\n", out);
 }
 
-int plan_print_ledger(FILE *out, const struct plan *plan, int stage, int slots, int minibatches, struct error *error)
+int plan_print_ledger(FILE *out, const struct plan *plan, int stage, int ticks, int minibatches, struct error *error)
 {
     struct schedule schedule = plan_training(plan);
     struct simulation *simulation;
@@ -153,12 +153,12 @@ int plan_print_ledger(FILE *out, const struct plan *plan, int stage, int slots, 
         schedule.minibatches = minibatches;
     if (plan_simulate_ticks(plan, &schedule, &simulation, error))
         return -1;
-    if (slots == 0)
-        slots = (int)simulation_until(simulation, schedule.stages + 1);
+    if (ticks == 0)
+        ticks = (int)simulation_until(simulation, schedule.stages + 1);
     for (int part = 1; part <= schedule_part_count(&schedule) && result == 0; part++) {
         if (schedule_stage_of(&schedule, part) != stage)
             continue;
-        result = print_part(out, &(struct ledger){.schedule = &schedule, .part = part}, simulation, slots);
+        result = print_part(out, &(struct ledger){.schedule = &schedule, .part = part}, simulation, ticks);
         print_reason(out, plan, part);
         fputs(schedule.parts > 1 ? "\n" : "", out);
     }

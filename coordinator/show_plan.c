@@ -95,11 +95,15 @@ static void print_idle(FILE *out, const struct plan *plan)
 static void print_predictions(FILE *out, const struct plan *plan)
 {
     const struct config *config = &plan->config;
+    char pins[CONFIG_LIST_TEXT_MAX];
 
     fprintf(out, "pipeline  W = %d stages, %s order, backend %s", plan->stage_count,
             config->pipeline.order == RUN_STATIC ? "static" : "dynamic", plan->backend);
     if (!has_gpus(plan))
         fprintf(out, ", %d thread%s each", config->device.threads, config->device.threads == 1 ? "" : "s");
+    config_format_integers(config, "device.pin", pins, sizeof(pins));
+    if (!has_gpus(plan) && strcmp(pins, "no") != 0)
+        fprintf(out, ", kept to cores %s", strcmp(pins, "auto") == 0 ? "one after the other" : pins);
     fprintf(out, "; partition by %s\n",
             plan->costs_measured                   ? "measured time"
             : config->pipeline.partition.count > 0 ? "hand"

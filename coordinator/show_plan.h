@@ -1,4 +1,4 @@
-/* The plan for the eye (tables, the slot grid) and for scripts (JSON). */
+/* The plan for the eye (tables, the grid) and for scripts (JSON). */
 #ifndef TP_COORDINATOR_SHOW_PLAN_H
 #define TP_COORDINATOR_SHOW_PLAN_H
 
@@ -15,19 +15,19 @@ void plan_print(FILE *out, const struct plan *plan, const struct network *networ
 int plan_simulate_ticks(const struct plan *plan, const struct schedule *schedule, struct simulation **out,
                         struct error *error);
 
-/* One line per stage for the first `slots` ticks of a simulation in unit or nominal times, words in columns. */
-int grid_print(FILE *out, const struct schedule *schedule, const struct simulation *simulation, int slots,
+/* One line per stage for the first `ticks` of a simulation in unit or nominal times, words in columns. */
+int grid_print(FILE *out, const struct schedule *schedule, const struct simulation *simulation, int ticks,
                bool versions, struct error *error);
 
-/* One line per stage for the first `slots` ticks of an epoch of `minibatches` mini-batches.
- * 0 slots: until stage 1 is done with three mini-batches; 0 mini-batches: as many as the plan has. `versions`: each op says
+/* One line per stage for the first `ticks` of an epoch of `minibatches` mini-batches.
+ * 0 ticks: until stage 1 is done with three mini-batches; 0 mini-batches: as many as the plan has. `versions`: each op says
  * which it reads and makes: "2B:1", "2:1>2". */
 enum { GRID_MINIBATCHES = 3 };
-int plan_print_grid(FILE *out, const struct plan *plan, int slots, int minibatches, bool versions, struct error *error);
+int plan_print_grid(FILE *out, const struct plan *plan, int ticks, int minibatches, bool versions, struct error *error);
 
 /* The versions that each part of a stage (1..) holds, tick by tick, and who still reads each of them. Ticks and mini-batches
  * as for the grid. */
-int plan_print_ledger(FILE *out, const struct plan *plan, int stage, int slots, int minibatches, struct error *error);
+int plan_print_ledger(FILE *out, const struct plan *plan, int stage, int ticks, int minibatches, struct error *error);
 
 /* Writes the schedule as a schedule file (docs/schedule-files.md): in PyTorch's form, if that can say it. So many
  * mini-batches as for the grid; 0: enough for a period, or one where the order flushes. */

@@ -67,7 +67,7 @@ static void print_word(FILE *out, const struct schedule *schedule, const struct 
 
 /* As simulation_grid_line, with versions. */
 static char *line_with_versions(const struct simulation *simulation, const struct schedule *schedule, int stage,
-                                int slots)
+                                int ticks)
 {
     const int count = simulation_op_count(simulation, stage);
     struct follower *follower = follower_create(schedule, simulation);
@@ -81,20 +81,20 @@ static char *line_with_versions(const struct simulation *simulation, const struc
         return NULL;
     }
     fprintf(stream, "stage %d:", stage);
-    for (int n = 0; n < count && tick < slots; n++) {
+    for (int n = 0; n < count && tick < ticks; n++) {
         const struct timed_op timed = simulation_op(simulation, stage, n);
 
-        for (; tick < timed.start && tick < slots; tick++)
+        for (; tick < timed.start && tick < ticks; tick++)
             fputs(" .", stream);
-        if (tick == slots)
+        if (tick == ticks)
             break;
         const struct op_versions versions = follower_begin(follower, &timed.op);
         follower_end(follower, &timed.op);
         print_word(stream, schedule, &timed.op, &versions);
-        for (tick++; tick < timed.end && tick < slots; tick++)
+        for (tick++; tick < timed.end && tick < ticks; tick++)
             fputs(" =", stream);
     }
-    for (; tick < slots && tick < simulation->duration; tick++)
+    for (; tick < ticks && tick < simulation->duration; tick++)
         fputs(" .", stream);
     follower_destroy(follower);
     if (fclose(stream) != 0) {
@@ -104,24 +104,24 @@ static char *line_with_versions(const struct simulation *simulation, const struc
     return line;
 }
 
-int grid_print(FILE *out, const struct schedule *schedule, const struct simulation *simulation, int slots,
+int grid_print(FILE *out, const struct schedule *schedule, const struct simulation *simulation, int ticks,
                bool versions, struct error *error)
 {
     char *lines[PLANNED_MAX] = {NULL};
     int count = 0;
 
     while (count < schedule->stages &&
-           (lines[count] = versions ? line_with_versions(simulation, schedule, count + 1, slots)
-                                    : simulation_grid_line(simulation, schedule, count + 1, slots)) != NULL)
+           (lines[count] = versions ? line_with_versions(simulation, schedule, count + 1, ticks)
+                                    : simulation_grid_line(simulation, schedule, count + 1, ticks)) != NULL)
         count++;
     if (count == schedule->stages)
-        print_aligned(out, lines, count, slots);
+        print_aligned(out, lines, count, ticks);
     for (int s = 0; s < count; s++)
         free(lines[s]);
     return count == schedule->stages ? 0 : error_set(error, "out of memory for the grid");
 }
 
-int plan_print_grid(FILE *out, const struct plan *plan, int slots, int minibatches, bool versions, struct error *error)
+int plan_print_grid(FILE *out, const struct plan *plan, int ticks, int minibatches, bool versions, struct error *error)
 {
     struct schedule schedule = plan_training(plan);
     struct simulation *simulation;
@@ -130,9 +130,9 @@ int plan_print_grid(FILE *out, const struct plan *plan, int slots, int minibatch
         schedule.minibatches = minibatches;
     if (plan_simulate_ticks(plan, &schedule, &simulation, error))
         return -1;
-    if (slots == 0)
-        slots = (int)simulation_until(simulation, GRID_MINIBATCHES);
-    const int result = grid_print(out, &schedule, simulation, slots, versions, error);
+    if (ticks == 0)
+        ticks = (int)simulation_until(simulation, GRID_MINIBATCHES);
+    const int result = grid_print(out, &schedule, simulation, ticks, versions, error);
     simulation_destroy(simulation);
     return result;
 }

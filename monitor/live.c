@@ -15,7 +15,7 @@ struct live {
     char name[SEGMENT_NAME_MAX];
     struct history_log *log;
     struct controls *controls; /* NULL: it can only be watched */
-    bool slot_wanted;          /* as soon as all stages have settled */
+    bool tick_wanted;          /* as soon as all stages have settled */
     bool ended;                /* nothing changes any more */
 };
 
@@ -55,13 +55,13 @@ static bool judge_end(struct source *source)
     return true;
 }
 
-static void try_slot(struct live *live)
+static void try_tick(struct live *live)
 {
-    int count = controls_slot(live->controls, &live->source.snapshot);
+    int count = controls_tick(live->controls, &live->source.snapshot);
 
     if (count < 0)
         return;
-    live->slot_wanted = false;
+    live->tick_wanted = false;
     if (count == 0)
         source_say(&live->source, "no stage can run an op now");
     else
@@ -92,8 +92,8 @@ static void look(struct source *source, struct moment *moment)
     }
     if (!live->ended && !live->controls && source->snapshot.interactive)
         live->controls = segment_open_controls(&live->segment, live->name, &unused);
-    if (!live->ended && live->slot_wanted)
-        try_slot(live);
+    if (!live->ended && live->tick_wanted)
+        try_tick(live);
     moment->kind = live->ended ? MOMENT_ENDED : MOMENT_LIVE;
     moment->controlled = live->controls && !live->ended;
     moment->source = run_name(&live->source.snapshot);
@@ -104,7 +104,7 @@ static void press_pause(struct source *source, int stage)
     struct live *live = live_of(source);
 
     (void)stage;
-    live->slot_wanted = false;
+    live->tick_wanted = false;
     if (controls_are_paused(live->controls)) {
         controls_resume(live->controls);
         source_say(source, "the run goes on");
@@ -138,10 +138,10 @@ static void press_step(struct source *source, int stage)
     }
 }
 
-static void press_slot(struct source *source, int stage)
+static void press_tick(struct source *source, int stage)
 {
     (void)stage;
-    live_of(source)->slot_wanted = !pause_first(source);
+    live_of(source)->tick_wanted = !pause_first(source);
 }
 
 static void press_slower(struct source *source, int stage)
@@ -164,7 +164,7 @@ static void press_faster(struct source *source, int stage)
 static bool key(struct source *source, int key, int stage)
 {
     static const struct time_key keys[] = {
-        {' ', press_pause}, {'.', press_step}, {'s', press_slot}, {'<', press_slower}, {'>', press_faster}, {0, NULL},
+        {' ', press_pause}, {'.', press_step}, {'s', press_tick}, {'<', press_slower}, {'>', press_faster}, {0, NULL},
     };
     struct live *live = live_of(source);
 

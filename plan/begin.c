@@ -340,6 +340,7 @@ int plan_begin(struct plan *plan, const struct config *config, const struct data
     plan_check_rules(plan, mistakes);
     predict_check(config, mistakes);
     place_check_map(config, mistakes);
+    place_check_pins(config, mistakes);
     if (mistakes->count == 0)
         check_schedule(plan, mistakes);
     if (mistakes->count == 0)

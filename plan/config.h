@@ -33,7 +33,8 @@ enum decay_norms { DECAY_AS_OPTIMIZER, DECAY_NO, DECAY_YES };
 enum on_stall { STALL_END, STALL_WARN };
 enum last_batch { LAST_BATCH_KEEP, LAST_BATCH_DROP };
 enum device_sync { SYNC_EVENT, SYNC_HOST };
-enum { MAP_CPU = -1 }; /* in device.map; else a GPU's ordinal */
+enum { CORES_MAX = 1024, PIN_NO = -1, PIN_NEXT = -2 }; /* in device.pin */
+enum { MAP_CPU = -1 };                                 /* in device.map; else a GPU's ordinal */
 
 /* A number for each stage or part. */
 struct config_integers {
@@ -135,6 +136,8 @@ struct config {
         char backend[CONFIG_NAME_MAX];
         struct config_integers map; /* where each stage runs */
         int threads;
+        struct config_integers
+            pin;  /* each stage's core, or PIN_NO; a single PIN_NO for all; none: one after the other */
         int sync; /* enum device_sync */
         bool tf32, graphs;
     } device;

@@ -219,6 +219,8 @@ const struct config_key config_keys[] = {
      .help = "cuda: each stage's GPU, or cpu, such as 0,0,1,cpu; auto: neighbours together, over all GPUs"},
     {MEMBER(device, threads), KEY_INTEGER, "1", 1, 256,
      .help = "threads per stage on the CPU"},
+    {MEMBER(device, pin), KEY_INTEGERS, "no", 0, CORES_MAX - 1, .choices = CHOICES("auto", "no"), .first_choice = PIN_NO,
+     .example = "0,1,0,1", .help = "each CPU stage's core, such as 0,1,0,1; auto: one core after the other; no: the kernel's choice"},
     {MEMBER(device, sync), KEY_CHOICE, "event", .choices = CHOICES("event", "host"),
      .help = "cuda: event: GPUs wait for each other; host: a stage waits for its GPU before it sends (slower, simpler)"},
     {MEMBER(device, tf32), KEY_BOOLEAN, "yes",

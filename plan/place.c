@@ -55,6 +55,29 @@ int config_first_gpus(const struct config *config)
     return end;
 }
 
+int place_pin(const struct config *config, int stage)
+{
+    const struct config_integers *pin = &config->device.pin;
+
+    return pin->count == 0 ? PIN_NEXT : pin->values[pin->count == 1 ? 0 : stage - 1];
+}
+
+void place_check_pins(const struct config *config, struct config_mistakes *mistakes)
+{
+    const struct config_integers *pin = &config->device.pin;
+    const int stages = config->pipeline.stages;
+
+    if (pin->count == 1 && pin->values[0] == PIN_NO)
+        return;
+    if (pin->count > 0 && pin->count != stages)
+        config_mistake(mistakes, "device.pin", "%d cores, but there are %d stages; give one for each, auto, or no",
+                       pin->count, stages);
+    if (config->device.threads > 1)
+        config_mistake(mistakes, "device.pin",
+                       "a stage has %d threads, and they would share one core; use no, or device.threads = 1",
+                       config->device.threads);
+}
+
 void place_check_map(const struct config *config, struct config_mistakes *mistakes)
 {
     const struct config_integers *map = &config->device.map;

@@ -32,6 +32,10 @@ const char *link_path_name(enum link_path path);
 /* What device.map says that cannot be, whatever the machine has. */
 void place_check_map(const struct config *config, struct config_mistakes *mistakes);
 
+/* Likewise of device.pin. And what it has for a stage (1..W): a core, PIN_NO, or PIN_NEXT for auto. */
+void place_check_pins(const struct config *config, struct config_mistakes *mistakes);
+int place_pin(const struct config *config, int stage);
+
 /* Fills in where each stage runs. A GPU or a backend that is not there goes to `mistakes`. */
 int plan_place(struct plan *plan, const struct machine_facts *machine, struct config_mistakes *mistakes);
 

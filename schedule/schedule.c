@@ -195,12 +195,12 @@ static int backwards_before(const struct schedule *schedule, int forward, int de
 /* Micro-batches whose backward must have ended, weight half and all, before forward number `forward` begins at any
  * stage.
  *
- * For ZB-H1 the limit says how many weight halves a stage puts off. The bubble is smallest, W - 1 slots, when all
+ * For ZB-H1 the limit says how many weight halves a stage puts off. The bubble is smallest, W - 1 ticks, when all
  * stages end together: then the last gradient's way from stage W to stage 1 hides behind W weight halves put off at
  * stage W, W - 1 at the one before, and so on. So the limit is W at every stage. W - s + 1 would hold at each stage
  * what 1F1B holds there, but let stage W put off nothing, and the bubble be 2 (W - 1). As it is, no stage has more
  * micro-batches in flight than the first one of 1F1B (but what waits for weight halves comes on top of what these
- * hold), and N < W micro-batches, with fewer halves to put off, cost W - N slots more. */
+ * hold), and N < W micro-batches, with fewer halves to put off, cost W - N ticks more. */
 static int weight_backwards_before(const struct schedule *schedule, int forward)
 {
     const int flushed = schedule->order.flush ? forward / schedule->microbatches * schedule->microbatches : 0;

@@ -126,9 +126,9 @@ int simulation_pin(const struct simulation *simulation, int minibatch, int micro
 int simulation_versions_read_after(const struct simulation *simulation, const struct schedule *schedule, int part,
                                    int k, uint64_t *versions);
 
-/* "stage 1: 1A 1B 2A 2B . 1 = ..." for the first `slots` ticks of a simulation in unit or nominal times, at most what was
+/* "stage 1: 1A 1B 2A 2B . 1 = ..." for the first `ticks` ticks of a simulation in unit or nominal times, at most what was
  * simulated; '.' is idle, '=' goes on with the op before. Returns a heap string. NULL if out of memory. */
-char *simulation_grid_line(const struct simulation *simulation, const struct schedule *schedule, int stage, int slots);
+char *simulation_grid_line(const struct simulation *simulation, const struct schedule *schedule, int stage, int ticks);
 
 /* Version difference of nF1B: the papers' expression floor((W + N - 2) / N) (arXiv 2410.14312), and the exact value on
  * the unit-time schedule, 1 + floor((W - 1) / (N + 1)). For N >= 2 they part from W = 6 on, first at (6, 2): 3 against

@@ -256,7 +256,7 @@ int simulation_versions_read_after(const struct simulation *simulation, const st
     return 0;
 }
 
-char *simulation_grid_line(const struct simulation *simulation, const struct schedule *schedule, int stage, int slots)
+char *simulation_grid_line(const struct simulation *simulation, const struct schedule *schedule, int stage, int ticks)
 {
     const int count = simulation_op_count(simulation, stage);
     char *line = NULL, text[OP_TEXT_SIZE];
@@ -266,7 +266,7 @@ char *simulation_grid_line(const struct simulation *simulation, const struct sch
     if (stream == NULL)
         return NULL;
     fprintf(stream, "stage %d:", stage);
-    for (int64_t tick = 0, n = 0; tick < slots && tick < simulation->duration; tick++) {
+    for (int64_t tick = 0, n = 0; tick < ticks && tick < simulation->duration; tick++) {
         const struct timed_op timed = simulation_op(simulation, stage, min_int((int)n, count - 1));
         const bool runs = n < count && timed.start <= tick;
         op_format(&timed.op, schedule, text);

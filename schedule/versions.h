@@ -1,7 +1,7 @@
 /* Which weight version does an op read, and which versions must a stage still keep?
  *
  * A tracker follows one stage through its ops. It holds numbers only; stages/ keeps the buffers that it says are
- * needed. The same tracker runs in the slot simulator, so a plan's versions are a run's versions. */
+ * needed. The same tracker runs in the simulator, so a plan's versions are a run's versions. */
 #ifndef TP_SCHEDULE_VERSIONS_H
 #define TP_SCHEDULE_VERSIONS_H
 

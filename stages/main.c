@@ -12,6 +12,8 @@
 #include "base/file.h"
 #include "base/parse.h"
 #include "base/program.h"
+#include "device/cores.h"
+#include "plan/place.h"
 #include "stages/stage.h"
 #include "transport/rings.h"
 
@@ -132,6 +134,16 @@ static void outlive_name(struct stage_block *block)
         file_remove_tree(AT_FDCWD, run.header->lent_folder);
 }
 
+/* Before anything is allocated or started: memory then lies near the core, and threads inherit it. */
+static int keep_to_core(int index, struct error *error)
+{
+    const struct plan *plan = &run.header->plan;
+    const int pin = place_pin(&plan->config, index), before = plan_first_stage(plan, plan_machine_of(plan, index));
+    const int core = pin == PIN_NEXT ? cores_at(index - before) : pin;
+
+    return pin == PIN_NO || plan_place_of(plan, index) != PLACE_CPU ? 0 : cores_keep_to(core, error);
+}
+
 static int run_stage(int index, struct error *error)
 {
     /* The first of its parts has the stage's number. */
@@ -140,7 +152,7 @@ static int run_stage(int index, struct error *error)
     bool abandoned;
     int failed;
 
-    failed = stage_create(&stage, &run, index, error) || stage_connect(stage, error);
+    failed = keep_to_core(index, error) || stage_create(&stage, &run, index, error) || stage_connect(stage, error);
     if (!failed) {
         stage_set_state(stage, STAGE_READY);
         failed = wait_for_go(block, error);

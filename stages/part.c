@@ -140,9 +140,8 @@ int part_create(struct part **out, struct stage *stage, int index, struct error 
     part->device = stage->device;
     if (links_open_part(&stage->links, &part->ends, index, error) ||
         compute_create(&part->compute, stage->backend, stage->engine, part->device, part->plan, index, error) ||
-        batches_create(&part->batches, segment, index, error) ||
-        create_weights(part, error) || create_activations(part, error) || create_host_side(part, error) ||
-        simulate(part, error)) {
+        batches_create(&part->batches, segment, index, error) || create_weights(part, error) ||
+        create_activations(part, error) || create_host_side(part, error) || simulate(part, error)) {
         part_destroy(part);
         return -1;
     }

@@ -116,7 +116,7 @@ static bool is_settled(const struct stage_snapshot *stage, uint64_t now_ns)
            ((kind == ACTIVITY_WAIT || kind == ACTIVITY_NONE) && stage->activity_since_ns + SETTLED_NS <= now_ns);
 }
 
-int controls_slot(struct controls *controls, const struct snapshot *snapshot)
+int controls_tick(struct controls *controls, const struct snapshot *snapshot)
 {
     int count = 0;
 

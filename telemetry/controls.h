@@ -30,7 +30,7 @@ bool controls_step(struct controls *controls, const struct snapshot *snapshot, i
 
 /* All paused stages that could run an op run one, like one tick of the unit-time grid: none may be running any more, nor
  * have ended so shortly ago that its neighbours could still not know. Returns how many run; -1: not yet. */
-int controls_slot(struct controls *controls, const struct snapshot *snapshot);
+int controls_tick(struct controls *controls, const struct snapshot *snapshot);
 
 /* Ops take twice as long, relative to their own time, or half as long. Returns the factor. */
 int controls_slow_down(struct controls *controls);

@@ -6,6 +6,7 @@
 #include "base/numbers.h"
 #include "plan/describe.h"
 #include "plan/replay.h"
+#include "schedule/follower.h"
 #include "telemetry/recording.h"
 #include "telemetry/timeline.h"
 
@@ -112,6 +113,27 @@ static void begin_counter(const struct trace *trace, const char *name, int part,
             microseconds(ns - min_u64(ns, trace->start_ns)));
 }
 
+static void print_memory(const struct trace *trace, int part, uint64_t ns, const size_t memory[MEMORY_CATEGORIES])
+{
+    begin_counter(trace, "memory (MiB)", part, ns);
+    for (int c = 0; c < MEMORY_CATEGORIES; c++)
+        fprintf(trace->file, "%s\"%s\":%.3f", c > 0 ? "," : "", memory_category_name((enum memory_category)c),
+                (double)memory[c] / (1 << 20));
+    fputs("}}", trace->file);
+}
+
+static void print_held(const struct trace *trace, int part, uint64_t ns, int versions)
+{
+    begin_counter(trace, "weight versions", part, ns);
+    fprintf(trace->file, "\"held\":%d}}", versions);
+}
+
+static void print_staleness(const struct trace *trace, int part, uint64_t ns, const struct backward_versions *versions)
+{
+    begin_counter(trace, "staleness", part, ns);
+    fprintf(trace->file, "\"updates\":%.6g}}", plan_staleness_of(trace->plan, versions));
+}
+
 /* What training's op read, and how stale that is or will be. */
 static void print_read(struct trace *trace, int part, const struct op_record *record)
 {
@@ -163,8 +185,7 @@ void trace_op(struct trace *trace, int part, const struct op_record *record)
     if (record->phase == PHASE_TRAIN && op.kind != OP_FORWARD && op.kind != OP_BACKWARD_WEIGHTS) {
         const struct backward_versions versions = {record->version_forward, record->version_live, record->version_read};
 
-        begin_counter(trace, "staleness", part, record->start_ns);
-        fprintf(trace->file, "\"updates\":%.6g}}", plan_staleness_of(trace->plan, &versions));
+        print_staleness(trace, part, record->start_ns, &versions);
     }
     if (!record->updated)
         return;
@@ -179,14 +200,12 @@ void trace_counters(struct trace *trace, const struct snapshot *snapshot)
     trace->counted_ns = snapshot->now_ns;
     for (int part = 1; part <= snapshot->stage_count; part++) {
         const struct stage_counters *counters = &snapshot->stages[part - 1].counters;
+        size_t memory[MEMORY_CATEGORIES];
 
-        begin_counter(trace, "memory (MiB)", part, snapshot->now_ns);
         for (int c = 0; c < MEMORY_CATEGORIES; c++)
-            fprintf(trace->file, "%s\"%s\":%.3f", c > 0 ? "," : "", memory_category_name((enum memory_category)c),
-                    (double)counters->memory[c] / (1 << 20));
-        fputs("}}", trace->file);
-        begin_counter(trace, "weight versions", part, snapshot->now_ns);
-        fprintf(trace->file, "\"held\":%d}}", counters->versions);
+            memory[c] = (size_t)counters->memory[c];
+        print_memory(trace, part, snapshot->now_ns, memory);
+        print_held(trace, part, snapshot->now_ns, counters->versions);
     }
 }
 
@@ -255,33 +274,57 @@ int trace_end(struct trace *trace)
     return fflush(trace->file) || ferror(trace->file) ? -1 : 0;
 }
 
-static void trace_predicted_op(const struct trace *trace, int stage, const struct timed_op *timed, int64_t update)
+/* An op of a prediction and what its stage waited for before it, since `free_ns`. */
+static void trace_predicted_op(const struct trace *trace, struct follower *follower, const struct timed_op *timed,
+                               uint64_t free_ns, uint64_t update_ns)
 {
     const uint64_t start = (uint64_t)timed->start, end = (uint64_t)timed->end;
+    const int part = timed->op.part, stage = schedule_stage_of(&trace->schedule, part);
+    const struct op_versions versions = follower_begin(follower, &timed->op);
+    struct version_use uses[VERSION_USES_MAX];
     char name[OP_TEXT_SIZE];
 
     op_format(&timed->op, &trace->schedule, name);
+    print_wait(trace, stage, timeline_waited_for(trace->plan, part, &timed->op), free_ns, start);
     begin_event(trace, stage, name, op_kind_name(timed->op.kind), start, end - start);
-    fputc('}', trace->file);
+    fprintf(trace->file, ",\"args\":{\"minibatch\":%d,\"version_live\":%d", timed->op.minibatch, versions.live);
+    if (versions.read_first >= 0)
+        fprintf(trace->file, ",\"version_read\":%d", versions.read_first);
+    fputs("}}", trace->file);
     print_arrows(trace, 1, PHASE_TRAIN, &timed->op, start, end);
-    if (!schedule_updates_after(&trace->schedule, &timed->op))
+    if (timed->op.kind == OP_BACKWARD || timed->op.kind == OP_BACKWARD_INPUT)
+        print_staleness(trace, part, start,
+                        &(struct backward_versions){versions.forward, versions.live, versions.read_first});
+    follower_end(follower, &timed->op);
+    print_held(trace, part, end, follower_uses(follower, part, uses));
+    if (versions.made == VERSION_UNKNOWN)
         return;
-    begin_event(trace, stage, "update", "update", end - (uint64_t)update, (uint64_t)update);
-    fputc('}', trace->file);
+    begin_event(trace, stage, "update", "update", end - update_ns, update_ns);
+    fprintf(trace->file, ",\"args\":{\"version\":%d}}", versions.made);
 }
 
 int trace_prediction(FILE *file, const struct plan *plan, const struct prediction *prediction)
 {
+    const struct simulation *events = prediction->events;
     struct trace trace;
 
     trace_begin(&trace, file, plan, 0);
-    for (int s = 1; s <= plan->stage_count; s++) {
-        const int count = simulation_op_count(prediction->events, s);
+    trace.schedule.minibatches = prediction->minibatches;
+    struct follower *follower = follower_create(&trace.schedule, events);
+    for (int part = 1; part <= plan->part_count && follower; part++)
+        print_memory(&trace, part, 0, plan_part(plan, part)->memory);
+    for (int s = 1; s <= plan->stage_count && follower; s++) {
+        uint64_t free_ns = 0;
 
-        for (int k = 0; k < count; k++) {
-            const struct timed_op timed = simulation_op(prediction->events, s, k);
-            trace_predicted_op(&trace, s, &timed, prediction->times[timed.op.part - 1].update);
+        for (int k = 0; k < simulation_op_count(events, s); k++) {
+            const struct timed_op timed = simulation_op(events, s, k);
+
+            trace_predicted_op(&trace, follower, &timed, free_ns,
+                               (uint64_t)prediction->times[timed.op.part - 1].update);
+            free_ns = (uint64_t)timed.end;
         }
     }
-    return trace_end(&trace);
+    const int result = follower ? 0 : -1;
+    follower_destroy(follower);
+    return trace_end(&trace) || result ? -1 : 0;
 }

@@ -220,7 +220,7 @@ START_TEST(slots_step_through_the_unit_time_grid)
     for (int slot = 0; slot < simulation->duration; slot++) {
         while (!slot_is_next(simulation, slot))
             ;
-        while ((granted = controls_slot(segment_controls(&pipeline.segment), &snapshot)) < 0)
+        while ((granted = controls_tick(segment_controls(&pipeline.segment), &snapshot)) < 0)
             snapshot_take(&snapshot, &pipeline.segment);
         expected = 0;
         for (int s = 1; s <= STAGES; s++)

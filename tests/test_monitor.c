@@ -344,15 +344,21 @@ START_TEST(a_replayed_table_of_versions_follows_the_ops)
 }
 END_TEST
 
-/* Where a replay goes, the last stage has just made that update. */
-START_TEST(a_replay_goes_to_a_mini_batch)
+/* Makes a recording and plays it. */
+static void replay_run(const char *words)
 {
     char path[128];
     struct error error;
 
-    ck_assert_int_eq(program_run(&program, "@ --quiet --epochs 3 --record ~/run.tprec"), 0);
+    ck_assert_int_eq(program_run(&program, words), 0);
     snprintf(path, sizeof(path), "%s/run.tprec", program.folder);
     ck_assert_msg(source_replay(&source, path, &error) == 0, "%s", error.text);
+}
+
+/* Where a replay goes, the last stage has just made that update. */
+START_TEST(a_replay_goes_to_a_mini_batch)
+{
+    replay_run("@ --quiet --epochs 3 --record ~/run.tprec");
     source_look(source, &moment);
     for (int epoch = 1; epoch <= 3; epoch++)
         for (int i = 1; i <= moment.snapshot->plan->minibatches_per_epoch; i++) {
@@ -449,12 +455,7 @@ END_TEST
 
 START_TEST(a_replay_goes_wherever_keys_say)
 {
-    char path[128];
-    struct error error;
-
-    ck_assert_int_eq(program_run(&program, "@ --quiet --record ~/run.tprec"), 0);
-    snprintf(path, sizeof(path), "%s/run.tprec", program.folder);
-    ck_assert_msg(source_replay(&source, path, &error) == 0, "%s", error.text);
+    replay_run("@ --quiet --record ~/run.tprec");
     source_key(source, 'G', 1);
     source_look(source, &moment);
     ck_assert_int_eq(moment.kind, MOMENT_REPLAY);

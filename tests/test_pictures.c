@@ -29,9 +29,10 @@ int main(void)
 #include "base/random.h"
 #include "data/data.h"
 #include "data/picture.h"
+#include "tests/support/opened.h"
 #include "tests/support/suite.h"
 
-enum { BOTH = DATA_IMAGES | DATA_TARGETS, SIDE = 32 };
+enum { SIDE = 32 };
 
 static char folder[64], dir[96], cache[96], path[256];
 static struct error error;
@@ -157,23 +158,6 @@ static struct data_options options_of(const char *set)
                                  .notice = count_notice};
 }
 
-static struct dataset *open_set(const struct data_options *options)
-{
-    struct dataset *dataset;
-
-    ck_assert_msg(dataset_open(&dataset, options, BOTH, &error) == 0, "%s", error.text);
-    return dataset;
-}
-
-static void check_refused(const struct data_options *options, const char *name, const char *phrase)
-{
-    struct dataset *dataset;
-
-    ck_assert_msg(dataset_open(&dataset, options, BOTH, &error) == -1, "accepted; not \"%s\"", phrase);
-    ck_assert_msg(strstr(error.text, name) && strstr(error.text, phrase) && !strchr(error.text, '\n'),
-                  "expected \"%s\" and \"%s\" in: %s", name, phrase, error.text);
-}
-
 static void check_image(const uint8_t *image, int picture, int slack)
 {
     for (int y = 0; y < SIDE; y++)
@@ -270,7 +254,7 @@ START_TEST(one_folder_is_split_by_class)
     fill_class("bee", 0, 8);
     fill_class("ant", 20, 8);
     fill_class("cat", 40, 4);
-    dataset = open_set(&options);
+    dataset = opened(&options);
     ck_assert_int_eq(dataset->train.count, 15);
     ck_assert_int_eq(dataset->test.count, 5);
     /* Every fourth of a class is the test's. The first of each class, then the second. */
@@ -290,7 +274,7 @@ START_TEST(one_folder_is_split_by_class)
     }
     dataset_close(dataset);
     limited.limit = 5;
-    dataset = open_set(&limited);
+    dataset = opened(&limited);
     ck_assert_int_eq(dataset->train.count, 5);
     ck_assert_int_eq(dataset->test.count, 1);
     dataset_close(dataset);
@@ -306,22 +290,22 @@ START_TEST(folders_of_halves_are_what_they_say)
     fill_class("train/ant", 0, 5);
     fill_class("train/bee", 10, 3);
     shell("touch %s/train/ant/notes.txt %s/train/ant/.hidden.png", dir, dir);
-    check_refused(&options, dir, "none named test, val or valid");
+    opened_not(&options, dir, "none named test, val or valid");
     fill_class("val/bee", 20, 2);
-    check_refused(&options, "val", "holds 1 folder;");
+    opened_not(&options, "val", "holds 1 folder;");
     fill_class("val/wasp", 30, 2);
-    check_refused(&options, "val/wasp", "is no class of the training's");
+    opened_not(&options, "val/wasp", "is no class of the training's");
     shell("mv %s/val/wasp %s/val/ant", dir, dir);
-    dataset = open_set(&options);
+    dataset = opened(&options);
     ck_assert_int_eq(dataset->train.count, 8);
     ck_assert_int_eq(dataset->test.count, 4);
     check_image(dataset->test.images, 30, 3);
     ck_assert_int_eq(dataset->test.targets[1], 1);
     dataset_close(dataset);
     options.classes = 2;
-    dataset_close(open_set(&options));
+    dataset_close(opened(&options));
     options.classes = 1;
-    check_refused(&options, dir, "has 2 classes; set model.classes = 2, it is 1");
+    opened_not(&options, dir, "has 2 classes; set model.classes = 2, it is 1");
 }
 END_TEST
 
@@ -330,15 +314,15 @@ START_TEST(tiny_imagenet_is_read)
     const struct data_options options = options_of("tiny-imagenet");
     struct dataset *dataset;
 
-    check_refused(&options, "wnids.txt", "o such file");
+    opened_not(&options, "wnids.txt", "o such file");
     shell("printf 'n02\\r\\nn01\\r\\n' >%s/wnids.txt", dir);
     fill_class("train/n01/images", 0, 3);
     fill_class("train/n02/images", 10, 3);
     fill_class("val/images", 20, 3);
-    check_refused(&options, "val_annotations.txt", "o such file");
+    opened_not(&options, "val_annotations.txt", "o such file");
     shell("printf '000.JPEG\\tn02\\t0\\t0\\t9\\t9\\n002.png\\tn01\\t0\\t0\\t9\\t9\\n' >%s/val/val_annotations.txt",
           dir);
-    dataset = open_set(&options);
+    dataset = opened(&options);
     ck_assert_int_eq(dataset->train.count, 6);
     ck_assert_int_eq(dataset->test.count, 2);
     ck_assert_int_eq(dataset->test.targets[0], 0);
@@ -346,15 +330,15 @@ START_TEST(tiny_imagenet_is_read)
     check_image(dataset->test.images + (size_t)SIDE * SIDE * 3, 20, 3);
     dataset_close(dataset);
     shell("printf '000.JPEG\\tn03\\n' >%s/val/val_annotations.txt", dir);
-    check_refused(&options, "val_annotations.txt:1", "\"n03\" is no class of wnids.txt's");
+    opened_not(&options, "val_annotations.txt:1", "\"n03\" is no class of wnids.txt's");
     shell("printf 'nonsense\\n' >%s/val/val_annotations.txt", dir);
-    check_refused(&options, "val_annotations.txt:1", "is no picture's name, a tab and its class");
+    opened_not(&options, "val_annotations.txt:1", "is no picture's name, a tab and its class");
 }
 END_TEST
 
 static void check_made(const struct data_options *options, int expected, const char *when)
 {
-    dataset_close(open_set(options));
+    dataset_close(opened(options));
     ck_assert_msg(notices == expected, "%s: decoded %d times, not %d", when, notices, expected);
 }
 
@@ -394,27 +378,27 @@ START_TEST(folders_that_are_wrong_are_told)
     struct data_options options = options_of("folder");
     FILE *file;
 
-    check_refused(&options, dir, "holds 0 folders; each class needs one");
+    opened_not(&options, dir, "holds 0 folders; each class needs one");
     fill_class("ant", 0, 4);
-    check_refused(&options, dir, "holds 1 folder; each class needs one");
+    opened_not(&options, dir, "holds 1 folder; each class needs one");
     shell("mkdir %s/bee", dir);
-    check_refused(&options, "bee", "holds no JPEG and no PNG");
+    opened_not(&options, "bee", "holds no JPEG and no PNG");
     fill_class("bee", 10, 4);
     options.held_out = 0.0;
-    check_refused(&options, dir, "no picture is left for the test");
+    opened_not(&options, dir, "no picture is left for the test");
     options.held_out = 0.25;
     options.enlarge = true;
-    check_refused(&options, "folder", "set data.enlarge = no");
+    opened_not(&options, "folder", "set data.enlarge = no");
     options.enlarge = false;
     shell("truncate -s 700 %s/ant/000.JPEG", dir);
-    check_refused(&options, "ant/000.JPEG", "is a damaged JPEG");
+    opened_not(&options, "ant/000.JPEG", "is a damaged JPEG");
     write_jpeg(named("ant/000.JPEG"), 0, SIDE, SIDE, 4);
-    check_refused(&options, "ant/000.JPEG", "in four colours");
+    opened_not(&options, "ant/000.JPEG", "in four colours");
     shell("echo '<html>' >%s/ant/000.JPEG", dir);
-    check_refused(&options, "ant/000.JPEG", "is a web page");
+    opened_not(&options, "ant/000.JPEG", "is a web page");
     write_jpeg(named("ant/000.JPEG"), 0, SIDE, SIDE, 3);
     shell("truncate -s 90 %s/bee/001.png", dir);
-    check_refused(&options, "bee/001.png", "is a damaged PNG");
+    opened_not(&options, "bee/001.png", "is a damaged PNG");
     /* 60,000 x 60,000 pixels, so its header says. */
     write_jpeg(named("bee/001.png"), 0, SIDE, SIDE, 3);
     file = fopen(path, "r+b");
@@ -425,12 +409,12 @@ START_TEST(folders_that_are_wrong_are_told)
             break;
         }
     fclose(file);
-    check_refused(&options, "bee/001.png", "has 60000 x 60000 pixels");
+    opened_not(&options, "bee/001.png", "has 60000 x 60000 pixels");
     shell("test -z \"$(ls %s)\"", cache); /* nothing half */
     write_png(path, 11, SIDE, SIDE, PNG_FORMAT_RGB);
-    dataset_close(open_set(&options));
+    dataset_close(opened(&options));
     options.cache = named("ant/002.png");
-    check_refused(&options, "ant/002.png", "set data.cache to a folder");
+    opened_not(&options, "ant/002.png", "set data.cache to a folder");
 }
 END_TEST
 

@@ -1,9 +1,11 @@
 /* Goal of this test: stages run where the config puts them on the machine there is, links take the path that follows from
  * it, memory counts what that path needs, and whoever asks for what is not there is told in one line. */
 #include <check.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "device/cores.h"
 #include "plan/plan.h"
 #include "tests/support/suite.h"
 
@@ -143,6 +145,9 @@ static const struct {
     int gpus;
     const char *settings, *mistake;
 } mistaken[] = {
+    {1, "device.pin=0,1", "--set device.pin: 2 cores, but there are 4 stages; give one for each, auto, or no"},
+    {1, "device.pin=auto device.threads=2",
+     "--set device.pin: a stage has 2 threads, and they would share one core; use no, or device.threads = 1"},
     {1, "device.map=0,0,0", "--set device.map: 0,0,0 is for 3 stages, but pipeline.stages is 4"},
     {1, "device.backend=onednn device.map=0,0,cpu,0",
      "--set device.map: 0,0,cpu,0 is for GPUs, and device.backend = onednn computes on the CPU; use auto"},
@@ -346,6 +351,48 @@ START_TEST(a_plan_that_stages_the_corner_of_a_v_is_refused)
 }
 END_TEST
 
+static const struct {
+    const char *settings;
+    int of_second;
+} pins[] = {
+    {"pipeline.stages=2", PIN_NO},
+    {"pipeline.stages=2 device.pin=no", PIN_NO},
+    {"pipeline.stages=2 device.pin=auto", PIN_NEXT},
+    {"pipeline.stages=2 device.pin=0,3", 3},
+    {"pipeline.stages=2 device.pin=0,no", PIN_NO},
+};
+
+enum { PINS = sizeof(pins) / sizeof(pins[0]) };
+
+START_TEST(stages_keep_to_the_cores_that_the_config_names)
+{
+    use_machine(0);
+    make_plan(pins[_i].settings);
+    ck_assert_int_eq(place_pin(&plan.config, 2), pins[_i].of_second);
+    drop_plan();
+}
+END_TEST
+
+/* And a process that keeps to a core has no other one from there on. */
+START_TEST(a_process_keeps_to_its_core)
+{
+    cpu_set_t before, own;
+    struct error error;
+
+    ck_assert_int_eq(sched_getaffinity(0, sizeof(before), &before), 0);
+    ck_assert_int_eq(cores_at(CPU_COUNT(&before)), cores_at(0));
+    const int last = cores_at(CPU_COUNT(&before) - 1);
+    ck_assert_int_eq(cores_keep_to(CORES_MAX - 1, &error), -1);
+    ck_assert_ptr_nonnull(strstr(error.text, "is not one of the"));
+    ck_assert_msg(!cores_keep_to(last, &error), "%s", error.text);
+    ck_assert_int_eq(sched_getaffinity(0, sizeof(own), &own), 0);
+    ck_assert_int_eq(CPU_COUNT(&own), 1);
+    ck_assert(CPU_ISSET(last, &own));
+    ck_assert_int_eq(cores_at(7), last);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof(before), &before), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("place");
@@ -358,6 +405,8 @@ int main(void)
     tcase_add_test(tcase, each_stage_takes_its_own_backend_s_costs);
     tcase_add_loop_test(tcase, a_plan_with_impossible_places_is_refused, 0, DAMAGES);
     tcase_add_test(tcase, a_plan_that_stages_the_corner_of_a_v_is_refused);
+    tcase_add_loop_test(tcase, stages_keep_to_the_cores_that_the_config_names, 0, PINS);
+    tcase_add_test(tcase, a_process_keeps_to_its_core);
     suite_add_tcase(suite, tcase);
 
     return run_suite(suite);

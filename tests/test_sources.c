@@ -9,9 +9,10 @@
 
 #include "base/random.h"
 #include "data/data.h"
+#include "tests/support/opened.h"
 #include "tests/support/suite.h"
 
-enum { BOTH = DATA_IMAGES | DATA_TARGETS, IMAGE = 3072, PLANE = 1024 };
+enum { IMAGE = 3072, PLANE = 1024 };
 
 static char folder[64], path[128];
 static struct error error;
@@ -43,23 +44,6 @@ static void write_file(const char *name, const void *bytes, size_t size)
     ck_assert_ptr_nonnull(file);
     ck_assert(size == 0 || fwrite(bytes, 1, size, file) == size);
     ck_assert_int_eq(fclose(file), 0);
-}
-
-static struct dataset *open_set(const struct data_options *options)
-{
-    struct dataset *dataset;
-
-    ck_assert_msg(dataset_open(&dataset, options, BOTH, &error) == 0, "%s", error.text);
-    return dataset;
-}
-
-static void check_refused(const struct data_options *options, const char *name, const char *phrase)
-{
-    struct dataset *dataset;
-
-    ck_assert_msg(dataset_open(&dataset, options, BOTH, &error) == -1, "accepted; not \"%s\"", phrase);
-    ck_assert_msg(strstr(error.text, name) && strstr(error.text, phrase) && !strchr(error.text, '\n'),
-                  "expected \"%s\" and \"%s\" in: %s", name, phrase, error.text);
 }
 
 /* CIFAR. Byte k of a file is a function of k and the file's number alone. */
@@ -121,7 +105,7 @@ START_TEST(every_record_of_cifar_is_read)
 
     for (int f = 0; f <= cifar->files; f++)
         write_cifar(cifar, f);
-    dataset = open_set(&options);
+    dataset = opened(&options);
     ck_assert_int_eq(dataset->train.count, 50000);
     ck_assert_int_eq(dataset->test.count, 10000);
     for (int n = 0; n < 60000; n++) {
@@ -152,21 +136,21 @@ START_TEST(cifar_files_that_are_wrong_are_told)
     struct data_options fewer = options;
     static unsigned char zero[10000];
 
-    check_refused(&options, "train.bin", "No such file");
+    opened_not(&options, "train.bin", "No such file");
     write_cifar(&cifars[1], 0);
     write_cifar(&cifars[1], 1);
     fewer.classes = 99;
-    check_refused(&fewer, "train.bin", "model.classes = 99 labels are 0 to 98");
+    opened_not(&fewer, "train.bin", "model.classes = 99 labels are 0 to 98");
     ck_assert_int_eq(truncate(in_folder("test.bin"), 30740000 - 1), 0);
-    check_refused(&options, "test.bin", "shorter than the 30740000 bytes of 10000 records of cifar100");
+    opened_not(&options, "test.bin", "shorter than the 30740000 bytes of 10000 records of cifar100");
     ck_assert_int_eq(truncate(in_folder("test.bin"), 30740000 + 1), 0);
-    check_refused(&options, "test.bin", "longer than the 30740000 bytes");
+    opened_not(&options, "test.bin", "longer than the 30740000 bytes");
     ck_assert_int_eq(truncate(in_folder("test.bin"), 30730000), 0);
-    check_refused(&options, "test.bin", "has 10000 records of cifar10, not of cifar100; set data.set = cifar10");
+    opened_not(&options, "test.bin", "has 10000 records of cifar10, not of cifar100; set data.set = cifar10");
     write_file("data_batch_1.bin", "<html>404", 9);
-    check_refused(&other, "data_batch_1.bin", "is a web page");
+    opened_not(&other, "data_batch_1.bin", "is a web page");
     write_file("data_batch_1.bin", zero, 0);
-    check_refused(&other, "data_batch_1.bin", "shorter");
+    opened_not(&other, "data_batch_1.bin", "shorter");
 }
 END_TEST
 
@@ -219,7 +203,7 @@ START_TEST(text_is_windows_of_bytes)
     for (int k = 0; k < 3; k++) {
         const int context = contexts[k], held_out = SIZE / 20;
         const struct data_options options = text_options(context, 0), limited = text_options(context, 10);
-        struct dataset *dataset = open_set(&options), *shared;
+        struct dataset *dataset = opened(&options), *shared;
         int descriptor;
 
         ck_assert_int_eq(dataset->train.count, (SIZE - held_out - 1) / context);
@@ -237,7 +221,7 @@ START_TEST(text_is_windows_of_bytes)
         } else {
             ck_assert_int_eq(descriptor, 0);
         }
-        dataset = open_set(&limited);
+        dataset = opened(&limited);
         ck_assert_int_eq(dataset->train.count, 10);
         ck_assert_int_eq(dataset->test.count, 2);
         dataset_close(dataset);
@@ -251,15 +235,15 @@ START_TEST(text_that_is_none_is_told)
 
     write_file("empty", "", 0);
     options = text_options(8, 0);
-    check_refused(&options, "empty", "is empty");
+    opened_not(&options, "empty", "is empty");
     write_gzip("empty.gz", "", 0);
-    check_refused(&options, "empty.gz", "holds no text");
+    opened_not(&options, "empty.gz", "holds no text");
     write_file("short", "twenty-one characters", 21);
-    check_refused(&options, "short", "1 tokens are too few for a sample, which takes data.context = 8 and one more");
+    opened_not(&options, "short", "1 tokens are too few for a sample, which takes data.context = 8 and one more");
     in_folder("missing");
-    check_refused(&options, "missing", "No such file");
+    opened_not(&options, "missing", "No such file");
     options.classes = 10;
-    check_refused(&options, "text is bytes", "set model.classes = 256, it is 10");
+    opened_not(&options, "text is bytes", "set model.classes = 256, it is 10");
 }
 END_TEST
 
@@ -309,7 +293,7 @@ START_TEST(tokens_are_read_in_every_format)
         struct dataset *dataset;
 
         options.context = contexts[c];
-        dataset = open_set(&options);
+        dataset = opened(&options);
         ck_assert(dataset_is_mapped(dataset));
         ck_assert_int_eq(dataset->train.count, (TOKENS - 1) / contexts[c]);
         ck_assert_int_eq(dataset->test.count, dataset->train.count);
@@ -334,18 +318,57 @@ START_TEST(a_token_above_the_vocabulary_is_told_with_its_place)
 
     write_tokens("train.bin", 2, 0, 0, 0, 1000);
     write_tokens("val.bin", 2, 0, 0, 0, 1000);
-    dataset_close(open_set(&options));
+    dataset_close(opened(&options));
     file = fopen(in_folder("val.bin"), "r+b");
     fseek(file, 2 * 1234, SEEK_SET);
     fwrite(&above, 2, 1, file);
     fclose(file);
-    check_refused(&options, "val.bin",
-                  "token 1234 (counted from 0) is 1000; with a vocabulary of 1000 (model.classes)");
+    opened_not(&options, "val.bin", "token 1234 (counted from 0) is 1000; with a vocabulary of 1000 (model.classes)");
     options.limit = 50; /* 10 samples of the test: 161 tokens */
-    dataset_close(open_set(&options));
+    dataset_close(opened(&options));
     options.limit = 0;
     options.file = in_folder("val.bin");
-    check_refused(&options, "val.bin", "token 1234 (counted from 0) is 1000");
+    opened_not(&options, "val.bin", "token 1234 (counted from 0) is 1000");
+}
+END_TEST
+
+static long resident_kib(const char *field)
+{
+    char line[128];
+    long kib = -1;
+    FILE *file = fopen("/proc/self/status", "r");
+
+    ck_assert_ptr_nonnull(file);
+    while (fgets(line, sizeof(line), file))
+        if (strncmp(line, field, strlen(field)) == 0)
+            kib = strtol(line + strlen(field) + 1, NULL, 10);
+    fclose(file);
+    ck_assert_int_ge(kib, 0);
+    return kib;
+}
+
+/* Every token is looked at, and none of them stays: what is resident at most does not grow with the file. */
+START_TEST(a_large_file_takes_no_memory)
+{
+    enum { FILE_BYTES = 256 << 20, KIB_MOST = 48 << 10 };
+    struct data_options options = {.set = "tokens", .file = folder, .classes = 1000, .context = 1024};
+    char name[128];
+    FILE *file;
+
+    write_file("tokens.bin", NULL, 0);
+    ck_assert_int_eq(truncate(in_folder("tokens.bin"), FILE_BYTES), 0);
+    snprintf(name, sizeof(name), "%s", path);
+    options.file = name;
+    ck_assert_ptr_nonnull(file = fopen("/proc/self/clear_refs", "w"));
+    fputs("5", file); /* the peak begins anew */
+    fclose(file);
+    const long before = resident_kib("VmRSS");
+    struct dataset *dataset = opened(&options);
+
+    ck_assert_int_lt(resident_kib("VmHWM") - before, KIB_MOST);
+    ck_assert_int_eq(dataset->train.count + dataset->test.count,
+                     FILE_BYTES / 2 / 1024 - 1); /* one is cut in two by the split */
+    dataset_close(dataset);
 }
 END_TEST
 
@@ -353,27 +376,27 @@ START_TEST(token_files_that_are_wrong_are_told)
 {
     struct data_options options = {.set = "tokens", .dir = "", .classes = 65536, .context = 16};
 
-    check_refused(&options, "data.set = tokens", "needs data.dir, the folder of train.bin and val.bin, or data.file");
+    opened_not(&options, "data.set = tokens", "needs data.dir, the folder of train.bin and val.bin, or data.file");
     options.dir = folder;
-    check_refused(&options, folder, "holds no train.bin");
+    opened_not(&options, folder, "holds no train.bin");
     write_tokens("train.bin", 2, 20240520, 2, TOKENS, 1000);
-    check_refused(&options, folder, "holds no val.bin");
+    opened_not(&options, folder, "holds no val.bin");
     write_tokens("val.bin", 2, 0, 0, 0, 1000);
-    check_refused(&options, "train.bin", "magic number 20240520 and version 2; tp reads 1");
+    opened_not(&options, "train.bin", "magic number 20240520 and version 2; tp reads 1");
     write_tokens("train.bin", 2, 20240520, 1, TOKENS - 1, 1000);
-    check_refused(&options, "train.bin", "promises 39999 tokens of 2 bytes, but 80000 bytes follow");
+    opened_not(&options, "train.bin", "promises 39999 tokens of 2 bytes, but 80000 bytes follow");
     write_tokens("train.bin", 2, 20240801, 7, TOKENS, 1000);
-    check_refused(&options, "train.bin", "promises 40000 tokens of 4 bytes, but 80000 bytes follow");
+    opened_not(&options, "train.bin", "promises 40000 tokens of 4 bytes, but 80000 bytes follow");
     write_tokens("train.bin", 4, 20240801, 7, 0xffffffff, 1000);
-    check_refused(&options, "train.bin", "promises 4294967295 tokens");
+    opened_not(&options, "train.bin", "promises 4294967295 tokens");
     ck_assert_int_eq(truncate(in_folder("train.bin"), HEADER - 1), 0);
-    check_refused(&options, "train.bin", "is shorter than the 1024 bytes of llm.c's header");
+    opened_not(&options, "train.bin", "is shorter than the 1024 bytes of llm.c's header");
     write_file("train.bin", "abc", 3);
-    check_refused(&options, "train.bin", "3 bytes are no whole number of 16-bit tokens");
+    opened_not(&options, "train.bin", "3 bytes are no whole number of 16-bit tokens");
     write_file("train.bin", "abcd", 4);
-    check_refused(&options, "train.bin", "2 tokens are too few for a sample");
+    opened_not(&options, "train.bin", "2 tokens are too few for a sample");
     write_file("train.bin", "", 0);
-    check_refused(&options, "train.bin", "is empty");
+    opened_not(&options, "train.bin", "is empty");
 }
 END_TEST
 
@@ -390,6 +413,7 @@ int main(void)
     tcase_add_test(cases, text_that_is_none_is_told);
     tcase_add_loop_test(cases, tokens_are_read_in_every_format, 0, COUNT(token_formats));
     tcase_add_test(cases, a_token_above_the_vocabulary_is_told_with_its_place);
+    tcase_add_test(cases, a_large_file_takes_no_memory);
     tcase_add_test(cases, token_files_that_are_wrong_are_told);
     suite_add_tcase(suite, cases);
 

@@ -198,6 +198,50 @@ START_TEST(a_run_whose_memory_is_cut_short_is_told_on_the_screen)
 }
 END_TEST
 
+START_TEST(a_comparisons_runs_are_followed_one_after_the_other)
+{
+    char command[640];
+
+    snprintf(command, sizeof(command), "exec env TERM=xterm-256color %s", program.monitor);
+    start_command(command, 24, 80);
+    read_until("waiting for a run");
+    pid_t comparison = program_start(&program, "compare @ --quiet --epochs 60 --systems gpipe,pipedream");
+    read_until("gpipe");
+    read_until("pipedream");
+    check_quits();
+    ck_assert_int_eq(program_finish(comparison), 0);
+}
+END_TEST
+
+/* In a folder of several recordings it is asked which; the list comes back with a key. */
+START_TEST(recordings_are_picked_from_a_list)
+{
+    char command[640];
+
+    ck_assert_int_eq(program_run(&program, "compare @ --quiet --systems gpipe,pipedream --set run.record=yes "
+                                           "--set run.name=both"),
+                     0);
+    snprintf(command, sizeof(command), "exec env TERM=xterm-256color %s --replay %s/runs/both", program.monitor,
+             program.folder);
+    start_command(command, 24, 80);
+    read_until("Enter shows");
+    type("\033OB\r");
+    read_until("pipedream/recording.tprec");
+    type("n");
+    read_until("gpipe");
+    type("l");
+    read_until("Enter shows");
+    type("\033OB\r");
+    read_until("pipedream");
+    check_quits();
+    ck_assert_int_eq(program_run(&program, "tpmon --once --replay ~/runs/both"), 1);
+    ck_assert_ptr_nonnull(strstr(program_text(&program, "err"), "has 2 recordings in it: name one, such as "));
+    ck_assert_int_eq(program_run(&program, "tpmon --once --replay ~/runs/both/gpipe"), 0);
+    ck_assert_int_eq(program_run(&program, "tpmon --once --replay ~"), 1);
+    ck_assert_ptr_nonnull(strstr(program_text(&program, "err"), "has no recording in it"));
+}
+END_TEST
+
 /* Ctrl-S, or a line that is down: the first SIGTERM is not heard. */
 START_TEST(a_monitor_ends_though_its_terminal_takes_nothing)
 {
@@ -509,6 +553,8 @@ int main(void)
     tcase_add_test(tcase, a_run_whose_memory_is_cut_short_is_told_on_the_screen);
     tcase_add_test(tcase, a_monitor_ends_though_its_terminal_takes_nothing);
     tcase_add_test(tcase, what_is_no_key_does_nothing);
+    tcase_add_test(tcase, a_comparisons_runs_are_followed_one_after_the_other);
+    tcase_add_test(tcase, recordings_are_picked_from_a_list);
     tcase_add_test(tcase, a_click_on_a_views_name_shows_it);
     tcase_add_loop_test(tcase, nobody_is_asked_for_a_mouse_in_vain, 0, 2);
     tcase_add_test(tcase, a_crash_gives_the_mouse_back);

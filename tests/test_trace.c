@@ -2,6 +2,7 @@
  * has an arrow with both ends, in ops of the right stages and in the right order; slices of a track nest or follow each
  * other; waits, counters and the plan's own tracks are there. */
 #include <check.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,6 +138,50 @@ START_TEST(test_runs_and_recordings)
 }
 END_TEST
 
+/* The highest value of a counter; -1: there is none of that name. */
+static double highest(const json_t *trace, const char *name, const char *value)
+{
+    const json_t *event;
+    double most = -1;
+    size_t k;
+
+    json_array_foreach(trace, k, event)
+    {
+        const char *own = json_string_value(json_object_get(event, "name"));
+
+        if (strcmp(own ? own : "", name) == 0)
+            most = fmax(most, json_number_value(json_object_get(json_object_get(event, "args"), value)));
+    }
+    return most;
+}
+
+/* PipeDream's stage s holds W - s + 1 versions, and what its forwards have read is W - s updates old; GPipe's hold one. */
+START_TEST(predictions_have_counters)
+{
+    const bool stash = _i == 0;
+    char name[64], command[512];
+
+    snprintf(command, sizeof(command),
+             "plan @ --simulate --minibatches 12 --set pipeline.stages=3 --set simulation.forward_ms=1 "
+             "--set simulation.backward_ms=2 --set simulation.update_ms=0 --trace ~/plan.json %s",
+             stash ? "--set pipeline.system=pipedream --set pipeline.microbatches=1"
+                   : "--set pipeline.system=gpipe --set pipeline.microbatches=4");
+    ck_assert_int_eq(program_run(&program, command), 0);
+    json_t *plan = program_json(&program, "plan.json");
+    for (int s = 1; s <= 3; s++) {
+        snprintf(name, sizeof(name), "weight versions of stage %d", s);
+        ck_assert_int_eq((int)highest(plan, name, "held"), stash ? 3 - s + 1 : 1);
+        snprintf(name, sizeof(name), "staleness of stage %d", s);
+        ck_assert_int_eq((int)highest(plan, name, "updates"), stash ? 3 - s : 0);
+        snprintf(name, sizeof(name), "memory (MiB) of stage %d", s);
+        ck_assert(highest(plan, name, "weights") > 0);
+    }
+    ck_assert_int_gt(count(plan, "X", "wait"), 0);
+    ck_assert_int_eq(count(plan, "X", "update"), 3 * 12);
+    json_decref(plan);
+}
+END_TEST
+
 START_TEST(test_predictions)
 {
     ck_assert_int_eq(program_run(&program, "plan @ --simulate " SMALL " --minibatches 4 --set simulation.forward_ms=1 "
@@ -172,6 +217,7 @@ int main(void)
     tcase_set_timeout(traces, 60);
     tcase_add_loop_test(traces, test_runs_and_recordings, 0, COUNT(kinds));
     tcase_add_test(traces, test_predictions);
+    tcase_add_loop_test(traces, predictions_have_counters, 0, 2);
     tcase_add_test(traces, test_refusals);
     suite_add_tcase(suite, traces);
 

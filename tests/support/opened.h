@@ -1,0 +1,13 @@
+/* Data sets opened as a test expects it: with images and targets, or refused. */
+#ifndef TP_TESTS_OPENED_H
+#define TP_TESTS_OPENED_H
+
+#include "data/data.h"
+
+/* Fails the test if it cannot be opened. The caller closes it. */
+struct dataset *opened(const struct data_options *options);
+
+/* Fails the test unless it is refused by one line that has both texts. */
+void opened_not(const struct data_options *options, const char *name, const char *phrase);
+
+#endif
