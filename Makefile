@@ -147,7 +147,7 @@ help:
 	@sed -n 's/^#   //p' Makefile
 	@echo "make all | deps | bench | install, uninstall [DESTDIR=] [PREFIX=] | clean | format | lint"
 	@echo "make asan | ubsan | tsan | valgrind | fuzz [SECONDS=] [TARGET=] | exhaustive"
-	@echo "make torture [KILLS=] [SEED=] | scribble [RUNS=] [SEED=] | starts [COUNT=] | soak [MINUTES=] | nightly: all of these"
+	@echo "make torture [KILLS=] [SEED=] | scribble [RUNS=] [SEED=] | hosts [KILLS=] [SEED=] | starts [COUNT=] | soak [MINUTES=] | nightly: all of these"
 	@echo "for all: BUILD= CC= OPT= ARCH= CFLAGS= CPPFLAGS= LDFLAGS= CUDA=0|1 CUDA_ARCH= MPI=0|1 CAIRO=0|1 DOUBLE=0 WERROR=0|1"
 
 deps:

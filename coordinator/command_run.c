@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "coordinator/command.h"
+#include "coordinator/launch.h"
 #include "coordinator/outputs.h"
 #include "coordinator/resume.h"
 #include "coordinator/run.h"
@@ -53,6 +54,8 @@ static enum exit_status run_prepared(const struct options *options, struct prepa
         .config = options->config,
         .overrides = options->overrides,
         .override_count = options->override_count,
+        .hosts = options->hosts,
+        .launch = options->launch,
         .signals = signals,
         .out = taken ? stderr : stdout,
         .standard = &outputs->standard,
@@ -88,6 +91,8 @@ enum exit_status command_run(const struct options *options)
     struct error error;
     struct shared_data data = {.descriptor = 0};
 
+    if (options->hosts && launch_check(options->launch, &error))
+        return command_fail(EXIT_USAGE, &error);
     /* Before anything is made: an interruption that comes while the run is prepared waits until it can be cleaned up. */
     if (signals_take(&signals, &error))
         return command_fail(EXIT_FAILED, &error);

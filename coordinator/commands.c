@@ -7,7 +7,8 @@ const struct command commands[VERBS] = {
         {"run", "[run] CONFIG", "train", OPERAND_CONFIG,
          "Cuts the network into stages, starts a process for each, and trains. Ctrl-C finishes the mini-batches\n"
          "in flight, writes a checkpoint and prints the report; --resume goes on from there.",
-         .examples = {"CONFIG", "CONFIG --set pipeline.system=gpipe --epochs 1", "CONFIG --resume"}},
+         .examples = {"CONFIG", "CONFIG --set pipeline.system=gpipe --epochs 1", "CONFIG --resume",
+                      "CONFIG --hosts a:2,b:2"}},
     [VERB_PLAN] =
         {"plan", "plan CONFIG", "print what would happen: stages, weight versions, memory", OPERAND_CONFIG,
          "Trains nothing. Prints each stage's layers, weight versions and memory, the version difference and\n"

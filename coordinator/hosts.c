@@ -1,9 +1,13 @@
 #include "coordinator/hosts.h"
 
 #include <ctype.h>
+#include <ifaddrs.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/parse.h"
 
@@ -171,4 +175,44 @@ static int read_slurm(struct plan_machine machines[MAX_STAGES], int stages, stru
 int hosts_read(struct plan_machine machines[MAX_STAGES], const char *text, int stages, struct error *error)
 {
     return strcmp(text, "slurm") == 0 ? read_slurm(machines, stages, error) : read_list(machines, text, stages, error);
+}
+
+static bool same_address(const struct sockaddr *one, const struct sockaddr *other)
+{
+    struct sockaddr_in four[2];
+    struct sockaddr_in6 six[2];
+
+    if (!one || !other || one->sa_family != other->sa_family)
+        return false;
+    if (one->sa_family == AF_INET) {
+        memcpy(&four[0], one, sizeof(four[0]));
+        memcpy(&four[1], other, sizeof(four[1]));
+        return four[0].sin_addr.s_addr == four[1].sin_addr.s_addr;
+    }
+    if (one->sa_family != AF_INET6)
+        return false;
+    memcpy(&six[0], one, sizeof(six[0]));
+    memcpy(&six[1], other, sizeof(six[1]));
+    return memcmp(&six[0].sin6_addr, &six[1].sin6_addr, sizeof(six[0].sin6_addr)) == 0;
+}
+
+bool hosts_is_here(const char *host)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    struct ifaddrs *own = NULL;
+    char name[256] = "";
+    bool here = false;
+
+    if (gethostname(name, sizeof(name) - 1) == 0 && strcmp(name, host) == 0)
+        return true;
+    if (getaddrinfo(host, NULL, &hints, &found) == 0 && getifaddrs(&own) == 0)
+        for (const struct addrinfo *address = found; address && !here; address = address->ai_next)
+            for (const struct ifaddrs *each = own; each && !here; each = each->ifa_next)
+                here = same_address(address->ai_addr, each->ifa_addr);
+    if (found)
+        freeaddrinfo(found);
+    if (own)
+        freeifaddrs(own);
+    return here;
 }

@@ -12,4 +12,7 @@ int hosts_read(struct plan_machine machines[MAX_STAGES], const char *text, int s
 /* The hosts that Slurm's form of a list names, such as "n[01-03,7],gpu1", with no stages yet. Likewise. */
 int hosts_expand(struct plan_machine machines[MAX_STAGES], const char *list, struct error *error);
 
+/* Whether a host is this machine: by its name, or by an address that is one of its own. */
+bool hosts_is_here(const char *host);
+
 #endif

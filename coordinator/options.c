@@ -77,8 +77,10 @@ static const struct option_row rows[] = {
      .help = "let tpmon pause, step and slow the run; paused: hold each stage before its first op; slow: begin slowly"},
     {"quiet", NULL, OPTION_FLAG, offsetof(struct options, quiet), WITH_RUN | WITH_COMPARE | WITH_TEST,
      .help = "no progress, and only the report's essentials, or the comparison"},
-    {"hosts", "A:2,B:2", OPTION_TEXT, offsetof(struct options, hosts), WITH_PLAN,
-     .help = "stages of each host, in order: what crosses the links between them; slurm: the allocation's"},
+    {"hosts", "A:2,B:2", OPTION_TEXT, offsetof(struct options, hosts), WITH_RUN | WITH_PLAN,
+     .help = "stages of each host, in order, this one first; slurm: the allocation's hosts"},
+    {"launch", "WORDS", OPTION_TEXT, offsetof(struct options, launch), WITH_RUN,
+     .help = "with --hosts: what starts a process on each host, in place of mpirun and its options"},
     {"grid", NULL, OPTION_FLAG, offsetof(struct options, grid), WITH_PLAN,
      .help = "print only the schedule, one line per stage"},
     {"slots", "K", OPTION_COUNT, offsetof(struct options, ticks), WITH_PLAN,
@@ -301,6 +303,8 @@ static int check_combination(const struct options *options, uint64_t given, stru
         strcmp(options->interactive, "slow") != 0)
         return error_set(error, "--interactive is followed by nothing, =paused or =slow, not by \"=%s\"",
                          options->interactive);
+    if (options->launch && !options->hosts)
+        return error_set(error, "--launch goes with --hosts");
     if (options->hosts && (options->grid || options->stage || options->csv))
         return error_set(error, "--hosts does not change a schedule: it goes with none of --grid, --stage and --csv");
     if (options->grid && options->simulate)

@@ -30,6 +30,7 @@ struct options {
     const char *plot;                      /* path; NULL = none */
     const char *steps;                     /* path; NULL = none */
     const char *hosts;                     /* "a:2,b:2"; NULL = this machine */
+    const char *launch;                    /* words in place of mpirun's; NULL = these */
     const char *beside;                    /* systems to draw below the plan's own; NULL = none */
     const char *resume;                    /* run folder or checkpoint; "" = to be found; NULL = start anew */
     int stage;                             /* whose ledger of versions is asked for; 0 = not given */

@@ -266,15 +266,26 @@ static int begin_test(struct prepared *prepared, const struct preparation *prepa
     return 0;
 }
 
-static int spread(struct plan *plan, const char *hosts, struct config_mistakes *mistakes)
+/* A run begins where its coordinator is. */
+static int check_first(const struct plan_machine *first, struct error *error)
+{
+    return hosts_is_here(first->host) ? 0
+                                      : error_set(error,
+                                                  "%s comes first, and is not this machine; begin the run there, "
+                                                  "or name this one first",
+                                                  first->host);
+}
+
+static int spread(struct plan *plan, const struct preparation *preparation, struct config_mistakes *mistakes)
 {
     struct plan_machine machines[MAX_STAGES];
     struct error error;
 
-    if (!hosts)
+    if (!preparation->hosts)
         return 0;
-    const int count = hosts_read(machines, hosts, plan->stage_count, &error);
-    if (count > 0 && plan_spread(plan, machines, count, &error) == 0)
+    const int count = hosts_read(machines, preparation->hosts, plan->stage_count, &error);
+    if (count > 0 && plan_spread(plan, machines, count, &error) == 0 &&
+        (preparation->depth != PREPARE_RUN || check_first(&machines[0], &error) == 0))
         return 0;
     error_prefix(&error, "tpcoord: --hosts");
     config_mistake_line(mistakes, error.text);
@@ -292,7 +303,7 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
         return -1;
     if ((data && check_size(&config, mistakes)) || find_data(&facts, &unread, preparation, &config, mistakes) ||
         plan_begin(&prepared->plan, &config, &facts, &prepared->network, mistakes) ||
-        spread(&prepared->plan, preparation->hosts, mistakes))
+        spread(&prepared->plan, preparation, mistakes))
         return -1;
     if (preparation->simulated && !preparation->compared) {
         predict_check_used(&prepared->plan, mistakes);

@@ -99,7 +99,7 @@ int room_check(const struct plan *plan, struct error *error)
 {
     unsigned long long planned = 0;
 
-    for (int s = 1; s <= plan->stage_count; s++)
+    for (int s = 1; s <= plan_machine_stages(plan, 0); s++)
         planned += stage_bytes(plan, s);
     return room_check_bytes(planned, "the plan", "lower data.batch, or use pipeline.backward_activations = recompute",
                             error) ||
@@ -113,7 +113,7 @@ int room_check_threads(const struct plan *plan, struct error *error)
     const int threads = plan->config.device.threads, available = environment_cores();
     int stages = 0;
 
-    for (int s = 1; s <= plan->stage_count; s++)
+    for (int s = 1; s <= plan_machine_stages(plan, 0); s++)
         stages += plan_place_of(plan, s) == PLACE_CPU;
     if (threads == 1 || available == 0 || stages * threads <= available)
         return 0;

@@ -13,6 +13,7 @@
 #include "board/guard.h"
 #include "coordinator/checkpoints.h"
 #include "coordinator/keep.h"
+#include "coordinator/launch.h"
 #include "coordinator/process.h"
 #include "coordinator/progress.h"
 #include "coordinator/report.h"
@@ -34,8 +35,9 @@ struct run {
     const struct run_request *request;
     struct segment segment;
     struct processes processes;
-    int interruptions; /* of this run */
-    bool asked;        /* for a checkpoint, which is not there yet */
+    struct launch launch; /* of the nodes on the plan's machines, if it has several */
+    int interruptions;    /* of this run */
+    bool asked;           /* for a checkpoint, which is not there yet */
     bool going;
     bool stopping;  /* after the mini-batches in flight */
     bool aborted;   /* everybody ends now */
@@ -169,17 +171,29 @@ static int state_of(const struct run *run, int stage)
     return atomic_load(&segment_stage(&run->segment, stage)->state);
 }
 
+/* " on b", where that is not the one machine. */
+enum { HOST_TEXT_MAX = CONFIG_NAME_MAX + 8 };
+static const char *on_host(const struct run *run, int stage, char text[HOST_TEXT_MAX])
+{
+    const struct plan *plan = run->request->plan;
+
+    text[0] = '\0';
+    if (plan->machine_count > 1)
+        snprintf(text, HOST_TEXT_MAX, " on %s", plan->machines[plan_machine_of(plan, stage)].host);
+    return text;
+}
+
 /* A stage that has done everything may be killed. */
 static void judge_death(struct run *run, int stage, int status)
 {
     const int state = state_of(run, stage);
-    char death[DEATH_TEXT_MAX];
+    char death[DEATH_TEXT_MAX], host[HOST_TEXT_MAX];
 
     if (run->aborted || state == STAGE_FAILED || (state == STAGE_DONE && (status == 0 || WIFSIGNALED(status))))
         return;
     process_describe_death(&run->segment, stage, status, death);
     run->may_restart = true;
-    fail(run, "stage %d (pid %d) %s", stage, processes_pid(&run->processes, stage), death);
+    fail(run, "stage %d%s (pid %d) %s", stage, on_host(run, stage, host), processes_pid(&run->processes, stage), death);
     process_add_cause(status, run->processes.kills, &run->outcome.error);
     abort_stages(run);
 }
@@ -187,14 +201,15 @@ static void judge_death(struct run *run, int stage, int status)
 /* Dismisses the stages when all of them are done, or one has failed. */
 static void judge_states(struct run *run)
 {
+    char host[HOST_TEXT_MAX];
     bool done = true;
 
     for (int s = 1; s <= run->processes.count; s++) {
         const int state = state_of(run, s);
 
         if (state == STAGE_FAILED && !run->aborted) {
-            fail(run, "stage %d (pid %d): %.*s", s, processes_pid(&run->processes, s), STAGE_ERROR_MAX - 1,
-                 segment_stage(&run->segment, s)->error);
+            fail(run, "stage %d%s (pid %d): %.*s", s, on_host(run, s, host), processes_pid(&run->processes, s),
+                 STAGE_ERROR_MAX - 1, segment_stage(&run->segment, s)->error);
             abort_stages(run);
         }
         done = done && state == STAGE_DONE;
@@ -214,6 +229,70 @@ static void reap(struct run *run)
         processes_kill(&run->processes);
         run->killed = true;
     }
+}
+
+/* A machine's node has told why it cannot go on; or the launcher has ended, and all that it had started with it. */
+static void judge_machines(struct run *run)
+{
+    const struct plan *plan = run->request->plan;
+
+    if (run->launch.pid == 0)
+        return;
+    launch_look(&run->launch, clock_now_ns());
+    for (int m = 0; m < plan->machine_count && !run->aborted; m++) {
+        const struct machine_word *word = &run->segment.board->machines[m];
+
+        /* Pairs with the node's release store: the text is there. */
+        if (atomic_load(&word->state) != MACHINE_FAILED)
+            continue;
+        fail(run, "%.*s", (int)sizeof(word->error) - 1, word->error);
+        run->may_restart = run->going;
+        abort_stages(run);
+    }
+    if (!run->launch.ended)
+        return;
+    processes_lose(&run->processes);
+    if (run->dismissed)
+        return;
+    char how[PROCESS_TEXT_MAX];
+    process_describe_status(run->launch.status, how);
+    progress_clear(&run->progress);
+    launch_tell(&run->launch, stderr);
+    fail(run, "the launcher (pid %d) %s %s", (int)run->launch.pid, how,
+         run->going ? "in the middle of the run, and the nodes on all machines with it"
+                    : "before all stages were ready");
+    run->may_restart = run->going;
+    abort_stages(run);
+}
+
+/* What it says while nothing is wrong; and nothing when all is over but what will be told better. */
+static void follow_launcher(struct run *run)
+{
+    if (run->dismissed || !launch_has_said(&run->launch, clock_now_ns()))
+        return;
+    progress_clear(&run->progress);
+    launch_tell(&run->launch, stderr);
+}
+
+/* When the run is over, or broken: nodes end by themselves, and the launcher with them. */
+enum { LAUNCHER_GRACE_SECONDS = 2 };
+static void hurry_launcher(struct run *run)
+{
+    const uint64_t now_ns = clock_now_ns(), end_ns = run->kill_at_ns + LAUNCHER_GRACE_SECONDS * 1000000000ull;
+
+    if (!run->dismissed || now_ns < end_ns)
+        return;
+    launch_signal(&run->launch, now_ns < end_ns + LAUNCHER_GRACE_SECONDS * 1000000000ull ? SIGTERM : SIGKILL);
+}
+
+static void await_launcher(struct run *run)
+{
+    while (run->launch.pid > 0 && !run->launch.ended) {
+        launch_look(&run->launch, clock_now_ns());
+        hurry_launcher(run);
+        poll(NULL, 0, LOOK_KEEPING_MS);
+    }
+    launch_release(&run->launch);
 }
 
 static bool all_ready(const struct run *run)
@@ -329,7 +408,10 @@ static void supervise(struct run *run)
         poll(&signals, 1, keeping ? LOOK_KEEPING_MS : LOOK_MS);
         read_signals(run);
         obey_stage(run);
+        judge_machines(run);
         reap(run);
+        follow_launcher(run);
+        hurry_launcher(run);
         if (!run->going && !run->aborted && all_ready(run))
             go(run);
         if (run->going) {
@@ -347,6 +429,7 @@ static void supervise(struct run *run)
     }
     /* Whatever the stages' states say: nobody is left who would remove the name. */
     dismiss(run);
+    await_launcher(run);
     run->outcome.end_ns = run->going ? clock_now_ns() : 0;
     if (run->going) {
         follow(run);
@@ -409,7 +492,9 @@ static void start(struct run *run)
 
         atomic_store(&segment_stage(&run->segment, part)->pid, (int32_t)run->processes.stage[stage - 1].pid);
     }
-    if (failed || segment_publish(&run->segment, &error)) {
+    if (failed || segment_publish(&run->segment, &error) ||
+        (run->request->plan->machine_count > 1 &&
+         launch_start(&run->launch, run->request->plan, run->request->launch, run->segment.name, &error))) {
         fail(run, "%s", error.text);
         abort_stages(run);
     }
@@ -468,6 +553,14 @@ static enum exit_status report(struct run *run, json_t *json)
     return run->outcome.checkpoints_failed > 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
+static void say_option(FILE *out, const char *name, const char *value)
+{
+    if (!value)
+        return;
+    fprintf(out, " --%s ", name);
+    shell_word(out, value);
+}
+
 /* How to go on with a run that is not at its end. */
 static void say_how_to_continue(const struct run *run)
 {
@@ -483,6 +576,8 @@ static void say_how_to_continue(const struct run *run)
         fputs(" --set ", request->out);
         shell_word(request->out, request->overrides[i]);
     }
+    say_option(request->out, "hosts", request->hosts);
+    say_option(request->out, "launch", request->launch);
     fputs(" --resume=", request->out);
     shell_word(request->out, request->folder->path);
     fputc('\n', request->out);

@@ -20,6 +20,7 @@ struct run_request {
     const char *config;          /* its path, likewise; NULL: the run is not to be gone on with */
     const char *const *overrides;
     int override_count;                      /* that were given with it */
+    const char *hosts, *launch;              /* likewise; NULL: were not given */
     struct signals *signals;                 /* taken */
     FILE *out;                               /* progress and report: `stdout` or `stderr`, */
     const struct standard_outlets *standard; /* which write in the background; NULL: they do not */

@@ -1,7 +1,7 @@
 # How tests are built and run; included by the Makefile. docs/testing.md says what each target is for.
 
 TESTS := $(patsubst %.c,$(BUILD)/%,$(filter-out tests/test_double_%,$(wildcard tests/test_*.c)))
-SCRIPT_TESTS := tests/test_completion.sh tests/test_docs.sh tests/test_fuzz.sh tests/test_hosts.sh tests/test_double_headers.sh tests/test_make.sh
+SCRIPT_TESTS := tests/test_completion.sh tests/test_docs.sh tests/test_fuzz.sh tests/test_hosts.sh tests/test_machines.sh tests/test_double_headers.sh tests/test_make.sh
 SHORT_FORMS  := $(addprefix tests/short/,lint.sh sanitizers.sh clang.sh without_cuda.sh fuzz.sh)
 SUPPORT   := $(BUILD)/tests/libsupport.a
 FUZZERS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -22,7 +22,7 @@ TOGETHER := $(addprefix test_,checkpoint csv csv_random data events executor gol
 	loss manifest methods network network_reader optimizers orders plan predict reading records recording schedule \
 	simulate sums systems unchanged update update_rule versions views)
 
-.PHONY: test test-programs check-programs exhaustive torture scribble starts soak asan ubsan tsan valgrind fuzz fuzzers nightly
+.PHONY: test test-programs check-programs exhaustive torture scribble hosts starts soak asan ubsan tsan valgrind fuzz fuzzers nightly
 
 # What short forms need is installed if it can be; a form that lacks it is skipped.
 test: deps
@@ -52,6 +52,13 @@ scribble: deps
 		TESTS=$(BUILD)/asan/tests/test_scribble SCRIPT_TESTS= check-programs
 scribble: export RUNS ?= 500
 scribble: export SEED ?= $(shell date +%s)
+
+# Runs on two hosts, each way of dying on each, and so many more deaths at random: make hosts KILLS=100 SEED=1
+hosts: deps
+	@./deps.sh iproute2 $(MPI_PACKAGES)
+	+@$(SUBMAKE) TESTS= SCRIPT_TESTS=tests/test_machines.sh check-programs
+hosts: export KILLS ?= 100
+hosts: export SEED ?= $(shell date +%s)
 
 # Nothing may pile up: over COUNT runs in a row, or in one of MINUTES.
 starts soak: deps

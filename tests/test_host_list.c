@@ -167,6 +167,7 @@ static const struct {
 } refused[] = {
     {"plan @ --hosts a:2,b:2", "tpcoord: --hosts: the machines have 4 stages, but pipeline.stages is 3\n"},
     {"plan @ --hosts a:1,b:1,b:1", "tpcoord: --hosts: b stands there twice; "},
+    {"@ --launch mpirun", "tpcoord: --launch goes with --hosts\n"},
     {"plan @ --hosts a,b --grid", "tpcoord: --hosts does not change a schedule"},
     {"plan @ --hosts a,b --set pipeline.system=missing", "pipeline.system"},
 };

@@ -1,0 +1,192 @@
+#include "coordinator/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <wordexp.h>
+
+#include "base/program.h"
+#include "base/text.h"
+
+/* After which what was said is told. */
+enum { HOLD_NS = 2000000000 };
+
+enum { WORDS_TEXT_MAX = 512 + MAX_STAGES * (CONFIG_NAME_MAX + 4) };
+
+static int expand(wordexp_t *expanded, const char *words, struct error *error)
+{
+    const int result = wordexp(words, expanded, WRDE_NOCMD | WRDE_UNDEF);
+
+    if (result == WRDE_NOSPACE)
+        return error_set(error, "out of memory");
+    if (result)
+        return error_set(error, "--launch: a shell would not read \"%s\" as words", words);
+    if (expanded->we_wordc > 0)
+        return 0;
+    wordfree(expanded);
+    return error_set(error, "--launch: which launcher? such as \"srun --mpi=pmix\"");
+}
+
+int launch_check(const char *words, struct error *error)
+{
+    char node[PATH_MAX];
+    wordexp_t expanded;
+
+    if (program_find(node, "tpnode", error))
+        return -1;
+    if (access(node, X_OK))
+        return error_set(error,
+                         "this tp was built without MPI, and runs on one machine only: there is no %s; make MPI=1 "
+                         "builds it",
+                         node);
+    if (!words)
+        return 0;
+    if (expand(&expanded, words, error))
+        return -1;
+    wordfree(&expanded);
+    return 0;
+}
+
+/* Open MPI's. A node is bound to no core, as its stages inherit that; a daemon that is cut off from this machine ends within
+ * seconds. */
+static void say_own_words(const struct plan *plan, char words[WORDS_TEXT_MAX])
+{
+    int length = snprintf(words, WORDS_TEXT_MAX,
+                          "mpirun %s--bind-to none --mca oob_tcp_keepalive_time 5 --mca oob_tcp_keepalive_intvl 2 "
+                          "--mca oob_tcp_keepalive_probes 3 -n %d --host ",
+                          geteuid() == 0 ? "--allow-run-as-root " : "", plan->machine_count);
+
+    for (int m = 0; m < plan->machine_count; m++)
+        length += snprintf(words + length, WORDS_TEXT_MAX - (size_t)length, "%s%s:1", m > 0 ? "," : "",
+                           plan->machines[m].host);
+}
+
+static int spawn(struct launch *launch, char **words, int output, struct error *error)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, all;
+
+    sigemptyset(&none);
+    sigfillset(&all);
+    if (posix_spawn_file_actions_init(&actions))
+        return error_set(error, "out of memory for the launcher's start");
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    int reason = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    if (!reason)
+        reason = posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+    if (!reason)
+        reason = posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO);
+    if (!reason)
+        reason = posix_spawnp(&launch->pid, words[0], &actions, &attributes, words, environ);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    if (!reason)
+        return 0;
+    launch->pid = 0;
+    return error_set(error, "cannot start %s: %s%s", words[0], strerror(reason),
+                     reason == ENOENT ? "; Debian's is in openmpi-bin, and --launch names another" : "");
+}
+
+int launch_start(struct launch *launch, const struct plan *plan, const char *words, const char *name,
+                 struct error *error)
+{
+    char node[PATH_MAX], own[WORDS_TEXT_MAX], segment[64], **all = NULL;
+    int pipes[2] = {-1, -1}, result = -1;
+    wordexp_t expanded;
+
+    *launch = (struct launch){.output = -1};
+    snprintf(segment, sizeof(segment), "%s", name);
+    say_own_words(plan, own);
+    if (program_find(node, "tpnode", error) || expand(&expanded, words ? words : own, error))
+        return -1;
+    const size_t given = expanded.we_wordc;
+    all = calloc(given + 3, sizeof(*all));
+    if (!all || pipe2(pipes, O_CLOEXEC | O_NONBLOCK)) {
+        error_set(error, "the launcher's start: %s", strerror(errno));
+        goto out;
+    }
+    memcpy(all, expanded.we_wordv, given * sizeof(*all));
+    all[given] = node;
+    all[given + 1] = segment;
+    /* What is started writes as it always does: only this end never waits. */
+    fcntl(pipes[1], F_SETFL, 0);
+    result = spawn(launch, all, pipes[1], error);
+    launch->output = pipes[0];
+    pipes[0] = -1;
+out:
+    for (int end = 0; end < 2; end++)
+        if (pipes[end] >= 0)
+            close(pipes[end]);
+    free(all);
+    wordfree(&expanded);
+    return result;
+}
+
+void launch_look(struct launch *launch, uint64_t now_ns)
+{
+    char rest[1024];
+
+    if (launch->pid == 0)
+        return;
+    /* Before what it has said last. */
+    if (!launch->ended && waitpid(launch->pid, &launch->status, WNOHANG) == launch->pid)
+        launch->ended = true;
+    for (;;) {
+        const size_t room = sizeof(launch->said) - 1 - launch->length;
+        const ssize_t got =
+            read(launch->output, room > 0 ? launch->said + launch->length : rest, room > 0 ? room : sizeof(rest));
+
+        if (got <= 0)
+            return;
+        if (launch->length == 0)
+            launch->said_ns = now_ns;
+        launch->length += room > 0 ? (size_t)got : 0;
+    }
+}
+
+bool launch_has_said(const struct launch *launch, uint64_t now_ns)
+{
+    return launch->length > 0 && now_ns > launch->said_ns + HOLD_NS;
+}
+
+void launch_tell(struct launch *launch, FILE *out)
+{
+    launch->said[launch->length] = '\0';
+    for (char *line = launch->said, *end; *line; line = end) {
+        end = line + strcspn(line, "\n");
+        if (*end)
+            *end++ = '\0';
+        text_clean(line);
+        if (line[strspn(line, "- ")])
+            fprintf(out, "tpcoord: launcher: %s\n", line);
+    }
+    launch_forget(launch);
+}
+
+void launch_forget(struct launch *launch)
+{
+    launch->length = 0;
+}
+
+void launch_signal(const struct launch *launch, int signal)
+{
+    if (launch->pid > 0 && !launch->ended)
+        kill(-launch->pid, signal);
+}
+
+void launch_release(struct launch *launch)
+{
+    if (launch->pid > 0)
+        close(launch->output);
+    launch->pid = 0;
+}

@@ -1,0 +1,49 @@
+/* The launcher of a run on several machines, mpirun or another: it starts a tpnode on each, and ends with them. It has a
+ * session of its own, so that a terminal's signals do not reach it and it asks nothing of a terminal. */
+#ifndef TP_COORDINATOR_LAUNCH_H
+#define TP_COORDINATOR_LAUNCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "plan/plan.h"
+
+enum { LAUNCH_SAID_MAX = 1 << 14 };
+
+struct launch {
+    pid_t pid; /* 0: none was started */
+    bool ended;
+    int status;                 /* waitpid's, once it has */
+    int output;                 /* what it and the nodes say */
+    char said[LAUNCH_SAID_MAX]; /* of that, what nobody has been told; what has no room is left out */
+    size_t length;
+    uint64_t said_ns; /* the oldest of it */
+};
+
+/* What can be known before anything starts: that this build has nodes, and that `words`, if any, are some. */
+int launch_check(const char *words, struct error *error);
+
+/* Starts the nodes for the run whose segment has that name. `words` stand in place of mpirun's and its options, as a shell
+ * would read them; NULL: they follow from the plan. */
+int launch_start(struct launch *launch, const struct plan *plan, const char *words, const char *name,
+                 struct error *error);
+
+/* Takes in what is said, and whether the launcher has ended. Never waits. */
+void launch_look(struct launch *launch, uint64_t now_ns);
+
+/* Whether something was said so long ago that it is no consequence of a failure that will be told better. */
+bool launch_has_said(const struct launch *launch, uint64_t now_ns);
+
+/* Prints what was said, each line with the launcher's name in front, but for empty ones and rules; or forgets it. */
+void launch_tell(struct launch *launch, FILE *out);
+void launch_forget(struct launch *launch);
+
+/* Sends a signal to it and those that it has started here. */
+void launch_signal(const struct launch *launch, int signal);
+
+void launch_release(struct launch *launch);
+
+#endif
