@@ -31,13 +31,15 @@ tpcoord() {
     }
 }
 
-# KIND: the mean milliseconds of this kind of op, per stage, in the run's report.
+# KIND: the mean milliseconds of this kind of op, per part, in the run's report, which has them for each stage as well.
 op_ms() {
     awk -v kind="\"$1\":" '
-        $1 == "\"op_ms\":" { inside = 1 }
-        inside && $1 == kind { sub(/,$/, "", $2); list = list (list == "" ? "" : ",") $2 }
-        /}/ { inside = 0 }
-        END { print list }' "$scratch/run"
+        { sub(/,$/, "", $2) }
+        $1 == "\"part\":" { part = $2 }
+        $1 == "\"op_ms\":" && part { inside = 1 }
+        inside && $1 == kind { ms[part] = $2; last = part > last ? part : last }
+        inside && /}/ { inside = part = 0 }
+        END { for (k = 1; k <= last; k++) printf "%s%s", (k > 1 ? "," : ""), ms[k] }' "$scratch/run"
 }
 
 # FILE NAME: the first member of that name.

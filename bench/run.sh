@@ -25,9 +25,9 @@ resnet32 resnet 28 2
 resnet56 resnet 28 4
 resnet110 resnet 28 8
 alexnet resnet 32 1
-vgg16 resnet 32 20
-vgg16-4096 resnet 32 20
-resnet50 resnet 32 50
+vgg16 resnet 32 5
+vgg16-4096 resnet 32 5
+resnet50 resnet 32 12
 llama-1.5m llama 256 8'
 networks=${BENCH:-$(echo "$table" | cut -d ' ' -f 1)}
 for name in $networks; do

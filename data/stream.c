@@ -3,16 +3,18 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/numbers.h"
 #include "data/file.h"
 
-enum { GROWTH_BYTES = 1 << 22 };
+enum { GROWTH_BYTES = 1 << 22, LOOK_BYTES = 1 << 24 };
 
 /* Larger by half. What it was stays the caller's after a failure. */
 static int grow(struct data_memory *memory, size_t *capacity, const char *path, uint64_t room, struct error *error)
@@ -103,12 +105,23 @@ static int fill_half(struct samples *samples, const struct stream_piece *piece, 
     return 0;
 }
 
+/* What has been looked at once need not stay: of a file that is larger than memory nothing else would. The pages of a
+ * mapped file come back when they are read again. */
+static void let_go(const unsigned char *from, const unsigned char *to)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = ((uintptr_t)from + page - 1) / page * page,
+                    end = (uintptr_t)to / page * page;
+
+    if (end > begin)
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 /* Of the tokens that samples are made of. */
-static int check_tokens(const struct samples *samples, const struct stream_piece *piece, int classes,
+static int check_tokens(const struct samples *samples, const struct stream_piece *piece, bool is_mapped, int classes,
                         struct error *error)
 {
     const size_t count = (size_t)samples->count * (size_t)samples->targets_per_sample + 1;
-    const unsigned char *in = piece->tokens;
+    const unsigned char *in = piece->tokens, *kept = in;
 
     for (size_t i = 0; i < count; i++, in += piece->bytes) {
         uint32_t token = in[0];
@@ -120,6 +133,10 @@ static int check_tokens(const struct samples *samples, const struct stream_piece
                              "%s: token %zu (counted from 0) is %" PRIu32
                              "; with a vocabulary of %d (model.classes) tokens are 0 to %d",
                              piece->path, piece->first + i, token, classes, classes - 1);
+        if (is_mapped && in - kept >= LOOK_BYTES) {
+            let_go(kept, in);
+            kept = in;
+        }
     }
     return 0;
 }
@@ -132,8 +149,8 @@ int stream_fill(struct dataset *dataset, const struct stream_piece *train, const
     if (fill_half(&dataset->train, train, options->limit, options->context, error) ||
         fill_half(&dataset->test, test, test_limit, options->context, error))
         return -1;
-    return check_tokens(&dataset->train, train, options->classes, error) ||
-           check_tokens(&dataset->test, test, options->classes, error);
+    return check_tokens(&dataset->train, train, dataset_is_mapped(dataset), options->classes, error) ||
+           check_tokens(&dataset->test, test, dataset_is_mapped(dataset), options->classes, error);
 }
 
 void stream_split(const struct stream_piece *whole, struct stream_piece *train, struct stream_piece *test)

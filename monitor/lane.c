@@ -13,13 +13,13 @@ enum { SHARED = 0x2592, HATCHED = 0x2592, BEGIN = 0x258f, UPDATE = 0x25b2, IDLE 
 static const struct texture {
     uint32_t fill;
     bool strong; /* its name stands in ink on the strong colour */
-    const char *name;
+    const char *name, *brief;
     enum colour colour; /* where colours stand for kinds */
 } textures[OP_KINDS] = {
-    [OP_FORWARD] = {0x2591, false, "forward", COLOUR_PART},
-    [OP_BACKWARD] = {0x2588, true, "backward", COLOUR_PART + 1},
-    [OP_BACKWARD_INPUT] = {0x2588, true, "input half", COLOUR_PART + 1},
-    [OP_BACKWARD_WEIGHTS] = {HATCHED, true, "weight half", COLOUR_PART + 3},
+    [OP_FORWARD] = {0x2591, false, "forward", "forward", COLOUR_PART},
+    [OP_BACKWARD] = {0x2588, true, "backward", "backward", COLOUR_PART + 1},
+    [OP_BACKWARD_INPUT] = {0x2588, true, "input half", "input", COLOUR_PART + 1},
+    [OP_BACKWARD_WEIGHTS] = {HATCHED, true, "weight half", "weights", COLOUR_PART + 3},
 };
 
 static const struct wait_mark waits[WAIT_CAUSES] = {
@@ -272,7 +272,7 @@ void lane_draw(const struct lane *lane, const struct canvas *canvas)
 }
 
 static int legend_op(const struct plan *plan, const struct canvas *canvas, int row, int column, enum op_kind kind,
-                     enum colouring colouring)
+                     enum colouring colouring, bool brief)
 {
     const struct span span = {.op = {kind, 2, 2, 1, 0}, .number = 2, .version = 2};
     const struct style style = lane_style(&span, colouring);
@@ -281,7 +281,8 @@ static int legend_op(const struct plan *plan, const struct canvas *canvas, int r
     timeline_label(plan, PHASE_TRAIN, &span.op, label);
     column = canvas_write(canvas, row, column, style, label);
     canvas_put(canvas, row, column, fill_style(&span, colours_of(&span, colouring)), textures[kind].fill);
-    return canvas_print(canvas, row, column + 1, ink(COLOUR_DIM), " %s ", textures[kind].name);
+    return canvas_print(canvas, row, column + 1, ink(COLOUR_DIM), " %s ",
+                        brief ? textures[kind].brief : textures[kind].name);
 }
 
 static int legend_wait(const struct canvas *canvas, int row, int column, const struct wait_mark *mark, bool brief)
@@ -295,11 +296,11 @@ static int draw_legend(const struct plan *plan, const struct canvas *canvas, int
                        bool interactive, bool brief)
 {
     const bool split = plan_training(plan).order.split_backward;
-    int column = legend_op(plan, canvas, row, 0, OP_FORWARD, colouring);
+    int column = legend_op(plan, canvas, row, 0, OP_FORWARD, colouring, brief);
 
-    column = legend_op(plan, canvas, row, column, split ? OP_BACKWARD_INPUT : OP_BACKWARD, colouring);
+    column = legend_op(plan, canvas, row, column, split ? OP_BACKWARD_INPUT : OP_BACKWARD, colouring, brief);
     if (split)
-        column = legend_op(plan, canvas, row, column, OP_BACKWARD_WEIGHTS, colouring);
+        column = legend_op(plan, canvas, row, column, OP_BACKWARD_WEIGHTS, colouring, brief);
     column = canvas_write(canvas, row, column, bold(COLOUR_UPDATE), "▲");
     column = canvas_write(canvas, row, column, ink(COLOUR_DIM), brief ? " upd" : " update  waits:");
     for (int cause = WAIT_NONE + 1; cause < WAIT_CAUSES; cause++)

@@ -11,7 +11,7 @@
 #include "monitor/plot.h"
 #include "plan/describe.h"
 
-enum { AXIS = 7, BARS_MIN = 26, TABLE_COLUMNS = 58, LEFT = 3, PERCENT = 7, NUMBERS = 27, NUMBERS_FROM = 100 };
+enum { AXIS = 7, BARS_MIN = 26, TABLE_COLUMNS = 58, LEFT = 3, PERCENT = 7, NUMBER = 9, NUMBERS_FROM = 100 };
 
 static void draw_facts(const struct canvas *canvas, const struct moment *moment)
 {
@@ -153,9 +153,19 @@ static double stage_time(const struct snapshot *snapshot, int part)
     return sum;
 }
 
+/* Columns of the shares of all waits. */
+static int numbers_of(const struct plan *plan)
+{
+    int columns = 1;
+
+    for (int use = WAITING; use < HOLDING; use++)
+        columns += is_wait(plan, use) ? NUMBER : 0;
+    return columns;
+}
+
 static void draw_stage(const struct canvas *canvas, const struct snapshot *snapshot, int s, bool selected)
 {
-    int right = canvas->columns >= NUMBERS_FROM ? NUMBERS : 0, row = canvas->rows / 2;
+    int right = canvas->columns >= NUMBERS_FROM ? numbers_of(snapshot->plan) : 0, row = canvas->rows / 2;
     const struct canvas bar = canvas_part(canvas, 0, LEFT, canvas->rows, canvas->columns - LEFT - right - PERCENT);
     int column = LEFT + bar.columns;
     struct plot_part parts[USES];

@@ -24,6 +24,7 @@ int main(int argc, char **argv)
     char host[64] = "";
     struct error error;
     struct net *net;
+    sigset_t asked;
 
     program_begin();
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
@@ -36,6 +37,10 @@ int main(int argc, char **argv)
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     signal(SIGCHLD, SIG_DFL);
+    /* Before MPI has threads: the node asks for it when it looks around (node/run.c). */
+    sigemptyset(&asked);
+    sigaddset(&asked, SIGTERM);
+    sigprocmask(SIG_BLOCK, &asked, NULL);
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
     net = net_open(&argc, &argv);
     if (net && node_run(net, argv[1], &error) == 0)

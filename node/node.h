@@ -102,6 +102,7 @@ struct node {
     bool told_failed;
     char (*supplies)[CHECKPOINT_NAME_MAX];  /* node 0: the files from which the run goes on [supply_count], */
     int supply_count, supplied[MAX_STAGES]; /* and how many each peer has been sent */
+    int asked;                              /* a descriptor of the signal to end */
     int coordinator;                        /* node 0: a descriptor of its process */
     uint32_t heard;                         /* of the doorbell */
 };

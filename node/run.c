@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -280,6 +281,24 @@ static void tell_failed(struct node *node)
     node->told_failed = true;
 }
 
+/* The launcher ends a job's nodes so, and kills them and their stages a moment later: nobody is then left to clean up. */
+static void obey_launcher(struct node *node)
+{
+    struct pollfd asked = {.fd = node->asked, .events = POLLIN};
+    int status;
+
+    if (node->asked < 0 || poll(&asked, 1, 0) <= 0)
+        return;
+    segment_abort(&node->segment);
+    processes_kill(&node->processes);
+    while (node->processes.running > 0)
+        if (!processes_reap(&node->processes, &status))
+            usleep(1000);
+    if (node->folder_path[0])
+        file_remove_tree(AT_FDCWD, node->folder_path);
+    _exit(1);
+}
+
 static void watch_coordinator(struct node *node)
 {
     struct pollfd process = {.fd = node->coordinator, .events = POLLIN};
@@ -294,6 +313,7 @@ static bool look(struct node *node, uint64_t now_ns)
     if (now_ns < node->looked_ns + LOOK_MS * 1000000ull)
         return false;
     node->looked_ns = now_ns;
+    obey_launcher(node);
     watch_coordinator(node);
     clocks_look(node, now_ns);
     tell_failed(node);
@@ -498,6 +518,7 @@ int node_run(struct net *net, const char *name, struct error *error)
 {
     struct segment_header *header = calloc(1, sizeof(*header));
     struct node *node = calloc(1, sizeof(*node));
+    sigset_t asked;
 
     if (!header || !node)
         return error_set(error, "out of memory");
@@ -505,6 +526,9 @@ int node_run(struct net *net, const char *name, struct error *error)
     node->net = net;
     node->machine = net_rank(net);
     node->folder = node->coordinator = -1;
+    sigemptyset(&asked);
+    sigaddset(&asked, SIGTERM);
+    node->asked = signalfd(-1, &asked, SFD_CLOEXEC);
     if (join(node, name, header, error))
         return -1;
     if (node->failed) {

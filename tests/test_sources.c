@@ -332,6 +332,46 @@ START_TEST(a_token_above_the_vocabulary_is_told_with_its_place)
 }
 END_TEST
 
+static long resident_kib(const char *field)
+{
+    char line[128];
+    long kib = -1;
+    FILE *file = fopen("/proc/self/status", "r");
+
+    ck_assert_ptr_nonnull(file);
+    while (fgets(line, sizeof(line), file))
+        if (strncmp(line, field, strlen(field)) == 0)
+            kib = strtol(line + strlen(field) + 1, NULL, 10);
+    fclose(file);
+    ck_assert_int_ge(kib, 0);
+    return kib;
+}
+
+/* Every token is looked at, and none of them stays: what is resident at most does not grow with the file. */
+START_TEST(a_large_file_takes_no_memory)
+{
+    enum { FILE_BYTES = 256 << 20, KIB_MOST = 48 << 10 };
+    struct data_options options = {.set = "tokens", .file = folder, .classes = 1000, .context = 1024};
+    char name[128];
+    FILE *file;
+
+    write_file("tokens.bin", NULL, 0);
+    ck_assert_int_eq(truncate(in_folder("tokens.bin"), FILE_BYTES), 0);
+    snprintf(name, sizeof(name), "%s", path);
+    options.file = name;
+    ck_assert_ptr_nonnull(file = fopen("/proc/self/clear_refs", "w"));
+    fputs("5", file); /* the peak begins anew */
+    fclose(file);
+    const long before = resident_kib("VmRSS");
+    struct dataset *dataset = opened(&options);
+
+    ck_assert_int_lt(resident_kib("VmHWM") - before, KIB_MOST);
+    ck_assert_int_eq(dataset->train.count + dataset->test.count,
+                     FILE_BYTES / 2 / 1024 - 1); /* one is cut in two by the split */
+    dataset_close(dataset);
+}
+END_TEST
+
 START_TEST(token_files_that_are_wrong_are_told)
 {
     struct data_options options = {.set = "tokens", .dir = "", .classes = 65536, .context = 16};
@@ -373,6 +413,7 @@ int main(void)
     tcase_add_test(cases, text_that_is_none_is_told);
     tcase_add_loop_test(cases, tokens_are_read_in_every_format, 0, COUNT(token_formats));
     tcase_add_test(cases, a_token_above_the_vocabulary_is_told_with_its_place);
+    tcase_add_test(cases, a_large_file_takes_no_memory);
     tcase_add_test(cases, token_files_that_are_wrong_are_told);
     suite_add_tcase(suite, cases);
 

@@ -10,16 +10,19 @@
 
 #include "base/numbers.h"
 #include "kernels/onednn/exponential.h"
+#include "kernels/onednn/lanes.h"
 #include "kernels/onednn/layers.h"
 #include "kernels/onednn/small_product.h"
 
 /* Queries: few, so that little lies beyond the diagonal. */
-enum { BLOCK = 32, LANES = SMALL_PRODUCT_LANES };
+enum { BLOCK = 32 };
 
 /* Whole vectors, so that no row of scores ends in the middle of one. */
 static size_t padded(size_t positions)
 {
-    return (positions + LANES - 1) / LANES * LANES;
+    const size_t lanes = SMALL_PRODUCT_LANES;
+
+    return (positions + lanes - 1) / lanes * lanes;
 }
 
 static size_t head_size(const struct layer *layer)
@@ -85,45 +88,6 @@ static void transpose(const struct head *head, const float *from, size_t row, fl
             to[c * row + position] = from[position * head->key_stride + c];
         memset(to + c * row + head->positions, 0, (row - head->positions) * sizeof(float));
     }
-}
-
-/* The sum of a whole number of vectors of x, or of the products with y. */
-static float sum_of(size_t count, const float *restrict x)
-{
-    float lanes[LANES] = {0.0f}, sum = 0.0f;
-
-    for (size_t j = 0; j < count; j += LANES)
-        for (size_t lane = 0; lane < LANES; lane++)
-            lanes[lane] += x[j + lane];
-    for (size_t lane = 0; lane < LANES; lane++)
-        sum += lanes[lane];
-    return sum;
-}
-
-static float sum_of_products(size_t count, const float *restrict x, const float *restrict y)
-{
-    float lanes[LANES] = {0.0f}, sum = 0.0f;
-
-    for (size_t j = 0; j < count; j += LANES)
-        for (size_t lane = 0; lane < LANES; lane++)
-            lanes[lane] += x[j + lane] * y[j + lane];
-    for (size_t lane = 0; lane < LANES; lane++)
-        sum += lanes[lane];
-    return sum;
-}
-
-static float largest_of(size_t count, const float *restrict x)
-{
-    float lanes[LANES], largest;
-
-    memcpy(lanes, x, sizeof(lanes));
-    for (size_t j = LANES; j < count; j += LANES)
-        for (size_t lane = 0; lane < LANES; lane++)
-            lanes[lane] = x[j + lane] > lanes[lane] ? x[j + lane] : lanes[lane];
-    largest = lanes[0];
-    for (size_t lane = 1; lane < LANES; lane++)
-        largest = lanes[lane] > largest ? lanes[lane] : largest;
-    return largest;
 }
 
 /* The softmax of the first `seen` scores times `scale`, in place, and 0 up to `count`, which is whole vectors. */

@@ -2,42 +2,26 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/onednn/lanes.h"
 #include "kernels/onednn/layers.h"
-
-enum { LANES = 16 };
 
 /* x^ = (x - mean) * scale */
 struct moments {
     float mean, scale;
 };
 
-/* Lanes' sums, of x or of its squared deviations from `mean`. */
-static float sum_lanes(const float *lanes)
-{
-    float sum = 0.0f;
-
-    for (int lane = 0; lane < LANES; lane++)
-        sum += lanes[lane];
-    return sum;
-}
-
 static struct moments moments_of(int channels, const float *restrict x)
 {
-    float sums[LANES] = {0.0f}, squares[LANES] = {0.0f}, mean;
+    const float mean = sum_of((size_t)channels, x) / (float)channels;
+    float squares[LANES] = {0.0f};
     int c = 0;
 
     for (; c + LANES <= channels; c += LANES)
         for (int lane = 0; lane < LANES; lane++)
-            sums[lane] += x[c + lane];
-    for (; c < channels; c++)
-        sums[c % LANES] += x[c];
-    mean = sum_lanes(sums) / (float)channels;
-    for (c = 0; c + LANES <= channels; c += LANES)
-        for (int lane = 0; lane < LANES; lane++)
             squares[lane] += (x[c + lane] - mean) * (x[c + lane] - mean);
     for (; c < channels; c++)
         squares[c % LANES] += (x[c] - mean) * (x[c] - mean);
-    return (struct moments){mean, 1.0f / sqrtf(sum_lanes(squares) / (float)channels + NORM_EPSILON)};
+    return (struct moments){mean, 1.0f / sqrtf(lanes_sum(squares) / (float)channels + NORM_EPSILON)};
 }
 
 /* The sums of w dy, and of w dy x^. */
@@ -62,7 +46,7 @@ static struct shares shares_of(int channels, struct moments of, const float *res
         sums[c % LANES] += weights[c] * gradient[c];
         products[c % LANES] += weights[c] * gradient[c] * ((x[c] - of.mean) * of.scale);
     }
-    return (struct shares){sum_lanes(sums), sum_lanes(products)};
+    return (struct shares){lanes_sum(sums), lanes_sum(products)};
 }
 
 void layer_norm_forward(const struct layer *layer, const struct forward_call *call)

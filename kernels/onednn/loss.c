@@ -3,33 +3,16 @@
 
 #include "base/numbers.h"
 #include "kernels/onednn/exponential.h"
+#include "kernels/onednn/lanes.h"
 #include "kernels/onednn/layers.h"
 
 /* Exponentials are floats, and so are their sums over blocks of this many; over blocks they are doubles. */
-enum { BLOCK = 256, LANES = 16 };
-
-static float largest_of(int classes, const float *logits)
-{
-    float lanes[LANES], largest;
-    int k = 0;
-
-    for (int lane = 0; lane < LANES; lane++)
-        lanes[lane] = -INFINITY;
-    for (; k + LANES <= classes; k += LANES)
-        for (int lane = 0; lane < LANES; lane++)
-            lanes[lane] = logits[k + lane] > lanes[lane] ? logits[k + lane] : lanes[lane];
-    for (; k < classes; k++)
-        lanes[k % LANES] = logits[k] > lanes[k % LANES] ? logits[k] : lanes[k % LANES];
-    largest = lanes[0];
-    for (int lane = 1; lane < LANES; lane++)
-        largest = lanes[lane] > largest ? lanes[lane] : largest;
-    return largest;
-}
+enum { BLOCK = 256 };
 
 /* The lowest class with the largest logit; 0 if none compares with others (NaN). */
 static int first_largest(int classes, const float *logits)
 {
-    const float largest = largest_of(classes, logits);
+    const float largest = largest_of((size_t)classes, logits);
 
     for (int k = 0; k < classes; k++)
         if (logits[k] == largest)
@@ -50,21 +33,6 @@ static int rank_of(int target, int classes, const float *logits)
     return rank;
 }
 
-static float sum_of(int count, const float *values)
-{
-    float lanes[LANES] = {0.0f}, sum = 0.0f;
-    int k = 0;
-
-    for (; k + LANES <= count; k += LANES)
-        for (int lane = 0; lane < LANES; lane++)
-            lanes[lane] += values[k + lane];
-    for (; k < count; k++)
-        lanes[k % LANES] += values[k];
-    for (int lane = 0; lane < LANES; lane++)
-        sum += lanes[lane];
-    return sum;
-}
-
 /* The sum over all classes but `best` of exp(logit - best's): so nothing overflows, and a certain class keeps its digits. Each
  * class's is written to `exponentials` [classes], if that is not NULL; best's as 0. */
 static double sum_exponentials(int classes, const float *logits, int best, float *exponentials)
@@ -79,7 +47,7 @@ static double sum_exponentials(int classes, const float *logits, int best, float
             block[k] = exponential(logits[start + k] - logits[best]);
         if (best >= start && best < start + count)
             block[best - start] = 0.0f;
-        others += (double)sum_of(count, block);
+        others += (double)sum_of((size_t)count, block);
         for (int k = 0; exponentials && k < count; k++)
             exponentials[start + k] = block[k];
     }

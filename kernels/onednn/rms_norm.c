@@ -3,20 +3,17 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/onednn/lanes.h"
 #include "kernels/onednn/layers.h"
-#include "kernels/reference/multiply.h"
-
-/* Products of three factors that are added up side by side. */
-enum { LANES = 16 };
 
 static float inverse_root(int channels, const float *x)
 {
-    return 1.0f / sqrtf(multiply_dot(x, x, channels) / (float)channels + NORM_EPSILON);
+    return 1.0f / sqrtf(sum_of_products((size_t)channels, x, x) / (float)channels + NORM_EPSILON);
 }
 
-static float sum_of_products(int count, const float *restrict x, const float *restrict y, const float *restrict z)
+static float sum_of_triples(int count, const float *x, const float *y, const float *z)
 {
-    float lanes[LANES] = {0.0f}, sum = 0.0f;
+    float lanes[LANES] = {0.0f};
     int i = 0;
 
     for (; i + LANES <= count; i += LANES)
@@ -24,9 +21,7 @@ static float sum_of_products(int count, const float *restrict x, const float *re
             lanes[lane] += x[i + lane] * y[i + lane] * z[i + lane];
     for (; i < count; i++)
         lanes[i % LANES] += x[i] * y[i] * z[i];
-    for (int lane = 0; lane < LANES; lane++)
-        sum += lanes[lane];
-    return sum;
+    return lanes_sum(lanes);
 }
 
 void rms_norm_forward(const struct layer *layer, const struct forward_call *call)
@@ -56,7 +51,7 @@ void rms_norm_backward_input(const struct layer *layer, const struct backward_ca
         const float *restrict x = call->inputs[0] + at, *restrict gradient = call->output_gradient + at;
         float *restrict to = call->input_gradients[0] + at;
         const float r = inverse_root(channels, x);
-        const float share = sum_of_products(channels, weights, gradient, x) / (float)channels * r * r;
+        const float share = sum_of_triples(channels, weights, gradient, x) / (float)channels * r * r;
 
         for (int c = 0; c < channels; c++) {
             const float value = r * (weights[c] * gradient[c] - x[c] * share);
