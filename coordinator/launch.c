@@ -134,7 +134,7 @@ out:
 
 void launch_look(struct launch *launch, uint64_t now_ns)
 {
-    char rest[1024];
+    char rest[1024] = "";
 
     if (launch->pid == 0)
         return;
