@@ -49,7 +49,7 @@ static void print_stage(FILE *out, const struct prediction *prediction, const st
     for (int kind = 0; kind < OP_KINDS; kind++)
         if (predict_has(&plan->schedule, (enum op_kind)kind))
             fprintf(out, " %10.3f", milliseconds(times->op[kind]));
-    fprintf(out, " %7.3f %6.1f%% %19.1f%% %8.1f%% %6.1f%% %9d %23d\n", milliseconds(times->update),
+    fprintf(out, " %7.3f %6.1f%% %19.1f%% %8.1f%% %6.1f%% %9d %10d\n", milliseconds(times->update),
             percent_of(events->busy, all), percent_of(events->waits[WAIT_ACTIVATION], all),
             percent_of(events->waits[WAIT_GRADIENT], all), percent_of(events->waits[WAIT_SLOT], all),
             prediction->events->parts[plan_part_of(plan, s, 0) - 1].weight_versions, events->minibatches_in_flight);
@@ -68,9 +68,10 @@ static void print_stages(FILE *out, const struct prediction *prediction, const s
     for (int kind = 0; kind < OP_KINDS; kind++)
         if (predict_has(&plan->schedule, (enum op_kind)kind))
             fprintf(out, " %10s", heads[kind]);
-    fprintf(out, "  update    busy  waits: activation  gradient    slot  versions  mini-batches in flight\n");
+    fprintf(out, "  update    busy  waits: activation  gradient    slot  versions  in flight\n");
     for (int s = 1; s <= plan->stage_count; s++)
         print_stage(out, prediction, plan, s);
+    fprintf(out, "in flight: mini-batches, at most\n");
 }
 
 static void print_version_difference(FILE *out, const struct prediction *prediction, const struct plan *plan)

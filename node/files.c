@@ -313,7 +313,9 @@ bool files_move(struct node *node)
 {
     bool moved = node->machine != 0 && move_saving(node);
 
-    for (int peer = 0; peer < node->machines; peer++)
-        moved |= move_send(node, peer) | move_come(node, peer);
+    for (int peer = 0; peer < node->machines; peer++) {
+        moved |= move_send(node, peer);
+        moved |= move_come(node, peer);
+    }
     return moved;
 }

@@ -149,10 +149,15 @@ bool words_move(struct node *node)
 {
     bool moved = false;
 
-    if (node->machine != 0)
-        return tell_asks(node) | tell_parts(node, 0);
-    for (int peer = 1; peer < node->machines; peer++)
-        if (!node->lost[peer])
-            moved |= tell_parts(node, peer) | tell_words(node, peer);
+    if (node->machine != 0) {
+        moved |= tell_asks(node);
+        moved |= tell_parts(node, 0);
+    }
+    for (int peer = 1; peer < node->machines && node->machine == 0; peer++) {
+        if (node->lost[peer])
+            continue;
+        moved |= tell_parts(node, peer);
+        moved |= tell_words(node, peer);
+    }
     return moved;
 }

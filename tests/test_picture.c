@@ -46,10 +46,10 @@ static const struct golden {
     const char *overrides[8];
     struct drawing_request request;
 } goldens[] = {
-    {"picture-grid", {"pipeline.stages=3", "pipeline.microbatches=2"}, {.slots = 9}},
+    {"picture-grid", {"pipeline.stages=3", "pipeline.microbatches=2"}, {.ticks = 9}},
     {"picture-versions",
      {"pipeline.system=i-timeprest", "pipeline.stages=3", "pipeline.microbatches=2"},
-     {.versions = true, .slots = 13}},
+     {.versions = true, .ticks = 13}},
     {"picture-split",
      {"pipeline.system=zb-v", "pipeline.stages=2", "pipeline.microbatches=4", "pipeline.static=nominal",
       "model.depth=6"},
