@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <wordexp.h>
 
+#include "base/numbers.h"
 #include "base/program.h"
 #include "base/text.h"
 
@@ -134,23 +135,21 @@ out:
 
 void launch_look(struct launch *launch, uint64_t now_ns)
 {
-    char rest[1024] = "";
+    char bytes[1024];
+    ssize_t got;
 
     if (launch->pid == 0)
         return;
     /* Before what it has said last. */
     if (!launch->ended && waitpid(launch->pid, &launch->status, WNOHANG) == launch->pid)
         launch->ended = true;
-    for (;;) {
-        const size_t room = sizeof(launch->said) - 1 - launch->length;
-        const ssize_t got =
-            read(launch->output, room > 0 ? launch->said + launch->length : rest, room > 0 ? room : sizeof(rest));
+    while ((got = read(launch->output, bytes, sizeof(bytes))) > 0) {
+        const size_t room = sizeof(launch->said) - 1 - launch->length, kept = min_size((size_t)got, room);
 
-        if (got <= 0)
-            return;
         if (launch->length == 0)
             launch->said_ns = now_ns;
-        launch->length += room > 0 ? (size_t)got : 0;
+        memcpy(launch->said + launch->length, bytes, kept);
+        launch->length += kept;
     }
 }
 

@@ -496,6 +496,8 @@ static void start(struct run *run)
         (run->request->plan->machine_count > 1 &&
          launch_start(&run->launch, run->request->plan, run->request->launch, run->segment.name, &error))) {
         fail(run, "%s", error.text);
+        /* Stages elsewhere were never started: nobody will tell that they have ended. */
+        processes_lose(&run->processes);
         abort_stages(run);
     }
 }

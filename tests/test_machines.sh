@@ -129,6 +129,10 @@ nothing_is_left "cut and mended"
 # What cannot begin says why.
 new unknown $epochs --hosts a:1,nowhere:2
 ends unknown 10 'launcher'
+new nothing $epochs --hosts a:1,b:2 --launch no-such-launcher
+ends nothing 5 'cannot start no-such-launcher: No such file or directory'
+new useless $epochs --hosts a:1,b:2 --launch false
+ends useless 5 'the launcher (pid [0-9]*) ended with exit status 1 before all stages were ready'
 new elsewhere $epochs --hosts b:1,a:2
 wait $coordinator
 [ $? -eq 2 ] || wrong "elsewhere: exit status 2"

@@ -47,6 +47,9 @@ static void start_command(const char *command, unsigned short rows, unsigned sho
     terminal.child = forkpty(&terminal.descriptor, NULL, NULL, &size);
     if (terminal.child == 0) {
         setrlimit(RLIMIT_CORE, &(struct rlimit){0});
+        /* Which a shell ignores in what it runs in the background. */
+        signal(SIGINT, SIG_DFL);
+        signal(SIGQUIT, SIG_DFL);
         execl("/bin/sh", "sh", "-c", command, (char *)NULL);
         _exit(127);
     }
