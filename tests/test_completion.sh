@@ -60,7 +60,7 @@ if command -v zsh >/dev/null; then
     expect zsh 'tpcoord plan x.ini --set pipeline.sys' '+pipeline.system='
     expect zsh 'tpcoord plan x.ini --set pipeline.system=gp' pipeline.system=gpipe
     expect zsh 'tpcoord plan conf' files
-    expect zsh 'tpmon --rep' '--list --replay --view --once --at --svg --pdf --png --span --versions --trace --width --height --ascii --help --version'
+    expect zsh 'tpmon --rep' '--list --replay --view --once --at --svg --pdf --png --span --versions --trace --width --height --no-mouse --ascii --help --version'
 fi
 echo "$checks completions, $failures wrong"
 [ "$failures" -eq 0 ] && [ "$checks" -ge 9 ]
