@@ -1,7 +1,6 @@
 #include "coordinator/watchdog.h"
 
-#include <time.h>
-
+#include "base/clock.h"
 #include "telemetry/explain.h"
 
 /* Between two looks; whatever is longer was a pause of the coordinator's own. */
@@ -10,17 +9,6 @@ enum { LOOK_MAX_MS = 1000 };
 void watchdog_begin(struct watchdog *watchdog, int seconds, uint64_t now_ns)
 {
     *watchdog = (struct watchdog){.limit_ns = (uint64_t)seconds * 1000000000u, .looked_ns = now_ns};
-}
-
-/* Nanoseconds of processor time; 0 if there is no such process. */
-static uint64_t processor_time(pid_t pid)
-{
-    struct timespec time;
-    clockid_t clock;
-
-    if (pid <= 0 || clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &time))
-        return 0;
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
 static bool works(int state, enum activity_kind kind)
@@ -39,7 +27,7 @@ static uint64_t mark_of(const struct segment *segment, int part, enum activity_k
     if (!works(state, kind))
         return mark;
     if (segment_is_here(segment, plan_stage_of(&segment->header->plan, part)))
-        return mark + processor_time(atomic_load(&block->pid));
+        return mark + clock_process_ns(atomic_load(&block->pid));
     return mark + atomic_load_explicit(&block->processor_ns, memory_order_relaxed);
 }
 

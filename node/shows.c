@@ -65,16 +65,6 @@ static void show_versions(struct version_table *table, const struct version_row 
     atomic_store_explicit(&table->sequence, sequence + 2, memory_order_release);
 }
 
-static uint64_t processor_time(pid_t pid)
-{
-    struct timespec time;
-    clockid_t clock;
-
-    if (pid <= 0 || clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &time))
-        return 0;
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
 /* Before a state that says that the part has ended. */
 static bool tell_texts(struct node *node, int k)
 {
@@ -118,7 +108,7 @@ static void tell_block(struct node *node, int k)
     packet.body.block.applied = load(&block->applied);
     packet.body.block.activity = atomic_load_explicit(&block->activity, memory_order_relaxed);
     packet.body.block.since_ns = atomic_load_explicit(&block->activity_since_ns, memory_order_relaxed);
-    packet.body.block.processor_ns = processor_time(packet.body.block.pid);
+    packet.body.block.processor_ns = clock_process_ns(packet.body.block.pid);
     copy_rings(node, &packet);
     copy_counters(packet.body.block.counters, &block->counters);
     packet.body.block.version_count = copy_versions(packet.body.block.versions, &block->versions);
