@@ -3,10 +3,17 @@
 
 #include <string.h>
 
-/* A tile's rows and vectors: sixteen sums hide the latency of an addition, and leave registers for the factors. */
-enum { ROWS = 8, VECTORS = 2 };
+/* Floats of a register, and a tile's rows and vectors: so many sums hide the latency of an addition, and leave registers for
+ * the factors. A vector wider than the registers would be cut in pieces, and kept in memory. */
+#if defined __AVX512F__
+enum { WIDTH = 16, ROWS = 8, VECTORS = 2 };
+#elif defined __AVX__
+enum { WIDTH = 8, ROWS = 4, VECTORS = 2 };
+#else
+enum { WIDTH = 4, ROWS = 4, VECTORS = 2 };
+#endif
 
-typedef float vector __attribute__((vector_size(SMALL_PRODUCT_LANES * sizeof(float))));
+typedef float vector __attribute__((vector_size(WIDTH * sizeof(float))));
 
 static inline vector load(const float *from)
 {
@@ -26,14 +33,14 @@ static inline __attribute__((always_inline)) void multiply_tile(const struct sma
 
     for (size_t l = 0; l < of->k; l++, a += of->a_column, b += of->b_row)
         for (int v = 0; v < vectors; v++) {
-            const vector factors = load(b + v * SMALL_PRODUCT_LANES);
+            const vector factors = load(b + v * WIDTH);
 
             for (int r = 0; r < rows; r++)
                 sums[r][v] += a[(size_t)r * of->a_row] * factors;
         }
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++) {
-            float *to = c + (size_t)r * of->c_row + v * SMALL_PRODUCT_LANES;
+            float *to = c + (size_t)r * of->c_row + v * WIDTH;
 
             if (of->add)
                 sums[r][v] += load(to);
@@ -47,9 +54,9 @@ static inline __attribute__((always_inline)) void multiply_rows(const struct sma
 {
     size_t j = 0;
 
-    for (; j + VECTORS * SMALL_PRODUCT_LANES <= of->n; j += VECTORS * SMALL_PRODUCT_LANES)
+    for (; j + VECTORS * WIDTH <= of->n; j += VECTORS * WIDTH)
         multiply_tile(of, i, j, rows, VECTORS);
-    for (; j + SMALL_PRODUCT_LANES <= of->n; j += SMALL_PRODUCT_LANES)
+    for (; j + WIDTH <= of->n; j += WIDTH)
         multiply_tile(of, i, j, rows, 1);
     for (; j < of->n; j++)
         for (size_t r = i; r < i + (size_t)rows; r++) {

@@ -6,7 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Columns of b and c that are computed side by side: with so many, or a multiple, there is no rest to do one by one. */
+/* A multiple of the columns of b and c that are computed side by side: with so many, or a multiple, no rest is done one by
+ * one. */
 enum { SMALL_PRODUCT_LANES = 16 };
 
 /* c [m][n] = a b, or c + a b if `add`. Element (i, l) of a [m][k] is a[i * a_row + l * a_column], so that a transposed
