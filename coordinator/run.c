@@ -388,6 +388,17 @@ static void follow_checkpoints(struct run *run)
     }
 }
 
+/* The first of the other machines of which nothing was heard yet; NULL: there is none. */
+static const char *awaited_host(const struct run *run)
+{
+    const struct plan *plan = run->request->plan;
+
+    for (int m = 1; m < plan->machine_count; m++)
+        if (atomic_load(&run->segment.board->machines[m].state) == MACHINE_AWAITED)
+            return plan->machines[m].host;
+    return NULL;
+}
+
 static void watch(struct run *run)
 {
     const struct config *config = &run->request->plan->config;
@@ -399,7 +410,11 @@ static void watch(struct run *run)
     watchdog_explain(stderr, &run->segment);
     if (config->run.on_stall == STALL_WARN)
         return;
-    fail(run, "no progress for run.stall_seconds = %d s", config->run.stall_seconds);
+    const char *awaited = run->going ? NULL : awaited_host(run);
+    if (awaited)
+        fail(run, "%s has not joined the run for run.stall_seconds = %d s", awaited, config->run.stall_seconds);
+    else
+        fail(run, "no progress for run.stall_seconds = %d s", config->run.stall_seconds);
     run->may_restart = true;
     abort_stages(run);
 }

@@ -28,7 +28,7 @@ start() {
     shift
     "$build/tpcoord" configs/resnet.ini --set data.set=synthetic --set data.limit=3200 --set data.batch=32 \
         --set model.arch=mlp --set train.lr=0.001 --set device.backend=onednn --set pipeline.stages=3 \
-        --set run.silence_seconds=2 --set run.output="$work" --quiet "$@" >"$work/$name.out" 2>&1 </dev/null &
+        --set run.silence_seconds=2 --set run.stall_seconds=10 --set run.output="$work" --quiet "$@" >"$work/$name.out" 2>&1 </dev/null &
     coordinator=$!
 }
 new() { # RUN EPOCHS WORD...

@@ -89,6 +89,15 @@ kill -KILL "$(find_on b tpstage | head -1)"
 done_well "a run that starts again by itself"
 [ "$(weights again $last)" = "$(weights one $last)" ] || wrong "again: it ends with the same weights"
 
+# Its cable is dead from the beginning.
+"$hosts" --cut b
+new deaf $epochs --hosts a:1,b:2 --set run.stall_seconds=4
+daemon=
+ends deaf 15 'b has not joined the run for run.stall_seconds = 4 s'
+daemon=orted
+"$hosts" --mend b
+nothing_is_left "deaf and mended"
+
 # No power.
 new off $epochs --hosts a:1,b:2
 trains
@@ -97,5 +106,5 @@ wait $coordinator
 [ $? -eq 1 ] || wrong "off: exit status 1"
 grep '^tpcoord: ' "$work/off.out" | tail -1
 grep -q -e 'nothing was heard of b' -e 'lost the node on b' "$work/off.out" || { wrong "off: it says who is gone"; cat "$work/off.out"; }
-[ -z "$(pgrep -x 'tpnode|tpstage|tpcoord|mpirun'; find /dev/shm -name 'tp-*')" ] || wrong "off: nothing is left"
+[ -z "$(for program in tpnode tpstage tpcoord mpirun; do pgrep -x $program; done; find /dev/shm -name 'tp-*')" ] || wrong "off: nothing is left"
 machines_end
