@@ -90,9 +90,12 @@ static void account(struct recording_made *it, int part)
     counters->slots = slots_between(forwards, backwards, schedule_slot_size(&it->schedule));
     counters->memory[MEMORY_STASH] = (size_t)(max_int(counters->versions, 1) - 1 + (plan_combines(it->plan) ? 1 : 0)) *
                                      planned->slice.parameters * sizeof(float);
-    if (it->plan->config.pipeline.backward_activations == ACTIVATIONS_STORED)
-        counters->memory[MEMORY_ACTIVATIONS] =
-            planned->memory[MEMORY_ACTIVATIONS] / (size_t)planned->activation_sets * (size_t)counters->slots;
+    if (it->plan->config.pipeline.backward_activations == ACTIVATIONS_STORED) {
+        const size_t ahead = plan_ahead_bytes(it->plan, part),
+                     set = (planned->memory[MEMORY_ACTIVATIONS] - ahead) / (size_t)planned->activation_sets;
+
+        counters->memory[MEMORY_ACTIVATIONS] = ahead + set * (size_t)counters->slots;
+    }
     counters->versions_peak = max_int(counters->versions_peak, counters->versions);
     counters->in_flight_peak = max_int(counters->in_flight_peak, counters->in_flight);
     counters->slots_peak = max_int(counters->slots_peak, counters->slots);

@@ -209,5 +209,5 @@ size_t layout_activation_floats(const struct stage_layout *layout, const struct 
 {
     size_t sets = (size_t)layout_set_count(options, slots);
 
-    return sets * layout->set_floats + (size_t)slots * layout->input_floats;
+    return sets * layout->set_floats + (size_t)(slots + options->slots_ahead) * layout->input_floats;
 }

@@ -30,10 +30,10 @@ struct layer_layout {
 struct stage_layout {
     int layer_count;
     struct layer_layout *layers; /* [layer_count] */
-    size_t input_floats;      /* stage 1: the images of one slot, kept for each one in flight; else 0, as the input lies
+    size_t input_floats;         /* stage 1: the inputs of one slot, in flight or ahead; else 0, as the input lies
                                in a link's slot */
-    size_t set_floats;        /* one activation set, see layout_set_count */
-    size_t gradient_floats;   /* the gradient scratch, one in all */
+    size_t set_floats;           /* one activation set, see layout_set_count */
+    size_t gradient_floats;      /* the gradient scratch, one in all */
     size_t recomputed_output; /* with recompute, where in the set the last layer's output goes the second time, if the
                                  first time it went to a link's slot; else the layer's own `output` */
 };
@@ -43,6 +43,7 @@ struct layout_options {
     int microbatches; /* that a slot holds */
     bool first, last; /* stage 1, stage W */
     bool recompute;
+    int slots_ahead;     /* stage 1: that the loader fills before a forward asks for them */
     bool split_backward; /* gradients that the weight half reads stay until it is done: in the activation set */
 };
 
@@ -55,7 +56,7 @@ void layout_destroy(struct stage_layout *layout);
  * read what was recomputed. */
 int layout_set_count(const struct layout_options *options, int slots);
 
-/* Floats that `slots` slots in flight take: images and activation sets. */
+/* Floats that `slots` slots in flight take: activation sets, and inputs with those ahead. */
 size_t layout_activation_floats(const struct stage_layout *layout, const struct layout_options *options, int slots);
 
 /* What each part is aligned to, in floats (64 bytes: a cache line, an AVX-512 register). */

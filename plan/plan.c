@@ -172,6 +172,23 @@ int plan_slot_rows(const struct plan *plan)
                             schedule_slot_size(&plan->schedule));
 }
 
+int plan_slots_ahead(const struct plan *plan)
+{
+    return PLAN_MINIBATCHES_AHEAD * plan->schedule.microbatches / schedule_slot_size(&plan->schedule);
+}
+
+int plan_input_slots(const struct plan *plan)
+{
+    return plan_part(plan, 1)->activation_sets + plan_slots_ahead(plan);
+}
+
+size_t plan_ahead_bytes(const struct plan *plan, int part)
+{
+    const size_t floats = layout_align((size_t)plan_slot_rows(plan) * shape_size(plan_part(plan, 1)->input));
+
+    return part == 1 ? (size_t)plan_slots_ahead(plan) * floats * sizeof(float) : 0;
+}
+
 const char *plan_parts_word(const struct plan *plan)
 {
     return plan->schedule.parts > 1 ? "part" : "stage";
@@ -194,6 +211,7 @@ struct layout_options plan_layout_options(const struct plan *plan, int part)
         .microbatches = schedule_slot_size(&plan->schedule),
         .first = part == 1,
         .last = part == plan->part_count,
+        .slots_ahead = part == 1 ? plan_slots_ahead(plan) : 0,
         .recompute = plan->config.pipeline.backward_activations == ACTIVATIONS_RECOMPUTE,
         .split_backward = plan->schedule.order.split_backward,
     };

@@ -161,6 +161,15 @@ struct schedule plan_evaluation(const struct plan *plan);
 /* Rows that a slot of memory holds (schedule_slot_size). */
 int plan_slot_rows(const struct plan *plan);
 
+/* Part 1: slots whose inputs the loader fills before forwards ask for them, those of the next mini-batches; and
+ * slots for inputs in all. */
+enum { PLAN_MINIBATCHES_AHEAD = 2 };
+int plan_slots_ahead(const struct plan *plan);
+int plan_input_slots(const struct plan *plan);
+
+/* Bytes of a part's activations that are inputs ahead. */
+size_t plan_ahead_bytes(const struct plan *plan, int part);
+
 /* "part", or "stage" where each stage has one. */
 const char *plan_parts_word(const struct plan *plan);
 
@@ -168,11 +177,12 @@ const char *plan_parts_word(const struct plan *plan);
 int plan_stage_of(const struct plan *plan, int part);
 int plan_part_of(const struct plan *plan, int stage, int index);
 
-/* Puts the stages on several machines: between the first step below and the second. -1 if these have not as many stages as
- * the plan, or one of them has none. */
+/* Puts the stages on several machines: between the first step below and the second. -1 if these have not as many
+ * stages as the plan, or one of them has none. */
 int plan_spread(struct plan *plan, const struct plan_machine *machines, int count, struct error *error);
 
-/* How many machines there are, and which of them (0..) a stage is on; the first stage of a machine, and how many it has. */
+/* How many machines there are, and which of them (0..) a stage is on; the first stage of a machine, and how many it
+ * has. */
 int plan_machines(const struct plan *plan);
 int plan_machine_of(const struct plan *plan, int stage);
 int plan_first_stage(const struct plan *plan, int machine);
@@ -200,34 +210,34 @@ bool plan_combines(const struct plan *plan);
 /* Whether weight decay is of norms and biases as well. */
 bool plan_decays_norms(const struct plan *plan);
 
-/* Whether gradients are clipped by the norm of all parts', for which a flush lets parts wait for each other; else, if they
- * are clipped at all, by the norm of each part's own. */
+/* Whether gradients are clipped by the norm of all parts', for which a flush lets parts wait for each other; else,
+ * if they are clipped at all, by the norm of each part's own. */
 bool plan_clips_together(const struct plan *plan);
 
 /* Whether its parts can wait for that. */
 bool plan_waits_for(const struct plan *plan, enum wait_cause cause);
 
-/* How stale what a backward reads is, in updates: the age of the version, or what the rule says of its sum. The one meaning
- * of staleness in counters, reports and on screens. */
+/* How stale what a backward reads is, in updates: the age of the version, or what the rule says of its sum. The one
+ * meaning of staleness in counters, reports and on screens. */
 double plan_staleness_of(const struct plan *plan, const struct backward_versions *versions);
 
-/* The staleness of a part in the full pipeline, in updates: as many as mini-batches are in flight there beside the newest,
- * on the unit-time schedule. */
+/* The staleness of a part in the full pipeline, in updates: as many as mini-batches are in flight there beside the
+ * newest, on the unit-time schedule. */
 int plan_staleness(const struct plan *plan, int part);
 
 /* Updates that a part with the newest version `live` makes before that of a mini-batch (1.. in its epoch). */
 int plan_staleness_ahead(const struct plan *plan, int epoch, int minibatch, int live);
 
-/* For the update of a part that follows `updates` others, with a mini-batch that is stale by `staleness` updates: what the
- * update rule goes by (`settings` stays the caller's); what the optimizer then has for it, unclipped. `course` is the
- * part's, {0} at first, and is brought up to date. */
+/* For the update of a part that follows `updates` others, with a mini-batch that is stale by `staleness` updates:
+ * what the update rule goes by (`settings` stays the caller's); what the optimizer then has for it, unclipped.
+ * `course` is the part's, {0} at first, and is brought up to date. */
 struct update_facts plan_update_facts(const struct plan *plan, const struct rule_settings *settings, int part,
                                       int staleness, int updates);
 struct optimizer_settings plan_next_step(const struct plan *plan, const struct update_facts *facts,
                                          struct optimizer_course *course);
 
-/* The tau that a reading rule goes by, as staleness.measure has it; and the terms of its sum, in a pass before that update.
- * Returns their number; the rule has terms. */
+/* The tau that a reading rule goes by, as staleness.measure has it; and the terms of its sum, in a pass before that
+ * update. Returns their number; the rule has terms. */
 int plan_tau(const struct plan *plan, const struct reading *reading, int part, int staleness);
 int plan_terms(const struct plan *plan, const struct reading *reading, int part, int staleness, int updates,
                struct optimizer_course *course, struct term terms[READING_TERMS_MAX]);
@@ -243,8 +253,9 @@ size_t plan_slot_bytes(const struct plan *plan, int link);
 bool plan_wants_seconds(const struct plan *plan);
 
 /* First step: everything that needs no measuring. Checks what spans several keys (more stages than blocks, partition
- * sums, N larger than the batch, rules that make no sense together); mistakes go to `mistakes`, which config_load has
- * filled, with the file and line of the key. The plan and the network are the caller's to release; after a failure nothing is. `plan->backend` stays the config's. */
+ * sums, N larger than the batch, rules that make no sense together); mistakes go to `mistakes`, which config_load
+ * has filled, with the file and line of the key. The plan and the network are the caller's to release; after a
+ * failure nothing is. `plan->backend` stays the config's. */
 int plan_begin(struct plan *plan, const struct config *config, const struct data_facts *data, struct network **network,
                struct config_mistakes *mistakes);
 

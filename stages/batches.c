@@ -1,7 +1,6 @@
 #include "stages/batches.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "data/data.h"
 #include "stages/loader.h"
@@ -12,7 +11,10 @@ struct batches {
     struct dataset *dataset; /* NULL in between the first and the last part */
     enum phase phase;
     int epoch, skipped;
-    size_t row_bytes;      /* of a sample's input */
+    float *inputs; /* part 1: [slots][slot_floats], the part's */
+    size_t slot_floats;
+    size_t row_floats; /* of a sample's input */
+    uint64_t slots, slots_before;
     int *order;            /* [train count] */
     int *test_order;       /* [test count]: 0, 1, 2, ... */
     struct loader *loader; /* part 1 */
@@ -45,8 +47,20 @@ static int open_data(struct batches *batches, int data, int parts, struct error 
                     : dataset_open(&batches->dataset, &options, parts, error);
 }
 
-/* The loader's thread: writes micro-batch j's inputs to its rows of `buffer`. */
-static int load(void *context, int minibatch, int j, void *buffer, struct error *error)
+/* Where micro-batch j's inputs go. */
+static float *place_of(const struct batches *batches, int minibatch, int j)
+{
+    const struct schedule *schedule = &batches->plan->schedule;
+    const int rows = batches_rows(batches, minibatch), size = schedule_slot_size(schedule);
+    const uint64_t slot = batches->slots_before + (uint64_t)(((minibatch - 1) * schedule->microbatches + j - 1) / size);
+    const int row = microbatch_start(rows, schedule->microbatches, j - 1) -
+                    microbatch_start(rows, schedule->microbatches, (j - 1) / size * size);
+
+    return batches->inputs + slot % batches->slots * batches->slot_floats + (size_t)row * batches->row_floats;
+}
+
+/* The loader's thread. */
+static int load(void *context, int minibatch, int j, struct error *error)
 {
     struct batches *batches = context;
     const struct config *config = &batches->plan->config;
@@ -58,10 +72,10 @@ static int load(void *context, int minibatch, int j, void *buffer, struct error 
         .seed = (uint64_t)config->run.seed,
         .epoch = batches->epoch,
     };
-    void *out = (char *)buffer + (size_t)start * batches->row_bytes;
+    float *out = place_of(batches, minibatch, j);
 
     if (batches->plan->data.tokens)
-        return data_gather_tokens(samples(batches), chosen, end - start, config->model.classes, out, error);
+        return data_gather_tokens(samples(batches), chosen, end - start, config->model.classes, (void *)out, error);
     data_gather_images(batches->dataset, samples(batches), chosen, end - start, &augmentation, out);
     return 0;
 }
@@ -81,12 +95,13 @@ static int create_loader(struct batches *batches, struct error *error)
                              .load = load,
                              .loaded = tell_loaded,
                              .microbatches = batches->plan->config.pipeline.microbatches,
-                             .bytes = (size_t)plan_largest_minibatch_rows(batches->plan) * batches->row_bytes,
+                             .ahead = PLAN_MINIBATCHES_AHEAD,
                          },
                          error);
 }
 
-int batches_create(struct batches **out, const struct segment *segment, int part, struct error *error)
+int batches_create(struct batches **out, const struct segment *segment, int part, float *inputs, size_t slot_floats,
+                   struct error *error)
 {
     const struct plan *plan = &segment->header->plan;
     int parts = (part == 1 ? DATA_IMAGES : 0) | (part == plan->part_count ? DATA_TARGETS : 0);
@@ -97,7 +112,10 @@ int batches_create(struct batches **out, const struct segment *segment, int part
         return error_set(error, "out of memory");
     batches->segment = segment;
     batches->plan = plan;
-    batches->row_bytes = shape_size(plan->data.shape) * sizeof(float);
+    batches->inputs = inputs;
+    batches->slot_floats = slot_floats;
+    batches->slots = (uint64_t)plan_input_slots(plan);
+    batches->row_floats = shape_size(plan->data.shape);
     *out = batches;
     if (!parts)
         return 0;
@@ -137,7 +155,8 @@ void batches_destroy(struct batches *batches)
     free(batches);
 }
 
-void batches_begin(struct batches *batches, enum phase phase, int epoch, int skipped, int first, int last)
+void batches_begin(struct batches *batches, enum phase phase, int epoch, int skipped, int first, int last,
+                   uint64_t slots_before)
 {
     const struct plan *plan = batches->plan;
 
@@ -146,6 +165,7 @@ void batches_begin(struct batches *batches, enum phase phase, int epoch, int ski
     batches->phase = phase;
     batches->epoch = epoch;
     batches->skipped = skipped;
+    batches->slots_before = slots_before;
     if (batches->dataset && phase == PHASE_TRAIN)
         data_order((uint64_t)plan->config.run.seed, epoch, plan->data.train_count, batches->order);
     if (batches->loader)
@@ -157,20 +177,14 @@ int batches_loaded(const struct batches *batches)
     return loader_count(batches->loader);
 }
 
-int batches_inputs(struct batches *batches, int minibatch, int first, int j, float *input, struct error *error)
+int batches_take(struct batches *batches, int minibatch, int j, struct error *error)
 {
-    const int rows = batches_rows(batches, minibatch), microbatches = batches->plan->config.pipeline.microbatches;
-    const int origin = microbatch_start(rows, microbatches, first - 1);
-    const int start = microbatch_start(rows, microbatches, j - 1), end = microbatch_start(rows, microbatches, j);
-    const char *loaded = loader_take(batches->loader, minibatch, j, error);
+    return loader_take(batches->loader, minibatch, j, error);
+}
 
-    if (!loaded)
-        return -1;
-    memcpy((char *)input + (size_t)(start - origin) * batches->row_bytes, loaded + (size_t)start * batches->row_bytes,
-           (size_t)(end - start) * batches->row_bytes);
-    if (j == microbatches)
-        loader_release(batches->loader, minibatch);
-    return 0;
+void batches_release(struct batches *batches, int minibatch)
+{
+    loader_release(batches->loader, minibatch);
 }
 
 int batches_targets(struct batches *batches, int minibatch, int32_t *targets, struct error *error)

@@ -304,7 +304,8 @@ static int begin_phase(struct part *part, enum phase kind, int epoch, struct err
     if (kind == PHASE_TRAIN && save_continues(part, epoch) && continue_epoch(part, error))
         return -1;
     save_begin(part);
-    batches_begin(part->batches, kind, epoch, phase->skipped, phase->replayed + 1, phase->schedule.minibatches);
+    batches_begin(part->batches, kind, epoch, phase->skipped, phase->replayed + 1, phase->schedule.minibatches,
+                  part->slots_before);
     telemetry_phase(part);
     if (kind == PHASE_TRAIN) {
         phase->tracker = versions_create(&phase->schedule, part->index, phase->first_version);

@@ -88,10 +88,10 @@ struct part {
     float *combined; /* what a pass reads in place of a version; NULL unless a rule asks for it */
     int set_count;
     float *sets;   /* activation sets [set_count] */
-    float *images; /* part 1, [slots in flight] */
+    float *images; /* part 1, [plan_input_slots]: inputs, which may be tokens */
     /* On the host, where the device reaches it: */
-    float *gathered;          /* the images before they are copied; `images` itself if that is on the host */
-    uint64_t *copied;         /* [slots in flight] mark behind the copying of the slot's images */
+    float *gathered;          /* where the loader puts them; `images` itself if that is on the host */
+    uint64_t *copied;         /* [plan_input_slots] mark behind the copying of the slot's images */
     float *copies;            /* for checkpoints: [parameters], [state], [slot_count][parameters]; NULL if the device is
                                  the host */
     float *statistics;        /* likewise: [state] as it was before later mini-batches' forwards */

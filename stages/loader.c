@@ -7,11 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STACK_BYTES = 256 << 10, ALIGNMENT = 64 };
+enum { STACK_BYTES = 256 << 10 };
 
 struct loader {
     struct loader_job job;
-    unsigned char *buffers[LOADER_AHEAD]; /* mini-batch i's is the (i modulo LOADER_AHEAD)-th */
     pthread_t thread;
     bool started;
     _Atomic int loaded;   /* micro-batches, counted from the first one of mini-batch 1 on */
@@ -26,7 +25,7 @@ struct loader {
 static bool has_work(const struct loader *loader, int minibatch)
 {
     return !loader->paused && !loader->failed && minibatch <= loader->last &&
-           minibatch <= loader->released + LOADER_AHEAD;
+           minibatch <= loader->released + loader->job.ahead;
 }
 
 static void *run(void *context)
@@ -46,8 +45,7 @@ static void *run(void *context)
         }
         loader->loads = true;
         pthread_mutex_unlock(&loader->lock);
-        const int failed =
-            job->load(job->context, minibatch, microbatch, loader->buffers[minibatch % LOADER_AHEAD], &error);
+        const int failed = job->load(job->context, minibatch, microbatch, &error);
         pthread_mutex_lock(&loader->lock);
         loader->loads = false;
         loader->failed = failed != 0;
@@ -84,7 +82,6 @@ static int start(struct loader *loader)
 int loader_create(struct loader **out, const struct loader_job *job, struct error *error)
 {
     struct loader *loader = calloc(1, sizeof(*loader));
-    const size_t bytes = (job->bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     int reason;
 
     *out = NULL;
@@ -94,24 +91,13 @@ int loader_create(struct loader **out, const struct loader_job *job, struct erro
     loader->paused = true;
     pthread_mutex_init(&loader->lock, NULL);
     pthread_cond_init(&loader->changed, NULL);
-    for (int k = 0; k < LOADER_AHEAD; k++) {
-        loader->buffers[k] = aligned_alloc(ALIGNMENT, bytes);
-        if (!loader->buffers[k]) {
-            error_set(error, "out of memory for %zu bytes of a mini-batch ahead", bytes);
-            goto fail;
-        }
-        memset(loader->buffers[k], 0, bytes); /* the pages are there from now on */
-    }
     reason = start(loader);
     if (reason != 0) {
-        error_set(error, "cannot start the loader's thread: %s", strerror(reason));
-        goto fail;
+        loader_destroy(loader);
+        return error_set(error, "cannot start the loader's thread: %s", strerror(reason));
     }
     *out = loader;
     return 0;
-fail:
-    loader_destroy(loader);
-    return -1;
 }
 
 void loader_destroy(struct loader *loader)
@@ -125,8 +111,6 @@ void loader_destroy(struct loader *loader)
         pthread_mutex_unlock(&loader->lock);
         pthread_join(loader->thread, NULL);
     }
-    for (int k = 0; k < LOADER_AHEAD; k++)
-        free(loader->buffers[k]);
     pthread_cond_destroy(&loader->changed);
     pthread_mutex_destroy(&loader->lock);
     free(loader);
@@ -158,18 +142,17 @@ int loader_count(const struct loader *loader)
     return atomic_load_explicit(&loader->loaded, memory_order_acquire);
 }
 
-const void *loader_take(struct loader *loader, int minibatch, int microbatch, struct error *error)
+int loader_take(struct loader *loader, int minibatch, int microbatch, struct error *error)
 {
     const int number = (minibatch - 1) * loader->job.microbatches + microbatch;
-    const void *buffer = loader->buffers[minibatch % LOADER_AHEAD];
+    bool failed;
 
     pthread_mutex_lock(&loader->lock);
-    if (loader->failed && number >= atomic_load_explicit(&loader->loaded, memory_order_relaxed)) {
+    failed = loader->failed && number >= atomic_load_explicit(&loader->loaded, memory_order_relaxed);
+    if (failed)
         *error = loader->error;
-        buffer = NULL;
-    }
     pthread_mutex_unlock(&loader->lock);
-    return buffer;
+    return failed ? -1 : 0;
 }
 
 void loader_release(struct loader *loader, int minibatch)

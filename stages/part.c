@@ -65,7 +65,7 @@ static int allocate_host(struct part *part, void *out, size_t bytes, const char 
 static int create_host_side(struct part *part, struct error *error)
 {
     const struct slice *slice = &own_plan(part)->slice;
-    const size_t slots = (size_t)own_plan(part)->activation_sets;
+    const size_t slots = (size_t)plan_input_slots(part->plan);
     const size_t target_bytes = (size_t)plan_largest_minibatch_rows(part->plan) *
                                 (size_t)network_targets_per_sample(compute_network(part->compute)) *
                                 sizeof(*part->targets);
@@ -97,7 +97,7 @@ static int create_host_side(struct part *part, struct error *error)
 static int create_activations(struct part *part, struct error *error)
 {
     const struct stage_layout *layout = compute_layout(part->compute);
-    size_t slots = (size_t)own_plan(part)->activation_sets;
+    const size_t slots = (size_t)plan_input_slots(part->plan);
 
     part->set_count = layout_set_count(compute_layout_options(part->compute), own_plan(part)->activation_sets);
     if (device_floats(part->device, &part->sets, (size_t)part->set_count * layout->set_floats, "activations", error))
@@ -140,8 +140,10 @@ int part_create(struct part **out, struct stage *stage, int index, struct error 
     part->device = stage->device;
     if (links_open_part(&stage->links, &part->ends, index, error) ||
         compute_create(&part->compute, stage->backend, stage->engine, part->device, part->plan, index, error) ||
-        batches_create(&part->batches, segment, index, error) || create_weights(part, error) ||
-        create_activations(part, error) || create_host_side(part, error) || simulate(part, error)) {
+        create_weights(part, error) || create_activations(part, error) || create_host_side(part, error) ||
+        batches_create(&part->batches, segment, index, part->gathered, compute_layout(part->compute)->input_floats,
+                       error) ||
+        simulate(part, error)) {
         part_destroy(part);
         return -1;
     }

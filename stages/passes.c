@@ -11,13 +11,13 @@ struct slot_tensors passes_tensors(struct part *part, const struct op *op)
     const struct phase_run *phase = &part->phase;
     int size = schedule_slot_size(&phase->schedule);
     uint64_t n = part_sequence(part, op);
-    size_t slot = n % (uint64_t)part->plan->parts[part->index - 1].activation_sets;
+    const size_t place = n % (uint64_t)plan_input_slots(part->plan);
 
     return (struct slot_tensors){
         .minibatch = (phase->epoch - 1) * part->plan->minibatches_per_epoch + phase->skipped + op->minibatch,
         .rows = batches_rows(part->batches, op->minibatch),
         .first_microbatch = (op->first - 1) / size * size + 1,
-        .input = part_is_first(part) ? part->images + slot * layout->input_floats : link_slot(&part->ends.down_in, n),
+        .input = part_is_first(part) ? part->images + place * layout->input_floats : link_slot(&part->ends.down_in, n),
         .output = part_is_last(part) ? NULL : link_slot(&part->ends.down_out, n),
         .set = part->sets + n % (uint64_t)part->set_count * layout->set_floats,
         .output_gradient = part_is_last(part) ? NULL : link_slot(&part->ends.up_in, n),
@@ -159,22 +159,28 @@ static int evaluate(struct part *part, const struct op *op, const struct slot_te
     return 0;
 }
 
-/* Gathers the micro-batch's images where part 1's forward reads them. */
-static int gather(struct part *part, const struct op *op, const struct slot_tensors *tensors, struct error *error)
+/* Takes the micro-batch's inputs from where the loader has put them: where part 1's forward reads them, or where
+ * they are copied to its device from. As the forward's slot has an activation set, nobody reads a slot so many
+ * before it any more, nor one before that; there the loader may go on when a device, if it is one, has copied them. */
+static int take_inputs(struct part *part, const struct op *op, const struct slot_tensors *tensors, struct error *error)
 {
     const struct device_type *type = part->device->type;
+    const struct schedule *schedule = &part->phase.schedule;
     const struct piece piece = piece_of(part, op, part->plan->parts[0].input);
-    float *images = part->gathered + (tensors->input - part->images);
-    uint64_t *copied = &part->copied[piece.slot % (uint64_t)part->plan->parts[0].activation_sets];
+    const float *gathered = part->gathered + (tensors->input - part->images);
+    const uint64_t places = (uint64_t)plan_input_slots(part->plan),
+                   free_place = (piece.slot + (uint64_t)plan_slots_ahead(part->plan)) % places;
 
-    /* The device may not have come yet to the copying of the slot's images before these. */
-    if (pending_await(part->stage, *copied, error))
+    if (batches_take(part->batches, op->minibatch, op->first, error))
         return -1;
-    if (batches_inputs(part->batches, op->minibatch, tensors->first_microbatch, op->first, images, error))
-        return -1;
-    return type->copy(part->device, (char *)(uintptr_t)tensors->input + piece.offset, (char *)images + piece.offset,
-                      piece.bytes, error) ||
-           type->mark(part->device, copied, error);
+    if (op->first == schedule->microbatches - schedule_slot_size(schedule) + 1) {
+        if (pending_await(part->stage, part->copied[free_place], error))
+            return -1;
+        batches_release(part->batches, op->minibatch);
+    }
+    return type->copy(part->device, (char *)(uintptr_t)tensors->input + piece.offset,
+                      (const char *)gathered + piece.offset, piece.bytes, error) ||
+           type->mark(part->device, &part->copied[piece.slot % places], error);
 }
 
 static int run_forward(struct part *part, const struct op *op, struct pending_op *pending, struct error *error)
@@ -187,7 +193,7 @@ static int run_forward(struct part *part, const struct op *op, struct pending_op
     int pinned = phase->first_version;
 
     if (part_is_first(part)) {
-        if (gather(part, op, &tensors, error))
+        if (take_inputs(part, op, &tensors, error))
             return -1;
     } else {
         if (take(part, &part->ends.down_in, op, part->plan->parts[part->index - 1].input, &message, error))

@@ -136,7 +136,9 @@ static void create_part(struct compute *compute, int k)
         .state = &compute->state,
         .statistics = &compute->statistics,
     };
-    require(plan->activation_sets * schedule_slot_size(&explored.schedule) <= SLOTS_MAX, "too many slots");
+    require(plan_input_slots(&explored) * schedule_slot_size(&explored.schedule) <= INPUTS_MAX &&
+                plan->activation_sets * schedule_slot_size(&explored.schedule) <= SLOTS_MAX,
+            "too many slots");
     require(links_open_part(&part->stage->links, &part->ends, k, &error) == 0, "%s", error.text);
     running = s;
     weights_create(&part->weights, part->device, 1, plan->weight_version_buffers, &error);

@@ -9,7 +9,7 @@
 #include "stages/loader.h"
 #include "tests/support/suite.h"
 
-enum { MICROBATCHES = 3, ROWS = 4, TIMEOUT = 60 };
+enum { MICROBATCHES = 3, ROWS = 4, AHEAD = 2, TIMEOUT = 60 };
 
 struct source {
     int shift;    /* of all values; changed only while the loader is paused */
@@ -25,10 +25,12 @@ static int value_of(int shift, int minibatch, int microbatch, int row)
     return shift + 1000 * minibatch + 10 * microbatch + row;
 }
 
-static int load(void *context, int minibatch, int microbatch, void *buffer, struct error *error)
+static int places[AHEAD][MICROBATCHES][ROWS]; /* not atomic: what the loader orders, ThreadSanitizer sees ordered */
+
+static int load(void *context, int minibatch, int microbatch, struct error *error)
 {
     struct source *source = context;
-    int *rows = (int *)buffer + (microbatch - 1) * ROWS;
+    int *rows = places[minibatch % AHEAD][microbatch - 1];
 
     source->loads++;
     if (minibatch == source->fails_at && microbatch == 2)
@@ -56,11 +58,8 @@ static void setup(void)
     struct error error;
 
     source = (struct source){.lock = PTHREAD_MUTEX_INITIALIZER, .rung = PTHREAD_COND_INITIALIZER};
-    const struct loader_job job = {.context = &source,
-                                   .load = load,
-                                   .loaded = loaded,
-                                   .microbatches = MICROBATCHES,
-                                   .bytes = MICROBATCHES * ROWS * sizeof(int)};
+    const struct loader_job job = {
+        .context = &source, .load = load, .loaded = loaded, .microbatches = MICROBATCHES, .ahead = AHEAD};
     ck_assert_msg(loader_create(&loader, &job, &error) == 0, "%s", error.text);
 }
 
@@ -86,10 +85,9 @@ static void read_minibatch(int minibatch)
 
     for (int j = 1; j <= MICROBATCHES; j++) {
         await(minibatch, j);
-        const int *rows = loader_take(loader, minibatch, j, &error);
-        ck_assert_ptr_nonnull(rows);
+        ck_assert_int_eq(loader_take(loader, minibatch, j, &error), 0);
         for (int row = 0; row < ROWS; row++)
-            ck_assert_int_eq(rows[(j - 1) * ROWS + row], value_of(source.shift, minibatch, j, row));
+            ck_assert_int_eq(places[minibatch % AHEAD][j - 1][row], value_of(source.shift, minibatch, j, row));
     }
 }
 
@@ -107,16 +105,16 @@ START_TEST(all_is_loaded_once_and_in_order)
 }
 END_TEST
 
-/* It fills the buffers that there are, and comes back to none that is not released. */
-START_TEST(it_goes_no_further_than_its_buffers)
+/* It fills the room that there is, and waits for more to be released. */
+START_TEST(it_goes_no_further_than_its_room)
 {
     loader_resume(loader, 1, 100);
-    await(LOADER_AHEAD, MICROBATCHES);
+    await(AHEAD, MICROBATCHES);
     loader_pause(loader);
-    ck_assert_int_eq(source.loads, LOADER_AHEAD * MICROBATCHES);
-    for (int i = 1; i <= LOADER_AHEAD; i++)
+    ck_assert_int_eq(source.loads, AHEAD * MICROBATCHES);
+    for (int i = 1; i <= AHEAD; i++)
         read_minibatch(i);
-    ck_assert_int_eq(loader_count(loader), LOADER_AHEAD * MICROBATCHES);
+    ck_assert_int_eq(loader_count(loader), AHEAD * MICROBATCHES);
 }
 END_TEST
 
@@ -154,8 +152,8 @@ START_TEST(a_failure_is_told_in_its_place)
         loader_release(loader, i);
     }
     await(3, 2);
-    ck_assert_ptr_nonnull(loader_take(loader, 3, 1, &error)); /* what came before it is as it should be */
-    ck_assert_ptr_null(loader_take(loader, 3, 2, &error));
+    ck_assert_int_eq(loader_take(loader, 3, 1, &error), 0); /* what came before it is as it should be */
+    ck_assert_int_eq(loader_take(loader, 3, 2, &error), -1);
     ck_assert_str_eq(error.text, "mini-batch 3 is gone");
     loader_pause(loader);
     ck_assert_int_eq(source.loads, 2 * MICROBATCHES + 2); /* nothing behind it is tried */
@@ -177,7 +175,7 @@ int main(void)
     tcase_set_timeout(tests, TIMEOUT);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, all_is_loaded_once_and_in_order);
-    tcase_add_test(tests, it_goes_no_further_than_its_buffers);
+    tcase_add_test(tests, it_goes_no_further_than_its_room);
     tcase_add_test(tests, what_was_loaded_before_is_forgotten);
     tcase_add_test(tests, a_failure_is_told_in_its_place);
     tcase_add_test(tests, it_ends_in_the_middle);

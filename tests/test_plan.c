@@ -494,8 +494,10 @@ START_TEST(bytes_add_up_for_a_network_counted_by_hand)
     ck_assert_uint_eq(two->memory[MEMORY_STASH], floats_in_bytes(P2) * (size_t)(two->weight_version_buffers - 1));
     ck_assert_uint_eq(two->memory[MEMORY_GRADIENTS], floats_in_bytes(P2));
     ck_assert_uint_eq(two->memory[MEMORY_OPTIMIZER], floats_in_bytes(P2));
-    /* Stage 1 keeps its images; the outputs of 1 and 2 lie in the links; stage 3 keeps its logits. */
-    ck_assert_uint_eq(one->memory[MEMORY_ACTIVATIONS], floats_in_bytes(ROWS * 784) * (size_t)one->activation_sets);
+    /* Stage 1 keeps its images, and has room for those of two mini-batches ahead; the outputs of 1 and 2 lie in the links;
+     * stage 3 keeps its logits. */
+    ck_assert_uint_eq(one->memory[MEMORY_ACTIVATIONS],
+                      floats_in_bytes(ROWS * 784) * (size_t)(one->activation_sets + 2));
     ck_assert_uint_eq(two->memory[MEMORY_ACTIVATIONS], 0);
     ck_assert_uint_eq(three->memory[MEMORY_ACTIVATIONS], floats_in_bytes(ROWS * 10) * (size_t)three->activation_sets);
     ck_assert_uint_eq(one->memory[MEMORY_LINKS], floats_in_bytes(ROWS * 256) * 2);
@@ -515,7 +517,7 @@ START_TEST(bytes_add_up_for_a_network_counted_by_hand)
     /* The output once more, beside the one in the link. */
     ck_assert_uint_eq(plan.stages[1].memory[MEMORY_ACTIVATIONS], floats_in_bytes(ROWS * 256));
     ck_assert_uint_eq(plan.stages[0].memory[MEMORY_ACTIVATIONS],
-                      floats_in_bytes(ROWS * 256 + ROWS * 784 * (size_t)plan.parts[0].activation_sets));
+                      floats_in_bytes(ROWS * 256 + ROWS * 784 * (size_t)(plan.parts[0].activation_sets + 2)));
     drop_plan();
 }
 END_TEST

@@ -7,7 +7,14 @@
 
 #include "stages/internal.h"
 
-enum { STAGES_MAX = 3, EXPLORED_PARTS_MAX = 3, STACK_BYTES = 16 << 10, HEAP_BYTES = 2 << 10, SLOTS_MAX = 16 };
+enum {
+    STAGES_MAX = 3,
+    EXPLORED_PARTS_MAX = 3,
+    STACK_BYTES = 16 << 10,
+    HEAP_BYTES = 2 << 10,
+    SLOTS_MAX = 16,
+    INPUTS_MAX = 28
+};
 enum { DEPTH_MAX = 2000 };
 
 /* Where a stage has been held up. */
@@ -16,9 +23,9 @@ enum place { BEGUN, IN_FORWARD, IN_BACKWARD, RINGING, SILENCING, WAITING, DONE }
 /* A part in its stage: what a kernel is given to know it by. */
 struct compute {
     struct part part;
-    float sets[SLOTS_MAX], images[SLOTS_MAX];
+    float sets[SLOTS_MAX], images[INPUTS_MAX];
     float state, statistics; /* the newest mini-batch whose forward has run in training; and a checkpoint's copy */
-    uint64_t copied[SLOTS_MAX];
+    uint64_t copied[INPUTS_MAX];
     struct loss_result loss[LOSSES];
     double norm;
 };

@@ -329,8 +329,10 @@ bool compute_input_is_finite(const struct compute *compute, const struct slot_te
 }
 
 /* In place of stages/batches.c: one row per micro-batch, and a loader that is ahead of everybody. */
-void batches_begin(struct batches *batches, enum phase phase, int epoch, int skipped, int first, int last)
+void batches_begin(struct batches *batches, enum phase phase, int epoch, int skipped, int first, int last,
+                   uint64_t slots_before)
 {
+    (void)slots_before;
     (void)batches;
     (void)phase;
     (void)epoch;
@@ -352,12 +354,23 @@ int batches_rows(const struct batches *batches, int minibatch)
     return explored.config.data.batch;
 }
 
-int batches_inputs(struct batches *batches, int minibatch, int first, int j, float *input, struct error *error)
+int batches_take(struct batches *batches, int minibatch, int j, struct error *error)
 {
+    struct part *part = &part_at(1)->part;
+    const struct op op = {.minibatch = minibatch, .first = j, .count = 1};
+    const struct slot_tensors tensors = passes_tensors(part, &op);
+
     (void)batches;
     (void)error;
-    input[j - first] = stamp(&part_at(1)->part, STAMP_ACTIVATION, 0, minibatch, j);
+    part->gathered[tensors.input - part->images + j - tensors.first_microbatch] =
+        stamp(part, STAMP_ACTIVATION, 0, minibatch, j);
     return 0;
+}
+
+void batches_release(struct batches *batches, int minibatch)
+{
+    (void)batches;
+    (void)minibatch;
 }
 
 int batches_targets(struct batches *batches, int minibatch, int32_t *targets, struct error *error)
