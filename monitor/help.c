@@ -56,7 +56,7 @@ static const struct help_row marks[VIEWS][ROWS_MAX] = {
                        {"\u2026", "there are more"},
                        {"v", "mini-batch i reads weights that mini-batch i - v has made"},
                        {"v7 \u2500 33A \u2500", "on the line of a version the ops of a stage that have read it;"},
-                       {"\u25b2", "there an update made it; a line that goes on: still held"}},
+                       {"\u25b2 \u00b7\u00b7\u00b7", "there an update made it; no more than in case it was kept here"}},
     [VIEW_MEMORY] = {{"w s g o a l k", "weights, stash, gradients, optimizer, activations, links, workspace"},
                      {"\u2503", "what the plan has room for"},
                      {"\u2506", "the peak so far, where it is not the plan's"},

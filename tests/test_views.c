@@ -234,6 +234,7 @@ static const struct scene {
     {"rules", {"pipemare", 4, 1, 60, 4, 0.5}, alter_to_versions, 40, 120},
     {"kept-for-update", {"gap-aware", 4, 1, 60, 4, 0.5}, alter_to_versions, 44, 130},
     {"readings", {"timeprest", 4, 3, 60, 1, 0.3}, alter_to_last_stage, 40, 120},
+    {"readings-first", {"timeprest", 4, 3, 60, 1, 0.025}, alter_to_last_stage, 40, 120},
     {"readings-halves", {"zb-h1", 4, 4, 60, 1, 0.3}, alter_to_last_stage, 40, 120},
     {"rates", {"pipemare", 4, 1, 60, 1, 0.5}, alter_to_training, 24, 80},
     {"zoomed-out", {"gpipe", 6, 4, 60, 4, 0.5}, alter_zoom_out, 24, 80},
