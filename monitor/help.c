@@ -19,7 +19,7 @@ static const struct help_row keys[] = {
     {"Left, Right", "move through time, or from op to op once one is selected"},
     {"Up, Down", "select a stage"},
     {"Page Up, Down", "move through time by half a screen; Home, End: to its ends"},
-    {"Enter, Escape", "select the newest op in sight, or none"},
+    {"Enter, Escape", "select the newest op in sight, or none; then back to now"},
     {"space", "pause and go on (run with --interactive, or replay)"},
     {". ,", "one op of the selected stage; in a replay: one op on, back"},
     {"s", "one op of every stage that can: a tick of the plan"},

@@ -572,6 +572,10 @@ START_TEST(test_selection_walks_ops)
         ck_assert(view_key(&state, &run->moment, PRESS_RIGHT));
         ck_assert_ptr_eq(timeline_find(history, state.cursor_ns), &history->ops[k]);
     }
+    ck_assert(view_key(&state, &run->moment, PRESS_ESCAPE));
+    ck_assert(state.cursor_ns == 0 && state.right_ns > 0);
+    ck_assert(view_key(&state, &run->moment, PRESS_ESCAPE));
+    ck_assert_uint_eq(state.right_ns, 0);
     fabricated_destroy(run);
 }
 END_TEST
