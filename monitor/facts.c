@@ -84,7 +84,7 @@ struct facts facts_of(const struct moment *moment)
         facts.phase == PHASE_TRAIN ? snapshot->plan->minibatches_per_epoch : snapshot->plan->test_minibatches;
     facts.share = share_done(snapshot, &facts);
     take_rate(moment, &facts);
-    if (facts.share > 0 && snapshot->state <= RUN_TRAINING)
+    if (facts.share > 0 && snapshot->state <= RUN_TRAINING && !facts_paused(moment))
         facts.seconds_left = facts.elapsed * (1 - facts.share) / facts.share;
     return facts;
 }

@@ -9,7 +9,7 @@
 #include "telemetry/readers.h"
 
 /* Left of the ops the version's name, right of them who is still to come. */
-enum { OPS_MAX = 128, LEFT = 8, RIGHT = 22, LINE = 0x2500, UPDATE = 0x25b2 };
+enum { OPS_MAX = 128, LEFT = 8, RIGHT = 22, LINE = 0x2500, IN_CASE = 0x00b7, UPDATE = 0x25b2 };
 
 /* The newest ops of a stage that have read a version or made one, as a ring. */
 struct readings {
@@ -133,46 +133,83 @@ static const struct version_use *use_of(const struct stage_snapshot *stage, int 
     return NULL;
 }
 
-/* The line of a version: from the update that made it, or from the left, to the last op that read it, or to now while it is
- * held. */
+/* The oldest that is shown is 0. */
+static const struct span *nth(const struct table *table, int k)
+{
+    return newest(table->readings, table->ops - 1 - k);
+}
+
+static bool made(const struct span *span, int version)
+{
+    return version > 0 && span->made == version;
+}
+
+/* Whether a message tells the part which version its forwards, or its backwards, read. */
+static bool is_told(const struct table *table, bool forward)
+{
+    const struct plan *plan = table->moment->snapshot->plan;
+
+    return forward ? forward_reading(plan->schedule.forward)->source == SOURCE_PINNED && table->part > 1
+                   : plan->schedule.backward == BACKWARD_COMMITTED && table->part < plan->part_count;
+}
+
+/* The column at which the part had been told of newer versions only, so that nothing could ask for this one any more. */
+static int asked_until(const struct table *table, int version)
+{
+    int until = LEFT;
+
+    for (int forward = 0; forward < 2; forward++) {
+        int k = 0;
+
+        while (k < table->ops &&
+               ((nth(table, k)->op.kind == OP_FORWARD) != forward || nth(table, k)->version <= version))
+            k++;
+        if (is_told(table, forward))
+            until = max_int(until, LEFT + k * table->width);
+    }
+    return until;
+}
+
+/* The line of a version: from the update that made it, or from the left, to the last op that read it; and on as long as
+ * it is held, for an op that is known or in case. */
 static void draw_version(const struct table *table, int version)
 {
     const struct plan *plan = table->moment->snapshot->plan;
     const struct version_use *use = use_of(&table->moment->snapshot->stages[table->part - 1], version);
     const int row = version - table->oldest, end = LEFT + table->ops * table->width;
-    int from = LEFT, to = use ? end : LEFT;
-    char text[KEPT_FOR_MAX];
+    int from = LEFT, to = LEFT;
+    char text[KEPT_FOR_MAX] = "", label[OP_LABEL_SIZE];
 
-    canvas_print(&table->canvas, row, 1, bold(use ? COLOUR_TITLE : COLOUR_DIM), "v%d", version);
+    if (use)
+        readings_to_come(table->moment, table->part, use, text);
     for (int k = 0; k < table->ops; k++) {
-        const struct span *span = newest(table->readings, table->ops - 1 - k);
-
-        if (span->made == version)
+        if (made(nth(table, k), version))
             from = LEFT + (k + 1) * table->width - 1;
-        if (span->version == version)
-            to = max_int(to, LEFT + k * table->width);
+        if (nth(table, k)->version == version)
+            to = LEFT + k * table->width;
     }
+    if (use && (*text || use->uses != USE_EXPECTED))
+        to = end;
+    canvas_print(&table->canvas, row, 1, bold(use ? COLOUR_TITLE : COLOUR_DIM), "v%d", version);
+    canvas_fill(&table->canvas, row, from, (use ? end : asked_until(table, version)) - from, ink(COLOUR_DIM), IN_CASE);
     canvas_fill(&table->canvas, row, from, to - from, ink(COLOUR_DIM), LINE);
     for (int k = 0; k < table->ops; k++) {
-        const struct span *span = newest(table->readings, table->ops - 1 - k);
+        const struct span *span = nth(table, k);
         const int column = LEFT + k * table->width;
-        char label[OP_LABEL_SIZE];
 
         timeline_label(plan, span->phase, &span->op, label);
         if (span->version == version)
             canvas_write(&table->canvas, row, column, lane_style(span, table->colouring), label);
-        if (span->made == version)
+        if (made(span, version))
             canvas_put(&table->canvas, row, column + table->width - 1, bold(COLOUR_UPDATE), UPDATE);
     }
-    if (!use)
-        return;
-    readings_to_come(table->moment, table->part, use, text);
-    canvas_print(&table->canvas, row, end + 1, ink(COLOUR_DEFAULT), "%s%s",
-                 *text                      ? "for "
-                 : use->uses & USE_LIVE     ? "live"
-                 : use->uses & USE_EXPECTED ? "in case"
-                                            : "read now",
-                 text);
+    if (use)
+        canvas_print(&table->canvas, row, end + 1, ink(COLOUR_DEFAULT), "%s%s",
+                     *text                      ? "for "
+                     : use->uses & USE_LIVE     ? "live"
+                     : use->uses & USE_EXPECTED ? "in case"
+                                                : "read now",
+                     text);
 }
 
 void draw_readings(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)

@@ -160,7 +160,9 @@ bool schedule_key(struct view_state *state, const struct moment *moment, int key
     case PRESS_ENTER:
         select_newest(state, moment);
         return true;
-    case PRESS_ESCAPE:
+    case PRESS_ESCAPE: /* from an op to none, and from the past to now */
+        if (state->cursor_ns == 0)
+            state->right_ns = 0;
         state->cursor_ns = 0;
         return true;
     default:

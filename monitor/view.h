@@ -69,17 +69,16 @@ enum press {
     PRESS_WHEEL_DOWN,
 };
 
-/* Keys of the views: 1 to 4, Tab and Shift-Tab choose the view; f freezes it; t changes the schedule's axis, w how wide ops are, c what their colours
- * stand for; + and - zoom; arrows, Page Up, Page Down,
- * Home and End move and select; Enter selects the newest op, Escape nothing; ? shows the keys.
+/* Keys of the views: 1 to 4, Tab and Shift-Tab choose the view; f freezes it; t changes the schedule's axis, w how wide
+ * ops are, c what their colours stand for; + and - zoom; arrows, Page Up, Page Down, Home and End move and select; Enter
+ * selects the newest op, Escape none, and then goes back to the newest; ? shows the keys.
  *
  * Keys of time, which main handles and a view does not see: q quits; space pauses and resumes the run (--interactive) or
  * the replay; . lets the selected stage run one op, or steps the replay one op on, and , one back; s lets every stage
  * that can run one op do so: one tick of the unit-time grid; < and > change slow motion, or the replay's speed; r turns
- * the replay round; g and G go to its begin and end; [ and ] to the
- * mini-batch before and after, { and } to an epoch, : to one that is typed; l lists what else can be shown, n goes on to the
- * next of these; m gives the mouse to the terminal and takes
- * it back. */
+ * the replay round; g and G go to its begin and end; [ and ] to the mini-batch before and after, { and } to an epoch, : to
+ * one that is typed; l lists what else can be shown, n goes on to the next of these; m gives the mouse to the terminal and
+ * takes it back. */
 
 /* Draws the whole canvas, whatever its size. */
 void view_draw(struct canvas *canvas, const struct view_state *state, const struct moment *moment);

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Documents must not rot: in those that $documents lists, every fenced block that begins with "$ tpcoord" is what that
-# command prints, runs of spaces aside. The example of a network in docs/networks.md can be read. In docs/systems.md, the
+# command prints, runs of spaces aside, where need be with tpmon behind it. The example of a network in docs/networks.md can be read. In docs/systems.md, the
 # table under "Side by side" is what `tpcoord plan` says for the keys of each row, every system of `tpcoord systems` has a
 # page, and rows that name a system and its rules for forward, backward and update name those.
 # Usage: TP_BUILD=build tests/test_docs.sh
@@ -18,7 +18,7 @@ mkdir "$work/bin" && cat >"$work/bin/tpcoord" <<END
 case \$1 in systems | network | explain | help) ;; *) set -- "\$@" --set device.backend=onednn ;; esac
 exec "$build/tpcoord" "\$@"
 END
-chmod +x "$work/bin/tpcoord"
+chmod +x "$work/bin/tpcoord" && ln -s "$build/tpmon" "$work/bin/tpmon"
 PATH=$work/bin:$PATH
 
 # Command n, and what a block says that it prints, go to n.command and n.expected. A command may go on behind a backslash.
@@ -32,7 +32,7 @@ awk -v work="$work" '
         printf "" > (block ".expected")
     }
     block == "" { next }
-    command { sub(/--svg docs\//, "--svg " work "/"); print > (block ".command"); command = /\\$/; next }
+    command { sub(/--svg docs\//, "--svg " work "/"); gsub(/lab[0-9]\.tprec/, work "/&"); print > (block ".command"); command = /\\$/; next }
     { print > (block ".expected") }
 ' $documents
 

@@ -260,6 +260,7 @@ static const struct scene {
     {"rules", {"pipemare", 4, 1, 60, 4, 0.5}, alter_to_versions, 40, 120},
     {"kept-for-update", {"gap-aware", 4, 1, 60, 4, 0.5}, alter_to_versions, 44, 130},
     {"readings", {"timeprest", 4, 3, 60, 1, 0.3}, alter_to_last_stage, 40, 120},
+    {"readings-first", {"timeprest", 4, 3, 60, 1, 0.025}, alter_to_last_stage, 40, 120},
     {"readings-halves", {"zb-h1", 4, 4, 60, 1, 0.3}, alter_to_last_stage, 40, 120},
     {"rates", {"pipemare", 4, 1, 60, 1, 0.5}, alter_to_training, 24, 80},
     {"zoomed-out", {"gpipe", 6, 4, 60, 4, 0.5}, alter_zoom_out, 24, 80},
@@ -599,6 +600,10 @@ START_TEST(test_selection_walks_ops)
         ck_assert(view_key(&state, &run->moment, PRESS_RIGHT));
         ck_assert_ptr_eq(timeline_find(history, state.cursor_ns), &history->ops[k]);
     }
+    ck_assert(view_key(&state, &run->moment, PRESS_ESCAPE));
+    ck_assert(state.cursor_ns == 0 && state.right_ns > 0);
+    ck_assert(view_key(&state, &run->moment, PRESS_ESCAPE));
+    ck_assert_uint_eq(state.right_ns, 0);
     fabricated_destroy(run);
 }
 END_TEST
