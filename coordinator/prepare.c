@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "checkpoint/init.h"
 #include "coordinator/hosts.h"
@@ -13,37 +12,6 @@
 #include "coordinator/room.h"
 #include "plan/predict.h"
 #include "plan/replay.h"
-
-enum { BYTE_VALUES = 256 };
-
-/* Targets to the checksum of what came before: as bytes if all are bytes, so that it is what it was when checkpoints were
- * made whose labels were bytes. */
-static uint32_t add_targets(uint32_t crc, const struct samples *samples, int classes)
-{
-    const size_t count = (size_t)samples->count * (size_t)samples->targets_per_sample;
-    unsigned char bytes[4096];
-
-    if (classes > BYTE_VALUES)
-        return (uint32_t)crc32_z(crc, (const unsigned char *)samples->targets, count * sizeof(*samples->targets));
-    for (size_t start = 0, size; start < count; start += size) {
-        size = count - start < sizeof(bytes) ? count - start : sizeof(bytes);
-        for (size_t i = 0; i < size; i++)
-            bytes[i] = (unsigned char)samples->targets[start + i];
-        crc = (uint32_t)crc32_z(crc, bytes, size);
-    }
-    return crc;
-}
-
-/* Inputs and targets, to the checksum of what came before. */
-static uint32_t add_samples(uint32_t crc, const struct samples *samples, int classes)
-{
-    if (samples->stream.tokens)
-        return (uint32_t)crc32_z(crc, samples->stream.tokens,
-                                 ((size_t)samples->count * shape_size(samples->shape) + 1) *
-                                     (size_t)samples->stream.bytes);
-    crc = (uint32_t)crc32_z(crc, samples->images, (size_t)samples->count * shape_size(samples->shape));
-    return add_targets(crc, samples, classes);
-}
 
 static void say_notice(const char *what, const char *where)
 {
@@ -56,7 +24,6 @@ static int read_data(struct data_facts *facts, struct shared_data *data, const s
                      struct error *error)
 {
     struct data_options options = plan_data_options(config);
-    const int classes = options.classes;
     struct dataset *dataset;
     struct error ignored;
 
@@ -67,9 +34,9 @@ static int read_data(struct data_facts *facts, struct shared_data *data, const s
     facts->train_count = dataset->train.count;
     facts->test_count = dataset->test.count;
     facts->shape = dataset->train.shape;
-    facts->tokens = dataset->train.stream.tokens != NULL;
+    facts->tokens = dataset->train.token_bytes > 0;
     facts->normalisation = dataset->normalisation;
-    facts->crc32 = data ? add_samples(add_samples(0, &dataset->train, classes), &dataset->test, classes) : 0;
+    facts->crc32 = data ? dataset_crc32(dataset, options.classes) : 0;
     if (!data) {
         dataset_close(dataset);
         return 0;

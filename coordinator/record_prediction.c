@@ -20,8 +20,9 @@ struct recording_made {
     struct follower *follower;
     struct recorder *recorder;
     struct snapshot *snapshot;
-    int next[MAX_STAGES];         /* the op that each stage runs next */
-    uint64_t free_ns[MAX_STAGES]; /* when it had done the one before */
+    int next[MAX_STAGES];                            /* the op that each stage runs next */
+    uint64_t free_ns[MAX_STAGES];                    /* when it had done the one before */
+    int forwards[MAX_STAGES], backwards[MAX_STAGES]; /* micro-batches that each part has done with */
 };
 
 static struct op_record record_of(const struct recording_made *it, const struct timed_op *timed,
@@ -70,6 +71,35 @@ static void count_backward(struct recording_made *it, struct stage_counters *cou
             op->minibatch - simulation_committed(it->prediction->events, op->minibatch), DIFFERENCE_BUCKETS - 1)]++;
 }
 
+static int slots_between(int forwards, int backwards, int size)
+{
+    return (forwards + size - 1) / size - backwards / size;
+}
+
+/* What the part holds now, as a stage would tell (stages/telemetry.c). */
+static void account(struct recording_made *it, int part)
+{
+    const struct plan_part *planned = &it->plan->parts[part - 1];
+    const int forwards = it->forwards[part - 1], backwards = it->backwards[part - 1];
+    struct stage_snapshot *stage = &it->snapshot->stages[part - 1];
+    struct stage_counters *counters = &stage->counters;
+
+    stage->version_count = follower_uses(it->follower, part, stage->versions);
+    counters->versions = stage->version_count;
+    counters->in_flight = slots_between(forwards, backwards, it->schedule.microbatches);
+    counters->slots = slots_between(forwards, backwards, schedule_slot_size(&it->schedule));
+    counters->memory[MEMORY_STASH] = (size_t)(max_int(counters->versions, 1) - 1 + (plan_combines(it->plan) ? 1 : 0)) *
+                                     planned->slice.parameters * sizeof(float);
+    if (it->plan->config.pipeline.backward_activations == ACTIVATIONS_STORED)
+        counters->memory[MEMORY_ACTIVATIONS] =
+            planned->memory[MEMORY_ACTIVATIONS] / (size_t)planned->activation_sets * (size_t)counters->slots;
+    counters->versions_peak = max_int(counters->versions_peak, counters->versions);
+    counters->in_flight_peak = max_int(counters->in_flight_peak, counters->in_flight);
+    counters->slots_peak = max_int(counters->slots_peak, counters->slots);
+    for (int c = 0; c < MEMORY_CATEGORIES; c++)
+        counters->memory_peak[c] = max_u64(counters->memory_peak[c], counters->memory[c]);
+}
+
 /* A stage's next op has ended: takes it into the sums, and records it. */
 static void end_op(struct recording_made *it, int stage)
 {
@@ -95,6 +125,11 @@ static void end_op(struct recording_made *it, int stage)
     if (record.kind == OP_BACKWARD || record.kind == OP_BACKWARD_INPUT)
         count_backward(it, counters, &timed.op, &versions);
     part->version_live += record.updated;
+    if (timed.op.kind == OP_FORWARD)
+        it->forwards[timed.op.part - 1] += timed.op.count;
+    else if (timed.op.kind != OP_BACKWARD_INPUT)
+        it->backwards[timed.op.part - 1] += timed.op.count;
+    account(it, timed.op.part);
     recorder_op(it->recorder, timed.op.part, &record);
 }
 
@@ -109,9 +144,6 @@ static void note(struct recording_made *it, uint64_t now_ns, bool last)
         struct stage_snapshot *part = &snapshot->stages[k - 1];
 
         part->state = last ? STAGE_DONE : STAGE_RUNNING;
-        part->version_count = follower_uses(it->follower, k, part->versions);
-        part->counters.versions = part->version_count;
-        part->counters.versions_peak = max_int(part->counters.versions_peak, part->version_count);
     }
     recorder_note(it->recorder, snapshot);
 }
@@ -144,15 +176,19 @@ static struct segment_header *header_of(const struct plan *plan)
     return header;
 }
 
-static void begin_snapshot(struct snapshot *snapshot, const struct plan *plan)
+static void begin_snapshot(struct recording_made *it)
 {
+    const struct plan *plan = it->plan;
+    struct snapshot *snapshot = it->snapshot;
+
     snapshot->stage_count = plan->part_count;
     snapshot->slow_motion = 1;
     for (int k = 0; k < plan->part_count; k++) {
         struct stage_counters *counters = &snapshot->stages[k].counters;
 
         for (int c = 0; c < MEMORY_CATEGORIES; c++)
-            counters->memory[c] = counters->memory_peak[c] = plan->parts[k].memory[c];
+            counters->memory[c] = plan->parts[k].memory[c];
+        account(it, k + 1);
         snapshot->stages[k].allowed = true;
     }
 }
@@ -174,7 +210,7 @@ int prediction_record(FILE *file, const struct plan *plan, const struct predicti
     it.follower = follower_create(&it.schedule, prediction->events);
     it.recorder = header ? recorder_begin_noted(file, header, UINT64_MAX) : NULL;
     if (it.snapshot && it.follower && it.recorder) {
-        begin_snapshot(it.snapshot, plan);
+        begin_snapshot(&it);
         play(&it);
         result = recorder_end(it.recorder) ? error_set(error, "the recording could not be written to its end") : 0;
     } else {

@@ -7,6 +7,7 @@
 #include "coordinator/progress.h"
 #include "coordinator/room.h"
 #include "coordinator/show_plan.h"
+#include "plan/describe.h"
 #include "plan/idle.h"
 
 static double percent_of(uint64_t nanoseconds, const struct outcome *outcome)
@@ -70,7 +71,7 @@ static void print_memory(FILE *out, const struct segment *segment)
 {
     const struct plan *plan = &segment->header->plan;
 
-    fprintf(out, "stage  versions  %13s in flight   memory at its peak  planned", in_flight_unit(plan));
+    fprintf(out, "stage  versions  %13s in flight   memory at its peak  planned", describe_in_flight(plan));
     place_print_head(out, plan, 4);
     for (int s = 1; s <= plan->part_count; s++) {
         const struct counters *counters = &segment_stage(segment, s)->counters;

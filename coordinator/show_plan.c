@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "coordinator/room.h"
 #include "coordinator/show_rules.h"
+#include "plan/describe.h"
 #include "plan/idle.h"
 #include "plan/replay.h"
 
@@ -223,11 +224,6 @@ static void print_balance(FILE *out, const struct plan *plan)
                 : "");
 }
 
-const char *in_flight_unit(const struct plan *plan)
-{
-    return plan->schedule.order.whole_backward ? "mini-batches" : "micro-batches";
-}
-
 /* In the order of the network. */
 static void print_stages(FILE *out, const struct plan *plan)
 {
@@ -243,7 +239,7 @@ static void print_stages(FILE *out, const struct plan *plan)
         print_part(out, plan, k);
     }
     fprintf(out, "versions, %s in flight: most at once on the unit-time schedule (of the room made)\n",
-            in_flight_unit(plan));
+            describe_in_flight(plan));
     fprintf(out, "tau: updates from a forward to its micro-batch's own, in the full pipeline\n");
     print_balance(out, plan);
     print_paths(out, plan);

@@ -36,9 +36,6 @@ int plan_write_csv(FILE *out, const struct plan *plan, int minibatches, struct e
 /* The report of a run adds its own members to this object. NULL if out of memory; the caller drops the reference. */
 json_t *plan_json(const struct plan *plan, const struct network *network);
 
-/* What a part's numbers in flight count: "mini-batches" or "micro-batches". */
-const char *in_flight_unit(const struct plan *plan);
-
 /* The sum of bytes by category. */
 size_t memory_total(const size_t memory[MEMORY_CATEGORIES]);
 

@@ -2,9 +2,11 @@
 #include <string.h>
 
 #include "base/random.h"
-#include "data/data.h"
+#include "data/elements.h"
+#include "data/enlarge.h"
 
-/* How an image moves: pixel (y, x) of the output is pixel (y - down, x - right) of the image, mirrored first if asked. */
+/* How an image moves: pixel (y, x) of the output is pixel (y - down, x - right) of the image, mirrored first if
+ * asked. */
 struct move {
     int down, right;
     bool mirrored;
@@ -114,6 +116,16 @@ static void gather_moved(const uint8_t *image, struct shape shape, struct move m
     }
 }
 
+void data_copy_image(const struct samples *samples, int index, uint8_t *out)
+{
+    const uint8_t *stored = elements_at(&samples->elements, (size_t)index, NULL);
+
+    if (enlarge_is_needed(samples))
+        enlarge_image(samples, stored, out);
+    else
+        memcpy(out, stored, shape_size(samples->shape));
+}
+
 void data_gather_images(const struct dataset *dataset, const struct samples *samples, const int *indices, int rows,
                         const struct augmentation *augmentation, float *out)
 {
@@ -122,7 +134,12 @@ void data_gather_images(const struct dataset *dataset, const struct samples *sam
     const struct normaliser normaliser = normaliser_of(dataset, samples->shape.channels, kind);
 
     for (int r = 0; r < rows; r++, out += size) {
-        const uint8_t *image = samples->images + (size_t)indices[r] * size;
+        const uint8_t *image = elements_at(&samples->elements, (size_t)indices[r], NULL);
+
+        if (dataset->scratch) {
+            enlarge_image(samples, image, dataset->scratch);
+            image = dataset->scratch;
+        }
         if (kind != AUGMENT_NONE)
             gather_moved(image, samples->shape, draw_move(augmentation, indices[r]), &normaliser, out);
         else
@@ -131,17 +148,30 @@ void data_gather_images(const struct dataset *dataset, const struct samples *sam
 }
 
 /* `count` tokens from number `first` on. */
-static void widen(const struct token_stream *stream, size_t first, int count, int32_t *out)
+static void widen(const struct samples *samples, size_t first, int count, int32_t *out)
 {
-    const unsigned char *in = (const unsigned char *)stream->tokens + first * (size_t)stream->bytes;
+    const uint8_t *in = NULL;
+    size_t follow = 0;
 
-    for (int i = 0; i < count; i++, in += stream->bytes) {
+    for (int i = 0; i < count; i++, in += samples->token_bytes, follow--) {
         uint32_t token = 0;
 
-        for (int k = stream->bytes; k-- > 0;)
+        if (follow == 0)
+            in = elements_at(&samples->elements, first + (size_t)i, &follow);
+        for (int k = samples->token_bytes; k-- > 0;)
             token = token << 8 | in[k];
         out[i] = token > INT32_MAX ? INT32_MAX : (int32_t)token;
     }
+}
+
+/* All were below the classes when they were looked at; a mapped file may have changed since. */
+static int check_range(const char *what, int sample, const int32_t *values, int count, int classes, struct error *error)
+{
+    for (int i = 0; i < count; i++)
+        if (values[i] < 0 || values[i] >= classes)
+            return error_set(error, "sample %d has %s %d, but there are only %d; its file has changed", sample, what,
+                             values[i], classes);
+    return 0;
 }
 
 int data_gather_tokens(const struct samples *samples, const int *indices, int rows, int classes, int32_t *out,
@@ -150,23 +180,25 @@ int data_gather_tokens(const struct samples *samples, const int *indices, int ro
     const int context = samples->shape.height;
 
     for (int r = 0; r < rows; r++, out += context) {
-        widen(&samples->stream, (size_t)indices[r] * (size_t)context, context, out);
-        for (int i = 0; i < context; i++)
-            if (out[i] >= classes)
-                return error_set(error, "sample %d has token %d, but there are only %d; its file has changed",
-                                 indices[r], out[i], classes);
+        widen(samples, (size_t)indices[r] * (size_t)context, context, out);
+        if (check_range("token", indices[r], out, context, classes, error))
+            return -1;
     }
     return 0;
 }
 
-void data_gather_targets(const struct samples *samples, const int *indices, int rows, int32_t *out)
+int data_gather_targets(const struct samples *samples, const int *indices, int rows, int classes, int32_t *out,
+                        struct error *error)
 {
-    const size_t size = (size_t)samples->targets_per_sample;
+    const int size = samples->targets_per_sample;
 
     for (int r = 0; r < rows; r++, out += size) {
-        if (samples->stream.tokens)
-            widen(&samples->stream, (size_t)indices[r] * size + 1, (int)size, out);
+        if (samples->token_bytes > 0)
+            widen(samples, (size_t)indices[r] * (size_t)size + 1, size, out);
         else
-            memcpy(out, samples->targets + (size_t)indices[r] * size, size * sizeof(*out));
+            *out = samples->targets[indices[r]];
+        if (check_range(samples->token_bytes > 0 ? "token" : "label", indices[r], out, size, classes, error))
+            return -1;
     }
+    return 0;
 }

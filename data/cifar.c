@@ -1,12 +1,12 @@
-/* CIFAR's binary files: records of one or two labels and the planes red, green and blue of 32 x 32 pixels. */
+/* CIFAR's binary files: records of one or two labels and the planes red, green and blue of 32 x 32 pixels. Images
+ * stay where they are, in the mapped files. */
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "data/allocate.h"
+#include "data/elements.h"
 #include "data/file.h"
 #include "data/foreign.h"
+#include "data/memory.h"
 #include "data/source.h"
 
 enum { SIDE = 32, PLANE = SIDE * SIDE, COLOURS = 3, IMAGE = PLANE * COLOURS, LABELS_MAX = 2, FILES_MAX = 5 };
@@ -34,14 +34,6 @@ static size_t record_bytes(const struct cifar *cifar)
     return (size_t)cifar->labels + IMAGE;
 }
 
-/* Planes become pixels. */
-static void interleave(const unsigned char *planes, uint8_t *image)
-{
-    for (int i = 0; i < PLANE; i++)
-        for (int c = 0; c < COLOURS; c++)
-            *image++ = planes[c * PLANE + i];
-}
-
 /* The other kind's test file has as many records, and their size betrays it. */
 static int say_wrong_size(const struct cifar *cifar, const char *path, int records, const unsigned char *begin,
                           size_t size, struct error *error)
@@ -60,26 +52,8 @@ static int say_wrong_size(const struct cifar *cifar, const char *path, int recor
                      size < right ? "shorter" : "longer", right, records, cifar->name);
 }
 
-/* The file's bytes and one more, so that a longer file shows. */
-static int read_file(unsigned char *bytes, size_t room, const struct cifar *cifar, int records, const char *path,
-                     struct error *error)
-{
-    const size_t right = (size_t)records * record_bytes(cifar);
-    struct data_file *file;
-    size_t got;
-    int failed;
-
-    if (data_file_open(&file, path, error))
-        return -1;
-    failed = data_file_read(file, bytes, room, &got, error);
-    data_file_close(file);
-    if (failed || got == right)
-        return failed;
-    return say_wrong_size(cifar, path, records, bytes, got, error);
-}
-
-static int take_records(struct samples *samples, const struct cifar *cifar, const unsigned char *bytes, int records,
-                        int classes, const char *path, struct error *error)
+static int take_labels(struct samples *samples, const struct cifar *cifar, const unsigned char *bytes, int records,
+                       int classes, const char *path, struct error *error)
 {
     for (int i = 0; i < records; i++, bytes += record_bytes(cifar)) {
         const int label = bytes[cifar->labels - 1];
@@ -89,39 +63,55 @@ static int take_records(struct samples *samples, const struct cifar *cifar, cons
                              "%s: label of record %d (counted from 0) is %d; with model.classes = %d labels are "
                              "0 to %d",
                              path, i, label, classes, classes - 1);
-        if (samples->images)
-            interleave(bytes + cifar->labels, samples->images + (size_t)samples->count * IMAGE);
-        if (samples->targets)
-            samples->targets[samples->count] = label;
-        samples->count++;
+        samples->targets[samples->count + i] = label;
     }
     return 0;
 }
 
-static int read_half(struct samples *samples, const struct cifar *cifar, int half, const struct data_options *options,
-                     const char *dir, int parts, struct error *error)
+static int read_file(struct dataset *dataset, struct samples *samples, const struct cifar *cifar, int records,
+                     const struct data_options *options, const char *path, struct error *error)
+{
+    const size_t right = (size_t)records * record_bytes(cifar);
+    const bool sees_images = samples->shape.height > 0;
+    struct data_memory memory = {.bytes = NULL};
+
+    if (data_file_load(&memory, path, true, options->room, error) || source_hold(dataset, memory, error))
+        return -1;
+    if (memory.size != right)
+        return say_wrong_size(cifar, path, records, memory.bytes, memory.size, error);
+    if (samples->targets && take_labels(samples, cifar, memory.bytes, records, options->classes, path, error))
+        return -1;
+    if (memory.mapped)
+        data_memory_let_go(memory.bytes, (unsigned char *)memory.bytes + memory.size);
+    samples->count += records;
+    samples->elements.mapped |= memory.mapped && sees_images;
+    return sees_images
+               ? elements_add(&samples->elements, (unsigned char *)memory.bytes + cifar->labels, (size_t)records, error)
+               : 0;
+}
+
+static int read_half(struct dataset *dataset, struct samples *samples, const struct cifar *cifar, int half,
+                     const struct data_options *options, const char *dir, int parts, struct error *error)
 {
     const int files = cifar->halves[half].files, records = cifar->halves[half].records;
-    const size_t count = (size_t)files * (size_t)records, room = (size_t)records * record_bytes(cifar) + 1;
-    unsigned char *bytes = data_allocate(dir, "records", room, options->room, error);
+    const size_t label_bytes = (size_t)files * (size_t)records * sizeof(*samples->targets);
     char path[PATH_MAX];
-    int failed = !bytes;
 
-    samples->shape = parts & DATA_IMAGES ? (struct shape){SIDE, SIDE, COLOURS} : (struct shape){0, 0, 0};
+    samples->stored = (struct shape){SIDE, SIDE, COLOURS};
+    samples->planes = true;
+    samples->elements.stride = record_bytes(cifar);
     samples->targets_per_sample = 1;
-    if (!failed && (parts & DATA_IMAGES))
-        failed = !(samples->images = data_allocate(dir, "images", count * IMAGE, options->room, error));
-    if (!failed && (parts & DATA_TARGETS))
-        failed =
-            !(samples->targets = data_allocate(dir, "labels", count * sizeof(*samples->targets), options->room, error));
-    for (int f = 0; f < files && !failed; f++) {
+    if (parts & DATA_IMAGES)
+        samples->shape = samples->stored;
+    if ((parts & DATA_TARGETS) && !(samples->targets = data_allocate(dir, "labels", label_bytes, options->room, error)))
+        return -1;
+    for (int f = 0; f < files; f++) {
         if (snprintf(path, sizeof(path), "%s/%s", dir, cifar->halves[half].names[f]) >= PATH_MAX)
-            failed = error_set(error, "data.dir is longer than a path can be: %.100s...", dir);
-        failed = failed || read_file(bytes, room, cifar, records, path, error) ||
-                 take_records(samples, cifar, bytes, records, options->classes, path, error);
+            return error_set(error, "data.dir is longer than a path can be: %.100s...", dir);
+        if (read_file(dataset, samples, cifar, records, options, path, error))
+            return -1;
     }
-    free(bytes);
-    return failed ? -1 : 0;
+    return 0;
 }
 
 static int open_cifar(struct dataset *dataset, const struct source *source, const struct data_options *options,
@@ -130,8 +120,8 @@ static int open_cifar(struct dataset *dataset, const struct source *source, cons
     const struct cifar *cifar = source == &source_cifar10 ? &cifar10 : &cifar100;
     const char *dir = source_dir(source, options, "the folder of its binary files", error);
 
-    if (!dir || read_half(&dataset->train, cifar, 0, options, dir, parts, error) ||
-        read_half(&dataset->test, cifar, 1, options, dir, parts, error))
+    if (!dir || read_half(dataset, &dataset->train, cifar, 0, options, dir, parts, error) ||
+        read_half(dataset, &dataset->test, cifar, 1, options, dir, parts, error))
         return -1;
     source_limit(dataset, options);
     return 0;

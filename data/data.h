@@ -1,4 +1,5 @@
-/* Data sets, their order in an epoch, and batches: of normalised images and a label each, or of tokens and the next tokens.
+/* Data sets, their order in an epoch, and batches: of normalised images and a label each, or of tokens and the next
+ * tokens.
  *
  * A data set is immutable once open. Who needs only targets opens only targets. */
 #ifndef TP_DATA_DATA_H
@@ -39,20 +40,32 @@ struct data_options {
     void (*notice)(const char *what, const char *where); /* told before what takes long; NULL: nobody */
 };
 
-/* Tokens one after the other, little-endian, in somebody else's memory. */
-struct token_stream {
-    const void *tokens; /* [samples * context + 1] at least: a sample's targets end one token behind its input */
-    int bytes;          /* of a token: 1, 2 or 4 */
+/* Images or tokens in memory of the data set's, in pieces: each in one file, and one piece goes on where the other
+ * ends. */
+struct elements {
+    struct elements_piece {
+        const uint8_t *begin;
+        size_t first; /* number of its first element */
+    } * pieces;
+    int piece_count; /* 0: not opened */
+    size_t count;    /* of elements */
+    size_t stride;   /* bytes from one to the next */
+    bool mapped;     /* in files */
 };
 
 /* One half of a data set. */
 struct samples {
     int count;
-    struct shape shape;         /* of an image, all 0 if images were not opened; of tokens {context, 1, 1} */
-    uint8_t *images;            /* [count][height][width][channels], NULL if not opened, or if there are tokens */
-    int targets_per_sample;     /* 1 of images: the label; of tokens the context */
-    int32_t *targets;           /* [count][targets_per_sample], NULL likewise */
-    struct token_stream stream; /* instead of both: sample i's input begins at token i * context */
+    struct shape
+        shape; /* of an image as a network sees it, all 0 if images were not opened; of tokens {context, 1, 1} */
+    struct elements
+        elements;    /* one image a sample; or tokens, little-endian: sample i's input begins at token i * context, and
+                               * its targets end one token behind it */
+    int token_bytes; /* 1, 2 or 4; 0: there are images */
+    struct shape stored;    /* images: as they lie there, [height][width][channels], or with `planes` */
+    bool planes;            /* [channels][height][width]; and if `shape` is larger they are still to be enlarged */
+    int targets_per_sample; /* 1 of images: the label; of tokens the context */
+    int32_t *targets;       /* images: [count] labels, NULL if not opened */
 };
 
 /* Memory in which samples lie. */
@@ -65,22 +78,27 @@ struct data_memory {
 struct dataset {
     struct samples train, test;
     struct normalisation normalisation;
-    struct data_memory shared; /* where all samples lie that dataset_map has found */
-    struct data_memory
-        held[2]; /* where streams lie, and images that are read where their file is; arrays of samples are
-                                 * memory of their own */
+    struct data_memory *held; /* [held_count] where elements lie; labels are memory of their own */
+    int held_count;
+    bool labels_held; /* but for labels that lie there, too */
+    uint8_t *scratch; /* an image, for whoever gathers some that are stored otherwise than seen; else NULL */
 };
 
 /* Whether its samples lie in mapped files, which each process had better map itself. */
 bool dataset_is_mapped(const struct dataset *dataset);
 
-/* Opens the parts named (DATA_IMAGES | DATA_TARGETS). Reads each file to its end, so damage anywhere is found here. An
- * error names the file, what is wrong, and what would be right. The caller owns the data set. */
+/* A checksum of all samples, which another order, format or place of the same ones does not change. */
+uint32_t dataset_crc32(const struct dataset *dataset, int classes);
+
+/* Opens the parts named (DATA_IMAGES | DATA_TARGETS). Looks at each file to its end, so damage anywhere is found
+ * here: but with options->normalisation, which somebody has who has done that. Plain files are mapped, and what has
+ * been looked at does not stay in memory. An error names the file, what is wrong, and what would be right. The
+ * caller owns the data set. */
 int dataset_open(struct dataset **out, const struct data_options *options, int parts, struct error *error);
 void dataset_close(struct dataset *dataset);
 
-/* How many images `options` leave of a data set, and of which shape, without a look at it. False if nobody can know: they
- * are the user's own. */
+/* How many images `options` leave of a data set, and of which shape, without a look at it. False if nobody can know:
+ * they are the user's own. */
 bool dataset_foretell(const struct data_options *options, struct samples *train, struct samples *test);
 
 /* Only their shape, which is known of made-up ones, too. */
@@ -114,17 +132,21 @@ struct augmentation {
     int epoch;
 };
 
-/* Writes the normalised images samples->images[indices[r]] to out [rows][height][width][channels]. */
+/* Writes an image's bytes as a network sees them to out [height][width][channels]. */
+void data_copy_image(const struct samples *samples, int index, uint8_t *out);
+
+/* Writes the normalised images indices[r] to out [rows][height][width][channels]. One thread of a process at a time. */
 void data_gather_images(const struct dataset *dataset, const struct samples *samples, const int *indices, int rows,
                         const struct augmentation *augmentation, float *out);
 
-/* Writes the tokens of samples indices[r] to out [rows][context]. -1 if one is not below `classes`: the file has changed
- * since it was opened. */
+/* Writes the tokens of samples indices[r] to out [rows][context]. -1 if one is not below `classes`: the file has
+ * changed since it was opened. */
 int data_gather_tokens(const struct samples *samples, const int *indices, int rows, int classes, int32_t *out,
                        struct error *error);
 
-/* Writes samples' targets to out [rows][targets_per_sample]. */
-void data_gather_targets(const struct samples *samples, const int *indices, int rows, int32_t *out);
+/* Writes samples' targets to out [rows][targets_per_sample]; likewise. */
+int data_gather_targets(const struct samples *samples, const int *indices, int rows, int classes, int32_t *out,
+                        struct error *error);
 
 /* Rows of micro-batch j (0-based) of a mini-batch of `rows` samples in `microbatches` parts: first row; the next one's
  * first row is its end. As even as can be, larger parts first; a small last mini-batch may leave parts empty. */

@@ -2,14 +2,16 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <zlib.h>
 
 #include "base/numbers.h"
 #include "base/text.h"
+#include "data/elements.h"
 #include "data/enlarge.h"
+#include "data/memory.h"
 #include "data/source.h"
 
-enum { TEST_SHARE = 5, BYTE_VALUES = 256 };
+enum { TEST_SHARE = 5, BYTE_VALUES = 256, TOKENS_AT_A_TIME = 1 << 16 };
 
 static const struct source *const sources[] = {&source_fashion_mnist, &source_idx,    &source_cifar10,
                                                &source_cifar100,      &source_folder, &source_tiny_imagenet,
@@ -46,59 +48,88 @@ const char *source_dir(const struct source *source, const struct data_options *o
     return source->default_dir;
 }
 
-static void *shrink(void *bytes, size_t size)
-{
-    void *smaller = bytes ? realloc(bytes, size) : NULL;
-
-    return smaller ? smaller : bytes;
-}
-
-static size_t target_bytes(const struct samples *samples, int count)
-{
-    return (size_t)count * (size_t)samples->targets_per_sample * sizeof(*samples->targets);
-}
-
-/* Forgets all but the first `count` samples and gives their memory back. */
-static void keep_first(struct samples *samples, int count, bool is_mapped)
-{
-    if (count >= samples->count)
-        return;
-    samples->count = count;
-    if (is_mapped)
-        return;
-    samples->images = shrink(samples->images, (size_t)count * shape_size(samples->shape));
-    samples->targets = shrink(samples->targets, target_bytes(samples, count));
-}
-
 int source_test_limit(int limit)
 {
     return limit < TEST_SHARE ? 1 : limit / TEST_SHARE;
 }
 
+bool source_trusts(const struct data_options *options)
+{
+    return options->normalisation != NULL;
+}
+
+int source_hold(struct dataset *dataset, struct data_memory memory, struct error *error)
+{
+    const size_t count = (size_t)dataset->held_count + 1;
+    struct data_memory *larger = realloc(dataset->held, count * sizeof(*larger));
+
+    if (!larger) {
+        data_memory_release(&memory);
+        return error_set(error, "out of memory for the places of %zu files", count);
+    }
+    larger[dataset->held_count++] = memory;
+    dataset->held = larger;
+    return 0;
+}
+
 bool dataset_is_mapped(const struct dataset *dataset)
 {
-    return dataset->held[0].mapped || dataset->shared.mapped;
+    return dataset->train.elements.mapped || dataset->test.elements.mapped;
+}
+
+static void limit_half(struct samples *samples, int count)
+{
+    samples->count = min_int(samples->count, count);
+    elements_limit(&samples->elements, (size_t)count);
 }
 
 void source_limit(struct dataset *dataset, const struct data_options *options)
 {
     if (options->limit == 0)
         return;
-    keep_first(&dataset->train, options->limit, dataset_is_mapped(dataset));
-    keep_first(&dataset->test, source_test_limit(options->limit), dataset_is_mapped(dataset));
+    limit_half(&dataset->train, options->limit);
+    limit_half(&dataset->test, source_test_limit(options->limit));
 }
 
-/* Mean and deviation of a channel of the training images, exact by way of a histogram. */
-static void measure_channel(struct normalisation *normalisation, const struct samples *train, int channel)
-{
-    const size_t channels = (size_t)train->shape.channels, size = (size_t)train->count * shape_size(train->shape);
-    size_t histogram[BYTE_VALUES] = {0};
-    double sum = 0.0, squares = 0.0, count = (double)(size / channels);
+/* What goes over all samples of a half. */
+struct walk {
+    const struct samples *samples;
+    uint8_t *scratch; /* as struct dataset has it */
+    uint32_t crc;
+    size_t histograms[DATA_CHANNELS_MAX][BYTE_VALUES];
+};
 
-    for (size_t i = (size_t)channel; i < size; i += channels)
-        histogram[train->images[i]]++;
-    for (int value = 0; value < BYTE_VALUES; value++)
+/* An image as a network sees it. */
+static const uint8_t *seen(const struct walk *walk, const uint8_t *image)
+{
+    if (!enlarge_is_needed(walk->samples))
+        return image;
+    enlarge_image(walk->samples, image, walk->scratch);
+    return walk->scratch;
+}
+
+static int count_bytes(void *context, const uint8_t *begin, size_t count)
+{
+    struct walk *walk = context;
+    const uint8_t *image = seen(walk, begin);
+    const size_t size = shape_size(walk->samples->shape), channels = (size_t)walk->samples->shape.channels;
+
+    (void)count;
+    for (size_t c = 0; c < channels; c++)
+        for (size_t i = c; i < size; i += channels)
+            walk->histograms[c][image[i]]++;
+    return 0;
+}
+
+/* Mean and deviation of a channel, exact by way of its histogram. */
+static void measure_channel(struct normalisation *normalisation, const size_t *histogram, int channel)
+{
+    double sum = 0.0, squares = 0.0, count = 0.0;
+
+    for (int value = 0; value < BYTE_VALUES; value++) {
         sum += (double)histogram[value] * value;
+        count += (double)histogram[value];
+    }
     double mean = sum / count;
     for (int value = 0; value < BYTE_VALUES; value++)
         squares += (double)histogram[value] * (value - mean) * (value - mean);
@@ -109,18 +140,84 @@ static void measure_channel(struct normalisation *normalisation, const struct sa
 
 static void measure(struct dataset *dataset)
 {
-    const struct samples *train = &dataset->train;
+    struct walk walk = {.samples = &dataset->train, .scratch = dataset->scratch};
 
-    for (int c = 0; train->images && c < train->shape.channels; c++)
-        measure_channel(&dataset->normalisation, train, c);
+    if (dataset->train.token_bytes > 0 || dataset->train.elements.count == 0)
+        return;
+    elements_show(&dataset->train.elements, 1, count_bytes, &walk);
+    for (int c = 0; c < dataset->train.shape.channels; c++)
+        measure_channel(&dataset->normalisation, walk.histograms[c], c);
 }
 
-static int enlarge_both(struct dataset *dataset, const struct data_options *options, int parts, struct error *error)
+static int add_tokens(void *context, const uint8_t *begin, size_t count)
 {
-    if (!options->enlarge || !(parts & DATA_IMAGES) || !dataset->train.images)
+    struct walk *walk = context;
+
+    walk->crc = (uint32_t)crc32_z(walk->crc, begin, count * (size_t)walk->samples->token_bytes);
+    return 0;
+}
+
+static int add_image(void *context, const uint8_t *begin, size_t count)
+{
+    struct walk *walk = context;
+
+    (void)count;
+    walk->crc = (uint32_t)crc32_z(walk->crc, seen(walk, begin), shape_size(walk->samples->shape));
+    return 0;
+}
+
+/* Labels to the checksum of what came before: as bytes if all are bytes, so that it is what it was when checkpoints were
+ * made whose labels were bytes. */
+static uint32_t add_labels(uint32_t crc, const struct samples *samples, int classes)
+{
+    const size_t count = (size_t)samples->count;
+    unsigned char bytes[4096];
+
+    if (classes > BYTE_VALUES)
+        return (uint32_t)crc32_z(crc, (const unsigned char *)samples->targets, count * sizeof(*samples->targets));
+    for (size_t start = 0, size; start < count; start += size) {
+        size = count - start < sizeof(bytes) ? count - start : sizeof(bytes);
+        for (size_t i = 0; i < size; i++)
+            bytes[i] = (unsigned char)samples->targets[start + i];
+        crc = (uint32_t)crc32_z(crc, bytes, size);
+    }
+    return crc;
+}
+
+uint32_t dataset_crc32(const struct dataset *dataset, int classes)
+{
+    const struct samples *halves[] = {&dataset->train, &dataset->test};
+    struct walk walk = {.scratch = dataset->scratch};
+
+    for (int half = 0; half < 2; half++) {
+        walk.samples = halves[half];
+        if (halves[half]->token_bytes > 0) {
+            elements_show(&halves[half]->elements, TOKENS_AT_A_TIME, add_tokens, &walk);
+        } else {
+            elements_show(&halves[half]->elements, 1, add_image, &walk);
+            walk.crc = add_labels(walk.crc, halves[half], classes);
+        }
+    }
+    return walk.crc;
+}
+
+/* Between what lies in memory and what a network sees. */
+static int prepare_images(struct dataset *dataset, const struct data_options *options, struct error *error)
+{
+    struct samples *halves[] = {&dataset->train, &dataset->test};
+
+    for (int half = 0; half < 2; half++)
+        if (options->enlarge && halves[half]->elements.count > 0 && halves[half]->token_bytes == 0)
+            halves[half]->shape = enlarged_shape(halves[half]->stored);
+    return dataset_prepare(dataset, error);
+}
+
+int dataset_prepare(struct dataset *dataset, struct error *error)
+{
+    if (dataset->train.elements.count == 0 || !enlarge_is_needed(&dataset->train))
         return 0;
-    return enlarge_images(&dataset->train, options->room, error) ||
-           enlarge_images(&dataset->test, options->room, error);
+    dataset->scratch = malloc(shape_size(dataset->train.shape));
+    return dataset->scratch ? 0 : error_set(error, "out of memory for an image");
 }
 
 static int say_unknown(const char *name, struct error *error)
@@ -144,7 +241,7 @@ int dataset_open(struct dataset **out, const struct data_options *options, int p
         return error_set(error, "out of memory for a data set");
     for (int c = 0; c < DATA_CHANNELS_MAX; c++)
         dataset->normalisation.deviation[c] = 1.0f;
-    if (source->open(dataset, source, options, parts, error) || enlarge_both(dataset, options, parts, error)) {
+    if (source->open(dataset, source, options, parts, error) || prepare_images(dataset, options, error)) {
         dataset_close(dataset);
         return -1;
     }
@@ -188,26 +285,20 @@ bool dataset_foretell(const struct data_options *options, struct samples *train,
     return true;
 }
 
-static void release(struct data_memory *memory)
-{
-    if (memory->mapped)
-        munmap(memory->bytes, memory->size);
-    else
-        free(memory->bytes);
-}
-
 void dataset_close(struct dataset *dataset)
 {
+    struct samples *halves[] = {dataset ? &dataset->train : NULL, dataset ? &dataset->test : NULL};
+
     if (!dataset)
         return;
-    if (!dataset->shared.bytes) {
-        free(dataset->train.images);
-        free(dataset->train.targets);
-        free(dataset->test.images);
-        free(dataset->test.targets);
+    for (int half = 0; half < 2; half++) {
+        elements_release(&halves[half]->elements);
+        if (!dataset->labels_held)
+            free(halves[half]->targets);
     }
-    release(&dataset->shared);
-    for (int k = 0; k < 2; k++)
-        release(&dataset->held[k]);
+    for (int k = 0; k < dataset->held_count; k++)
+        data_memory_release(&dataset->held[k]);
+    free(dataset->held);
+    free(dataset->scratch);
     free(dataset);
 }

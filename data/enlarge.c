@@ -1,9 +1,6 @@
 #include "data/enlarge.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-#include "data/allocate.h"
 
 enum { BORDER = 2, COLOURS = 3 };
 
@@ -16,35 +13,27 @@ struct shape enlarged_shape(struct shape shape)
     };
 }
 
-/* One image of `shape`, into black. */
-static void enlarge(const uint8_t *in, struct shape shape, uint8_t *out)
+bool enlarge_is_needed(const struct samples *samples)
 {
-    const struct shape larger = enlarged_shape(shape);
-    const int copies = larger.channels / shape.channels; /* 3 of a grey channel, else 1 */
-
-    for (int y = 0; y < shape.height; y++) {
-        uint8_t *row = out + ((size_t)(y + BORDER) * (size_t)larger.width + BORDER) * (size_t)larger.channels;
-
-        for (int i = 0; i < shape.width * shape.channels; i++, in++)
-            for (int copy = 0; copy < copies; copy++)
-                *row++ = *in;
-    }
+    return samples->planes || samples->shape.height != samples->stored.height;
 }
 
-int enlarge_images(struct samples *samples, uint64_t room, struct error *error)
+void enlarge_image(const struct samples *samples, const uint8_t *in, uint8_t *out)
 {
-    const struct shape larger = enlarged_shape(samples->shape);
-    const size_t size = shape_size(samples->shape), larger_size = shape_size(larger);
-    const size_t bytes = (size_t)samples->count * larger_size;
-    uint8_t *images = data_allocate("data.enlarge", "images", bytes, room, error);
+    const struct shape stored = samples->stored, shape = samples->shape;
+    const size_t channels = (size_t)stored.channels, pixels = (size_t)stored.height * (size_t)stored.width;
+    const size_t pixel = samples->planes ? 1 : channels, channel = stored.channels == 1 ? 0
+                                                                   : samples->planes    ? pixels
+                                                                                        : 1;
+    const int border = (shape.height - stored.height) / 2;
 
-    if (!images)
-        return -1;
-    memset(images, 0, bytes);
-    for (int i = 0; i < samples->count; i++)
-        enlarge(samples->images + (size_t)i * size, samples->shape, images + (size_t)i * larger_size);
-    free(samples->images);
-    samples->images = images;
-    samples->shape = larger;
-    return 0;
+    if (border > 0)
+        memset(out, 0, shape_size(shape));
+    for (int y = 0; y < stored.height; y++) {
+        uint8_t *row = out + ((size_t)(y + border) * (size_t)shape.width + (size_t)border) * (size_t)shape.channels;
+
+        for (int x = 0; x < stored.width; x++, in += pixel)
+            for (size_t c = 0; c < (size_t)shape.channels; c++)
+                *row++ = in[c * channel];
+    }
 }

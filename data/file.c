@@ -1,6 +1,7 @@
 #include "data/file.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,13 @@
 
 /* A deflate block can say 258 bytes in 2 bits, and no more. */
 enum { DEFLATE_RATIO_MAX = 258 * 8 / 2 };
-enum { BUFFER_BYTES = 1 << 16, INFLATE_BYTES_MAX = 1 << 30, GZIP_MAGIC_0 = 0x1f, GZIP_MAGIC_1 = 0x8b };
+enum {
+    GROWTH_BYTES = 1 << 22,
+    BUFFER_BYTES = 1 << 16,
+    INFLATE_BYTES_MAX = 1 << 30,
+    GZIP_MAGIC_0 = 0x1f,
+    GZIP_MAGIC_1 = 0x8b
+};
 
 struct data_file {
     const char *path;
@@ -152,4 +159,59 @@ int data_file_read(struct data_file *file, void *out, size_t size, size_t *got, 
     if (file->compressed)
         return read_compressed(file, out, size, got, error);
     return read_file(file, out, size, got, error);
+}
+
+int data_file_map(struct data_file *file, struct data_memory *memory, struct error *error)
+{
+    return data_memory_map(memory, fileno(file->handle), file->path, error);
+}
+
+/* Larger by half. What it was stays the caller's after a failure. */
+static int grow(struct data_memory *memory, size_t *capacity, const char *path, uint64_t room, struct error *error)
+{
+    const size_t larger = *capacity + *capacity / 2 + GROWTH_BYTES;
+    void *bytes;
+
+    if (room > 0 && larger > room)
+        return error_set(error,
+                         "%s: inflated, it needs more than %zu MiB of memory and this machine has %" PRIu64
+                         " MiB left; unpack it: plain files are mapped",
+                         path, *capacity >> 20, room >> 20);
+    bytes = realloc(memory->bytes, larger);
+    if (!bytes)
+        return error_set(error, "%s: out of memory for %zu bytes", path, larger);
+    memory->bytes = bytes;
+    *capacity = larger;
+    return 0;
+}
+
+static int inflate_all(struct data_memory *memory, struct data_file *file, uint64_t room, struct error *error)
+{
+    size_t capacity = 0, got;
+
+    do {
+        if (memory->size == capacity && grow(memory, &capacity, file->path, room, error))
+            return -1;
+        if (data_file_read(file, (unsigned char *)memory->bytes + memory->size, capacity - memory->size, &got, error))
+            return -1;
+        memory->size += got;
+    } while (memory->size == capacity);
+    return 0;
+}
+
+int data_file_load(struct data_memory *memory, const char *path, bool inflates, uint64_t room, struct error *error)
+{
+    struct data_file *file;
+    int failed;
+
+    *memory = (struct data_memory){.bytes = NULL};
+    if (data_file_open(&file, path, error))
+        return -1;
+    failed = inflates && file->compressed ? inflate_all(memory, file, room, error) : data_file_map(file, memory, error);
+    if (!failed && memory->size == 0)
+        failed = error_set(error, "%s: holds nothing", path);
+    data_file_close(file);
+    if (failed)
+        data_memory_release(memory);
+    return failed ? -1 : 0;
 }

@@ -4,11 +4,7 @@
 #ifndef TP_DATA_FILE_H
 #define TP_DATA_FILE_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/error.h"
+#include "data/memory.h"
 
 struct data_file;
 
@@ -24,5 +20,12 @@ uint64_t data_file_size_limit(const struct data_file *file);
 
 /* Reads `size` bytes, fewer only if the data ends properly before; *got says how many. */
 int data_file_read(struct data_file *file, void *out, size_t size, size_t *got, struct error *error);
+
+/* Maps the whole of a file that is not gzip. */
+int data_file_map(struct data_file *file, struct data_memory *memory, struct error *error);
+
+/* All bytes of a file: mapped, or inflated if it is gzip (or dictzip) and `inflates`. The caller releases them. -1
+ * also if it has none. `room` as struct data_options has it. */
+int data_file_load(struct data_memory *memory, const char *path, bool inflates, uint64_t room, struct error *error);
 
 #endif

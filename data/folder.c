@@ -1,5 +1,5 @@
-/* Folders of pictures. They are decoded once, into a file of the user's cache that is then mapped; it is made anew when the
- * folder has changed. */
+/* Folders of pictures. They are decoded once, into a file of the user's cache that is then mapped; it is made anew
+ * when the folder has changed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -13,8 +13,10 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "data/elements.h"
 #include "data/listing.h"
 #include "data/picture.h"
+#include "data/source.h"
 
 /* What the cache file begins with; the targets of training and test follow, then the images. */
 struct head {
@@ -172,27 +174,33 @@ static int make_cache(const struct cache *cache, const struct listings *listings
     return 0;
 }
 
-static void take(struct dataset *dataset, const struct head *head)
+static int take(struct dataset *dataset, const struct data_memory *memory, const struct head *head, struct error *error)
 {
     struct samples *halves[] = {&dataset->train, &dataset->test};
-    unsigned char *at = (unsigned char *)dataset->shared.bytes + sizeof(*head);
+    unsigned char *at = (unsigned char *)memory->bytes + sizeof(*head);
 
+    dataset->labels_held = true;
     for (int half = 0; half < 2; half++) {
         *halves[half] = (struct samples){.count = head->counts[half],
                                          .shape = head->shape,
+                                         .stored = head->shape,
+                                         .elements = {.stride = shape_size(head->shape), .mapped = true},
                                          .targets_per_sample = 1,
                                          .targets = (int32_t *)(void *)at};
         at += target_bytes(head, half);
     }
     for (int half = 0; half < 2; half++) {
-        halves[half]->images = at;
+        if (elements_add(&halves[half]->elements, at, (size_t)halves[half]->count, error))
+            return -1;
         at += image_bytes(head, half);
     }
+    return 0;
 }
 
 static int load(struct dataset *dataset, struct cache *cache, const struct listings *listings, const char *dir,
                 const struct data_options *options, struct error *error)
 {
+    struct data_memory memory;
     int failed = 0;
 
     memcpy(cache->head.magic, magic, sizeof(magic));
@@ -205,18 +213,17 @@ static int load(struct dataset *dataset, struct cache *cache, const struct listi
     /* Of several who want it, one makes it. */
     if (flock(cache->folder, LOCK_EX))
         failed = error_set(error, "%s: cannot be locked: %s", cache->path, strerror(errno));
-    if (!failed && !map_cache(&dataset->shared, cache)) {
+    if (!failed && !map_cache(&memory, cache)) {
         if (options->notice)
             options->notice("decoding the images; this is done once", cache->path);
         failed = make_cache(cache, listings, error);
-        if (!failed && !map_cache(&dataset->shared, cache))
+        if (!failed && !map_cache(&memory, cache))
             failed = error_set(error, "%s/%s: cannot be mapped", cache->path, cache->name);
     }
     close(cache->folder);
-    if (failed)
+    if (failed || source_hold(dataset, memory, error))
         return -1;
-    take(dataset, &cache->head);
-    return 0;
+    return take(dataset, &memory, &cache->head, error);
 }
 
 static int open_folder(struct dataset *dataset, const struct source *source, const struct data_options *options,

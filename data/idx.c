@@ -4,7 +4,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
-#include "data/allocate.h"
+#include "data/elements.h"
 #include "data/file.h"
 #include "data/foreign.h"
 
@@ -46,6 +46,11 @@ struct idx_header {
     uint32_t sizes[DIMENSIONS_MAX];
     uint64_t bytes; /* product of the sizes */
 };
+
+static size_t header_bytes(const struct idx_header *header)
+{
+    return MAGIC_BYTES + (size_t)header->dimensions * SIZE_BYTES;
+}
 
 static const char *element_type(const unsigned char magic[MAGIC_BYTES])
 {
@@ -120,75 +125,89 @@ static int read_header(struct data_file *file, struct idx_header *header, const 
     return 0;
 }
 
-/* The elements, and then the end of the file: reading on is also what makes zlib check its sums. */
-static int read_elements(struct data_file *file, uint8_t *out, size_t size, const struct idx_kind *kind,
-                         const char *path, struct error *error)
+static int say_wrong_size(const char *path, bool longer, size_t got, size_t size, const struct idx_kind *kind,
+                          struct error *error)
 {
-    unsigned char beyond;
-    size_t got;
-
-    if (data_file_read(file, out, size, &got, error) != 0)
-        return -1;
-    if (got < size)
-        return error_set(error, "%s: is shorter than its header says: %zu of %zu bytes of %s; get the file again", path,
-                         got, size, kind->elements);
-    if (data_file_read(file, &beyond, 1, &got, error) != 0)
-        return -1;
-    if (got > 0)
+    if (longer)
         return error_set(error,
                          "%s: is longer than its header says: more follows the %zu bytes of %s; get the file again",
                          path, size, kind->elements);
-    return 0;
+    return error_set(error, "%s: is shorter than its header says: %zu of %zu bytes of %s; get the file again", path,
+                     got, size, kind->elements);
 }
 
-/* The caller frees *elements. */
-static int read_idx(const char *path, const struct idx_kind *kind, uint64_t room, struct idx_header *header,
-                    uint8_t **elements, struct error *error)
+/* The elements, and then the end of the file: reading on is also what makes zlib check its sums. */
+static int inflate_elements(struct data_file *file, uint8_t *out, size_t size, const struct idx_kind *kind,
+                            const char *path, struct error *error)
+{
+    unsigned char beyond;
+    size_t got, more = 0;
+
+    if (data_file_read(file, out, size, &got, error) || (got == size && data_file_read(file, &beyond, 1, &more, error)))
+        return -1;
+    return got == size && more == 0 ? 0 : say_wrong_size(path, more > 0, got, size, kind, error);
+}
+
+static int map_elements(struct data_file *file, struct data_memory *memory, const struct idx_header *header,
+                        const struct idx_kind *kind, const char *path, struct error *error)
+{
+    if (data_file_map(file, memory, error))
+        return -1;
+    if (memory->size == header_bytes(header) + header->bytes)
+        return 0;
+    return say_wrong_size(path, memory->size > header_bytes(header) + header->bytes,
+                          memory->size - header_bytes(header), header->bytes, kind, error);
+}
+
+/* *elements lie in `memory`, which the caller releases. */
+static int read_idx(struct data_memory *memory, const uint8_t **elements, const char *path, const struct idx_kind *kind,
+                    uint64_t room, struct idx_header *header, struct error *error)
 {
     struct data_file *file;
-    uint8_t *bytes = NULL;
-    int result = -1;
+    int failed;
 
+    *memory = (struct data_memory){.bytes = NULL};
     if (data_file_open(&file, path, error) != 0)
         return -1;
-    if (read_header(file, header, kind, path, error) != 0)
-        goto close;
-    bytes = data_allocate(path, kind->elements, header->bytes, room, error);
-    if (!bytes || read_elements(file, bytes, header->bytes, kind, path, error) != 0)
-        goto close;
-    *elements = bytes;
-    bytes = NULL;
-    result = 0;
-
-close:
-    free(bytes);
+    failed = read_header(file, header, kind, path, error);
+    if (!failed && !data_file_is_compressed(file)) {
+        failed = map_elements(file, memory, header, kind, path, error);
+        *elements = (const uint8_t *)memory->bytes + header_bytes(header);
+    } else if (!failed) {
+        memory->bytes = data_allocate(path, kind->elements, header->bytes, room, error);
+        memory->size = header->bytes;
+        failed = !memory->bytes || inflate_elements(file, memory->bytes, header->bytes, kind, path, error);
+        *elements = memory->bytes;
+    }
     data_file_close(file);
-    return result;
+    return failed ? -1 : 0;
 }
 
-int idx_read_images(struct samples *samples, const char *path, uint64_t room, struct error *error)
+int idx_read_images(struct samples *samples, struct data_memory *memory, const char *path, uint64_t room,
+                    struct error *error)
 {
     struct idx_header header;
-    uint8_t *images;
+    const uint8_t *images;
 
-    if (read_idx(path, &images_kind, room, &header, &images, error) != 0)
+    if (read_idx(memory, &images, path, &images_kind, room, &header, error) != 0)
         return -1;
     samples->count = (int)header.sizes[0];
-    samples->shape =
+    samples->shape = samples->stored =
         (struct shape){(int)header.sizes[1], (int)header.sizes[2], header.dimensions == 4 ? (int)header.sizes[3] : 1};
-    samples->images = images;
-    return 0;
+    samples->elements.stride = shape_size(samples->stored);
+    samples->elements.mapped = memory->mapped;
+    return elements_add(&samples->elements, images, header.sizes[0], error);
 }
 
 int idx_read_labels(struct samples *samples, const char *path, int classes, uint64_t room, struct error *error)
 {
     struct idx_header header;
-    uint8_t *labels;
-    int32_t *targets;
+    struct data_memory memory;
+    const uint8_t *labels;
+    int32_t *targets = NULL;
 
-    if (read_idx(path, &labels_kind, room, &header, &labels, error) != 0)
-        return -1;
-    targets = data_allocate(path, "labels", header.bytes * sizeof(*targets), room, error);
+    if (read_idx(&memory, &labels, path, &labels_kind, room, &header, error) == 0)
+        targets = data_allocate(path, "labels", header.bytes * sizeof(*targets), room, error);
     for (uint32_t i = 0; targets && i < header.sizes[0]; i++) {
         targets[i] = labels[i];
         if (labels[i] >= classes) {
@@ -198,7 +217,7 @@ int idx_read_labels(struct samples *samples, const char *path, int classes, uint
             targets = NULL;
         }
     }
-    free(labels);
+    data_memory_release(&memory);
     if (!targets)
         return -1;
     samples->count = (int)header.sizes[0];

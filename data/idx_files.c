@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "data/idx.h"
+#include "data/memory.h"
 #include "data/source.h"
 
 /* What files are called: the half's name, what it holds, and how it is packed; tried in this order. */
@@ -66,13 +67,25 @@ static int find_file(char path[PATH_MAX], const char *dir, const char *const *ha
     return 0;
 }
 
-static int read_half(struct samples *samples, const char *dir, const char *const *names, const struct source *source,
-                     const struct data_options *options, int parts, struct error *error)
+static int read_images(struct dataset *dataset, struct samples *samples, const char *path,
+                       const struct data_options *options, struct error *error)
+{
+    struct data_memory memory;
+
+    if (idx_read_images(samples, &memory, path, options->room, error) != 0) {
+        data_memory_release(&memory);
+        return -1;
+    }
+    return source_hold(dataset, memory, error);
+}
+
+static int read_half(struct dataset *dataset, struct samples *samples, const char *dir, const char *const *names,
+                     const struct source *source, const struct data_options *options, int parts, struct error *error)
 {
     char images_path[PATH_MAX], labels_path[PATH_MAX];
 
     if ((parts & DATA_IMAGES) && (find_file(images_path, dir, names, image_files, source, error) != 0 ||
-                                  idx_read_images(samples, images_path, options->room, error) != 0))
+                                  read_images(dataset, samples, images_path, options, error) != 0))
         return -1;
     int images = samples->count;
     if ((parts & DATA_TARGETS) && (find_file(labels_path, dir, names, label_files, source, error) != 0 ||
@@ -90,8 +103,8 @@ static int open_idx(struct dataset *dataset, const struct source *source, const 
     const char *dir = source_dir(source, options, "the folder of the four IDX files", error);
     struct samples *train = &dataset->train, *test = &dataset->test;
 
-    if (!dir || read_half(train, dir, train_names, source, options, parts, error) != 0 ||
-        read_half(test, dir, test_names, source, options, parts, error) != 0)
+    if (!dir || read_half(dataset, train, dir, train_names, source, options, parts, error) != 0 ||
+        read_half(dataset, test, dir, test_names, source, options, parts, error) != 0)
         return -1;
     if (memcmp(&train->shape, &test->shape, sizeof(train->shape)) != 0)
         return error_set(error,

@@ -7,33 +7,37 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "data/data.h"
+#include "data/elements.h"
+#include "data/source.h"
 
-/* What the memory begins with. The targets of training and of the test follow, then the images or tokens: what has the
+/* What the memory begins with. The labels of training and of the test follow, then the images or tokens: what has the
  * larger elements comes first. */
 struct head {
     struct {
         int count, targets_per_sample;
-        struct shape shape;
+        struct shape shape, stored;
         int token_bytes; /* of each token; 0: there are images */
+        size_t elements;
     } halves[2];
     struct normalisation normalisation;
 };
 
 enum { SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
 
-static size_t image_bytes(const struct head *head, int half)
+static size_t stride(const struct head *head, int half)
 {
-    const size_t size = (size_t)head->halves[half].count * shape_size(head->halves[half].shape);
-
-    return head->halves[half].token_bytes > 0 ? (size + 1) * (size_t)head->halves[half].token_bytes : size;
+    return head->halves[half].token_bytes > 0 ? (size_t)head->halves[half].token_bytes
+                                              : shape_size(head->halves[half].stored);
 }
 
-static size_t target_bytes(const struct head *head, int half)
+static size_t element_bytes(const struct head *head, int half)
 {
-    if (head->halves[half].token_bytes > 0)
-        return 0;
-    return (size_t)head->halves[half].count * (size_t)head->halves[half].targets_per_sample * sizeof(int32_t);
+    return head->halves[half].elements * stride(head, half);
+}
+
+static size_t label_bytes(const struct head *head, int half)
+{
+    return head->halves[half].token_bytes > 0 ? 0 : (size_t)head->halves[half].count * sizeof(int32_t);
 }
 
 static size_t total_bytes(const struct head *head)
@@ -41,9 +45,14 @@ static size_t total_bytes(const struct head *head)
     size_t bytes = sizeof(*head);
 
     for (int half = 0; half < 2; half++)
-        bytes += image_bytes(head, half) + target_bytes(head, half);
+        bytes += element_bytes(head, half) + label_bytes(head, half);
     return bytes;
 }
+
+struct sink {
+    int descriptor;
+    size_t stride; /* of the elements */
+};
 
 static int put(int descriptor, const void *bytes, size_t size)
 {
@@ -60,13 +69,11 @@ static int put(int descriptor, const void *bytes, size_t size)
     return 0;
 }
 
-/* What has been copied is given back at once. */
-static int put_and_free(int descriptor, void *bytes, size_t size)
+static int put_elements(void *context, const uint8_t *begin, size_t count)
 {
-    const int failed = put(descriptor, bytes, size);
+    const struct sink *sink = context;
 
-    free(bytes);
-    return failed;
+    return put(sink->descriptor, begin, count * sink->stride);
 }
 
 int dataset_share(struct dataset *dataset, struct error *error)
@@ -84,19 +91,17 @@ int dataset_share(struct dataset *dataset, struct error *error)
         head.halves[half].count = halves[half]->count;
         head.halves[half].targets_per_sample = halves[half]->targets_per_sample;
         head.halves[half].shape = halves[half]->shape;
-        head.halves[half].token_bytes = halves[half]->stream.bytes;
+        head.halves[half].stored = halves[half]->stored;
+        head.halves[half].token_bytes = halves[half]->token_bytes;
+        head.halves[half].elements = halves[half]->elements.count;
     }
     failed = failed || put(descriptor, &head, sizeof(head));
-    for (int half = 0; half < 2 && !failed; half++) {
-        failed = put_and_free(descriptor, halves[half]->targets, target_bytes(&head, half));
-        halves[half]->targets = NULL;
-    }
-    for (int half = 0; half < 2 && !failed; half++) {
-        if (halves[half]->stream.tokens)
-            failed = put(descriptor, halves[half]->stream.tokens, image_bytes(&head, half));
-        else
-            failed = put_and_free(descriptor, halves[half]->images, image_bytes(&head, half));
-        halves[half]->images = NULL;
+    for (int half = 0; half < 2; half++)
+        failed = failed || put(descriptor, halves[half]->targets, label_bytes(&head, half));
+    for (int half = 0; half < 2; half++) {
+        struct sink sink = {.descriptor = descriptor, .stride = halves[half]->elements.stride};
+
+        failed = failed || elements_show(&halves[half]->elements, SIZE_MAX, put_elements, &sink);
     }
     failed = failed || fcntl(descriptor, F_ADD_SEALS, SEALS);
     if (failed)
@@ -114,7 +119,8 @@ static bool is_sound(const struct head *head, size_t size)
         return false;
     for (int half = 0; half < 2; half++)
         if (head->halves[half].count < 1 || head->halves[half].targets_per_sample < 1 ||
-            head->halves[half].token_bytes < 0 || head->halves[half].token_bytes > 4)
+            head->halves[half].token_bytes < 0 || head->halves[half].token_bytes > 4 ||
+            head->halves[half].elements < (size_t)head->halves[half].count)
             return false;
     return total_bytes(head) == size;
 }
@@ -123,6 +129,7 @@ int dataset_map(struct dataset **out, int descriptor, struct error *error)
 {
     struct dataset *dataset = calloc(1, sizeof(*dataset));
     struct samples *halves[] = {&dataset->train, &dataset->test};
+    struct data_memory memory;
     struct stat status;
 
     if (!dataset)
@@ -136,27 +143,34 @@ int dataset_map(struct dataset **out, int descriptor, struct error *error)
         error_set(error, "cannot map the data set: %s", strerror(errno));
         goto fail;
     }
-    dataset->shared = (struct data_memory){.bytes = map, .size = (size_t)status.st_size, .mapped = true};
+    memory = (struct data_memory){.bytes = map, .size = (size_t)status.st_size, .mapped = true};
+    if (source_hold(dataset, memory, error))
+        goto fail;
     const struct head *head = map;
-    if (!is_sound(head, dataset->shared.size)) {
+    if (!is_sound(head, memory.size)) {
         error_set(error, "descriptor %d is no shared data set", descriptor);
         goto fail;
     }
+    dataset->labels_held = true;
     unsigned char *at = (unsigned char *)map + sizeof(*head);
     for (int half = 0; half < 2; half++) {
         *halves[half] = (struct samples){.count = head->halves[half].count,
                                          .shape = head->halves[half].shape,
-                                         .targets_per_sample = head->halves[half].targets_per_sample,
-                                         .targets = (int32_t *)(void *)at};
-        at += target_bytes(head, half);
+                                         .stored = head->halves[half].stored,
+                                         .token_bytes = head->halves[half].token_bytes,
+                                         .elements = {.stride = stride(head, half)},
+                                         .targets_per_sample = head->halves[half].targets_per_sample};
+        if (label_bytes(head, half) > 0)
+            halves[half]->targets = (int32_t *)(void *)at;
+        at += label_bytes(head, half);
     }
     for (int half = 0; half < 2; half++) {
-        if (head->halves[half].token_bytes > 0)
-            halves[half]->stream = (struct token_stream){.tokens = at, .bytes = head->halves[half].token_bytes};
-        else
-            halves[half]->images = at;
-        at += image_bytes(head, half);
+        if (elements_add(&halves[half]->elements, at, head->halves[half].elements, error))
+            goto fail;
+        at += element_bytes(head, half);
     }
+    if (dataset_prepare(dataset, error))
+        goto fail;
     dataset->normalisation = head->normalisation;
     *out = dataset;
     return 0;

@@ -28,8 +28,17 @@ extern const struct source source_fashion_mnist, source_idx, source_synthetic, s
 const char *source_dir(const struct source *source, const struct data_options *options, const char *what,
                        struct error *error);
 
-/* Forgets all but the samples that data.limit leaves, and gives the memory of the others back. */
+/* Forgets all images but those that data.limit leaves. */
 void source_limit(struct dataset *dataset, const struct data_options *options);
+
+/* Whether samples are looked at that somebody has looked at before. */
+bool source_trusts(const struct data_options *options);
+
+/* The data set holds and releases that memory from now on; also after a failure. */
+int source_hold(struct dataset *dataset, struct data_memory memory, struct error *error);
+
+/* When shapes are known: what gathering images needs beside them. */
+int dataset_prepare(struct dataset *dataset, struct error *error);
 
 /* How many test samples a limit of so many training samples leaves. */
 int source_test_limit(int limit);

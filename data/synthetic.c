@@ -1,18 +1,20 @@
-#include "data/synthetic.h"
-
+/* Images made from a seed, for trying things without a data set: each class is a smooth random pattern under noise,
+ * so a network can learn to tell them apart. Sample i does not depend on how many there are. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/random.h"
-#include "data/allocate.h"
+#include "data/elements.h"
+#include "data/memory.h"
 #include "data/source.h"
 
 /* Pattern and noise each take half of a byte's range, so their sum never needs clipping. */
-enum { SYNTHETIC_TRAIN_COUNT = 10000, SYNTHETIC_TEST_COUNT = 2000 };
+enum { TRAIN_COUNT = 10000, TEST_COUNT = 2000 };
 enum { GRID = 5, PATTERN_RANGE = 128, NOISE_SHIFT = 1 };
 
 /* Substreams of RANDOM_SYNTHETIC: the patterns, then one per half. */
 enum { PATTERNS, NOISE };
+enum half { TRAIN, TEST };
 
 static const char where[] = "the synthetic data set";
 
@@ -77,29 +79,39 @@ static void draw_image(uint8_t *image, const uint8_t *pattern, size_t size, uint
     }
 }
 
-int synthetic_images(struct samples *samples, enum synthetic_half half, int classes, uint64_t seed, uint64_t room,
-                     struct error *error)
+/* Images of samples->stored to `images`. */
+static int draw_images(const struct samples *samples, enum half half, const struct data_options *options,
+                       uint8_t *images, struct error *error)
 {
-    size_t count = (size_t)samples->count, size = shape_size(samples->shape);
-    uint8_t *patterns = calloc((size_t)classes, size);
-    uint8_t *images = NULL;
+    const size_t count = (size_t)samples->count, size = shape_size(samples->stored);
+    uint8_t *patterns = calloc((size_t)options->classes, size);
 
     if (!patterns)
-        return error_set(error, "out of memory for the patterns of %d classes", classes);
-    images = data_allocate(where, "images", count * size, room, error);
-    if (!images) {
-        free(patterns);
-        return -1;
-    }
-    draw_patterns(patterns, classes, samples->shape, seed);
+        return error_set(error, "out of memory for the patterns of %d classes", options->classes);
+    draw_patterns(patterns, options->classes, samples->stored, options->seed);
     for (size_t i = 0; i < count; i++)
-        draw_image(images + i * size, patterns + (size_t)label_of((int)i, classes) * size, size, seed, NOISE + half, i);
+        draw_image(images + i * size, patterns + (size_t)label_of((int)i, options->classes) * size, size, options->seed,
+                   NOISE + half, i);
     free(patterns);
-    samples->images = images;
     return 0;
 }
 
-int synthetic_labels(struct samples *samples, int classes, uint64_t room, struct error *error)
+static int make_images(struct dataset *dataset, struct samples *samples, enum half half,
+                       const struct data_options *options, struct error *error)
+{
+    struct data_memory memory;
+
+    samples->shape = samples->stored = options->synthetic;
+    samples->elements.stride = shape_size(samples->stored);
+    memory.size = (size_t)samples->count * samples->elements.stride;
+    memory = (struct data_memory){.bytes = data_allocate(where, "images", memory.size, options->room, error),
+                                  .size = memory.size};
+    return !memory.bytes || source_hold(dataset, memory, error) ||
+           draw_images(samples, half, options, memory.bytes, error) ||
+           elements_add(&samples->elements, memory.bytes, (size_t)samples->count, error);
+}
+
+static int make_labels(struct samples *samples, int classes, uint64_t room, struct error *error)
 {
     int32_t *labels = data_allocate(where, "labels", (size_t)samples->count * sizeof(*labels), room, error);
 
@@ -112,28 +124,25 @@ int synthetic_labels(struct samples *samples, int classes, uint64_t room, struct
     return 0;
 }
 
-static int make_half(struct samples *samples, enum synthetic_half half, int count, const struct data_options *options,
-                     int parts, struct error *error)
+static int make_half(struct dataset *dataset, struct samples *samples, enum half half, int count,
+                     const struct data_options *options, int parts, struct error *error)
 {
     samples->count = count;
-    if (parts & DATA_IMAGES) {
-        samples->shape = options->synthetic;
-        if (synthetic_images(samples, half, options->classes, options->seed, options->room, error) != 0)
-            return -1;
-    }
-    return parts & DATA_TARGETS ? synthetic_labels(samples, options->classes, options->room, error) : 0;
+    if ((parts & DATA_IMAGES) && make_images(dataset, samples, half, options, error))
+        return -1;
+    return parts & DATA_TARGETS ? make_labels(samples, options->classes, options->room, error) : 0;
 }
 
 static int open_synthetic(struct dataset *dataset, const struct source *source, const struct data_options *options,
                           int parts, struct error *error)
 {
-    int limit = options->limit;
+    const int limit = options->limit, train = limit > 0 ? limit : TRAIN_COUNT,
+              test = limit > 0 ? source_test_limit(limit) : TEST_COUNT;
 
     (void)source;
-    if (make_half(&dataset->train, SYNTHETIC_TRAIN, limit > 0 ? limit : SYNTHETIC_TRAIN_COUNT, options, parts, error))
+    if (make_half(dataset, &dataset->train, TRAIN, train, options, parts, error))
         return -1;
-    return make_half(&dataset->test, SYNTHETIC_TEST, limit > 0 ? source_test_limit(limit) : SYNTHETIC_TEST_COUNT,
-                     options, parts, error);
+    return make_half(dataset, &dataset->test, TEST, test, options, parts, error);
 }
 
 const struct source source_synthetic = {.name = "synthetic", .open = open_synthetic};

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
+#include "data/file.h"
 #include "data/stream.h"
 
 enum { VOCABULARY = 256 };
@@ -15,7 +16,7 @@ static int open_text(struct dataset *dataset, const struct source *source, const
 {
     const bool own = options->file && *options->file;
     const char *path = own ? options->file : default_file;
-    struct stream_piece whole = {.path = path, .bytes = 1}, train, test;
+    struct data_memory memory;
     struct stat status;
 
     (void)parts;
@@ -23,12 +24,11 @@ static int open_text(struct dataset *dataset, const struct source *source, const
         return error_set(error, "text is bytes: set model.classes = %d, it is %d", VOCABULARY, options->classes);
     if (!own && stat(path, &status) && errno == ENOENT)
         return error_set(error, "%s: is not there; %s", path, source->if_missing);
-    if (stream_load(&dataset->held[0], path, true, options->room, error))
+    if (data_file_load(&memory, path, true, options->room, error) || source_hold(dataset, memory, error))
         return -1;
-    whole.tokens = dataset->held[0].bytes;
-    whole.count = dataset->held[0].size;
-    stream_split(&whole, &train, &test);
-    return stream_fill(dataset, &train, &test, options, error);
+    const struct stream_piece piece = {.path = path, .tokens = memory.bytes, .count = memory.size};
+    const struct stream whole = {.pieces = &piece, .count = 1, .bytes = 1, .mapped = memory.mapped};
+    return stream_fill_split(dataset, &whole, options, error);
 }
 
 const struct source source_text = {

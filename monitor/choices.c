@@ -42,32 +42,52 @@ static int by_text(const void *a, const void *b)
     return strcmp(((const struct choice *)a)->text, ((const struct choice *)b)->text);
 }
 
+/* A folder of runs, of comparisons of runs, of recordings; no further down. */
+enum { LEVELS = 2 };
+
 /* Whether an entry of the folder is a recording, or a run's folder with one. */
-static bool is_recording(const char *folder, const char *name, char path[CONFIG_PATH_MAX])
+static bool is_recording(const char *entry)
 {
     static const char ending[] = ".tprec";
-    const size_t length = strlen(name), end = sizeof(ending) - 1;
-    const bool file = length > end && strcmp(name + length - end, ending) == 0;
-    const bool here = strcmp(folder, ".") == 0;
-    const int size =
-        snprintf(path, CONFIG_PATH_MAX, "%s%s%s%s", here ? "" : folder, here ? "" : "/", name, file ? "" : in_folder);
+    const size_t length = strlen(entry), end = sizeof(ending) - 1;
 
-    return name[0] != '.' && size < CONFIG_PATH_MAX && access(path, R_OK) == 0;
+    return length > end && strcmp(entry + length - end, ending) == 0;
 }
 
-int choices_of_recordings(struct choices *choices, const char *folder, struct error *error)
+/* Adds what an entry of a folder is, or has in it. `named` is how much of the path the user has named. */
+static int add_entry(struct choices *choices, const char *path, size_t named, int levels, struct error *error);
+
+static int add_folder(struct choices *choices, const char *folder, size_t named, int levels, struct error *error)
 {
     DIR *directory = opendir(folder);
     const struct dirent *entry;
     char path[CONFIG_PATH_MAX];
     int result = 0;
 
-    *choices = (struct choices){0};
     while (directory && result == 0 && (entry = readdir(directory)))
-        if (is_recording(folder, entry->d_name, path))
-            result = choices_add(choices, path, entry->d_name, error);
+        if (entry->d_name[0] != '.' && snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name) < (int)sizeof(path))
+            result = add_entry(choices, path, named, levels, error);
     if (directory)
         closedir(directory);
+    return result;
+}
+
+static int add_entry(struct choices *choices, const char *path, size_t named, int levels, struct error *error)
+{
+    char run[CONFIG_PATH_MAX + sizeof(in_folder)];
+    const char *what = is_recording(path) ? path : run;
+
+    snprintf(run, sizeof(run), "%s%s", path, in_folder);
+    if (strlen(what) < CONFIG_PATH_MAX && access(what, R_OK) == 0)
+        return choices_add(choices, strncmp(what, "./", 2) == 0 ? what + 2 : what, path + named, error);
+    return levels > 1 ? add_folder(choices, path, named, levels - 1, error) : 0;
+}
+
+int choices_of_recordings(struct choices *choices, const char *folder, struct error *error)
+{
+    *choices = (struct choices){0};
+    const int result = add_folder(choices, folder, strlen(folder) + 1, LEVELS, error);
+
     if (choices->count > 0)
         qsort(choices->items, (size_t)choices->count, sizeof(choices->items[0]), by_text);
     if (result)

@@ -26,8 +26,8 @@ int choices_add(struct choices *choices, const char *what, const char *text, str
 /* Selects what is shown now, if it is among them. */
 void choices_select(struct choices *choices, const char *what);
 
-/* The recordings in a folder, by name: files that end with .tprec, and the recordings of run folders in it. A folder that
- * cannot be read has none. -1 if out of memory. */
+/* The recordings in a folder, by name: files that end with .tprec, the recordings of run folders, and likewise those in its
+ * folders, as of comparisons in runs/. A folder that cannot be read has none. -1 if out of memory. */
 int choices_of_recordings(struct choices *choices, const char *folder, struct error *error);
 
 /* The folder in which a recording and others like it lie: for RUN/recording.tprec the one that RUN is in. */

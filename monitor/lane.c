@@ -34,6 +34,11 @@ static const struct wait_mark waits[WAIT_CAUSES] = {
 
 const struct wait_mark lane_held = {'h', COLOUR_HELD, "held", "held"};
 
+int lane_name_row(int rows)
+{
+    return max_int(rows - 1, 0) / 2;
+}
+
 struct wait_mark lane_wait(enum wait_cause cause)
 {
     return waits[cause];
@@ -192,11 +197,11 @@ static const char *fitting_label(const struct lane *lane, const struct span *spa
     return "";
 }
 
-/* The version that was read, below the name or above it, and the one that was made behind its mark: what has room. */
+/* The version that was read, below the name, and the one that was made behind its mark: what has room. */
 static void draw_op_versions(const struct canvas *canvas, const struct span *span, int first, int end,
                              struct style style)
 {
-    const int row = canvas->rows / 2 + 1 < canvas->rows ? canvas->rows / 2 + 1 : 0;
+    const int row = lane_name_row(canvas->rows) + 1;
     char read[LANE_VERSION_MAX], made[LANE_VERSION_MAX];
     const int width = (int)strlen(lane_version(span, read));
 
@@ -233,11 +238,11 @@ static void draw_op(const struct lane *lane, const struct canvas *canvas, int fi
     for (int row = 0; row < canvas->rows; row++) {
         for (int c = first; c < end; c++)
             canvas_put(canvas, row, c, fill, is_shared(lane, c) ? SHARED : texture->fill);
-        if (end - first > 1 && span.start >= lane->axis.left && (*name == '\0' || row != canvas->rows / 2))
+        if (end - first > 1 && span.start >= lane->axis.left && (*name == '\0' || row != lane_name_row(canvas->rows)))
             canvas_put(canvas, row, first, edge, BEGIN);
     }
     if (end - first > 1 || !is_shared(lane, first))
-        canvas_write(canvas, canvas->rows / 2, first, text, name);
+        canvas_write(canvas, lane_name_row(canvas->rows), first, text, name);
     draw_op_versions(canvas, &span, first, end, text);
 }
 
@@ -245,7 +250,7 @@ static void draw_idle(const struct canvas *canvas, const struct span *span, int 
 {
     const struct wait_mark mark = span->kind == SPAN_HELD ? lane_held : waits[span->cause];
     const struct style style = {(uint8_t)mark.colour, 0, 0};
-    int row = canvas->rows / 2;
+    int row = lane_name_row(canvas->rows);
 
     canvas_fill(canvas, row, first, end - first, style, IDLE);
     canvas_put(canvas, row, first + (end - first - 1) / 2, style, (uint32_t)mark.letter);

@@ -29,7 +29,10 @@ void lane_add(void *lane, const struct span *span);
 /* How much of the columns from `first` to before `end` no op takes, 0 to 1. */
 double lane_idle_share(const struct lane *lane, int first, int end);
 
-/* Over all rows of the canvas, column 0 being the axis's first; names stand in the middle row. */
+/* In which of a lane's rows names stand; there is one below it for versions, if there is more than one. */
+int lane_name_row(int rows);
+
+/* Over all rows of the canvas, column 0 being the axis's first. */
 void lane_draw(const struct lane *lane, const struct canvas *canvas);
 
 /* The glyphs and their meanings, in one row or as much of it as fits. */

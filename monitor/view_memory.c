@@ -6,8 +6,9 @@
 #include "monitor/draw.h"
 #include "monitor/format.h"
 #include "monitor/plot.h"
+#include "plan/describe.h"
 
-enum { LEFT = 3, RIGHT = 36, NAME_COLUMNS = 12, NUMBER_COLUMNS = 10, BAR_ROWS_MAX = 4 };
+enum { LEFT = 3, RIGHT = 36, NAME_COLUMNS = 12, NUMBER_COLUMNS = 10, BLOCK_GAP = 4, COUNT_ROWS = 2, BAR_ROWS_MAX = 7 };
 
 /* They stand for categories where there is no room for names. */
 static const char letters[MEMORY_CATEGORIES] = {
@@ -75,24 +76,77 @@ static void draw_legend(const struct canvas *canvas, int row)
     }
 }
 
-/* A row per category, a column per stage: now, of what the plan says. */
-static void draw_table(const struct canvas *canvas, int row, const struct snapshot *snapshot, int first)
+/* Which of its numbers a table has. */
+enum amount { AMOUNT_NOW, AMOUNT_PLANNED, AMOUNT_PEAK, AMOUNTS };
+static const char *const amount_titles[AMOUNTS] = {
+    [AMOUNT_NOW] = "bytes in use, by stage", [AMOUNT_PLANNED] = "planned", [AMOUNT_PEAK] = "at their peaks"};
+
+static uint64_t bytes_of(const struct snapshot *snapshot, int s, int category, enum amount amount)
+{
+    const struct stage_counters *counters = &snapshot->stages[s - 1].counters;
+
+    return amount == AMOUNT_PLANNED ? snapshot->plan->parts[s - 1].memory[category]
+           : amount == AMOUNT_PEAK  ? counters->memory_peak[category]
+                                    : counters->memory[category];
+}
+
+/* What the stash and the activations are so many of. */
+static void draw_counts(const struct canvas *canvas, int row, int column, const struct snapshot *snapshot, int s,
+                        enum amount amount)
+{
+    const struct stage_counters *counters = &snapshot->stages[s - 1].counters;
+    const struct plan_part *part = &snapshot->plan->parts[s - 1];
+    const int versions[AMOUNTS] = {counters->versions, part->weight_version_buffers, counters->versions_peak};
+    const int in_flight[AMOUNTS] = {counters->slots, part->activation_sets, counters->slots_peak};
+    char text[FORMAT_MAX];
+
+    snprintf(text, sizeof(text), "%d", versions[amount]);
+    canvas_write_right(canvas, row, column, ink(COLOUR_DEFAULT), text);
+    snprintf(text, sizeof(text), "%d", in_flight[amount]);
+    canvas_write_right(canvas, row + 1, column, ink(COLOUR_DEFAULT), text);
+}
+
+/* A row per category and, if asked for, two of counts; a column per stage. Returns the columns that it takes. */
+static int draw_block(const struct canvas *canvas, int row, int left, const struct snapshot *snapshot, int first,
+                      int shown, enum amount amount, bool counts)
+{
+    char text[FORMAT_MAX];
+
+    for (int s = first; s < first + shown; s++) {
+        const int column = left + (s - first + 1) * NUMBER_COLUMNS;
+
+        draw_stage_name(canvas, row, column - 2, bold(COLOUR_TITLE), snapshot->plan, s);
+        for (int c = 0; c < MEMORY_CATEGORIES; c++)
+            canvas_write_right(canvas, row + 1 + c, column, ink(COLOUR_DEFAULT),
+                               format_bytes(bytes_of(snapshot, s, c, amount), text));
+        if (counts)
+            draw_counts(canvas, row + 1 + MEMORY_CATEGORIES, column, snapshot, s, amount);
+    }
+    return shown * NUMBER_COLUMNS;
+}
+
+/* What is in use now; beside it, where there is room, what the plan says, and the peaks. */
+static void draw_table(const struct canvas *canvas, int row, const struct snapshot *snapshot, int first, bool counts)
 {
     int shown = min_int(snapshot->stage_count - first + 1, (canvas->columns - NAME_COLUMNS) / NUMBER_COLUMNS);
     char text[FORMAT_MAX];
 
-    draw_title(canvas, row, "bytes in use, by stage");
+    draw_title(canvas, row, amount_titles[AMOUNT_NOW]);
     draw_stages_shown(canvas, row, first, shown, snapshot->stage_count);
-    for (int s = first; s < first + shown; s++) {
-        int column = NAME_COLUMNS + (s - first + 1) * NUMBER_COLUMNS;
-
-        draw_stage_name(canvas, row + 1, column - 2, bold(COLOUR_TITLE), snapshot->plan, s);
-        for (int c = 0; c < MEMORY_CATEGORIES; c++)
-            canvas_write_right(canvas, row + 2 + c, column, ink(COLOUR_DEFAULT),
-                               format_bytes(snapshot->stages[s - 1].counters.memory[c], text));
-    }
     for (int c = 0; c < MEMORY_CATEGORIES; c++)
         canvas_write(canvas, row + 2 + c, 1, ink(COLOUR_DEFAULT), memory_category_name((enum memory_category)c));
+    if (counts) {
+        canvas_write(canvas, row + 2 + MEMORY_CATEGORIES, 1, ink(COLOUR_DIM), "versions");
+        snprintf(text, sizeof(text), "%s", describe_in_flight(snapshot->plan));
+        canvas_write(canvas, row + 3 + MEMORY_CATEGORIES, 1, ink(COLOUR_DIM), text);
+    }
+    for (int amount = 0, left = NAME_COLUMNS; amount < AMOUNTS; amount++) {
+        if (amount > 0 && (shown < snapshot->stage_count || left + shown * NUMBER_COLUMNS > canvas->columns))
+            break;
+        if (amount > 0)
+            canvas_print(canvas, row, left + NUMBER_COLUMNS - 10, bold(COLOUR_TITLE), " %s ", amount_titles[amount]);
+        left += draw_block(canvas, row + 1, left, snapshot, first, shown, (enum amount)amount, counts) + BLOCK_GAP;
+    }
 }
 
 static void draw_head(const struct canvas *canvas, const struct snapshot *snapshot)
@@ -121,7 +175,9 @@ void draw_memory(const struct canvas *canvas, const struct view_state *state, co
     const struct snapshot *snapshot = moment->snapshot;
     int stages = snapshot->stage_count, rows = canvas->rows - 2, table = MEMORY_CATEGORIES + 3;
     bool has_table = rows >= 2 * stages + table || (rows >= stages + table && stages > 4);
-    int bars = rows - (has_table ? table : 0), height = max_int(1, min_int(bars / max_int(stages, 1), BAR_ROWS_MAX));
+    bool counts = has_table && rows >= 2 * stages + table + COUNT_ROWS;
+    int bars = rows - (has_table ? table : 0) - (counts ? COUNT_ROWS : 0),
+        height = max_int(1, min_int(bars / max_int(stages, 1), BAR_ROWS_MAX));
     int shown = min_int(stages, max_int(bars / height, 1)), first = first_stage_shown(state, moment, shown);
     double scale = 1;
 
@@ -138,7 +194,7 @@ void draw_memory(const struct canvas *canvas, const struct view_state *state, co
         draw_stage(&part, snapshot, first + k, 1.02 * scale, first + k == state->cursor_stage);
     }
     if (has_table)
-        draw_table(canvas, 1 + shown * height, snapshot, first);
+        draw_table(canvas, 1 + shown * height, snapshot, first, counts);
     draw_legend(canvas, canvas->rows - 1);
     draw_stages_shown(canvas, canvas->rows - 1, first, shown, stages);
 }

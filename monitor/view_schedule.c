@@ -27,8 +27,8 @@ enum {
 struct heights {
     int lane, gap, planned; /* rows per stage; planned 0: without the plan */
 };
-static const struct heights heights[] = {{5, 1, 3}, {5, 1, 2}, {4, 1, 2}, {3, 1, 2}, {3, 1, 1}, {3, 0, 1},
-                                         {2, 1, 1}, {2, 0, 1}, {1, 1, 1}, {1, 0, 1}, {2, 0, 0}, {1, 0, 0}};
+static const struct heights heights[] = {{7, 1, 4}, {6, 1, 4}, {5, 1, 3}, {5, 1, 2}, {4, 1, 2}, {3, 1, 2}, {3, 1, 1},
+                                         {3, 0, 1}, {2, 1, 1}, {2, 0, 1}, {1, 1, 1}, {1, 0, 1}, {2, 0, 0}, {1, 0, 0}};
 
 struct schedule_layout {
     struct heights heights;
@@ -169,7 +169,7 @@ static void draw_lane_name(const struct canvas *canvas, int row, int height, con
 
     for (int k = 0; k < height; k++)
         canvas_put(canvas, row + k, LEFT - 1, ink(selected ? COLOUR_KEY : COLOUR_DIM), 0x2502);
-    draw_stage_name(canvas, row + height / 2, 0, style, plan, s);
+    draw_stage_name(canvas, row + lane_name_row(height), 0, style, plan, s);
 }
 
 /* What is drawn, and on which axis. */
@@ -234,9 +234,9 @@ static void draw_lanes(const struct scene *scene)
         fill_lane(scene, s, &lane);
         lane_draw(&lane, &part);
         draw_lane_name(scene->canvas, row, height, plan, s, s == scene->stage && scene->state->cursor_stage > 0);
-        draw_activity(&right, height / 2, scene->moment, s, scene->state->colouring);
+        draw_activity(&right, lane_name_row(height), scene->moment, s, scene->state->colouring);
         if (height > 1)
-            draw_idle_share(&right, height == 2 ? 0 : height - 1, scene, &lane);
+            draw_idle_share(&right, height - 1, scene, &lane);
     }
 }
 
@@ -322,7 +322,7 @@ static void draw_planned(const struct scene *scene)
     for (int k = 0; k < layout->count; k++) {
         const int row = layout->planned + 1 + k * layout->heights.planned;
         const struct canvas part = lanes_part(scene, row, layout->heights.planned);
-        const struct canvas right = right_part(scene, row, 1);
+        const struct canvas right = right_part(scene, row + lane_name_row(layout->heights.planned), 1);
 
         lane_begin(&lane, plan, &scene->axis);
         lane.colouring = scene->state->colouring;

@@ -1,4 +1,4 @@
-/* Which weight versions each stage holds and who needs them, how stale what is read is, and the version difference. */
+/* Which weight versions each stage holds and who reads them, how stale what is read is, and the version difference. */
 #include <stdio.h>
 
 #include "base/numbers.h"
@@ -6,8 +6,8 @@
 #include "monitor/format.h"
 #include "monitor/lane.h"
 #include "monitor/plot.h"
+#include "monitor/readings.h"
 #include "plan/describe.h"
-#include "telemetry/readers.h"
 
 enum {
     LEFT = 3,
@@ -17,6 +17,7 @@ enum {
     NAMES_FROM = 11,
     METER_ROWS = 4,
     RULES_ROWS = 6,
+    READINGS_ROWS = 5,
     HEIGHT_MAX = 4
 };
 
@@ -60,22 +61,6 @@ static struct range range_of(const struct snapshot *snapshot, int first, int sho
     return range;
 }
 
-/* "12A-D": micro-batches by their numbers in the phase. */
-static void format_stash(const struct plan *plan, const struct version_use *use, char *text, size_t size)
-{
-    int n = max_int(plan->schedule.microbatches, 1);
-    struct op first = {OP_FORWARD, use->stash_first / n + 1, use->stash_first % n + 1, 1, 0};
-    struct op last = {OP_FORWARD, use->stash_last / n + 1, use->stash_last % n + 1, 1, 0};
-    char from[OP_LABEL_SIZE], to[OP_LABEL_SIZE];
-
-    timeline_label(plan, PHASE_TRAIN, &first, from);
-    timeline_label(plan, PHASE_TRAIN, &last, to);
-    if (use->stash_first == use->stash_last)
-        snprintf(text, size, "%s", from);
-    else
-        snprintf(text, size, "%s-%s", from, to);
-}
-
 static void draw_uses(const struct canvas *canvas, int row, int column, struct style style, int kept_for)
 {
     for (int k = 0; k < USES; k++)
@@ -86,12 +71,11 @@ static void draw_uses(const struct canvas *canvas, int row, int column, struct s
 /* A version has the colour of the mini-batch whose update made it, the live one strongly. */
 static void draw_box(const struct canvas *canvas, const struct moment *moment, int part, const struct version_use *use)
 {
-    const struct plan *plan = moment->snapshot->plan;
     const struct span span = {.op = {use->uses & USE_LIVE ? OP_BACKWARD : OP_FORWARD, 1, 1, 1, 0},
                               .number = use->version};
     const struct style style = lane_style(&span, COLOURING_MINIBATCH);
     const bool wide = canvas->columns >= NAMES_FROM, high = canvas->rows > 1;
-    char readers[READERS_TEXT_MAX] = "";
+    char readers[KEPT_FOR_MAX];
     int column;
 
     for (int row = 0; row < canvas->rows; row++)
@@ -104,10 +88,7 @@ static void draw_box(const struct canvas *canvas, const struct moment *moment, i
     draw_uses(canvas, 0, wide ? column : min_int(column, canvas->columns - 2), style, use->uses);
     if (!high)
         return;
-    if (use->uses & USE_STASHED)
-        format_stash(plan, use, readers, sizeof(readers));
-    else
-        readers_to_come(moment->snapshot, moment->history, part, use->version, readers);
+    readings_to_come(moment, part, use, readers);
     if (*readers)
         column = canvas_print(canvas, 1, 0, style, wide ? " for %s" : "%s", readers);
     if (column > canvas->columns)
@@ -250,21 +231,23 @@ static int draw_rule(const struct canvas *canvas, int row, const char *what, con
     return row + 1;
 }
 
-static void draw_tau(const struct canvas *canvas, int row, const struct plan *plan)
+static int draw_tau(const struct canvas *canvas, int row, const struct plan *plan)
 {
     int column = canvas_print(canvas, row, 0, ink(COLOUR_DIM), " %-10s", "tau");
 
     if (plan->config.staleness.measure == STALENESS_MEASURED) {
         canvas_write(canvas, row, column, ink(COLOUR_DEFAULT), "each mini-batch's own");
-        return;
+        return row + 1;
     }
     column = canvas_write(canvas, row, column, ink(COLOUR_DEFAULT), "by stage:");
     for (int k = 1; k <= plan->part_count && column < canvas->columns; k++)
         column = canvas_print(canvas, row, column, bold(COLOUR_DEFAULT), " %d", plan_staleness(plan, k));
+    return row + 1;
 }
 
-/* The formulas by which passes read sums and updates mind their staleness; nothing where the system has none. */
-static void draw_rules(const struct canvas *canvas, const struct plan *plan)
+/* The formulas by which passes read sums and updates mind their staleness; nothing where the system has none. Returns the
+ * rows that it takes. */
+static int draw_rules(const struct canvas *canvas, const struct plan *plan)
 {
     const struct reading *forward = forward_reading(plan->schedule.forward);
     const struct reading *backward = backward_reading(plan->schedule.backward);
@@ -273,7 +256,7 @@ static void draw_rules(const struct canvas *canvas, const struct plan *plan)
     int row = 1;
 
     if (!plan_combines(plan) && plan->schedule.update == UPDATE_PLAIN)
-        return;
+        return 0;
     draw_title(canvas, 0, "rules: w is the newest version");
     if (forward->terms)
         row = draw_rule(canvas, row, "forward", forward->name, forward->formula);
@@ -285,7 +268,8 @@ static void draw_rules(const struct canvas *canvas, const struct plan *plan)
     row = draw_rule(canvas, row, "optimizer", plan_optimizer(plan)->name, kept);
     if ((forward->terms && !forward->measures) || (backward->terms && !backward->measures) ||
         plan->schedule.update != UPDATE_PLAIN)
-        draw_tau(canvas, row, plan);
+        row = draw_tau(canvas, row, plan);
+    return row + 1;
 }
 
 void draw_versions(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
@@ -299,10 +283,14 @@ void draw_versions(const struct canvas *canvas, const struct view_state *state, 
                                             METER_ROWS, canvas->columns);
     const int used = end + stale.rows + METER_ROWS;
     const struct canvas rules = canvas_part(canvas, used, 0, canvas->rows - used, canvas->columns);
+    int row = 0;
 
     if (staleness > 0)
         draw_staleness(&stale, state, moment);
     draw_meter(&meter, moment);
     if (staleness > 0 && rules.rows >= RULES_ROWS)
-        draw_rules(&rules, moment->snapshot->plan);
+        row = draw_rules(&rules, moment->snapshot->plan);
+    const struct canvas readings = canvas_part(&rules, row, 0, rules.rows - row, canvas->columns);
+    if (staleness > 0 && readings.rows >= READINGS_ROWS)
+        draw_readings(&readings, state, moment);
 }

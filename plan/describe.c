@@ -51,6 +51,11 @@ void describe_read(const struct plan *plan, const struct summed_read *read, stru
         text_append(text, READ_TEXT_MAX, ", and %d more", count - TERMS_SHOWN);
 }
 
+const char *describe_in_flight(const struct plan *plan)
+{
+    return plan->schedule.order.whole_backward ? "mini-batches" : "micro-batches";
+}
+
 void describe_kept(const struct plan *plan, char text[KEPT_TEXT_MAX])
 {
     struct slot slots[PLAN_SLOTS_MAX];

@@ -19,6 +19,9 @@ struct summed_read {
 void describe_read(const struct plan *plan, const struct summed_read *read, struct optimizer_course *course,
                    char text[READ_TEXT_MAX]);
 
+/* What numbers in flight count: "mini-batches", or "micro-batches". */
+const char *describe_in_flight(const struct plan *plan);
+
 /* What each part keeps from update to update: "momentum_buffer, last_gradient"; "nothing". */
 void describe_kept(const struct plan *plan, char text[KEPT_TEXT_MAX]);
 

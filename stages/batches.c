@@ -173,7 +173,8 @@ int batches_inputs(struct batches *batches, int minibatch, int first, int j, flo
     return 0;
 }
 
-void batches_targets(struct batches *batches, int minibatch, int32_t *targets)
+int batches_targets(struct batches *batches, int minibatch, int32_t *targets, struct error *error)
 {
-    data_gather_targets(samples(batches), indices(batches, minibatch), batches_rows(batches, minibatch), targets);
+    return data_gather_targets(samples(batches), indices(batches, minibatch), batches_rows(batches, minibatch),
+                               batches->plan->config.model.classes, targets, error);
 }

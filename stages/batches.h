@@ -1,5 +1,5 @@
-/* What a part reads of the data set: part 1 the inputs, part C the targets, both in the order that the seed gives. A thread
- * gathers the inputs ahead (stages/loader.h); targets take no time worth one. */
+/* What a part reads of the data set: part 1 the inputs, part C the targets, both in the order that the seed gives. A
+ * thread gathers the inputs ahead (stages/loader.h); targets take no time worth one. */
 #ifndef TP_STAGES_BATCHES_H
 #define TP_STAGES_BATCHES_H
 
@@ -25,11 +25,12 @@ int batches_rows(const struct batches *batches, int minibatch);
 /* Part 1: micro-batches whose inputs are there, counted from mini-batch 1 on. */
 int batches_loaded(const struct batches *batches);
 
-/* Writes micro-batch j's images, or its tokens, which are as large, to its rows of `input`, which begins with the rows of
- * micro-batch `first`. They must be there. */
+/* Writes micro-batch j's images, or its tokens, which are as large, to its rows of `input`, which begins with the
+ * rows of micro-batch `first`. They must be there. */
 int batches_inputs(struct batches *batches, int minibatch, int first, int j, float *input, struct error *error);
 
-/* Writes the mini-batch's targets to targets [rows][targets per sample]. */
-void batches_targets(struct batches *batches, int minibatch, int32_t *targets);
+/* Writes the mini-batch's targets to targets [rows][targets per sample]. -1 if a mapped file has changed so that one
+ * is not below model.classes. */
+int batches_targets(struct batches *batches, int minibatch, int32_t *targets, struct error *error);
 
 #endif

@@ -120,7 +120,8 @@ static int release_slot(struct part *part, const struct op *op, struct error *er
 static int add_loss(struct part *part, const struct op *op, const struct slot_tensors *tensors, int first, int count,
                     bool differentiate, struct loss_result *sum, struct error *error)
 {
-    batches_targets(part->batches, op->minibatch, part->targets);
+    if (batches_targets(part->batches, op->minibatch, part->targets, error))
+        return -1;
     if (compute_loss(part->compute, tensors, first, count, part->targets, differentiate, sum, error) ||
         pending_await_queue(part->stage, error))
         return error_prefix(error, "loss");

@@ -10,6 +10,7 @@
 #include <zlib.h>
 
 #include "data/data.h"
+#include "tests/support/opened.h"
 #include "tests/support/suite.h"
 
 enum { PATH_BYTES = 256, CLASSES = 10, TRAIN = 12, TEST = 5, HEIGHT = 6, WIDTH = 4, BOTH = DATA_IMAGES | DATA_TARGETS };
@@ -188,7 +189,7 @@ static void check_good(const struct dataset *dataset)
         ck_assert_int_eq(halves[h]->shape.height, HEIGHT);
         ck_assert_int_eq(halves[h]->shape.width, WIDTH);
         ck_assert_int_eq(halves[h]->shape.channels, 1);
-        check_bytes(halves[h]->images, (size_t)counts[h] * HEIGHT * WIDTH, pixel);
+        check_bytes(opened_images(halves[h]), (size_t)counts[h] * HEIGHT * WIDTH, pixel);
         check_labels(halves[h]->targets, (size_t)counts[h]);
     }
 }
@@ -243,7 +244,7 @@ START_TEST(reads_colour_images)
     ck_assert_int_eq(dataset->train.shape.height, 5);
     ck_assert_int_eq(dataset->train.shape.width, 7);
     ck_assert_int_eq(dataset->train.shape.channels, 3);
-    check_bytes(dataset->train.images, 4 * 5 * 7 * 3, pixel);
+    check_bytes(opened_images(&dataset->train), 4 * 5 * 7 * 3, pixel);
     dataset_close(dataset);
 }
 END_TEST
@@ -296,8 +297,8 @@ START_TEST(labels_alone_need_no_images)
             write_file(file_names[f], "", &garbage);
     }
     struct dataset *dataset = open_set(&in_directory, DATA_TARGETS);
-    ck_assert_ptr_null(dataset->train.images);
-    ck_assert_ptr_null(dataset->test.images);
+    ck_assert_int_eq(dataset->train.elements.piece_count, 0);
+    ck_assert_int_eq(dataset->test.elements.piece_count, 0);
     ck_assert_int_eq(dataset->train.count, TRAIN);
     ck_assert_int_eq(dataset->test.count, TEST);
     check_labels(dataset->train.targets, TRAIN);
@@ -316,7 +317,7 @@ START_TEST(images_alone_need_no_labels)
     ck_assert_ptr_null(dataset->train.targets);
     ck_assert_ptr_null(dataset->test.targets);
     ck_assert_int_eq(dataset->train.count, TRAIN);
-    check_bytes(dataset->train.images, TRAIN * HEIGHT * WIDTH, pixel);
+    check_bytes(opened_images(&dataset->train), TRAIN * HEIGHT * WIDTH, pixel);
     dataset_close(dataset);
 }
 END_TEST
@@ -336,7 +337,7 @@ START_TEST(limit_keeps_the_first)
         ck_assert_int_eq(dataset->train.count, limits[_i].train);
         ck_assert_int_eq(dataset->test.count, limits[_i].test);
         if (parts & DATA_IMAGES)
-            check_bytes(dataset->train.images, (size_t)limits[_i].train * HEIGHT * WIDTH, pixel);
+            check_bytes(opened_images(&dataset->train), (size_t)limits[_i].train * HEIGHT * WIDTH, pixel);
         if (parts & DATA_TARGETS)
             check_labels(dataset->test.targets, (size_t)limits[_i].test);
         dataset_close(dataset);

@@ -383,6 +383,41 @@ START_TEST(a_replay_goes_to_a_mini_batch)
 }
 END_TEST
 
+static const char *const holding[] = {"timeprest", "pipedream --set pipeline.microbatches=1", "zb-h1", "i-timeprest"};
+
+/* A predicted run holds what is planned when it holds the most, and nothing is in flight at its end. */
+START_TEST(a_predicted_run_says_what_it_holds)
+{
+    struct recording *recording;
+    struct snapshot snapshot;
+    struct history history;
+    struct curve curve;
+    struct error error;
+    char command[256], path[128];
+
+    snprintf(command, sizeof(command),
+             "plan @ --simulate --set pipeline.system=%s --set simulation.forward_ms=1 --set simulation.backward_ms=2 "
+             "--set simulation.update_ms=0 --record ~/run.tprec",
+             holding[_i]);
+    ck_assert_int_eq(program_run(&program, command), 0);
+    snprintf(path, sizeof(path), "%s/run.tprec", program.folder);
+    ck_assert_msg(recording_open(&recording, path, &error) == 0, "%s", error.text);
+    recording_seek(recording, recording_facts(recording).end_ns, &snapshot, &history, &curve);
+    for (int s = 1; s <= snapshot.stage_count; s++) {
+        const struct stage_counters *counters = &snapshot.stages[s - 1].counters;
+        const struct plan_part *part = &snapshot.plan->parts[s - 1];
+
+        ck_assert_int_eq(counters->versions_peak, part->weight_version_buffers);
+        ck_assert_int_eq(counters->slots_peak, part->activation_sets);
+        ck_assert_int_eq(counters->slots, 0);
+        ck_assert_uint_eq(counters->memory[MEMORY_ACTIVATIONS], 0);
+        for (int c = 0; c < MEMORY_CATEGORIES; c++)
+            ck_assert_uint_eq(counters->memory_peak[c], part->memory[c]);
+    }
+    recording_close(recording);
+}
+END_TEST
+
 static const char *const calls[] = {
     "@ --quiet --epochs 2 --record ~/run.tprec --trace ~/trace.json",
     "plan @ --simulate --set simulation.forward_ms=1,2,1 --set simulation.backward_ms=3 "
@@ -626,6 +661,7 @@ int main(void)
     tcase_add_test(tcase, a_replay_goes_to_a_mini_batch);
     tcase_add_test(tcase, a_replayed_table_of_versions_follows_the_ops);
     tcase_add_loop_test(tcase, a_recording_has_the_ops_of_the_trace, 0, COUNT(calls));
+    tcase_add_loop_test(tcase, a_predicted_run_says_what_it_holds, 0, COUNT(holding));
     tcase_add_test(tcase, a_run_records_itself_into_its_folder);
     tcase_add_test(tcase, a_replay_goes_wherever_keys_say);
     tcase_add_test(tcase, a_frozen_moment_stays);

@@ -264,12 +264,12 @@ START_TEST(one_folder_is_split_by_class)
     int ranks[3] = {0}, test_ranks[3] = {0};
     for (int i = 0; i < 15; i++) {
         ck_assert_int_eq(dataset->train.targets[i], labels[i]);
-        check_image(dataset->train.images + (size_t)i * SIDE * SIDE * 3, firsts[labels[i]] + kept[ranks[labels[i]]++],
-                    3);
+        check_image(opened_images(&dataset->train) + (size_t)i * SIDE * SIDE * 3,
+                    firsts[labels[i]] + kept[ranks[labels[i]]++], 3);
     }
     for (int i = 0; i < 5; i++) {
         ck_assert_int_eq(dataset->test.targets[i], test_labels[i]);
-        check_image(dataset->test.images + (size_t)i * SIDE * SIDE * 3,
+        check_image(opened_images(&dataset->test) + (size_t)i * SIDE * SIDE * 3,
                     firsts[test_labels[i]] + tested[test_ranks[test_labels[i]]++], 3);
     }
     dataset_close(dataset);
@@ -299,7 +299,7 @@ START_TEST(folders_of_halves_are_what_they_say)
     dataset = opened(&options);
     ck_assert_int_eq(dataset->train.count, 8);
     ck_assert_int_eq(dataset->test.count, 4);
-    check_image(dataset->test.images, 30, 3);
+    check_image(opened_images(&dataset->test), 30, 3);
     ck_assert_int_eq(dataset->test.targets[1], 1);
     dataset_close(dataset);
     options.classes = 2;
@@ -326,8 +326,8 @@ START_TEST(tiny_imagenet_is_read)
     ck_assert_int_eq(dataset->train.count, 6);
     ck_assert_int_eq(dataset->test.count, 2);
     ck_assert_int_eq(dataset->test.targets[0], 0);
-    check_image(dataset->test.images, 22, 0);
-    check_image(dataset->test.images + (size_t)SIDE * SIDE * 3, 20, 3);
+    check_image(opened_images(&dataset->test), 22, 0);
+    check_image(opened_images(&dataset->test) + (size_t)SIDE * SIDE * 3, 20, 3);
     dataset_close(dataset);
     shell("printf '000.JPEG\\tn03\\n' >%s/val/val_annotations.txt", dir);
     opened_not(&options, "val_annotations.txt:1", "\"n03\" is no class of wnids.txt's");

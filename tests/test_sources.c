@@ -1,5 +1,5 @@
-/* Sources of data against files that are written here: every record of both CIFARs, text, and files of tokens; and what is
- * wrong with such files, one line each. */
+/* Sources of data against files that are written here: every record of both CIFARs, text, and files of tokens; and
+ * what is wrong with such files, one line each. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,8 +112,9 @@ START_TEST(every_record_of_cifar_is_read)
         const struct samples *samples = n < 50000 ? &dataset->train : &dataset->test;
         const int i = n % 50000, f = n < 50000 ? i / cifar->records : cifar->files,
                   r = n < 50000 ? i % cifar->records : i;
-        const uint8_t *image = samples->images + (size_t)i * IMAGE;
+        uint8_t image[IMAGE];
 
+        data_copy_image(samples, i, image);
         ck_assert_int_eq(samples->targets[i], label_of(cifar, f, r));
         for (int k = 0; k < IMAGE; k++) {
             const unsigned char expected = pixel(f, r, k);
@@ -150,7 +151,7 @@ START_TEST(cifar_files_that_are_wrong_are_told)
     write_file("data_batch_1.bin", "<html>404", 9);
     opened_not(&other, "data_batch_1.bin", "is a web page");
     write_file("data_batch_1.bin", zero, 0);
-    opened_not(&other, "data_batch_1.bin", "shorter");
+    opened_not(&other, "data_batch_1.bin", "is empty");
 }
 END_TEST
 
@@ -170,7 +171,7 @@ static void check_windows(const struct samples *samples, const unsigned char *by
     ck_assert_int_eq(samples->shape.height, context);
     for (int i = samples->count - 1; i >= 0; i--) {
         ck_assert_int_eq(data_gather_tokens(samples, &i, 1, 256, tokens, &error), 0);
-        data_gather_targets(samples, &i, 1, targets);
+        ck_assert_int_eq(data_gather_targets(samples, &i, 1, 256, targets, &error), 0);
         for (int k = 0; k < context; k++) {
             ck_assert_int_eq(tokens[k], bytes[i * context + k]);
             ck_assert_int_eq(targets[k], bytes[i * context + k + 1]);
@@ -237,7 +238,7 @@ START_TEST(text_that_is_none_is_told)
     options = text_options(8, 0);
     opened_not(&options, "empty", "is empty");
     write_gzip("empty.gz", "", 0);
-    opened_not(&options, "empty.gz", "holds no text");
+    opened_not(&options, "empty.gz", "holds nothing");
     write_file("short", "twenty-one characters", 21);
     opened_not(&options, "short", "1 tokens are too few for a sample, which takes data.context = 8 and one more");
     in_folder("missing");
@@ -299,7 +300,7 @@ START_TEST(tokens_are_read_in_every_format)
         ck_assert_int_eq(dataset->test.count, dataset->train.count);
         for (int i = 0; i < dataset->train.count; i++) {
             ck_assert_int_eq(data_gather_tokens(&dataset->train, &i, 1, options.classes, tokens, &error), 0);
-            data_gather_targets(&dataset->test, &i, 1, targets);
+            ck_assert_int_eq(data_gather_targets(&dataset->test, &i, 1, options.classes, targets, &error), 0);
             for (int k = 0; k < contexts[c]; k++) {
                 ck_assert_int_eq(tokens[k], token(i * contexts[c] + k, format->vocabulary));
                 ck_assert_int_eq(targets[k], token(i * contexts[c] + k + 1, format->vocabulary));
@@ -347,28 +348,136 @@ static long resident_kib(const char *field)
     return kib;
 }
 
-/* Every token is looked at, and none of them stays: what is resident at most does not grow with the file. */
+/* A file with these bytes, and zeros behind them. */
+static void write_sparse(const char *name, const void *begin, size_t begin_bytes, size_t size)
+{
+    write_file(name, begin, begin_bytes);
+    ck_assert_int_eq(truncate(path, (off_t)size), 0);
+}
+
+enum { LARGE_BYTES = 256 << 20, LARGE_COUNT = LARGE_BYTES / 4096 };
+
+static struct data_options write_large(int kind)
+{
+    const unsigned char images[] = {0, 0, 8, 3, 0, 1, 0, 0, 0, 0, 0, 64, 0, 0, 0, 64},
+                        labels[] = {0, 0, 8, 1, 0, 1, 0, 0};
+
+    if (kind == 0) {
+        write_sparse("train.bin", NULL, 0, LARGE_BYTES);
+        write_sparse("val.bin", NULL, 0, 4096);
+        return (struct data_options){.set = "tokens", .dir = folder, .classes = 1000, .context = 1024};
+    }
+    write_sparse("train-images-idx3-ubyte", images, sizeof(images), sizeof(images) + LARGE_BYTES);
+    write_sparse("train-labels-idx1-ubyte", labels, sizeof(labels), sizeof(labels) + LARGE_COUNT);
+    write_sparse("test-images-idx3-ubyte", images, sizeof(images), sizeof(images) + LARGE_BYTES);
+    write_sparse("test-labels-idx1-ubyte", labels, sizeof(labels), sizeof(labels) + LARGE_COUNT);
+    return (struct data_options){.set = "idx", .dir = folder, .classes = 10, .enlarge = kind == 2, .room = 64 << 20};
+}
+
+/* Every token or pixel is looked at, and none of them stays: what is resident at most does not grow with the file. */
 START_TEST(a_large_file_takes_no_memory)
 {
-    enum { FILE_BYTES = 256 << 20, KIB_MOST = 48 << 10 };
-    struct data_options options = {.set = "tokens", .file = folder, .classes = 1000, .context = 1024};
-    char name[128];
+    enum { KIB_MOST = 48 << 10 };
+    const struct data_options options = write_large(_i);
+    struct dataset *dataset;
     FILE *file;
 
-    write_file("tokens.bin", NULL, 0);
-    ck_assert_int_eq(truncate(in_folder("tokens.bin"), FILE_BYTES), 0);
-    snprintf(name, sizeof(name), "%s", path);
-    options.file = name;
     ck_assert_ptr_nonnull(file = fopen("/proc/self/clear_refs", "w"));
     fputs("5", file); /* the peak begins anew */
     fclose(file);
     const long before = resident_kib("VmRSS");
-    struct dataset *dataset = opened(&options);
-
+    dataset = opened(&options);
+    ck_assert(dataset_is_mapped(dataset));
+    dataset_crc32(dataset, 10);
     ck_assert_int_lt(resident_kib("VmHWM") - before, KIB_MOST);
-    ck_assert_int_eq(dataset->train.count + dataset->test.count,
-                     FILE_BYTES / 2 / 1024 - 1); /* one is cut in two by the split */
+    ck_assert_int_eq(dataset->train.count, _i == 0 ? LARGE_BYTES / 2 / 1024 - 1 : LARGE_COUNT);
     dataset_close(dataset);
+}
+END_TEST
+
+/* Some of the tokens to files of their own: a header each, or none. */
+static void write_shard(const char *name, const struct token_format *format, int from, int to)
+{
+    write_tokens(name, format->bytes, format->magic, format->version, (uint32_t)(to - from), format->vocabulary);
+
+    FILE *file = fopen(in_folder(name), "r+b");
+    const long begin = format->magic ? HEADER : 0;
+    unsigned char *bytes = malloc((size_t)(to - from) * (size_t)format->bytes);
+
+    for (int i = 0; i < (to - from) * format->bytes; i++)
+        bytes[i] = (unsigned char)(token(from + i / format->bytes, format->vocabulary) >> 8 * (i % format->bytes));
+    fseek(file, begin, SEEK_SET);
+    fwrite(bytes, (size_t)format->bytes, (size_t)(to - from), file);
+    free(bytes);
+    ck_assert_int_eq(fclose(file), 0);
+    ck_assert_int_eq(truncate(path, begin + (long)(to - from) * format->bytes), 0);
+}
+
+/* Shard 10 comes behind 9, windows cross from one into the next, and the sums are those of one file. */
+START_TEST(shards_go_on_where_others_end)
+{
+    static const int ends[] = {0, 7, 1000, 1001, 20000, 20001, 20002, 30000, 30013, 39999, TOKENS};
+    static const int contexts[] = {1, 13, 999};
+    const struct token_format *format = &token_formats[_i];
+    struct data_options options = {.set = "tokens", .dir = folder, .classes = (int)format->vocabulary};
+    int32_t tokens[1000], targets[1000];
+    char name[64];
+
+    for (int k = 0; k < 10; k++) {
+        snprintf(name, sizeof(name), "words_train_%d.bin", k + 1);
+        write_shard(name, format, ends[k], ends[k + 1]);
+    }
+    write_shard("words_val_0.bin", format, 0, TOKENS);
+    for (int c = 0; c < 3; c++) {
+        const int context = contexts[c];
+        struct dataset *dataset;
+
+        options.context = context;
+        dataset = opened(&options);
+        ck_assert_int_eq(dataset->train.count, (TOKENS - 1) / context);
+        for (int i = dataset->train.count - 1; i >= 0; i--) {
+            ck_assert_int_eq(data_gather_tokens(&dataset->train, &i, 1, options.classes, tokens, &error), 0);
+            ck_assert_int_eq(data_gather_targets(&dataset->train, &i, 1, options.classes, targets, &error), 0);
+            for (int k = 0; k < context; k++) {
+                ck_assert_int_eq(tokens[k], token(i * context + k, format->vocabulary));
+                ck_assert_int_eq(targets[k], token(i * context + k + 1, format->vocabulary));
+            }
+        }
+        const uint32_t in_shards = dataset_crc32(dataset, options.classes);
+        dataset_close(dataset);
+        write_shard("train.bin", format, 0, TOKENS); /* one file, which is preferred */
+        dataset = opened(&options);
+        ck_assert_uint_eq(dataset_crc32(dataset, options.classes), in_shards);
+        ck_assert_int_eq(dataset->train.elements.piece_count, 1);
+        dataset_close(dataset);
+        unlink(in_folder("train.bin"));
+    }
+}
+END_TEST
+
+START_TEST(shards_that_are_wrong_are_told)
+{
+    const struct token_format *wide = &token_formats[2], *narrow = &token_formats[1];
+    struct data_options options = {.set = "tokens", .dir = folder, .classes = 128256, .context = 16};
+
+    write_shard("a_train_1.bin", narrow, 0, 100);
+    write_shard("a_train_2.bin", wide, 0, 100);
+    opened_not(&options, folder, "holds no val.bin and no *val*.bin");
+    write_shard("a_val_1.bin", narrow, 0, 100);
+    opened_not(&options, "a_train_2.bin", "has tokens of 4 bytes, but those of");
+    write_shard("a_train_2.bin", narrow, 0, 100);
+    dataset_close(opened(&options));
+    ck_assert_int_eq(truncate(in_folder("a_train_2.bin"), HEADER + 150), 0);
+    opened_not(&options, "a_train_2.bin", "promises 100 tokens of 2 bytes, but 150 bytes follow");
+    write_file("a_train_2.bin", "", 0);
+    opened_not(&options, "a_train_2.bin", "is empty");
+    write_shard("a_train_2.bin", narrow, 0, 100);
+    options.classes = 50257;
+    dataset_close(opened(&options));
+    write_tokens("a_train_2.bin", 2, 20240520, 1, TOKENS, 65000);
+    opened_not(&options, "a_train_2.bin", "with a vocabulary of 50257 (model.classes) tokens are 0 to 50256");
+    write_shard("b_train_1.bin", narrow, 0, 100);
+    opened_not(&options, folder, "holds a_train_1.bin and b_train_1.bin, which are no numbered parts of one set");
 }
 END_TEST
 
@@ -413,7 +522,9 @@ int main(void)
     tcase_add_test(cases, text_that_is_none_is_told);
     tcase_add_loop_test(cases, tokens_are_read_in_every_format, 0, COUNT(token_formats));
     tcase_add_test(cases, a_token_above_the_vocabulary_is_told_with_its_place);
-    tcase_add_test(cases, a_large_file_takes_no_memory);
+    tcase_add_loop_test(cases, a_large_file_takes_no_memory, 0, 3);
+    tcase_add_loop_test(cases, shards_go_on_where_others_end, 0, COUNT(token_formats));
+    tcase_add_test(cases, shards_that_are_wrong_are_told);
     tcase_add_test(cases, token_files_that_are_wrong_are_told);
     suite_add_tcase(suite, cases);
 

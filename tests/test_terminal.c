@@ -239,6 +239,8 @@ START_TEST(recordings_are_picked_from_a_list)
     check_quits();
     ck_assert_int_eq(program_run(&program, "tpmon --once --replay ~/runs/both"), 1);
     ck_assert_ptr_nonnull(strstr(program_text(&program, "err"), "has 2 recordings in it: name one, such as "));
+    ck_assert_int_eq(program_run(&program, "tpmon --once --replay ~/runs"), 1);
+    ck_assert_ptr_nonnull(strstr(program_text(&program, "err"), "runs/both/gpipe/recording.tprec"));
     ck_assert_int_eq(program_run(&program, "tpmon --once --replay ~/runs/both/gpipe"), 0);
     ck_assert_int_eq(program_run(&program, "tpmon --once --replay ~"), 1);
     ck_assert_ptr_nonnull(strstr(program_text(&program, "err"), "has no recording in it"));

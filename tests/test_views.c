@@ -125,6 +125,12 @@ static void alter_to_training(struct fabricated *run, struct view_state *state)
     state->view = VIEW_TRAINING;
 }
 
+static void alter_to_last_stage(struct fabricated *run, struct view_state *state)
+{
+    state->view = VIEW_VERSIONS;
+    state->cursor_stage = run->snapshot.stage_count;
+}
+
 static void alter_to_say(struct fabricated *run, struct view_state *state)
 {
     (void)state;
@@ -227,6 +233,8 @@ static const struct scene {
     {"summed", {"i-timeprest", 4, 4, 60, 4, 0.5}, alter_select, 24, 80},
     {"rules", {"pipemare", 4, 1, 60, 4, 0.5}, alter_to_versions, 40, 120},
     {"kept-for-update", {"gap-aware", 4, 1, 60, 4, 0.5}, alter_to_versions, 44, 130},
+    {"readings", {"timeprest", 4, 3, 60, 1, 0.3}, alter_to_last_stage, 40, 120},
+    {"readings-halves", {"zb-h1", 4, 4, 60, 1, 0.3}, alter_to_last_stage, 40, 120},
     {"rates", {"pipemare", 4, 1, 60, 1, 0.5}, alter_to_training, 24, 80},
     {"zoomed-out", {"gpipe", 6, 4, 60, 4, 0.5}, alter_zoom_out, 24, 80},
     {"ticks", {"timeprest", 4, 4, 60, 4, 0.5}, alter_to_ticks, 24, 80},
@@ -404,6 +412,36 @@ START_TEST(test_every_system_and_size)
         fabricated_destroy(run);
     }
     ck_assert_int_gt(checked, 100);
+}
+END_TEST
+
+/* In the versions view, of every system: the newest op of a stage stands in the line of the version that it has read. */
+START_TEST(ops_stand_in_the_line_of_the_version_that_they_read)
+{
+    const struct system *system = &systems[_i];
+    const int n = orders[system->order].microbatches;
+    const struct fabrication what = {system->name, 4, n > 0 ? n : 4, 40, 1, 0.6};
+    struct fabricated *run = fabricate(&what);
+
+    for (int s = 1; s <= 4; s++) {
+        const struct stage_history *history = &run->history.stages[s - 1];
+        const struct view_state state = {.view = VIEW_VERSIONS, .cursor_stage = s};
+        struct span span = {.version = -1};
+        char *drawn = draw(&state, &run->moment, 60, 200, false), *at = strstr(drawn, "the version that each op");
+        char line[32], label[OP_LABEL_SIZE];
+
+        ck_assert_ptr_nonnull(at);
+        for (int k = history->count - 1; k >= 0 && span.version < 0; k--)
+            span = timeline_span(&run->plan, &history->ops[k]);
+        timeline_label(&run->plan, PHASE_TRAIN, &span.op, label);
+        snprintf(line, sizeof(line), "\n v%d ", span.version);
+        at = strstr(at, line);
+        ck_assert_msg(at != NULL, "%s, stage %d: no line of version %d:\n%s", system->name, s, span.version, drawn);
+        *strchr(at + 1, '\n') = '\0';
+        ck_assert_msg(strstr(at, label) != NULL, "%s, stage %d: no %s in %s", system->name, s, label, at);
+        free(drawn);
+    }
+    fabricated_destroy(run);
 }
 END_TEST
 
@@ -860,6 +898,7 @@ int main(void)
     suite_add_tcase(suite, golden);
     tcase_set_timeout(properties, 120);
     tcase_add_loop_test(properties, test_every_system_and_size, 0, asking_system_count);
+    tcase_add_loop_test(properties, ops_stand_in_the_line_of_the_version_that_they_read, 0, asking_system_count);
     tcase_add_test(properties, test_any_size);
     tcase_add_test(properties, how_to_quit_is_said_at_any_size);
     tcase_add_test(properties, stages_that_are_not_shown_are_announced);

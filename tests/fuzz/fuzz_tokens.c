@@ -14,9 +14,9 @@ static void gather_all(const struct samples *samples)
     for (int i = 0; i < samples->count; i++) {
         int32_t tokens[CONTEXT], targets[CONTEXT];
 
-        if (data_gather_tokens(samples, &i, 1, CLASSES, tokens, &error))
+        if (data_gather_tokens(samples, &i, 1, CLASSES, tokens, &error) ||
+            data_gather_targets(samples, &i, 1, CLASSES, targets, &error))
             abort();
-        data_gather_targets(samples, &i, 1, targets);
         for (int k = 0; k < CONTEXT; k++)
             if (targets[k] < 0 || targets[k] >= CLASSES || (k > 0 && targets[k - 1] != tokens[k]))
                 abort();

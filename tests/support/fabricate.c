@@ -78,7 +78,8 @@ static void finish_plan(struct plan *plan, const struct simulation *events)
         struct plan_part *stage = &plan->parts[s - 1];
         size_t weights = (size_t)(300 + 90 * (s % 3)) << 10;
 
-        stage->weight_versions = events->parts[s - 1].weight_versions;
+        stage->weight_versions = stage->weight_version_buffers = events->parts[s - 1].weight_versions;
+        stage->slots_in_flight = stage->activation_sets = events->parts[s - 1].slots_in_flight;
         stage->minibatches_in_flight = events->stages[s - 1].minibatches_in_flight;
         stage->memory[MEMORY_WEIGHTS] = stage->memory[MEMORY_GRADIENTS] = stage->memory[MEMORY_OPTIMIZER] = weights;
         stage->memory[MEMORY_STASH] = weights * (size_t)(stage->weight_versions - 1);
@@ -276,13 +277,16 @@ static void run_evaluation(struct stage_making *it, uint64_t begin, const struct
 
 static void account(struct stage_making *it)
 {
-    const struct plan_stage *plan = &it->run->plan.stages[it->s - 1];
+    const struct plan_part *plan = &it->run->plan.parts[it->s - 1];
     struct stage_counters *counters = &it->stage->counters;
     int versions = versions_count_needed(it->tracker);
 
     it->stage->version_live = versions_live(it->tracker);
     it->stage->version_count = versions_uses(it->tracker, it->stage->versions);
     counters->versions = versions;
+    counters->versions_peak = plan->weight_version_buffers;
+    counters->slots_peak = plan->activation_sets;
+    counters->slots = plan->activation_sets - plan->activation_sets / 3;
     for (int c = 0; c < MEMORY_CATEGORIES; c++)
         counters->memory[c] = counters->memory_peak[c] = plan->memory[c];
     counters->memory[MEMORY_STASH] = plan->memory[MEMORY_WEIGHTS] * (size_t)(versions - 1);

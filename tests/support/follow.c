@@ -221,11 +221,12 @@ static float *images_of(const struct dataset *dataset, const struct samples *sam
     float *images = malloc((size_t)rows * shape_size(samples->shape) * sizeof(*images));
     int *first = malloc((size_t)rows * sizeof(*first));
     struct augmentation none = {0};
+    struct error error;
 
     for (int r = 0; r < rows; r++)
         first[r] = indices ? indices[r] : r;
     data_gather_images(dataset, samples, first, rows, &none, images);
-    data_gather_targets(samples, first, rows, targets);
+    ck_assert_int_eq(data_gather_targets(samples, first, rows, INT32_MAX, targets, &error), 0);
     free(first);
     return images;
 }

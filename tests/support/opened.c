@@ -1,6 +1,7 @@
 #include "tests/support/opened.h"
 
 #include <check.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { BOTH = DATA_IMAGES | DATA_TARGETS };
@@ -22,4 +23,23 @@ void opened_not(const struct data_options *options, const char *name, const char
     ck_assert_msg(dataset_open(&dataset, options, BOTH, &error) == -1, "accepted; not \"%s\"", phrase);
     ck_assert_msg(strstr(error.text, name) && strstr(error.text, phrase) && !strchr(error.text, '\n'),
                   "expected \"%s\" and \"%s\" in: %s", name, phrase, error.text);
+}
+
+/* Reached from here until the process of the test ends. */
+static struct kept {
+    struct kept *next;
+    uint8_t images[];
+} * all;
+
+uint8_t *opened_images(const struct samples *samples)
+{
+    const size_t size = shape_size(samples->shape);
+    struct kept *kept = malloc(sizeof(*kept) + (size_t)samples->count * size);
+
+    ck_assert_ptr_nonnull(kept);
+    kept->next = all;
+    all = kept;
+    for (int i = 0; i < samples->count; i++)
+        data_copy_image(samples, i, kept->images + (size_t)i * size);
+    return kept->images;
 }

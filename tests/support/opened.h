@@ -10,4 +10,7 @@ struct dataset *opened(const struct data_options *options);
 /* Fails the test unless it is refused by one line that has both texts. */
 void opened_not(const struct data_options *options, const char *name, const char *phrase);
 
+/* All images of a half as a network sees them, [count][height][width][channels]. They stay until the test ends. */
+uint8_t *opened_images(const struct samples *samples);
+
 #endif

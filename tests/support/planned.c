@@ -48,7 +48,7 @@ static struct data_facts data_facts(const struct config *config)
     facts = (struct data_facts){.train_count = dataset->train.count,
                                 .test_count = dataset->test.count,
                                 .shape = dataset->train.shape,
-                                .tokens = dataset->train.stream.tokens != NULL,
+                                .tokens = dataset->train.token_bytes > 0,
                                 .normalisation = dataset->normalisation};
     dataset_close(dataset);
     return facts;
