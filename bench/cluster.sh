@@ -18,8 +18,6 @@ if [ -z "${TP_HOSTS:-}" ]; then
     exit
 fi
 
-export OMPI_MCA_plm_rsh_agent="$TP_HOSTS_SH --on" OMPI_MCA_plm_rsh_no_tree_spawn=1 OMPI_MCA_pml=ob1 OMPI_MCA_btl=tcp,self
-export OMPI_MCA_btl_tcp_if_include=eth0 OMPI_MCA_oob_tcp_if_include=eth0
 work=$(mktemp -d "$build/cluster.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 mpirun --allow-run-as-root --bind-to none -n 2 --host a:1,b:1 "$build/bench/pingpong" 1000000 20 >"$work/link" 2>/dev/null

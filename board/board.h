@@ -196,6 +196,8 @@ struct machine_word {
     _Atomic uint64_t round_trip_ns;              /* of the exchange that it is from */
     _Atomic uint64_t heard_ns;                   /* when something came from there the last time */
     _Atomic uint64_t bytes_sent, bytes_received; /* by its node, over links */
+    /* In a second: bytes, and millionths of a core. Of the last one that is over. */
+    _Atomic uint64_t send_rate, receive_rate, processor_rate;
 };
 
 /* What does not change any more once the run is published. Every process reads a copy of its own (struct segment). */

@@ -105,7 +105,7 @@ int launch_start(struct launch *launch, const struct plan *plan, const char *wor
     int pipes[2] = {-1, -1}, result = -1;
     wordexp_t expanded;
 
-    *launch = (struct launch){.output = -1};
+    *launch = (struct launch){.output = -1, .death = {.rank = -1, .status = -1}};
     snprintf(segment, sizeof(segment), "%s", name);
     say_own_words(plan, own);
     if (program_find(node, "tpnode", error) || expand(&expanded, words ? words : own, error))
@@ -158,6 +158,48 @@ bool launch_has_said(const struct launch *launch, uint64_t now_ns)
     return launch->length > 0 && now_ns > launch->said_ns + HOLD_NS;
 }
 
+enum death_fact { DEATH_RANK, DEATH_HOST, DEATH_SIGNAL, DEATH_EXIT, DEATH_STATUS };
+
+/* A fact stands behind `before`, in lines with `sign`. */
+static const struct {
+    const char *sign, *before;
+    enum death_fact fact;
+} death_facts[] = {
+    /* Open MPI: mpirun noticed that process rank 1 with PID 16 on node b exited on signal 9 (Killed). */
+    {" noticed that process rank ", " rank ", DEATH_RANK},
+    {" noticed that process rank ", " signal ", DEATH_SIGNAL},
+    /* Or: Process name: [[23644,1],1], and in the next line: Exit code:    1 */
+    {"Process name: ", "],", DEATH_RANK},
+    {"Exit code: ", ":", DEATH_EXIT},
+    /* Its daemon: HNP daemon   : [[61210,0],0] on node a, and in the next line: Remote daemon: [[61210,0],1] on node b */
+    {"Remote daemon: ", " on node ", DEATH_HOST},
+    /* MPICH: =   PID 16 RUNNING AT b, and in the next line: =   EXIT CODE: 9, which is waitpid's status */
+    {"RUNNING AT ", " AT ", DEATH_HOST},
+    {"EXIT CODE: ", ":", DEATH_STATUS},
+    /* Slurm: srun: error: b: task 1: Killed */
+    {"srun: error: ", " task ", DEATH_RANK},
+};
+
+void launch_death_read(struct launch_death *death, const char *line)
+{
+    for (size_t i = 0; i < sizeof(death_facts) / sizeof(death_facts[0]); i++) {
+        const char *sign = strstr(line, death_facts[i].sign);
+        const char *fact = sign ? strstr(sign, death_facts[i].before) : NULL;
+
+        if (!fact)
+            continue;
+        fact += strlen(death_facts[i].before);
+        const int number = (int)strtol(fact, NULL, 10);
+        const bool known = death->rank >= 0 || death->host[0];
+        if (death_facts[i].fact == DEATH_RANK && !known)
+            death->rank = number;
+        else if (death_facts[i].fact == DEATH_HOST && !known)
+            snprintf(death->host, sizeof(death->host), "%.*s", (int)strcspn(fact, " ,"), fact);
+        else if (death->status < 0 && known && death_facts[i].fact > DEATH_HOST)
+            death->status = death_facts[i].fact == DEATH_EXIT ? number << 8 : number;
+    }
+}
+
 void launch_tell(struct launch *launch, FILE *out)
 {
     launch->said[launch->length] = '\0';
@@ -166,6 +208,7 @@ void launch_tell(struct launch *launch, FILE *out)
         if (*end)
             *end++ = '\0';
         text_clean(line);
+        launch_death_read(&launch->death, line);
         if (line[strspn(line, "- ")])
             fprintf(out, "tpcoord: launcher: %s\n", line);
     }

@@ -13,6 +13,13 @@
 
 enum { LAUNCH_SAID_MAX = 1 << 14 };
 
+/* What a launcher has said of the first of its processes that has died. */
+struct launch_death {
+    int rank;      /* -1: not told */
+    char host[64]; /* "": not told */
+    int status;    /* waitpid's; -1: not told */
+};
+
 struct launch {
     pid_t pid; /* 0: none was started */
     bool ended;
@@ -21,6 +28,7 @@ struct launch {
     char said[LAUNCH_SAID_MAX]; /* of that, what nobody has been told; what has no room is left out */
     size_t length;
     uint64_t said_ns; /* the oldest of it */
+    struct launch_death death;
 };
 
 /* What can be known before anything starts: that this build has nodes, and that `words`, if any, are some. */
@@ -37,7 +45,11 @@ void launch_look(struct launch *launch, uint64_t now_ns);
 /* Whether something was said so long ago that it is no consequence of a failure that will be told better. */
 bool launch_has_said(const struct launch *launch, uint64_t now_ns);
 
-/* Prints what was said, each line with the launcher's name in front, but for empty ones and rules; or forgets it. */
+/* Takes what Open MPI's launchers, MPICH's and Slurm's say of a death from one line; lines that follow add to it. */
+void launch_death_read(struct launch_death *death, const char *line);
+
+/* Prints what was said, each line with the launcher's name in front, but for empty ones and rules, and reads of a death in
+ * it; or forgets it. */
 void launch_tell(struct launch *launch, FILE *out);
 void launch_forget(struct launch *launch);
 

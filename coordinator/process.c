@@ -85,14 +85,14 @@ static int set_environment(const struct config *config, struct error *error)
 }
 
 static int start(pid_t *pid, char *program, int stage, int descriptor, const posix_spawn_file_actions_t *actions,
-                 struct error *error)
+                 const posix_spawnattr_t *attributes, struct error *error)
 {
     char descriptor_text[16], stage_text[16];
     char *arguments[] = {program, descriptor_text, stage_text, NULL};
 
     snprintf(descriptor_text, sizeof(descriptor_text), "%d", descriptor);
     snprintf(stage_text, sizeof(stage_text), "%d", stage);
-    int reason = posix_spawn(pid, program, actions, NULL, arguments, environ);
+    int reason = posix_spawn(pid, program, actions, attributes, arguments, environ);
     return reason ? error_set(error, "cannot start %s: %s", program, strerror(reason)) : 0;
 }
 
@@ -101,6 +101,7 @@ int processes_start(struct processes *processes, const struct segment *segment, 
     const struct config *config = &segment->header->plan.config;
     char program[PATH_MAX];
     posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
     int result = -1;
 
     *processes =
@@ -108,6 +109,9 @@ int processes_start(struct processes *processes, const struct segment *segment, 
     if (program_find(program, "tpstage", error) || set_environment(config, error))
         return -1;
     posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    /* A launcher's daemon kills its node's group. Stages outlive that, and remove what the node cannot. */
+    posix_spawnattr_setflags(&attributes, segment->header->machine != 0 ? POSIX_SPAWN_SETPGROUP : 0);
     /* A dup2 onto itself leaves the descriptor open across the exec. */
     const int data = segment->header->data;
     if (posix_spawn_file_actions_adddup2(&actions, segment->fd, segment->fd) ||
@@ -122,13 +126,14 @@ int processes_start(struct processes *processes, const struct segment *segment, 
         /* Those elsewhere are the coordinator's business, not a node's. */
         if (!here && segment->header->machine != 0)
             continue;
-        if (here && start(&processes->stage[s - 1].pid, program, s, segment->fd, &actions, error))
+        if (here && start(&processes->stage[s - 1].pid, program, s, segment->fd, &actions, &attributes, error))
             goto out;
         processes->stage[s - 1].running = true;
         processes->running++;
     }
     result = 0;
 out:
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return result;
 }

@@ -9,6 +9,7 @@
 #include "coordinator/show_plan.h"
 #include "plan/describe.h"
 #include "plan/idle.h"
+#include "telemetry/snapshot.h"
 
 static double percent_of(uint64_t nanoseconds, const struct outcome *outcome)
 {
@@ -125,6 +126,28 @@ static void print_traffic(FILE *out, const struct segment *segment, const struct
                 (unsigned long long)outcome->records_lost);
 }
 
+static void print_machines(FILE *out, const struct segment *segment, const struct outcome *outcome)
+{
+    const struct plan *plan = &segment->header->plan;
+
+    if (plan->machine_count < 2)
+        return;
+    fprintf(out, "\nmachine           stages  sent over links    received  node's core  clock ahead of here\n");
+    for (int m = 0; m < plan->machine_count; m++) {
+        const int first = plan_first_stage(plan, m), count = plan_machine_stages(plan, m);
+        struct machine_snapshot machine;
+
+        snapshot_take_machine(&machine, segment, m);
+        fprintf(out, "%-16s %3d-%-3d %13.1f MiB %7.1f MiB %10.1f%%", machine.host, first, first + count - 1,
+                (double)machine.bytes_sent / (1 << 20), (double)machine.bytes_received / (1 << 20),
+                percent_of(machine.processor_ns, outcome));
+        if (m > 0)
+            fprintf(out, "  %.3f ms +- %.3f", 1e-6 * (double)machine.clock_offset_ns,
+                    1e-6 * (double)machine.clock_bound_ns);
+        fputc('\n', out);
+    }
+}
+
 static void print_ending(FILE *out, const struct segment *segment, const struct outcome *outcome)
 {
     const int epochs = segment_epochs_done(segment);
@@ -152,6 +175,7 @@ void report_print(FILE *out, const struct segment *segment, const struct outcome
         print_memory(out, segment);
         print_version_difference(out, segment);
         print_traffic(out, segment, outcome);
+        print_machines(out, segment, outcome);
     }
     print_ending(out, segment, outcome);
 }

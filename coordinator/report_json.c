@@ -9,6 +9,7 @@
 #include "coordinator/progress.h"
 #include "coordinator/report.h"
 #include "coordinator/show_plan.h"
+#include "telemetry/snapshot.h"
 
 /* What text is judged by, beside what images are. */
 static void add_tokens(json_t *object, const struct plan *plan, double samples_per_second,
@@ -187,6 +188,33 @@ static json_t *communication_json(const struct segment *segment, const struct ou
     /* clang-format on */
 }
 
+/* Of a run on several; else null. */
+static json_t *machines_json(const struct segment *segment)
+{
+    const struct plan *plan = &segment->header->plan;
+    json_t *machines = plan->machine_count > 1 ? json_array() : json_null();
+
+    for (int m = 0; m < plan->machine_count && plan->machine_count > 1; m++) {
+        struct machine_snapshot machine;
+
+        snapshot_take_machine(&machine, segment, m);
+        /* clang-format off */
+        json_array_append_new(machines,
+                              json_pack("{s:s, s:[i, i], s:f, s:I, s:I, s:f, s:f, s:f}",
+                                        "host", machine.host,
+                                        "stages", plan_first_stage(plan, m),
+                                        plan_first_stage(plan, m) + plan_machine_stages(plan, m) - 1,
+                                        "node_processor_seconds", 1e-9 * (double)machine.processor_ns,
+                                        "bytes_sent", (json_int_t)machine.bytes_sent,
+                                        "bytes_received", (json_int_t)machine.bytes_received,
+                                        "clock_offset_ms", 1e-6 * (double)machine.clock_offset_ns,
+                                        "clock_bound_ms", 1e-6 * (double)machine.clock_bound_ns,
+                                        "round_trip_ms", 1e-6 * (double)machine.round_trip_ns));
+        /* clang-format on */
+    }
+    return machines;
+}
+
 /* The path of the checkpoint; null if the run began anew. */
 static json_t *resumed_json(const struct segment_header *header)
 {
@@ -209,7 +237,7 @@ int report_add_json(json_t *plan, const struct segment *segment, const struct ou
     size_t index;
 
     /* clang-format off */
-    json_t *members = json_pack("{s:s, s:o, s:o, s:i, s:I, s:f, s:o, s:I, s:{s:o, s:i, s:i}, s:o, s:o, s:o}",
+    json_t *members = json_pack("{s:s, s:o, s:o, s:i, s:I, s:f, s:o, s:I, s:{s:o, s:i, s:i}, s:o, s:o, s:o, s:o}",
                                 "result", measured_state_name(outcome->state),
                                 "error", outcome->state == RUN_FAILED ? text_json(outcome->error.text) : json_null(),
                                 "run_folder", text_json(outcome->folder),
@@ -223,6 +251,7 @@ int report_add_json(json_t *plan, const struct segment *segment, const struct ou
                                 "written", outcome->checkpoints_written,
                                 "failed", outcome->checkpoints_failed,
                                 "communication", communication_json(segment, outcome),
+                                "machines", machines_json(segment),
                                 "epochs", epochs_json(segment),
                                 "environment", environment_json(&header->plan));
     /* clang-format on */

@@ -231,6 +231,28 @@ static void reap(struct run *run)
     }
 }
 
+/* The launcher has ended: for one of the nodes, if it has said so, or of itself. */
+static void blame_launcher(struct run *run)
+{
+    const struct plan *plan = run->request->plan;
+    const struct launch_death *death = &run->launch.death;
+    const char *when = run->going ? "in the middle of the run" : "before all stages were ready";
+    char how[PROCESS_TEXT_MAX];
+    int m = 0;
+
+    while (m < plan->machine_count && m != death->rank && strcmp(plan->machines[m].host, death->host) != 0)
+        m++;
+    process_describe_status(m < plan->machine_count ? death->status : run->launch.status, how);
+    if (m == plan->machine_count)
+        fail(run, "the launcher (pid %d) %s %s%s", (int)run->launch.pid, how, when,
+             run->going ? ", and the nodes on all machines with it" : "");
+    else if (death->status < 0)
+        fail(run, "the launcher has lost the node on %s %s", plan->machines[m].host, when);
+    else
+        fail(run, "the node on %s (pid %d) %s %s", plan->machines[m].host,
+             (int)atomic_load(&run->segment.board->machines[m].pid), how, when);
+}
+
 /* A machine's node has told why it cannot go on; or the launcher has ended, and all that it had started with it. */
 static void judge_machines(struct run *run)
 {
@@ -254,13 +276,9 @@ static void judge_machines(struct run *run)
     processes_lose(&run->processes);
     if (run->dismissed)
         return;
-    char how[PROCESS_TEXT_MAX];
-    process_describe_status(run->launch.status, how);
     progress_clear(&run->progress);
     launch_tell(&run->launch, stderr);
-    fail(run, "the launcher (pid %d) %s %s", (int)run->launch.pid, how,
-         run->going ? "in the middle of the run, and the nodes on all machines with it"
-                    : "before all stages were ready");
+    blame_launcher(run);
     run->may_restart = run->going;
     abort_stages(run);
 }
@@ -370,6 +388,17 @@ static void follow_checkpoints(struct run *run)
     }
 }
 
+/* The first of the other machines of which nothing was heard yet; NULL: there is none. */
+static const char *awaited_host(const struct run *run)
+{
+    const struct plan *plan = run->request->plan;
+
+    for (int m = 1; m < plan->machine_count; m++)
+        if (atomic_load(&run->segment.board->machines[m].state) == MACHINE_AWAITED)
+            return plan->machines[m].host;
+    return NULL;
+}
+
 static void watch(struct run *run)
 {
     const struct config *config = &run->request->plan->config;
@@ -381,7 +410,11 @@ static void watch(struct run *run)
     watchdog_explain(stderr, &run->segment);
     if (config->run.on_stall == STALL_WARN)
         return;
-    fail(run, "no progress for run.stall_seconds = %d s", config->run.stall_seconds);
+    const char *awaited = run->going ? NULL : awaited_host(run);
+    if (awaited)
+        fail(run, "%s has not joined the run for run.stall_seconds = %d s", awaited, config->run.stall_seconds);
+    else
+        fail(run, "no progress for run.stall_seconds = %d s", config->run.stall_seconds);
     run->may_restart = true;
     abort_stages(run);
 }

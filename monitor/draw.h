@@ -56,6 +56,9 @@ void draw_stages_shown(const struct canvas *canvas, int row, int first, int show
 void draw_stage_name(const struct canvas *canvas, int row, int column, struct style style, const struct plan *plan,
                      int part);
 
+/* A title, and a row for each machine of a run on several: those that have room. */
+void draw_machines(const struct canvas *canvas, const struct snapshot *snapshot);
+
 /* A section's title in a line across the canvas. */
 void draw_title(const struct canvas *canvas, int row, const char *title);
 void draw_title_at(const struct canvas *canvas, int row, int column, const char *title);

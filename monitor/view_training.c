@@ -1,4 +1,4 @@
-/* How the network learns, and where each stage's time goes. */
+/* How the network learns, where each stage's time goes, and what each machine's node does. */
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -208,7 +208,8 @@ void draw_training(const struct canvas *canvas, const struct view_state *state, 
     const struct snapshot *snapshot = moment->snapshot;
     int stages = snapshot->stage_count, rows = canvas->rows - 1;
     int times = 1 + max_int(1, min_int(stages * (rows >= 30 && stages <= 8 ? 2 : 1), rows / 2 - 1));
-    int plots = rows - times, bars = max_int(BARS_MIN, canvas->columns / 4), table = 0;
+    int machines = snapshot->machine_count > 0 ? min_int(1 + snapshot->machine_count, (rows - times) / 3) : 0;
+    int plots = rows - times - machines, bars = max_int(BARS_MIN, canvas->columns / 4), table = 0;
 
     if (canvas->columns >= BARS_MIN + TABLE_COLUMNS + 60)
         table = TABLE_COLUMNS + 5;
@@ -217,12 +218,14 @@ void draw_training(const struct canvas *canvas, const struct view_state *state, 
     const struct canvas loss = canvas_part(canvas, 1, 0, plots, canvas->columns - bars - table);
     const struct canvas accuracy = canvas_part(canvas, 1, loss.columns, plots, bars);
     const struct canvas beside = canvas_part(canvas, 1, loss.columns + bars, plots, table);
-    const struct canvas below = canvas_part(canvas, 1 + plots, 0, rows - times - plots, canvas->columns);
+    const struct canvas below = canvas_part(canvas, 1 + plots, 0, rows - times - machines - plots, canvas->columns);
+    const struct canvas between = canvas_part(canvas, 1 + rows - times - machines, 0, machines, canvas->columns);
     const struct canvas bottom = canvas_part(canvas, 1 + rows - times, 0, times, canvas->columns);
 
     draw_facts(canvas, moment);
     draw_loss(&loss, moment);
     draw_accuracy(&accuracy, snapshot);
     draw_epochs(table > 0 ? &beside : &below, snapshot);
+    draw_machines(&between, snapshot);
     draw_times(&bottom, state, moment);
 }

@@ -20,6 +20,45 @@ static uint64_t processor_ns(void)
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
+static struct node_use use_of(const struct node *node)
+{
+    return (struct node_use){processor_ns(), node->sent_bytes, node->received_bytes};
+}
+
+enum { RATE_NS = 1000000000 };
+
+static uint64_t rate(uint64_t now, uint64_t before, uint64_t passed_ns)
+{
+    return (uint64_t)(1e9 * (double)(now - before) / (double)passed_ns);
+}
+
+static void measure(struct node *node, uint64_t now_ns)
+{
+    const uint64_t passed_ns = now_ns - node->rated_ns;
+    const struct node_use use = use_of(node), before = node->rated;
+
+    if (passed_ns < RATE_NS)
+        return;
+    if (node->rated_ns > 0)
+        node->rate = (struct node_use){
+            .processor_ns = rate(use.processor_ns, before.processor_ns, passed_ns) / 1000,
+            .bytes_sent = rate(use.bytes_sent, before.bytes_sent, passed_ns),
+            .bytes_received = rate(use.bytes_received, before.bytes_received, passed_ns),
+        };
+    node->rated = use;
+    node->rated_ns = now_ns;
+}
+
+static void show_use(struct machine_word *word, const struct node_use *use, const struct node_use *rate)
+{
+    atomic_store(&word->processor_ns, use->processor_ns);
+    atomic_store(&word->bytes_sent, use->bytes_sent);
+    atomic_store(&word->bytes_received, use->bytes_received);
+    atomic_store(&word->processor_rate, rate->processor_ns);
+    atomic_store(&word->send_rate, rate->bytes_sent);
+    atomic_store(&word->receive_rate, rate->bytes_received);
+}
+
 static void ping(struct node *node, int peer, uint64_t now_ns)
 {
     struct packet packet = {.kind = PACKET_PING, .body.ping.asked_ns = now_ns};
@@ -51,8 +90,10 @@ void clocks_look(struct node *node, uint64_t now_ns)
     const bool pings = now_ns >= node->pinged_ns + PING_MS * 1000000ull;
     struct machine_word *own = &node->segment.board->machines[0];
 
-    if (pings)
+    if (pings) {
         node->pinged_ns = now_ns;
+        measure(node, now_ns);
+    }
     for (int peer = 0; peer < node->machines; peer++) {
         if (peer == node->machine)
             continue;
@@ -61,23 +102,22 @@ void clocks_look(struct node *node, uint64_t now_ns)
             ping(node, peer, now_ns);
     }
     if (node->machine == 0 && pings) {
-        atomic_store(&own->processor_ns, processor_ns());
-        atomic_store(&own->bytes_sent, node->sent_bytes);
-        atomic_store(&own->bytes_received, node->received_bytes);
+        const struct node_use use = use_of(node);
+
+        show_use(own, &use, &node->rate);
         atomic_store(&own->heard_ns, now_ns);
     }
 }
 
 void clocks_ping(struct node *node, int peer, const struct packet *packet)
 {
-    struct packet answer = {.kind = PACKET_PONG, .body.ping = packet->body.ping};
+    struct packet answer = {.kind = PACKET_PONG, .body.ping.asked_ns = packet->body.ping.asked_ns};
 
     if (peer != 0 || !net_has_room(node->net, 0, false))
         return;
     answer.body.ping.answered_ns = clock_now_ns();
-    answer.body.ping.processor_ns = processor_ns();
-    answer.body.ping.bytes_sent = node->sent_bytes;
-    answer.body.ping.bytes_received = node->received_bytes;
+    answer.body.ping.use = use_of(node);
+    answer.body.ping.rate = node->rate;
     net_tell(node->net, 0, &answer, sizeof(answer.body.ping));
 }
 
@@ -99,9 +139,7 @@ void clocks_pong(struct node *node, int peer, const struct packet *packet)
     }
     atomic_store(&word->clock_bound_ns, clock->bound_ns + (now_ns - clock->at_ns) / (1000000 / DRIFT_PPM));
     atomic_store(&word->heard_ns, now_ns);
-    atomic_store(&word->processor_ns, packet->body.ping.processor_ns);
-    atomic_store(&word->bytes_sent, packet->body.ping.bytes_sent);
-    atomic_store(&word->bytes_received, packet->body.ping.bytes_received);
+    show_use(word, &packet->body.ping.use, &packet->body.ping.rate);
 }
 
 uint64_t clocks_here(const struct node *node, int machine, uint64_t there_ns)

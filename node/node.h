@@ -92,12 +92,14 @@ struct node {
     uint64_t heard_ns[MAX_STAGES];            /* of each peer */
     uint64_t pinged_ns, looked_ns, ending_ns; /* 0: it is not ending */
     uint64_t sent_bytes, received_bytes;      /* of links' messages */
-    struct machine_clock clocks[MAX_STAGES];  /* node 0 */
-    int32_t ended[MAX_STAGES];                /* of stages here: waitpid's status | STAGE_ENDED, until it is told */
-    bool left[MAX_STAGES], lost[MAX_STAGES];  /* peers that have said BYE; that are not heard of any more */
-    bool told_bye, end;                       /* node 0 has said END */
-    bool silent;                              /* a peer is lost: MPI cannot be left in order */
-    bool failed;                              /* this node cannot go on: */
+    struct node_use rate, rated;              /* of the last second; in all, when it was over: */
+    uint64_t rated_ns;
+    struct machine_clock clocks[MAX_STAGES]; /* node 0 */
+    int32_t ended[MAX_STAGES];               /* of stages here: waitpid's status | STAGE_ENDED, until it is told */
+    bool left[MAX_STAGES], lost[MAX_STAGES]; /* peers that have said BYE; that are not heard of any more */
+    bool told_bye, end;                      /* node 0 has said END */
+    bool silent;                             /* a peer is lost: MPI cannot be left in order */
+    bool failed;                             /* this node cannot go on: */
     struct error error;
     bool told_failed;
     char (*supplies)[CHECKPOINT_NAME_MAX];  /* node 0: the files from which the run goes on [supply_count], */

@@ -40,6 +40,11 @@ struct version_row {
     int32_t version, uses, stashed, stash_first, stash_last;
 };
 
+/* What a node has used and moved in all; or in a second, as struct machine_word has it. */
+struct node_use {
+    uint64_t processor_ns, bytes_sent, bytes_received;
+};
+
 enum { PACKET_RECORDS_MAX = 24 };
 
 struct packet {
@@ -94,7 +99,8 @@ struct packet {
         char error[256];
         int32_t status; /* waitpid's */
         struct {
-            uint64_t asked_ns, answered_ns, processor_ns, bytes_sent, bytes_received;
+            uint64_t asked_ns, answered_ns;
+            struct node_use use, rate; /* of a node that answers */
         } ping;
     } body;
 };

@@ -281,7 +281,8 @@ static void tell_failed(struct node *node)
     node->told_failed = true;
 }
 
-/* The launcher ends a job's nodes so, and kills them and their stages a moment later: nobody is then left to clean up. */
+/* The launcher ends a job's nodes so, and kills them a moment later. On the coordinator's machine the run is the
+ * coordinator's to end: it learns from the launcher why. */
 static void obey_launcher(struct node *node)
 {
     struct pollfd asked = {.fd = node->asked, .events = POLLIN};
@@ -289,6 +290,8 @@ static void obey_launcher(struct node *node)
 
     if (node->asked < 0 || poll(&asked, 1, 0) <= 0)
         return;
+    if (node->machine == 0)
+        _exit(1);
     segment_abort(&node->segment);
     processes_kill(&node->processes);
     while (node->processes.running > 0)

@@ -24,6 +24,22 @@ __attribute__((format(printf, 2, 3))) static void add(struct sentence *sentence,
     sentence->used += length > 0 ? (size_t)length : 0;
 }
 
+/* "3", "3.2"; where the run has several machines, "3 on b". */
+enum { PLACE_SIZE = PART_TEXT_SIZE + CONFIG_NAME_MAX + 4 };
+static void name_place(const struct snapshot *snapshot, const struct schedule *schedule, int part,
+                       char name[PLACE_SIZE])
+{
+    const struct plan *plan = snapshot->plan;
+    char number[PART_TEXT_SIZE];
+
+    part_format(schedule, part, number);
+    if (plan->machine_count > 1)
+        snprintf(name, PLACE_SIZE, "%s on %s", number,
+                 plan->machines[plan_machine_of(plan, plan_stage_of(plan, part))].host);
+    else
+        snprintf(name, PLACE_SIZE, "%s", number);
+}
+
 /* "mini-batch 7", "8A", "7a". */
 static void name_op(const struct op *op, const struct schedule *schedule, char name[NAME_SIZE])
 {
@@ -212,14 +228,14 @@ static void name_holder(const struct schedule *schedule, const struct op *op, ui
 static void add_slot(struct sentence *sentence, const struct snapshot *snapshot, const struct schedule *schedule,
                      int stage)
 {
-    char other[PART_TEXT_SIZE];
+    char other[PLACE_SIZE];
     const struct op *op = &snapshot->stages[stage - 1].activity.op;
     const bool forward = op->kind == OP_FORWARD;
     const struct link_snapshot *link = forward ? &snapshot->down[stage - 1] : &snapshot->up[stage - 2];
     char holder[NAME_SIZE];
 
     name_holder(schedule, op, link->slots, holder);
-    part_format(schedule, forward ? stage + 1 : stage - 1, other);
+    name_place(snapshot, schedule, forward ? stage + 1 : stage - 1, other);
     add(sentence, "waits for the %s slot that %s still has at stage %s", forward ? "activation" : "gradient", holder,
         other);
 }
@@ -240,7 +256,7 @@ static int add_wait(struct sentence *sentence, const struct snapshot *snapshot, 
     const struct stage_snapshot *stage = &snapshot->stages[s - 1];
     const struct activity *activity = &stage->activity;
     const int other = neighbour(snapshot, s, activity);
-    char cause[OP_WORDS_SIZE], from[PART_TEXT_SIZE];
+    char cause[OP_WORDS_SIZE], from[PLACE_SIZE];
 
     name_cause(activity, schedule, cause);
     if (other == 0 && activity->cause != WAIT_NORM) {
@@ -257,7 +273,7 @@ static int add_wait(struct sentence *sentence, const struct snapshot *snapshot, 
     }
     if (activity->cause == WAIT_GRADIENT)
         add_in_flight(sentence, stage, schedule);
-    part_format(schedule, other, from);
+    name_place(snapshot, schedule, other, from);
     add(sentence, "waits for %s from stage %s", cause, from);
     return other;
 }
@@ -320,9 +336,9 @@ void explain_wait(const struct snapshot *snapshot, int stage, char *text, size_t
     const struct schedule schedule = plan_training(snapshot->plan);
     struct sentence sentence = {text, size, 0};
     bool seen[MAX_STAGES + 1] = {false};
-    char name[PART_TEXT_SIZE];
+    char name[PLACE_SIZE];
 
-    part_format(&schedule, stage, name);
+    name_place(snapshot, &schedule, stage, name);
     add(&sentence, "stage %s ", name);
     for (;;) {
         seen[stage] = true;
@@ -340,15 +356,17 @@ void explain_link(const struct snapshot *snapshot, int link, char *text, size_t 
 {
     const uint64_t activations = activations_left(snapshot, link), gradients = gradients_left(snapshot, link);
     const struct schedule schedule = plan_training(snapshot->plan);
-    char from[PART_TEXT_SIZE], to[PART_TEXT_SIZE];
+    char from[PLACE_SIZE], to[PLACE_SIZE];
 
-    part_format(&schedule, link, from);
-    part_format(&schedule, link + 1, to);
-    snprintf(text, size,
-             "link %s-%s: %llu of %llu activation slots in use, %llu message%s not taken; %llu of %llu gradient slots, "
-             "%llu not taken",
-             from, to, (unsigned long long)activation_slots_used(snapshot, link),
-             (unsigned long long)snapshot->down[link - 1].slots, (unsigned long long)activations,
-             activations == 1 ? "" : "s", (unsigned long long)gradient_slots_used(snapshot, link),
-             (unsigned long long)snapshot->up[link - 1].slots, (unsigned long long)gradients);
+    name_place(snapshot, &schedule, link, from);
+    name_place(snapshot, &schedule, link + 1, to);
+    snprintf(
+        text, size,
+        "link %s%s%s: %llu of %llu activation slots in use, %llu message%s not taken; %llu of %llu gradient slots, "
+        "%llu not taken",
+        from, snapshot->plan->machine_count > 1 ? " to " : "-", to,
+        (unsigned long long)activation_slots_used(snapshot, link), (unsigned long long)snapshot->down[link - 1].slots,
+        (unsigned long long)activations, activations == 1 ? "" : "s",
+        (unsigned long long)gradient_slots_used(snapshot, link), (unsigned long long)snapshot->up[link - 1].slots,
+        (unsigned long long)gradients);
 }

@@ -170,6 +170,26 @@ static void take_stage(struct stage_snapshot *stage, const struct segment *segme
     snapshot_bound_stage(stage, &segment->header->plan);
 }
 
+void snapshot_take_machine(struct machine_snapshot *machine, const struct segment *segment, int m)
+{
+    const struct machine_word *word = &segment->board->machines[m];
+
+    *machine = (struct machine_snapshot){
+        .state = (enum machine_state)in_range(atomic_load(&word->state), MACHINE_FAILED + 1),
+        .clock_offset_ns = atomic_load_explicit(&word->clock_offset_ns, memory_order_relaxed),
+        .clock_bound_ns = load(&word->clock_bound_ns),
+        .round_trip_ns = load(&word->round_trip_ns),
+        .heard_ns = load(&word->heard_ns),
+        .send_rate = (double)load(&word->send_rate),
+        .receive_rate = (double)load(&word->receive_rate),
+        .processor_rate = 1e-6 * (double)load(&word->processor_rate),
+        .processor_ns = load(&word->processor_ns),
+        .bytes_sent = load(&word->bytes_sent),
+        .bytes_received = load(&word->bytes_received),
+    };
+    snprintf(machine->host, sizeof(machine->host), "%.63s", segment->header->plan.machines[m].host);
+}
+
 static struct link_snapshot take_link(const struct segment *segment, int link, enum ring_direction direction)
 {
     struct ring_end end;
@@ -208,6 +228,9 @@ void snapshot_take(struct snapshot *snapshot, const struct segment *segment)
              snapshot->state == RUN_FAILED ? segment->board->outcome : "");
     for (int s = 1; s <= snapshot->stage_count; s++)
         take_stage(&snapshot->stages[s - 1], segment, s);
+    snapshot->machine_count = header->plan.machine_count > 1 ? header->plan.machine_count : 0;
+    for (int m = 0; m < snapshot->machine_count; m++)
+        snapshot_take_machine(&snapshot->machines[m], segment, m);
     for (int l = 1; l < snapshot->stage_count; l++) {
         snapshot->down[l - 1] = take_link(segment, l, RING_DOWN);
         snapshot->up[l - 1] = take_link(segment, l, RING_UP);

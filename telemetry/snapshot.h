@@ -47,6 +47,20 @@ struct stage_snapshot {
     bool allowed; /* the controls let the stage's next op run */
 };
 
+/* One of the machines of a run on several, as the coordinator's node last heard of it. */
+struct machine_snapshot {
+    char host[64]; /* as in --hosts */
+    enum machine_state state;
+    int64_t clock_offset_ns; /* CLOCK_MONOTONIC there minus here, */
+    uint64_t clock_bound_ns; /* wrong by no more */
+    uint64_t round_trip_ns;
+    uint64_t heard_ns;                   /* 0: never */
+    double send_rate, receive_rate;      /* bytes a second over its links, in the last second */
+    double processor_rate;               /* cores that its node used in the last second */
+    uint64_t processor_ns;               /* that its node has used in all */
+    uint64_t bytes_sent, bytes_received; /* in all */
+};
+
 struct snapshot {
     const struct plan *plan; /* the source's */
     char name[64];           /* of the segment */
@@ -61,6 +75,8 @@ struct snapshot {
     const struct epoch_result *epochs; /* [epochs_done]; the source's */
     bool interactive;
     uint32_t slow_motion;
+    int machine_count; /* 0: it is a run on one; or it is replayed, as recordings do not keep them */
+    struct machine_snapshot machines[MAX_STAGES]; /* the coordinator's first */
     int stage_count;
     struct stage_snapshot stages[MAX_STAGES];  /* stage s is stages[s - 1] */
     struct link_snapshot down[MAX_STAGES - 1]; /* link l is [l - 1] */
@@ -70,6 +86,9 @@ struct snapshot {
 /* Of a live run, now. Never makes a stage wait. Numbers that stand for an enum are in range, whatever the segment
  * holds. */
 void snapshot_take(struct snapshot *snapshot, const struct segment *segment);
+
+/* Of the plan's machine m, 0 the coordinator's. */
+void snapshot_take_machine(struct machine_snapshot *machine, const struct segment *segment, int m);
 
 /* Takes a stage's numbers into the ranges that the plan allows, for those that come from foreign memory. */
 void snapshot_bound_stage(struct stage_snapshot *stage, const struct plan *plan);

@@ -7,7 +7,8 @@
 # kernel ends every process on every host, and nothing is left to remove.
 #
 # Usage: tests/hosts.sh [--rate RATE] COUNT COMMAND...   RATE: of each cable, both ways, as tc has it: 1gbit, 100mbit
-# The command finds the hosts' names in $TP_HOSTS, "a b c", and this script in $TP_HOSTS_SH, for
+# The command finds the hosts' names in $TP_HOSTS, "a b c", Open MPI what it needs in OMPI_MCA_..., and the command this script
+# in $TP_HOSTS_SH, for
 #     --on HOST WORD...   give the words to a shell there, as ssh does: a launch agent for mpirun
 #     --cut HOST          pull its cable; --mend HOST: plug it in again
 #     --off HOST          no power: its cable is dead, and so are its processes
@@ -142,6 +143,8 @@ if [ -z "$inside" ]; then
         "$self" --inside ${rate:+--rate "$rate"} "$@"
 fi
 export TP_HOSTS TP_HOSTS_SH="$self"
+export OMPI_MCA_plm_rsh_agent="$self --on" OMPI_MCA_plm_rsh_no_tree_spawn=1 OMPI_MCA_pml=ob1 OMPI_MCA_btl=tcp,self
+export OMPI_MCA_btl_tcp_if_include=eth0 OMPI_MCA_oob_tcp_if_include=eth0 OMPI_MCA_orte_tmpdir_base=/run
 TP_HOSTS=$(echo a b c d e f g h i | cut -d ' ' -f "1-$1")
 shift
 make_hosts

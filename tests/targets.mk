@@ -1,7 +1,8 @@
 # How tests are built and run; included by the Makefile. docs/testing.md says what each target is for.
 
 TESTS := $(patsubst %.c,$(BUILD)/%,$(filter-out tests/test_double_%,$(wildcard tests/test_*.c)))
-SCRIPT_TESTS := tests/test_completion.sh tests/test_docs.sh tests/test_fuzz.sh tests/test_hosts.sh tests/test_machines.sh tests/test_double_headers.sh tests/test_make.sh
+SCRIPT_TESTS := tests/test_completion.sh tests/test_docs.sh tests/test_fuzz.sh tests/test_hosts.sh tests/test_machines.sh \
+	tests/test_machine_systems.sh tests/test_double_headers.sh tests/test_make.sh
 SHORT_FORMS  := $(addprefix tests/short/,lint.sh sanitizers.sh clang.sh without_cuda.sh fuzz.sh)
 SUPPORT   := $(BUILD)/tests/libsupport.a
 FUZZERS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -53,10 +54,11 @@ scribble: deps
 scribble: export RUNS ?= 500
 scribble: export SEED ?= $(shell date +%s)
 
-# Runs on two hosts, each way of dying on each, and so many more deaths at random: make hosts KILLS=100 SEED=1
+# Runs on several hosts: every system on each shape, each way of dying on each, and so many deaths at random: make hosts KILLS=100 SEED=1
 hosts: deps
 	@./deps.sh iproute2 $(MPI_PACKAGES)
-	+@$(SUBMAKE) TESTS= SCRIPT_TESTS=tests/test_machines.sh check-programs
+	+@$(SUBMAKE) TESTS= SCRIPT_TESTS='$(addprefix tests/test_machine,_systems.sh s.sh _kills.sh)' check-programs
+hosts: export LONG = yes
 hosts: export KILLS ?= 100
 hosts: export SEED ?= $(shell date +%s)
 

@@ -61,9 +61,7 @@ ok "an unknown host is refused" not on z true
 ranks() { # HOST WORD...
     host=$1
     shift
-    timeout -k 1 60 mpirun --allow-run-as-root --mca plm_rsh_agent "$hosts --on" --mca plm_rsh_no_tree_spawn 1 \
-        --mca pml ob1 --mca btl tcp,self --mca btl_tcp_if_include eth0 --mca oob_tcp_if_include eth0 --bind-to none \
-        --host "a:1,$host:1" -n 2 "$@" </dev/null
+    timeout -k 1 60 mpirun --allow-run-as-root --bind-to none --host "a:1,$host:1" -n 2 "$@" </dev/null
 }
 if [ -x "$work/pingpong" ] && command -v mpirun >/dev/null; then
     ok "mpirun starts ranks on both" ranks b hostname

@@ -210,6 +210,32 @@ static void alter_to_choose(struct fabricated *run, struct view_state *state)
     state->choices = &choices;
 }
 
+/* Two machines: one whose clock is ahead, and one that has fallen silent. */
+static void alter_to_machines(struct fabricated *run, struct view_state *state)
+{
+    const struct plan_machine machines[] = {
+        {.host = "left", .stages = 2}, {.host = "right.example.org", .stages = 1}, {.host = "far", .stages = 1}};
+    struct snapshot *snapshot = &run->snapshot;
+    struct error error;
+
+    ck_assert_int_eq(plan_spread(&run->plan, machines, COUNT(machines), &error), 0);
+    snapshot->machine_count = COUNT(machines);
+    for (int m = 0; m < snapshot->machine_count; m++) {
+        struct machine_snapshot *machine = &snapshot->machines[m];
+
+        snprintf(machine->host, sizeof(machine->host), "%.63s", machines[m].host);
+        machine->state = MACHINE_PRESENT;
+        machine->heard_ns = snapshot->now_ns - (m == 2 ? UINT64_C(4200000000) : UINT64_C(80000000));
+        machine->clock_offset_ns = m == 1 ? INT64_C(12345678901) : INT64_C(-98765);
+        machine->clock_bound_ns = 41000;
+        machine->round_trip_ns = 78000;
+        machine->send_rate = 11.9e6 * (m + 1);
+        machine->receive_rate = 3.2e6;
+        machine->processor_rate = 0.031 * (m + 1);
+    }
+    state->view = VIEW_TRAINING;
+}
+
 static void alter_wait_for_run(struct fabricated *run, struct view_state *state)
 {
     (void)state;
@@ -251,6 +277,8 @@ static const struct scene {
     {"sixty-four-paused", {"pipedream", 64, 1, 150, 1, 0.5}, alter_pause_small, 24, 80},
     {"sixty-four-versions", {"pipedream", 64, 1, 150, 1, 0.5}, alter_to_versions, 24, 80},
     {"sixty-four-memory", {"pipedream", 64, 1, 150, 1, 0.5}, alter_to_memory, 24, 80},
+    {"machines", {"timeprest", 4, 4, 60, 4, 0.5}, alter_to_machines, 40, 120},
+    {"machines-small", {"timeprest", 4, 4, 60, 4, 0.5}, alter_to_machines, 24, 80},
     {"sixty-four-training", {"pipedream", 64, 1, 150, 1, 0.5}, alter_to_training, 24, 80},
     {"narrow", {"timeprest", 4, 4, 60, 4, 0.5}, alter_nothing, 9, 40},
     {"narrow-help", {"timeprest", 4, 4, 60, 4, 0.5}, alter_help, 12, 44},

@@ -1,0 +1,59 @@
+/* The machines of a run on several: their stages, what crosses their links, what their nodes use, their clocks. */
+#include <stdio.h>
+
+#include "base/numbers.h"
+#include "monitor/draw.h"
+#include "monitor/format.h"
+
+enum { HOST = 1, STAGES = 18, SENT = 38, RECEIVED = 50, NODE = 58, CLOCK = 61 };
+
+static void draw_clock(const struct canvas *canvas, int row, const struct machine_snapshot *machine, uint64_t now_ns)
+{
+    const int64_t offset = machine->clock_offset_ns;
+    char ahead[FORMAT_MAX], bound[FORMAT_MAX], trip[FORMAT_MAX];
+
+    if (now_ns > machine->heard_ns + UINT64_C(1000000000))
+        canvas_print(canvas, row, CLOCK, bold(COLOUR_WARNING), "heard %s ago",
+                     format_duration(now_ns - machine->heard_ns, ahead));
+    else
+        canvas_print(canvas, row, CLOCK, ink(COLOUR_DEFAULT), "%c%s +-%s, there and back in %s", offset < 0 ? '-' : '+',
+                     format_duration((uint64_t)(offset < 0 ? -offset : offset), ahead),
+                     format_duration(machine->clock_bound_ns, bound), format_duration(machine->round_trip_ns, trip));
+}
+
+static void draw_machine(const struct canvas *canvas, int row, const struct snapshot *snapshot, int m)
+{
+    const struct machine_snapshot *machine = &snapshot->machines[m];
+    const int first = plan_first_stage(snapshot->plan, m), count = plan_machine_stages(snapshot->plan, m);
+    char text[FORMAT_MAX], stages[32];
+
+    canvas_print(canvas, row, HOST, bold(COLOUR_TITLE), "%.*s", STAGES - HOST - 1, machine->host);
+    snprintf(stages, sizeof(stages), count > 1 ? "%d-%d" : "%d", first, first + count - 1);
+    canvas_write(canvas, row, STAGES, ink(COLOUR_DEFAULT), stages);
+    if (machine->heard_ns == 0) {
+        canvas_write(canvas, row, STAGES + 9, ink(COLOUR_DIM), "not heard of yet");
+        return;
+    }
+    canvas_write_right(canvas, row, SENT, ink(COLOUR_DEFAULT), format_bytes((uint64_t)machine->send_rate, text));
+    canvas_write_right(canvas, row, RECEIVED, ink(COLOUR_DEFAULT), format_bytes((uint64_t)machine->receive_rate, text));
+    snprintf(text, sizeof(text), "%.1f%%", 100 * machine->processor_rate);
+    canvas_write_right(canvas, row, NODE, ink(COLOUR_DEFAULT), text);
+    if (m > 0)
+        draw_clock(canvas, row, machine, snapshot->now_ns);
+}
+
+void draw_machines(const struct canvas *canvas, const struct snapshot *snapshot)
+{
+    const int shown = min_int(snapshot->machine_count, canvas->rows - 1);
+
+    if (shown < 1)
+        return;
+    draw_title(canvas, 0, "machines");
+    canvas_write(canvas, 0, STAGES - 1, ink(COLOUR_DIM), " stages ");
+    canvas_write_right(canvas, 0, SENT + 1, ink(COLOUR_DIM), " sent/s ");
+    canvas_write_right(canvas, 0, RECEIVED + 1, ink(COLOUR_DIM), " received/s ");
+    canvas_write_right(canvas, 0, NODE + 1, ink(COLOUR_DIM), " node ");
+    canvas_write(canvas, 0, CLOCK - 1, ink(COLOUR_DIM), " clock ");
+    for (int m = 0; m < shown; m++)
+        draw_machine(canvas, 1 + m, snapshot, m);
+}
