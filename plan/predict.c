@@ -218,12 +218,12 @@ static int simulate(struct prediction *prediction, const struct plan *plan, stru
 static void count_images(struct prediction *prediction, const struct plan *plan)
 {
     const struct simulation *events = prediction->events;
-    const int first = plan_stage_of(plan, 1), last_op = simulation_op_count(events, first) - 1;
+    const int last = plan_stage_of(plan, plan->part_count), last_op = simulation_op_count(events, last) - 1;
     const double batch = plan_minibatch_rows(plan, 1);
     const double images = batch * (prediction->minibatches - 1) + last_rows(prediction, plan);
     const double epoch_images = batch * (plan->minibatches_per_epoch - 1) + plan->last_minibatch_rows;
     const double seconds =
-        1e-9 * (double)(simulation_op(events, first, last_op).end - events->stages[first - 1].first_start);
+        1e-9 * (double)(simulation_op(events, last, last_op).end - events->stages[last - 1].first_start);
 
     prediction->images_per_second = images / seconds;
     prediction->epoch_seconds = epoch_images * seconds / images;

@@ -12,7 +12,7 @@ struct prediction {
     struct link_times links[PLANNED_MAX]; /* per link */
     bool shared_memory;                   /* all links are free */
     struct simulation *events;
-    double images_per_second; /* as a run's report counts them: while stage 1 trains */
+    double images_per_second; /* as a run's report counts them: while stage W trains */
     double epoch_seconds;     /* of training, at this rate */
 };
 
