@@ -20,7 +20,7 @@
 
 #define SEGMENT_MAGIC UINT64_C(0x0a6e75722d7074) /* "tp-run\n" */
 
-enum { SEGMENT_VERSION = 8, STAGE_ERROR_MAX = 1024, EPOCHS_MAX = 1000, CACHE_LINE = 64, CONTROLS_BYTES = 4096 };
+enum { SEGMENT_VERSION = 9, STAGE_ERROR_MAX = 1024, EPOCHS_MAX = 1000, CACHE_LINE = 64, CONTROLS_BYTES = 4096 };
 
 /* MEETING: still starting, but all that is left to do is the neighbours'. */
 enum stage_state { STAGE_STARTING, STAGE_MEETING, STAGE_READY, STAGE_RUNNING, STAGE_DONE, STAGE_FAILED };
@@ -30,7 +30,9 @@ enum run_state { RUN_STARTING, RUN_TRAINING, RUN_FINISHED, RUN_INTERRUPTED, RUN_
 struct op_record {
     uint64_t start_ns, end_ns; /* CLOCK_MONOTONIC */
     uint64_t wait_ns;          /* how long the stage had waited before it, for whatever */
+    uint64_t wait_core_ns;     /* of wait_ns, its end: what it waited for was there, and no core was free */
     uint64_t held_ns;          /* of end_ns - start_ns, how long slow motion stretched it */
+    uint64_t core_ns;          /* of what is left, how long it was kept from a core */
     uint64_t bytes_sent;       /* to a neighbour */
     int32_t epoch;             /* 1.. */
     int32_t minibatch;         /* 1.., in its phase */
@@ -68,7 +70,7 @@ enum { STALENESS_BUCKETS = 16, DIFFERENCE_BUCKETS = 64 };
  * stage alone (relaxed stores) and read by anyone. */
 struct counters {
     _Atomic uint64_t ops;
-    _Atomic uint64_t busy_ns, update_ns;                  /* computing; of it, the updates */
+    _Atomic uint64_t busy_ns, update_ns;                  /* computing, on a core; of it, the updates */
     _Atomic uint64_t held_ns;                             /* by the controls: neither computing nor waiting */
     _Atomic uint64_t op_count[OP_KINDS], op_ns[OP_KINDS]; /* training's ops by kind; without updates */
     _Atomic uint64_t wait_ns[WAIT_CAUSES];                /* by cause */

@@ -71,8 +71,9 @@ const char *record_check(const struct op_record *op, const struct plan *plan)
         !within(op->count, 1, plan->schedule.microbatches - op->first + 1) ||
         !within(op->rows, 0, plan->config.data.batch))
         return "micro-batches";
-    if (op->start_ns > op->end_ns || op->end_ns >= CLOCK_NS_MAX || op->wait_ns > op->start_ns || op->update_ns > took ||
-        op->held_ns > took)
+    if (op->start_ns > op->end_ns || op->end_ns >= CLOCK_NS_MAX || op->wait_ns > op->start_ns ||
+        op->wait_core_ns > op->wait_ns || op->update_ns > took || op->held_ns > took ||
+        op->core_ns > took - op->held_ns)
         return "time";
     if (!has_versions(op, &plan->schedule, updates))
         return "weight version";

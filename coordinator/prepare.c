@@ -335,6 +335,16 @@ static enum exit_status refuse(struct prepared *prepared, const struct config_mi
     return EXIT_USAGE;
 }
 
+static bool refuses_pins(const struct plan *plan, struct config_mistakes *mistakes)
+{
+    struct error error;
+
+    if (room_check_pins(plan, &error) == 0)
+        return false;
+    config_mistake(mistakes, "device.pin", "%s", error.text);
+    return true;
+}
+
 enum exit_status prepare(struct prepared *prepared, const struct preparation *preparation)
 {
     struct config_mistakes mistakes;
@@ -351,7 +361,7 @@ enum exit_status prepare(struct prepared *prepared, const struct preparation *pr
     if (devices_find(&prepared->devices, &prepared->plan.config, preparation->signals, &error))
         return give_up(prepared, preparation, &error);
     if (plan_place(&prepared->plan, &prepared->devices.machine, &mistakes) ||
-        (preparation->data && room_check_pins(&prepared->plan, &mistakes)))
+        (preparation->data && refuses_pins(&prepared->plan, &mistakes)))
         return refuse(prepared, &mistakes);
     if (!preparation->warned && room_check_threads(&prepared->plan, &error))
         fprintf(stderr, "tpcoord: %s\n", error.text);
@@ -373,6 +383,8 @@ void prepared_say_room(const struct prepared *prepared)
 {
     struct error error;
 
+    if (room_check_pins(&prepared->plan, &error))
+        fprintf(stderr, "tpcoord: a run would be refused here: device.pin: %s\n", error.text);
     if (plan_fits_run(&prepared->plan) &&
         (room_check(&prepared->plan, &error) || devices_check_room(&prepared->devices, &prepared->plan, &error)))
         fprintf(stderr, "tpcoord: a run would be refused here: %s\n", error.text);

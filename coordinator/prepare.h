@@ -49,7 +49,7 @@ void shared_data_release(struct shared_data *data);
 /* Says on stderr why stages run on the CPU if there is a GPU that they would have been put on. */
 void prepared_say_gpu_left_out(const struct prepared *prepared);
 
-/* And if the plan's memory is more than this machine, or a GPU, has free: of plans that no run follows. */
+/* And if this machine has not got what a run asks for, its cores, its memory or a GPU's: of plans that no run follows. */
 void prepared_say_room(const struct prepared *prepared);
 
 #endif

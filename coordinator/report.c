@@ -3,9 +3,9 @@
 #include <math.h>
 
 #include "base/numbers.h"
-#include "coordinator/environment.h"
 #include "coordinator/measured.h"
 #include "coordinator/progress.h"
+#include "coordinator/room.h"
 #include "coordinator/show_plan.h"
 #include "plan/describe.h"
 #include "plan/idle.h"
@@ -20,7 +20,7 @@ static double percent_of(uint64_t nanoseconds, const struct outcome *outcome)
 static void print_idle(FILE *out, const struct segment *segment, const struct outcome *outcome)
 {
     const struct plan *plan = &segment->header->plan;
-    const int cores = environment_cores();
+    const int stages = room_stages(plan), cores = room_cores(plan);
     struct idle_figures figures;
     char text[IDLE_TEXT_MAX];
 
@@ -32,9 +32,9 @@ static void print_idle(FILE *out, const struct segment *segment, const struct ou
         fprintf(out, "%s, with a core for each stage; ", text);
     }
     fprintf(out, "%.1f%% here", 100.0 * measured_idle(segment, outcome));
-    if (cores > 0 && plan_place_of(plan, 1) == PLACE_CPU)
-        fprintf(out, ", where %d stages %s %d core%s", plan->stage_count, plan->stage_count > cores ? "share" : "have",
-                cores, cores == 1 ? "" : "s");
+    if (cores > 0 && stages == plan->stage_count)
+        fprintf(out, ", where %d stages %s %d core%s", stages, stages > cores ? "share" : "have", cores,
+                cores == 1 ? "" : "s");
     fputc('\n', out);
 }
 
@@ -44,9 +44,10 @@ static void print_time(FILE *out, const struct segment *segment, const struct ou
     const struct plan *plan = &segment->header->plan;
     char name[PART_TEXT_SIZE];
 
-    fprintf(out,
-            "stage    busy  of it updates  waiting for activation  gradient    slot%s    data   staleness mean  most\n",
-            plan_waits_for(plan, WAIT_NORM) ? "    norm" : "");
+    fprintf(
+        out,
+        "stage    busy  of it updates  waiting for activation  gradient    slot%s    data%s   staleness mean  most\n",
+        plan_waits_for(plan, WAIT_NORM) ? "    norm" : "", plan_waits_for(plan, WAIT_CORE) ? "    core" : "");
     for (int s = 1; s <= segment->header->block_count; s++) {
         const struct counters *counters = &segment_stage(segment, s)->counters;
         const struct distribution staleness = measured_distribution(counters->staleness_backward, STALENESS_BUCKETS);
@@ -57,7 +58,7 @@ static void print_time(FILE *out, const struct segment *segment, const struct ou
                 percent_of(measured_counter(&counters->wait_ns[WAIT_ACTIVATION]), outcome));
         fprintf(out, " %8.1f%% %6.1f%%", percent_of(measured_counter(&counters->wait_ns[WAIT_GRADIENT]), outcome),
                 percent_of(measured_counter(&counters->wait_ns[WAIT_SLOT]), outcome));
-        for (int cause = WAIT_NORM; cause <= WAIT_DATA; cause++)
+        for (int cause = WAIT_NORM; cause < WAIT_CAUSES; cause++)
             if (plan_waits_for(plan, (enum wait_cause)cause))
                 fprintf(out, " %6.1f%%", percent_of(measured_counter(&counters->wait_ns[cause]), outcome));
         fprintf(out, " %16.2f %5d\n", measured_staleness(counters), staleness.high);

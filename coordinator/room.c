@@ -110,11 +110,8 @@ int room_check(const struct plan *plan, struct error *error)
 
 int room_check_threads(const struct plan *plan, struct error *error)
 {
-    const int threads = plan->config.device.threads, available = environment_cores();
-    int stages = 0;
+    const int threads = plan->config.device.threads, available = environment_cores(), stages = room_stages(plan);
 
-    for (int s = 1; s <= plan_machine_stages(plan, 0); s++)
-        stages += plan_place_of(plan, s) == PLACE_CPU;
     if (threads == 1 || available == 0 || stages * threads <= available)
         return 0;
     return error_set(
@@ -125,17 +122,41 @@ int room_check_threads(const struct plan *plan, struct error *error)
         max_int(1, available / stages));
 }
 
-int room_check_pins(const struct plan *plan, struct config_mistakes *mistakes)
+int room_check_pins(const struct plan *plan, struct error *error)
 {
-    struct error error;
-
     for (int s = 1; s <= plan->stage_count; s++) {
         const int core = place_pin(&plan->config, s);
 
-        if (plan_place_of(plan, s) != PLACE_CPU || core < 0 || cores_check(core, &error) == 0)
+        if (plan_place_of(plan, s) != PLACE_CPU || core < 0 || cores_check(core, error) == 0)
             continue;
-        config_mistake(mistakes, "device.pin", "%s", error.text);
         return -1;
     }
     return 0;
+}
+
+int room_stages(const struct plan *plan)
+{
+    int stages = 0;
+
+    for (int s = 1; s <= plan_machine_stages(plan, 0); s++)
+        stages += plan_place_of(plan, s) == PLACE_CPU;
+    return stages;
+}
+
+int room_cores(const struct plan *plan)
+{
+    bool named[CORES_MAX] = {false};
+    int count = 0;
+
+    for (int s = 1; s <= plan_machine_stages(plan, 0); s++) {
+        const int core = place_pin(&plan->config, s);
+
+        if (plan_place_of(plan, s) != PLACE_CPU)
+            continue;
+        if (core < 0) /* no, or one after the other */
+            return environment_cores();
+        count += !named[core];
+        named[core] = true;
+    }
+    return count;
 }

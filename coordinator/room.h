@@ -20,7 +20,12 @@ int room_check_bytes(unsigned long long bytes, const char *what, const char *adv
  * last one, and the kernel runs them in turn. Single threads share cores well. */
 int room_check_threads(const struct plan *plan, struct error *error);
 
-/* -1, and the mistake, if device.pin names a core that this process may not use. */
-int room_check_pins(const struct plan *plan, struct config_mistakes *mistakes);
+/* -1 if device.pin names a core that this process may not use. */
+int room_check_pins(const struct plan *plan, struct error *error);
+
+/* Of this machine: the stages that compute on its cores, and the cores that are there for them; 0 if the kernel does not
+ * say. */
+int room_stages(const struct plan *plan);
+int room_cores(const struct plan *plan);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "coordinator/room.h"
 #include "coordinator/show_rules.h"
 #include "plan/describe.h"
 #include "plan/idle.h"
@@ -93,6 +94,17 @@ static void print_idle(FILE *out, const struct plan *plan)
                 times_words[plan->config.pipeline.static_times]);
 }
 
+/* What the figures above leave out. */
+static void print_cores(FILE *out, const struct plan *plan)
+{
+    const int stages = room_stages(plan), cores = room_cores(plan);
+
+    if (cores > 0 && stages > cores)
+        fprintf(out,
+                "%d stages on %d core%s: stages wait for a core, and compute %.0f%% of the time on average at most\n",
+                stages, cores, cores == 1 ? "" : "s", 100.0 * cores / stages);
+}
+
 static void print_predictions(FILE *out, const struct plan *plan)
 {
     const struct config *config = &plan->config;
@@ -118,6 +130,7 @@ static void print_predictions(FILE *out, const struct plan *plan)
             times_words[config->pipeline.static_times]);
     print_idle(out, plan);
     print_lists(out, plan);
+    print_cores(out, plan);
     fputc('\n', out);
 }
 

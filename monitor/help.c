@@ -38,7 +38,7 @@ static const struct help_row marks[VIEWS][ROWS_MAX] = {
                        {"2B'", "of a stage's second part"},
                        {"v7", "the weight version that the op reads"},
                        {"\u25b28", "an update of the weights, which makes version 8"},
-                       {"\u00b7a\u00b7", "waits: a activation, g gradient, s slot, n norm, d data"},
+                       {"\u00b7a\u00b7", "waits: activation, gradient, slot, norm, data; k: a core"},
                        {"\u00b7h\u00b7", "held: the run is paused"},
                        {"\u25b2 v = 2", "the last stage's updates; each starts from the one of its colour"},
                        {"\u2592", "several ops share a column"},

@@ -29,6 +29,7 @@ static const struct wait_mark waits[WAIT_CAUSES] = {
     [WAIT_SLOT] = {'s', COLOUR_WAIT_SLOT, "slot", "slot"},
     [WAIT_NORM] = {'n', COLOUR_WAIT_NORM, "norm", "norm"},
     [WAIT_DATA] = {'d', COLOUR_WAIT_DATA, "data", "data"},
+    [WAIT_CORE] = {'k', COLOUR_WAIT_CORE, "core", "core"},
 };
 
 const struct wait_mark lane_held = {'h', COLOUR_HELD, "held", "held"};

@@ -17,6 +17,7 @@ static const struct tint tints[COLOURS] = {
     [COLOUR_WAIT_SLOT] = {136, YELLOW},
     [COLOUR_WAIT_NORM] = {96, BLUE},
     [COLOUR_WAIT_DATA] = {65, GREEN},
+    [COLOUR_WAIT_CORE] = {133, RED},
     [COLOUR_HELD] = {OWN, OWN},
     [COLOUR_UPDATE] = {OWN, OWN},
     [COLOUR_COMPUTE] = {29, GREEN},

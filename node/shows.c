@@ -190,6 +190,7 @@ static void show_records(struct node *node, int machine, const struct packet *pa
         record.start_ns = clocks_here(node, machine, record.start_ns);
         record.end_ns = record.start_ns + took;
         record.wait_ns = min_u64(record.wait_ns, record.start_ns);
+        record.wait_core_ns = min_u64(record.wait_core_ns, record.wait_ns);
         record_write(telemetry, &record);
     }
 }

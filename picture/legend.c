@@ -12,6 +12,7 @@ static const struct mark waits[WAIT_CAUSES] = {
     [WAIT_SLOT] = {INK_NONE, INK_NONE, INK_GREY_SOFT, INK_DIM, "s"},
     [WAIT_NORM] = {INK_NONE, INK_NONE, INK_GREY_SOFT, INK_DIM, "n"},
     [WAIT_DATA] = {INK_NONE, INK_NONE, INK_GREY_SOFT, INK_DIM, "d"},
+    [WAIT_CORE] = {INK_NONE, INK_NONE, INK_GREY_SOFT, INK_DIM, "k"},
 };
 
 static struct mark op_mark(enum op_kind kind, enum ink strong, enum ink soft)
@@ -121,11 +122,9 @@ void legend_find(struct legend *legend, const struct panel *const *panels, int c
         add(legend, (struct mark){INK_PAPER, INK_NONE, INK_NONE, INK_TEXT, ""}, "sum",
             "reads weights made of several vectors");
     for (int cause = WAIT_NONE + 1; cause < WAIT_CAUSES; cause++) {
-        static const char *const articles[WAIT_CAUSES] = {[WAIT_ACTIVATION] = "an ",
-                                                          [WAIT_GRADIENT] = "a ",
-                                                          [WAIT_SLOT] = "a ",
-                                                          [WAIT_NORM] = "the ",
-                                                          [WAIT_DATA] = ""};
+        static const char *const articles[WAIT_CAUSES] = {
+            [WAIT_ACTIVATION] = "an ", [WAIT_GRADIENT] = "a ", [WAIT_SLOT] = "a ",
+            [WAIT_NORM] = "the ",      [WAIT_DATA] = "",       [WAIT_CORE] = "a "};
 
         snprintf(text, sizeof(text), "waits for %s%s", articles[cause], wait_cause_name((enum wait_cause)cause));
         if (found.waits[cause])

@@ -138,9 +138,26 @@ bool plan_clips_together(const struct plan *plan)
     return plan->config.train.clip_norm > 0.0 && plan->schedule.order.flush;
 }
 
+static bool computes_on_cores(const struct plan *plan)
+{
+    for (int s = 1; s <= plan->stage_count; s++)
+        if (plan_place_of(plan, s) == PLACE_CPU)
+            return true;
+    return false;
+}
+
 bool plan_waits_for(const struct plan *plan, enum wait_cause cause)
 {
-    return cause != WAIT_NONE && (cause != WAIT_NORM || plan_clips_together(plan));
+    switch (cause) {
+    case WAIT_NONE:
+        return false;
+    case WAIT_NORM:
+        return plan_clips_together(plan);
+    case WAIT_CORE:
+        return computes_on_cores(plan);
+    default:
+        return true;
+    }
 }
 
 int plan_staleness(const struct plan *plan, int part)

@@ -148,6 +148,7 @@ const char *wait_cause_name(enum wait_cause cause)
         [WAIT_NONE] = "nothing",      [WAIT_ACTIVATION] = "activation",
         [WAIT_GRADIENT] = "gradient", [WAIT_SLOT] = "slot",
         [WAIT_NORM] = "norm",         [WAIT_DATA] = "data",
+        [WAIT_CORE] = "core",
     };
     return names[cause];
 }

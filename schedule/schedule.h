@@ -67,8 +67,9 @@ enum next_kind { NEXT_RUN, NEXT_WAIT, NEXT_DONE };
 
 /* What a stage that cannot run anything waits for. WAIT_NORM, which schedules know nothing of: for the norm of the whole
  * gradient, by which the update that is due is clipped (plan_clips_together). WAIT_DATA, likewise: for what stage 1 reads
- * of the data set. Recordings hold these numbers. */
-enum wait_cause { WAIT_NONE, WAIT_ACTIVATION, WAIT_GRADIENT, WAIT_SLOT, WAIT_NORM, WAIT_DATA, WAIT_CAUSES };
+ * of the data set. WAIT_CORE: what it waited for was there, or it was in the middle of an op, and no core was free
+ * (device/cores.h). Recordings hold these numbers. */
+enum wait_cause { WAIT_NONE, WAIT_ACTIVATION, WAIT_GRADIENT, WAIT_SLOT, WAIT_NORM, WAIT_DATA, WAIT_CORE, WAIT_CAUSES };
 const char *wait_cause_name(enum wait_cause cause);
 
 struct next {

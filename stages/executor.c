@@ -203,13 +203,13 @@ static int wait_for_device(struct stage *stage, struct error *error)
 
 static int wait_for_doorbell(struct stage *stage, struct part *part, const struct next *next, struct error *error)
 {
-    uint64_t start = clock_now_ns();
+    const uint64_t start = clock_now_ns(), without_core = cores_waited_ns(stage->watch);
 
     leave_turn(stage, part);
     telemetry_activity(part, ACTIVITY_WAIT, next->cause, &next->op);
     executor_sleep(stage, WAIT_BOUND_US);
     if (on_host(part))
-        telemetry_waited(part, next->cause, clock_now_ns() - start);
+        telemetry_waited(part, next->cause, clock_now_ns() - start, cores_waited_ns(stage->watch) - without_core);
     else
         part->wait_cause = next->cause; /* a GPU's waits are counted by its own clock */
     return executor_check_abort(stage, error);
@@ -249,7 +249,7 @@ static int run_op(struct part *part, const struct op *op, struct error *error)
     telemetry_activity(part, ACTIVITY_RUN, WAIT_NONE, op);
     pending.record.held_ns = hold_stretch(part, op);
     if (pending_make_room(stage, error) || passes_run(part, &pending, error) ||
-        part->device->type->mark(part->device, &pending.end, error))
+        pending_mark(stage, &pending.end, error))
         return pending_name_failure(stage, &pending, error);
     pending_add(stage, &pending);
     /* The controls count ops that are done. */

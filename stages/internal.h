@@ -3,6 +3,7 @@
 #define TP_STAGES_INTERNAL_H
 
 #include "checkpoint/tensors.h"
+#include "device/cores.h"
 #include "schedule/simulate.h"
 #include "schedule/versions.h"
 #include "stages/batches.h"
@@ -40,14 +41,20 @@ struct phase_run {
     uint64_t start_ns;
 };
 
+/* Where an op's work begins or ends. */
+struct point {
+    uint64_t mark;    /* in the device's queue */
+    uint64_t core_ns; /* how long the stage had waited for a core by then; on a GPU 0: its work needs none */
+};
+
 /* An op whose work is queued: its record is written when the device has done it. */
 struct pending_op {
     struct part *part;
     struct op op;
     struct op_record record;
-    enum wait_cause cause;       /* for which the part had nothing to queue before it */
-    uint64_t begin, update, end; /* marks in the device's queue; update: 0 if none followed */
-    bool only_update;            /* it is the update that follows the op, whose record is written */
+    enum wait_cause cause;           /* for which the part had nothing to queue before it */
+    struct point begin, update, end; /* update: all 0 if none followed */
+    bool only_update;                /* it is the update that follows the op, whose record is written */
 };
 
 /* The op has ended its mini-batch, and its update waits for the norm of all gradients (stages/norm.c). */
@@ -107,7 +114,7 @@ struct part {
     uint64_t passed_at;    /* the newest save_at whose checkpoint has its part */
     int applied;           /* updates, since the run first began: the live version */
     struct phase_run phase;
-    uint64_t wait_ns; /* since the last op ended */
+    uint64_t wait_ns, wait_core_ns; /* since the last op ended; of it, for a core */
     enum wait_cause wait_cause;
 };
 
@@ -122,7 +129,8 @@ struct stage {
     const struct backend *backend;
     struct device *device;
     struct engine *engine;
-    void *scratch; /* of the part whose op is running */
+    struct cores_watch *watch; /* of the threads that compute; NULL on a GPU */
+    void *scratch;             /* of the part whose op is running */
     struct links links;
     struct pending_op pending[PENDING_OPS]; /* oldest first */
     int pending_count;
@@ -271,6 +279,9 @@ int pending_await_all(struct stage *stage, struct error *error);
 /* A moment's sleep for whatever it may be; -1 if the run is aborted. `stage` is a struct stage. */
 int pending_moment(void *stage, struct error *error);
 
+/* Marks the device's queue where it is now. */
+int pending_mark(const struct stage *stage, struct point *point, struct error *error);
+
 /* Adds an op, for which there is room; makes room; and writes the records of those that are done. */
 void pending_add(struct stage *stage, const struct pending_op *op);
 int pending_make_room(struct stage *stage, struct error *error);
@@ -301,19 +312,19 @@ int divergence_check(struct part *part, const struct op *op, double loss, struct
 void divergence_locate(struct part *part);
 void divergence_leave(struct part *part);
 
-/* stages/telemetry.c */
+/* stages/telemetry.c. core_ns: how much of the time there was no core for it. */
 void telemetry_start(struct part *part);
 void telemetry_phase(struct part *part); /* a phase begins */
 void telemetry_activity(struct part *part, enum activity_kind kind, enum wait_cause cause, const struct op *op);
 void telemetry_versions(struct part *part); /* the table of weight versions */
 void telemetry_held(struct part *part, uint64_t nanoseconds);
 void telemetry_account(struct part *part); /* versions, mini-batches in flight, bytes by category, and their peaks */
-void telemetry_waited(struct part *part, enum wait_cause cause, uint64_t nanoseconds);
+void telemetry_waited(struct part *part, enum wait_cause cause, uint64_t nanoseconds, uint64_t core_ns);
 void telemetry_sent(struct part *part, uint64_t bytes);
 void telemetry_backward(struct part *part, const struct backward_versions *versions);
 void telemetry_version_difference(struct part *part, int difference);
-void telemetry_op(struct part *part, struct op_record *record);
-void telemetry_update(struct part *part, uint64_t nanoseconds); /* that is in no op's record */
+void telemetry_op(struct part *part, struct op_record *record, uint64_t update_core_ns);
+void telemetry_update(struct part *part, uint64_t nanoseconds, uint64_t core_ns); /* that is in no op's record */
 void telemetry_epoch(struct part *part, int epoch, const struct epoch_sums *trained);
 
 #endif

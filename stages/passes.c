@@ -202,7 +202,7 @@ static int run_forward(struct part *part, const struct op *op, struct pending_op
     }
     if (save_before_forward(part, op, error) ||
         (!part_is_last(part) && begin_slot(part, &part->ends.down_out, op, error)) ||
-        part->device->type->mark(part->device, &pending->begin, error))
+        pending_mark(part->stage, &pending->begin, error))
         return -1;
     if (phase->kind == PHASE_EVALUATE) {
         if (evaluate(part, op, &tensors, record, error))
@@ -311,10 +311,8 @@ static int end_minibatch(struct part *part, struct pending_op *pending, struct b
 {
     pending->record.updated = 1;
     if (!plan_clips_together(part->plan))
-        return part->device->type->mark(part->device, &pending->update, error) ||
-                       update(part, &pending->op, versions, error)
-                   ? -1
-                   : 0;
+        return pending_mark(part->stage, &pending->update, error) || update(part, &pending->op, versions, error) ? -1
+                                                                                                                 : 0;
     part->due = (struct due_update){.is = true, .op = *pending, .versions = versions};
     return norm_tell(part, error);
 }
@@ -326,9 +324,8 @@ int passes_update(struct part *part, struct error *error)
     part->due.is = false;
     pending.only_update = true;
     pending.cause = WAIT_NORM;
-    if (pending_make_room(part->stage, error) || part->device->type->mark(part->device, &pending.begin, error) ||
-        update(part, &pending.op, part->due.versions, error) ||
-        part->device->type->mark(part->device, &pending.end, error))
+    if (pending_make_room(part->stage, error) || pending_mark(part->stage, &pending.begin, error) ||
+        update(part, &pending.op, part->due.versions, error) || pending_mark(part->stage, &pending.end, error))
         return pending_name_failure(part->stage, &pending, error);
     pending_add(part->stage, &pending);
     telemetry_account(part);
@@ -361,7 +358,7 @@ static int run_backward(struct part *part, const struct op *op, struct pending_o
     record->version_forward = versions.forward;
     record->version_live = versions.live;
     if ((sends && begin_slot(part, &part->ends.up_out, op, error)) ||
-        part->device->type->mark(part->device, &pending->begin, error) || backward_groups(part, op, &tensors, error))
+        pending_mark(part->stage, &pending->begin, error) || backward_groups(part, op, &tensors, error))
         return -1;
     versions_end(phase->tracker, op);
     if (sends && publish(part, &part->ends.up_out, part->index - 1, op, committed, own->input, record, error))

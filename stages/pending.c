@@ -2,6 +2,7 @@
  * it; what an op took is known when the GPU has done it. On the host an op is done when it has been run. */
 #include <string.h>
 
+#include "base/numbers.h"
 #include "stages/internal.h"
 
 /* Between two looks at the device. */
@@ -25,6 +26,12 @@ int pending_await_queue(const struct stage *stage, struct error *error)
     return device_await_all(stage->device, &stage->links.waiter, error);
 }
 
+int pending_mark(const struct stage *stage, struct point *point, struct error *error)
+{
+    point->core_ns = cores_waited_ns(stage->watch);
+    return stage->device->type->mark(stage->device, &point->mark, error);
+}
+
 void pending_add(struct stage *stage, const struct pending_op *op)
 {
     stage->pending[stage->pending_count++] = *op;
@@ -41,25 +48,30 @@ static void account_wait(const struct stage *stage, const struct pending_op *op,
     if (op->cause == WAIT_NONE && alone)
         return;
     if (!on_host(op->part) && stage->last_end_ns > 0 && begin_ns > stage->last_end_ns)
-        telemetry_waited(op->part, cause, begin_ns - stage->last_end_ns);
+        telemetry_waited(op->part, cause, begin_ns - stage->last_end_ns, 0);
 }
 
 static void finish(struct stage *stage, struct pending_op *op)
 {
     const struct device_type *type = stage->device->type;
-    const uint64_t begin_ns = type->time_ns(stage->device, op->begin), end_ns = type->time_ns(stage->device, op->end);
+    const uint64_t begin_ns = type->time_ns(stage->device, op->begin.mark);
+    const uint64_t end_ns = type->time_ns(stage->device, op->end.mark);
+    uint64_t update_core_ns = 0;
 
     account_wait(stage, op, begin_ns);
     stage->last_end_ns = end_ns;
+    op->record.core_ns = min_u64(op->end.core_ns - op->begin.core_ns, end_ns - begin_ns);
     if (op->only_update) {
-        telemetry_update(op->part, end_ns - begin_ns);
+        telemetry_update(op->part, end_ns - begin_ns, op->record.core_ns);
         return;
     }
     op->record.start_ns = begin_ns - op->record.held_ns;
     op->record.end_ns = end_ns;
-    if (op->update)
-        op->record.update_ns = end_ns - type->time_ns(stage->device, op->update);
-    telemetry_op(op->part, &op->record);
+    if (op->update.mark) {
+        op->record.update_ns = end_ns - type->time_ns(stage->device, op->update.mark);
+        update_core_ns = min_u64(op->end.core_ns - op->update.core_ns, op->record.update_ns);
+    }
+    telemetry_op(op->part, &op->record, min_u64(update_core_ns, op->record.core_ns));
 }
 
 static int name_op(const struct pending_op *op, struct error *error)
@@ -78,7 +90,7 @@ int pending_look(struct stage *stage, struct error *error)
     int done = 0, reached = 1;
 
     while (done < stage->pending_count &&
-           (reached = stage->device->type->reached(stage->device, stage->pending[done].end, error)) > 0)
+           (reached = stage->device->type->reached(stage->device, stage->pending[done].end.mark, error)) > 0)
         finish(stage, &stage->pending[done++]);
     stage->pending_count -= done;
     memmove(stage->pending, stage->pending + done, (size_t)stage->pending_count * sizeof(stage->pending[0]));
@@ -99,7 +111,7 @@ int pending_name_failure(struct stage *stage, const struct pending_op *op, struc
 int pending_make_room(struct stage *stage, struct error *error)
 {
     while (stage->pending_count == PENDING_OPS) {
-        if (pending_await(stage, stage->pending[0].end, error) || pending_look(stage, error))
+        if (pending_await(stage, stage->pending[0].end.mark, error) || pending_look(stage, error))
             return -1;
     }
     return 0;

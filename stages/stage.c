@@ -73,6 +73,7 @@ static int open_device(struct stage *stage, struct error *error)
     stage->backend = backend_find(own->backend);
     if (!stage->backend)
         return error_set(error, "backend %s is not built in", own->backend);
+    stage->watch = plan_place_of(plan, stage->index) == PLACE_CPU ? cores_watch(options.threads) : NULL;
     return stage->backend->device->open(&stage->device, own->device, error) ||
            stage->backend->open(&stage->engine, stage->device, &options, error) ||
            links_open(&stage->links, stage->segment, stage->index, stage->device, &waiter, error);
@@ -155,6 +156,7 @@ void stage_destroy(struct stage *stage)
         stage->device->type->release(stage->device, stage->scratch);
         stage->device->type->close(stage->device);
     }
+    cores_unwatch(stage->watch);
     free(stage);
 }
 

@@ -120,10 +120,13 @@ void telemetry_account(struct part *part)
     telemetry_versions(part);
 }
 
-void telemetry_waited(struct part *part, enum wait_cause cause, uint64_t nanoseconds)
+void telemetry_waited(struct part *part, enum wait_cause cause, uint64_t nanoseconds, uint64_t core_ns)
 {
-    add(&part->block->counters.wait_ns[cause], nanoseconds);
+    core_ns = min_u64(core_ns, nanoseconds);
+    add(&part->block->counters.wait_ns[cause], nanoseconds - core_ns);
+    add(&part->block->counters.wait_ns[WAIT_CORE], core_ns);
     part->wait_ns += nanoseconds;
+    part->wait_core_ns += core_ns;
     part->wait_cause = cause;
 }
 
@@ -159,30 +162,35 @@ void telemetry_version_difference(struct part *part, int difference)
     add(&part->block->counters.version_difference[bucket(difference, DIFFERENCE_BUCKETS)], 1);
 }
 
-void telemetry_op(struct part *part, struct op_record *record)
+void telemetry_op(struct part *part, struct op_record *record, uint64_t update_core_ns)
 {
     struct counters *counters = &part->block->counters;
+    const uint64_t computed_ns = record->end_ns - record->start_ns - record->held_ns - record->core_ns;
+    const uint64_t update_ns = record->update_ns - update_core_ns;
 
     record->wait_ns = part->wait_ns;
+    record->wait_core_ns = part->wait_core_ns;
     record->wait_cause = (uint8_t)part->wait_cause;
-    part->wait_ns = 0;
+    part->wait_ns = part->wait_core_ns = 0;
     part->wait_cause = WAIT_NONE;
     record_write(&part->block->telemetry, record);
 
     add(&counters->ops, 1);
-    add(&counters->busy_ns, record->end_ns - record->start_ns - record->held_ns);
-    add(&counters->update_ns, record->update_ns);
+    add(&counters->busy_ns, computed_ns);
+    add(&counters->update_ns, update_ns);
+    add(&counters->wait_ns[WAIT_CORE], record->core_ns);
     if (record->phase == PHASE_TRAIN) {
         add(&counters->op_count[record->kind], 1);
-        add(&counters->op_ns[record->kind], record->end_ns - record->start_ns - record->held_ns - record->update_ns);
+        add(&counters->op_ns[record->kind], computed_ns - min_u64(update_ns, computed_ns));
     }
     set(&counters->minibatch, record->minibatch);
 }
 
-void telemetry_update(struct part *part, uint64_t nanoseconds)
+void telemetry_update(struct part *part, uint64_t nanoseconds, uint64_t core_ns)
 {
-    add(&part->block->counters.busy_ns, nanoseconds);
-    add(&part->block->counters.update_ns, nanoseconds);
+    add(&part->block->counters.busy_ns, nanoseconds - core_ns);
+    add(&part->block->counters.update_ns, nanoseconds - core_ns);
+    add(&part->block->counters.wait_ns[WAIT_CORE], core_ns);
 }
 
 void telemetry_epoch(struct part *part, int epoch, const struct epoch_sums *trained)

@@ -74,6 +74,7 @@ static void name_cause(const struct activity *activity, const struct schedule *s
     static const char *const causes[WAIT_CAUSES] = {
         [WAIT_NONE] = "its turn to run", [WAIT_ACTIVATION] = "the activation of", [WAIT_GRADIENT] = "the gradient of",
         [WAIT_SLOT] = "a slot for",      [WAIT_NORM] = "the gradient norm of",    [WAIT_DATA] = "the data of",
+        [WAIT_CORE] = "a core for",
     };
     char name[NAME_SIZE];
 
@@ -202,6 +203,7 @@ static bool has_come(const struct snapshot *snapshot, int stage, const struct ac
     case WAIT_NORM:
         return behind(snapshot, stage) == 0;
     case WAIT_DATA: /* nobody else's, as add_wait says */
+    case WAIT_CORE: /* nobody can tell while it lasts */
     case WAIT_NONE:
     case WAIT_CAUSES:
         break;

@@ -1,4 +1,4 @@
-/* The file format of recordings, version 2, shared by its writer (recorder.c) and its reader (recording.c).
+/* The file format of recordings, version 3, shared by its writer (recorder.c) and its reader (recording.c).
  *
  * A head, then chunks, each with its kind, length, place and checksums (CRC-32). The numbers are the machine's own, in the structs
  * below: the head tells their sizes and byte order, and a reader takes only what fits its own. A file that a killed run
@@ -16,7 +16,7 @@
 #define RECORDING_MAGIC      "tp-recording\r\n\x1a"
 #define RECORDING_BYTE_ORDER UINT32_C(0x01020304)
 
-enum { RECORDING_VERSION = 2, RECORDING_MADE_BY = 64 };
+enum { RECORDING_VERSION = 3, RECORDING_MADE_BY = 64 };
 
 enum chunk_kind {
     CHUNK_RUN,   /* struct recorded_run; the first chunk */

@@ -36,7 +36,9 @@ static void replay_stage(struct stage_snapshot *stage, struct stage_history ops,
             .kind = updates ? ACTIVITY_UPDATE
                     : runs  ? ACTIVITY_RUN
                             : ACTIVITY_WAIT,
-            .cause = runs ? WAIT_NONE : (enum wait_cause)next->wait_cause,
+            .cause = runs                                             ? WAIT_NONE
+                     : next->start_ns - time_ns <= next->wait_core_ns ? WAIT_CORE
+                                                                      : (enum wait_cause)next->wait_cause,
             .phase = (enum phase)next->phase,
             .op = {(enum op_kind)next->kind, next->minibatch, next->first, next->count, 0},
         };

@@ -141,7 +141,7 @@ static void visit_span(const struct visit *visit, struct span span)
         visit->visit(visit->context, &span);
 }
 
-/* Idle time from the op before to `start`: at its end the stage waited; what is left over within one phase of an
+/* Idle time from the op before to `start`: at its end the stage waited, at last for a core; what is left over within one phase of an
  * interactive run is time in which the controls held it, or another of its parts ran. */
 static void visit_idle(const struct visit *visit, const struct op_record *before, const struct op_record *op)
 {
@@ -151,11 +151,12 @@ static void visit_idle(const struct visit *visit, const struct op_record *before
     if (before && visit->snapshot->interactive && visit->snapshot->plan->schedule.parts == 1 &&
         before->phase == op->phase && before->epoch == op->epoch)
         visit_span(visit, (struct span){.start = since, .end = waits, .kind = SPAN_HELD});
-    if (op->wait_cause > WAIT_NONE && op->wait_cause < WAIT_CAUSES)
-        visit_span(visit, (struct span){.start = waits,
-                                        .end = op->start_ns,
-                                        .kind = SPAN_WAIT,
-                                        .cause = (enum wait_cause)op->wait_cause});
+    if (op->wait_cause <= WAIT_NONE || op->wait_cause >= WAIT_CAUSES)
+        return;
+    const uint64_t core = max_u64(op->start_ns - min_u64(op->wait_core_ns, op->start_ns), waits);
+    visit_span(visit,
+               (struct span){.start = waits, .end = core, .kind = SPAN_WAIT, .cause = (enum wait_cause)op->wait_cause});
+    visit_span(visit, (struct span){.start = core, .end = op->start_ns, .kind = SPAN_WAIT, .cause = WAIT_CORE});
 }
 
 enum wait_cause timeline_waited_for(const struct plan *plan, int part, const struct op *op)

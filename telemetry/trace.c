@@ -155,6 +155,7 @@ static void print_read(struct trace *trace, int part, const struct op_record *re
 
 void trace_op(struct trace *trace, int part, const struct op_record *record)
 {
+    const uint64_t core_ns = record->start_ns - min_u64(record->wait_core_ns, record->start_ns);
     const int stage = schedule_stage_of(&trace->schedule, part);
     struct op op = timeline_op(record);
     char name[OP_TEXT_SIZE];
@@ -167,15 +168,16 @@ void trace_op(struct trace *trace, int part, const struct op_record *record)
         trace->ops++;
     }
     print_wait(trace, stage, (enum wait_cause)record->wait_cause,
-               record->start_ns - min_u64(record->wait_ns, record->start_ns), record->start_ns);
+               record->start_ns - min_u64(record->wait_ns, record->start_ns), core_ns);
+    print_wait(trace, stage, WAIT_CORE, core_ns, record->start_ns);
     begin_event(trace, stage, name, record->phase == PHASE_TRAIN ? op_kind_name(op.kind) : "evaluate", record->start_ns,
                 record->end_ns - record->start_ns);
     fprintf(trace->file,
             ",\"args\":{\"epoch\":%d,\"minibatch\":%d,\"rows\":%u,\"version_read\":%d,\"version_live\":%d,"
-            "\"version_sent\":%d,\"waited_ms\":%.3f,\"waited_for\":\"%s\",\"bytes_sent\":%llu",
+            "\"version_sent\":%d,\"waited_ms\":%.3f,\"waited_for\":\"%s\",\"core_ms\":%.3f,\"bytes_sent\":%llu",
             record->epoch, record->minibatch, record->rows, record->version_read, record->version_live,
             record->version_sent, 1e-6 * (double)record->wait_ns, wait_cause_name((enum wait_cause)record->wait_cause),
-            (unsigned long long)record->bytes_sent);
+            1e-6 * (double)record->core_ns, (unsigned long long)record->bytes_sent);
     if (record->phase == PHASE_TRAIN)
         print_read(trace, part, record);
     if (record->updated && part == schedule_part_count(&trace->schedule) && isfinite(record->loss))

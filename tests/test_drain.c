@@ -44,7 +44,9 @@ static struct op_record record_number(uint64_t n)
         .start_ns = n << 24,
         .end_ns = (n << 24) + 1000,
         .wait_ns = n,
+        .wait_core_ns = n / 2,
         .held_ns = n % 1000,
+        .core_ns = 1000 - n % 1000,
         .bytes_sent = n,
         .epoch = 1,
         .minibatch = (int32_t)n + 1,
@@ -121,8 +123,10 @@ static const struct {
     {FIELD(end_ns), 0},
     {FIELD(end_ns), UINT64_MAX},
     {FIELD(wait_ns), UINT64_MAX},
+    {FIELD(wait_core_ns), 2}, /* of 1 */
     {FIELD(update_ns), 1001},
     {FIELD(held_ns), 1001},
+    {FIELD(core_ns), 1000}, /* of 1000, of which it was held for 1 */
     {FIELD(version_read), (uint64_t)-2},
     {FIELD(version_sent), RECORDS + 1},
     {FIELD(loss), 0x7fc00000}, /* not a number */

@@ -1,10 +1,15 @@
 /* Goal of this test: stages run where the config puts them on the machine there is, links take the path that follows from
  * it, memory counts what that path needs, and whoever asks for what is not there is told in one line. */
 #include <check.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "device/cores.h"
 #include "plan/plan.h"
 #include "tests/support/suite.h"
@@ -393,6 +398,66 @@ START_TEST(a_process_keeps_to_its_core)
 }
 END_TEST
 
+enum { WAITED_NS = 20000000 };
+
+static _Atomic bool rivals_end;
+
+/* Wants the core all the time. */
+static void *compete(void *unused)
+{
+    (void)unused;
+    while (!atomic_load(&rivals_end))
+        ;
+    return NULL;
+}
+
+static pthread_t start_rival(const char *name)
+{
+    pthread_t rival;
+
+    ck_assert_int_eq(pthread_create(&rival, NULL, compete, NULL), 0);
+    ck_assert_int_eq(pthread_setname_np(rival, name), 0);
+    return rival;
+}
+
+/* Where nobody else waits, and as part of a team whose other thread does while the first one only looks on. */
+START_TEST(who_waits_for_a_core_knows_how_long)
+{
+    const int others = _i, threads = 1 + others;
+    const uint64_t begin = clock_now_ns();
+    char own_name[16];
+    cpu_set_t before;
+    struct error error;
+    pthread_t rivals[2];
+
+    ck_assert_int_eq(sched_getaffinity(0, sizeof(before), &before), 0);
+    ck_assert_msg(!cores_keep_to(cores_at(0), &error), "%s", error.text);
+    atomic_store(&rivals_end, false);
+    prctl(PR_GET_NAME, own_name);
+    rivals[0] = start_rival("rival");
+    struct cores_watch *watch = cores_watch(threads);
+    if (others)
+        rivals[1] = start_rival(own_name);
+    while (cores_waited_ns(watch) < WAITED_NS)
+        if (others)
+            usleep(1000);
+    const uint64_t waited = cores_waited_ns(watch);
+    /* A wait is told when it ends: between two looks another thread's may have ended that was at the same time. */
+    ck_assert_uint_le(waited, (uint64_t)threads * (clock_now_ns() - begin));
+    atomic_store(&rivals_end, true);
+    for (int k = 0; k <= others; k++)
+        pthread_join(rivals[k], NULL);
+
+    /* Who sleeps waits for no core. */
+    const uint64_t rest = clock_now_ns(), had = cores_waited_ns(watch);
+    usleep(WAITED_NS / 1000);
+    const uint64_t since = cores_waited_ns(watch) - had;
+    ck_assert_uint_le(since, clock_now_ns() - rest - WAITED_NS);
+    cores_unwatch(watch);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof(before), &before), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("place");
@@ -407,6 +472,8 @@ int main(void)
     tcase_add_test(tcase, a_plan_that_stages_the_corner_of_a_v_is_refused);
     tcase_add_loop_test(tcase, stages_keep_to_the_cores_that_the_config_names, 0, PINS);
     tcase_add_test(tcase, a_process_keeps_to_its_core);
+    if (access("/proc/self/schedstat", R_OK) == 0)
+        tcase_add_loop_test(tcase, who_waits_for_a_core_knows_how_long, 0, 2);
     suite_add_tcase(suite, tcase);
 
     return run_suite(suite);

@@ -148,7 +148,8 @@ START_TEST(at_any_moment_stages_do_what_they_did)
             if (op->wait_ns > 2 && (n == 0 || op->start_ns - op->wait_ns / 2 > ops.ops[n - 1].end_ns)) {
                 recording_seek(recording, op->start_ns - op->wait_ns / 2, &snapshot, &history, &curve);
                 ck_assert_int_eq(stage->activity.kind, ACTIVITY_WAIT);
-                ck_assert_int_eq(stage->activity.cause, op->wait_cause);
+                ck_assert_int_eq(stage->activity.cause,
+                                 op->wait_ns / 2 <= op->wait_core_ns ? WAIT_CORE : op->wait_cause);
             }
             recording_seek(recording, op->end_ns, &snapshot, &history, &curve);
             ck_assert_int_eq(history.stages[s - 1].count, n + 1);
@@ -297,7 +298,7 @@ START_TEST(what_is_no_recording_is_called_so)
     check_refused("", 0, "not a recording");
     check_refused("[run]\nepochs = 3\n", 17, "not a recording");
     other[16]++; /* the version */
-    check_refused(other, size, "version 3 of the format");
+    check_refused(other, size, "version 4 of the format");
     other[16]--;
     other[24]++; /* a size */
     check_refused(other, size, version_text());

@@ -3,6 +3,7 @@
 #include <check.h>
 #include <jansson.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/support/program.h"
 #include "tests/support/suite.h"
@@ -307,6 +308,53 @@ START_TEST(a_run_reports_what_it_did)
 }
 END_TEST
 
+static double member(const json_t *object, const char *name)
+{
+    return json_number_value(json_object_get(object, name));
+}
+
+/* Stages that share a core compute one after the other, however long their ops seem to take. */
+START_TEST(who_waits_for_a_core_is_not_busy)
+{
+    static const double slack = 1.02;
+    const json_t *stage;
+    double busy = 0.0;
+    size_t index;
+
+    ck_assert_msg(run("@ --epochs 1 --set device.pin=0,0,0 --set run.name=cores --json ~/run.json") == 0, "%s",
+                  text("err"));
+    ck_assert_ptr_nonnull(strstr(text("out"), "\n3 stages on 1 core: stages wait for a core, and compute 33%"));
+    ck_assert_ptr_nonnull(strstr(text("out"), "    data    core   staleness"));
+    json_t *report = program_json(&program, "run.json");
+    const double seconds = member(report, "seconds");
+    json_array_foreach(json_object_get(report, "stage"), index, stage)
+    {
+        const json_t *waits = json_object_get(stage, "wait_seconds"), *wait;
+        const char *cause;
+        double all = member(stage, "busy_seconds");
+
+        busy += all;
+        json_object_foreach(json_object_get(stage, "wait_seconds"), cause, wait) all += json_number_value(wait);
+        ck_assert(all <= seconds * slack);
+        ck_assert(access("/proc/self/schedstat", R_OK) != 0 || member(waits, "core") > 0.0);
+    }
+    ck_assert(access("/proc/self/schedstat", R_OK) != 0 || busy <= seconds * slack);
+    json_decref(report);
+}
+END_TEST
+
+START_TEST(a_core_that_is_not_there_is_said)
+{
+    static const char sentence[] = "device.pin: core 1023 is not one of the";
+
+    ck_assert_int_eq(run("plan @ --set device.pin=0,0,1023"), 0);
+    ck_assert_ptr_nonnull(strstr(text("err"), "tpcoord: a run would be refused here: "));
+    ck_assert_ptr_nonnull(strstr(text("err"), sentence));
+    ck_assert_int_eq(run("@ --set device.pin=0,0,1023"), 2);
+    ck_assert_ptr_nonnull(strstr(text("err"), sentence));
+}
+END_TEST
+
 START_TEST(json_on_standard_output_is_alone_there)
 {
     ck_assert_int_eq(run("run @ --json - --set pipeline.system=gpipe"), 0);
@@ -330,6 +378,8 @@ int main(void)
     tcase_add_test(tcase, a_simulation_is_table_json_and_trace);
     tcase_add_test(tcase, plan_and_trace_say_what_sums_are_read);
     tcase_add_test(tcase, a_run_reports_what_it_did);
+    tcase_add_test(tcase, who_waits_for_a_core_is_not_busy);
+    tcase_add_test(tcase, a_core_that_is_not_there_is_said);
     tcase_add_test(tcase, json_on_standard_output_is_alone_there);
     suite_add_tcase(suite, tcase);
 

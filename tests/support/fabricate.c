@@ -120,6 +120,9 @@ static struct simulation *simulate(const struct fabrication *what, const struct 
     return events;
 }
 
+/* Where another process had the core that one of the stages runs on. */
+enum { WITHOUT_CORE = 4 };
+
 /* What an op that does not follow the one before at once has waited for, as schedule_next would say in most cases. */
 static enum wait_cause cause_of(const struct stage_making *it, const struct op *op)
 {
@@ -165,11 +168,12 @@ static void count_op(struct stage_making *it, const struct op *op, const struct 
     struct stage_counters *counters = &it->stage->counters;
 
     counters->ops++;
-    counters->busy_ns += record->end_ns - record->start_ns;
+    counters->busy_ns += record->end_ns - record->start_ns - record->core_ns;
     counters->update_ns += record->update_ns;
     counters->op_count[op->kind]++;
-    counters->op_ns[op->kind] += record->end_ns - record->start_ns - record->update_ns;
-    counters->wait_ns[record->wait_cause] += record->wait_ns;
+    counters->op_ns[op->kind] += record->end_ns - record->start_ns - record->core_ns - record->update_ns;
+    counters->wait_ns[record->wait_cause] += record->wait_ns - record->wait_core_ns;
+    counters->wait_ns[WAIT_CORE] += record->wait_core_ns + record->core_ns;
     counters->epoch = record->epoch;
     counters->minibatch = record->minibatch;
     if (op->kind == OP_BACKWARD || op->kind == OP_BACKWARD_INPUT) {
@@ -214,6 +218,10 @@ static void run_ops(struct stage_making *it, const struct simulation *events, in
         }
         if (record.wait_ns > 0)
             record.wait_cause = (uint8_t)cause_of(it, op);
+        if (it->s == WITHOUT_CORE) {
+            record.wait_core_ns = record.wait_ns / 3;
+            record.core_ns = (end - start) / 10;
+        }
         begin_op(it, op, pins, &record);
         if (end > it->at_ns) {
             set_activity(it, ACTIVITY_RUN, op, start);
