@@ -123,7 +123,7 @@ static int simulate_costs(const struct plan *plan, const struct schedule *schedu
     const struct link_slots slots = {.gradients = schedule_is_list(schedule) ? 0 : schedule_gradient_slots(schedule)};
     const struct part_times ones = {.op = {1, 1, 1, 1}}, nominal = nominal_times(schedule);
     const struct link_times link = {.slots = slots};
-    const struct timing timing = {costs ? &nominal : &ones, &link, true, true, 1.0};
+    const struct timing timing = {costs ? &nominal : &ones, &link, true, true, NULL, 1.0};
     struct simulation *list;
     int result;
 

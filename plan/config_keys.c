@@ -239,7 +239,7 @@ const struct config_key config_keys[] = {
     {MEMBER(simulation, update_ms), KEY_REALS, "measured", 0.0, 3600000.0, .choices = CHOICES("measured"),
      .unit = "ms", .help = "plan --simulate: one update of a stage's weights"},
     {MEMBER(simulation, link_mbit), KEY_REALS, "0", 0.0, 1000000.0, .unit = "Mbit/s",
-     .help = "plan --simulate: bandwidth between stages, one for each link or one for all, with --hosts for all between hosts; 0: shared memory"},
+     .help = "plan --simulate: bandwidth between stages, one for each link or one for all, with --hosts of each host's cable; 0: shared memory"},
     {MEMBER(simulation, link_us), KEY_REALS, "0", 0.0, 60000000.0, .unit = "us",
      .help = "plan --simulate: latency of a message between stages"},
 };

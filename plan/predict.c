@@ -156,7 +156,8 @@ static int choose_times(struct prediction *prediction, const struct plan *plan, 
     return 0;
 }
 
-/* One value of a key is that of the links between machines, where the plan has several; else of all links. */
+/* One value of a key is that of the links between machines, where the plan has several, and of bandwidths that of each
+ * machine's cable, which its links share; else of all links. */
 static double link_value(const struct plan *plan, const struct config_reals *reals, int link)
 {
     const bool inside = plan->machine_count > 1 && reals->count == 1 && !plan_link_leaves(plan, link + 1);
@@ -197,7 +198,10 @@ static int last_rows(const struct prediction *prediction, const struct plan *pla
 static int simulate(struct prediction *prediction, const struct plan *plan, struct error *error)
 {
     struct schedule schedule = plan_training(plan);
+    int machines[MAX_PARTS];
+    const bool shared = plan->machine_count > 1 && plan->config.simulation.link_mbit.count == 1;
     const struct timing timing = {
+        .machines = shared ? machines : NULL,
         .parts = prediction->times,
         .links = prediction->links,
         .last_minibatch = (double)last_rows(prediction, plan) / plan_minibatch_rows(plan, 1),
@@ -205,6 +209,8 @@ static int simulate(struct prediction *prediction, const struct plan *plan, stru
     struct simulation *replayed = NULL;
     int result;
 
+    for (int k = 1; shared && k <= plan->part_count; k++)
+        machines[k - 1] = plan_machine_of(plan, plan_stage_of(plan, k));
     schedule.minibatches = prediction->minibatches;
     if (schedule_check(&schedule, error))
         return -1;

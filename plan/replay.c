@@ -151,7 +151,7 @@ int replay_figures(const struct plan *plan, enum static_times times, struct repl
     const struct link_slots slots = {.gradients = schedule_gradient_slots(&schedule)};
     const struct part_times nominal = nominal_times(&schedule);
     const struct link_times link = {.slots = slots};
-    const struct timing timing = {&nominal, &link, true, true, 1.0};
+    const struct timing timing = {&nominal, &link, true, true, NULL, 1.0};
     struct simulation *list, *played;
 
     if (times == STATIC_UNIT ? simulate_unit(&schedule, slots, true, &list, error)

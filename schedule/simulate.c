@@ -378,6 +378,9 @@ int simulate_timed(const struct schedule *schedule, const struct timing *timing,
                                   .keep_ops = keep_ops};
     int result = -1;
 
+    for (int k = 0; timing->machines && k < schedule_part_count(schedule); k++)
+        simulator.cable_count = max_int(simulator.cable_count, timing->machines[k] + 1);
+
     *out = NULL;
     if (simulator_prepare(&simulator) != 0 || play(&simulator) != 0) {
         error_set(error, "out of memory for the simulation of %d mini-batches on %d stages", schedule->minibatches,
@@ -403,7 +406,7 @@ int simulate_unit(const struct schedule *schedule, struct link_slots slots, bool
 {
     const struct part_times times = {.op = {1, 1, 1, 1}};
     const struct link_times link = {.slots = slots};
-    const struct timing timing = {&times, &link, true, true, 1.0};
+    const struct timing timing = {&times, &link, true, true, NULL, 1.0};
 
     return simulate_timed(schedule, &timing, NULL, keep_ops, out, error);
 }
@@ -425,7 +428,7 @@ int simulate_nominal(const struct schedule *schedule, struct link_slots slots, b
 {
     const struct part_times times = nominal_times(schedule);
     const struct link_times link = {.slots = slots};
-    const struct timing timing = {&times, &link, true, true, 1.0};
+    const struct timing timing = {&times, &link, true, true, NULL, 1.0};
 
     return simulate_timed(schedule, &timing, NULL, keep_ops, out, error);
 }

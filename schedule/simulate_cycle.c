@@ -77,6 +77,11 @@ static int add_stage(struct numbers *state, const struct running_stage *stage, i
            numbers_add(state, op->minibatch - updates) || numbers_add(state, op->first);
 }
 
+static int64_t until(const struct simulator *simulator, int64_t time)
+{
+    return time > simulator->now ? time - simulator->now : 0;
+}
+
 static int describe(const struct simulator *simulator, struct place *place)
 {
     const struct schedule *schedule = &simulator->schedule;
@@ -97,6 +102,9 @@ static int describe(const struct simulator *simulator, struct place *place)
     }
     for (int k = 1; k <= schedule_part_count(schedule) && !failed; k++)
         failed = add_part(&place->state, simulator, k, base);
+    for (int m = 0; m < simulator->cable_count && !failed; m++)
+        failed = numbers_add(&place->state, until(simulator, simulator->cables[m].out_free_at)) ||
+                 numbers_add(&place->state, until(simulator, simulator->cables[m].in_free_at));
     return failed;
 }
 

@@ -26,6 +26,12 @@ struct channel {
     int64_t free_at;
 };
 
+/* A machine's cable: when its two directions are free again. */
+enum { CABLES_MAX = 64 };
+struct cable {
+    int64_t out_free_at, in_free_at;
+};
+
 struct running_part {
     struct progress progress;
     struct channel activations, gradients; /* that come to this part */
@@ -75,7 +81,9 @@ struct simulator {
     int64_t now;
     struct running_stage *stages; /* [W] */
     struct running_part *parts;   /* [C] */
-    struct event *events;         /* [event_count], a heap: the earliest first */
+    struct cable cables[CABLES_MAX];
+    int cable_count;      /* 0: each link has its own */
+    struct event *events; /* [event_count], a heap: the earliest first */
     int event_count, event_capacity;
     int *changed; /* [changed_count] stages whose doorbell has rung */
     int changed_count;

@@ -75,13 +75,30 @@ static int channel_grow(struct channel *channel)
     return 0;
 }
 
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* When the message has gone over the link, or over both machines' cables: it comes in while it goes out. */
+static int64_t travel(struct simulator *simulator, int from, int to, const struct channel *channel, int64_t duration)
+{
+    const int *machines = simulator->timing->machines;
+
+    if (!machines || machines[from - 1] == machines[to - 1])
+        return later(channel->free_at, simulator->now) + duration;
+    struct cable *out = &simulator->cables[machines[from - 1]], *in = &simulator->cables[machines[to - 1]];
+    const int64_t begin = later(out->out_free_at, simulator->now);
+    out->out_free_at = begin + duration;
+    in->in_free_at = later(in->in_free_at, begin) + duration;
+    return later(out->out_free_at, in->in_free_at);
+}
+
 /* A message that takes no time is there at once. */
-static void channel_send(struct simulator *simulator, int part, struct channel *channel, int64_t duration,
+static void channel_send(struct simulator *simulator, int from, int part, struct channel *channel, int64_t duration,
                          int64_t latency, int count)
 {
-    const int64_t begin = channel->free_at > simulator->now ? channel->free_at : simulator->now;
-
-    channel->free_at = begin + duration;
+    channel->free_at = travel(simulator, from, part, channel, duration);
     if (channel->count == 0 && channel->free_at + latency <= simulator->now) {
         channel->seen += count;
         simulator_ring(simulator, stage_of(simulator, part));
@@ -158,12 +175,12 @@ void simulator_send(struct simulator *simulator, const struct op *op)
 
     if (op->kind == OP_FORWARD && op->part < schedule_part_count(&simulator->schedule)) {
         const struct link_times *link = link_of(simulator, op->part);
-        channel_send(simulator, op->part + 1, &part_of(simulator, op->part + 1)->activations,
+        channel_send(simulator, op->part, op->part + 1, &part_of(simulator, op->part + 1)->activations,
                      simulator_scaled(simulator, op, link->activation), link->latency, op->count);
     }
     if (back && op->part > 1) {
         const struct link_times *link = link_of(simulator, op->part - 1);
-        channel_send(simulator, op->part - 1, &part_of(simulator, op->part - 1)->gradients,
+        channel_send(simulator, op->part, op->part - 1, &part_of(simulator, op->part - 1)->gradients,
                      simulator_scaled(simulator, op, link->gradient), link->latency, op->count);
     }
 }

@@ -87,6 +87,33 @@ static int op_count(const struct simulation *simulation, int s)
     return simulation_op_count(simulation, s + 1);
 }
 
+/* The middle one of three machines sends each mini-batch's activation one way and its gradient the other: over one cable they
+ * take turns. The repetitions that are left out take as long as those that are played. */
+START_TEST(a_machine_has_one_cable)
+{
+    static const int machines[] = {0, 1, 2}, together[] = {0, 0, 0};
+    const struct schedule schedule = schedule_named("pipedream", 3, 1, 200);
+    struct timing shared = timing;
+    struct simulation *simulation;
+    int64_t own;
+
+    set_times(1, 2, 0);
+    for (int l = 0; l < 2; l++)
+        links[l] = (struct link_times){.activation = 1000, .gradient = 1000};
+    own = duration_of("pipedream", 3, 1, 200);
+    shared.machines = machines;
+    simulation = simulate_with(&schedule, &shared, NULL);
+    ck_assert_int_gt(simulation->period, 0);
+    ck_assert_int_ge(simulation->duration, INT64_C(200) * 2 * 1000);
+    ck_assert_int_lt(own, INT64_C(200) * 2 * 1000);
+    simulation_destroy(simulation);
+    shared.machines = together;
+    simulation = simulate_with(&schedule, &shared, NULL);
+    ck_assert_int_eq(simulation->duration, own);
+    simulation_destroy(simulation);
+}
+END_TEST
+
 START_TEST(test_naive_is_the_sum_of_all)
 {
     const int w = 4, k = 5;
@@ -674,6 +701,7 @@ int main(void)
     tcase_add_loop_test(tcase, test_slow_stage_bounds_throughput, 0, 5);
     tcase_add_loop_test(tcase, test_slow_link_bounds_throughput, 0, 3);
     tcase_add_test(tcase, test_slots_hold_up);
+    tcase_add_test(tcase, a_machine_has_one_cable);
     tcase_add_test(tcase, test_last_minibatch);
     tcase_add_loop_test(tcase, test_any_times, 0, asking_system_count);
     tcase_add_loop_test(tcase, test_scale, 0, asking_system_count);
