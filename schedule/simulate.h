@@ -43,9 +43,9 @@ struct timing {
     const struct part_times *parts; /* [C], or one for all of them */
     const struct link_times *links; /* [C - 1], or one for all of them */
     bool same_parts, same_links;
-    const int
-        *machines; /* [C] that each part is on, 0..63. A machine has one cable, which its links to others share, one
-                            message at a time each way; NULL: each link has its own */
+    /* [C]: the machine that each part is on, 0..63. A machine has one cable, which its links to others share, one message
+     * at a time each way. NULL: each link has its own. */
+    const int *machines;
     double last_minibatch; /* rows of mini-batch K / rows of the others; its ops, not its updates, and its messages take
                               so much of the others' time */
 };
