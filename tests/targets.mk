@@ -3,7 +3,7 @@
 TESTS := $(patsubst %.c,$(BUILD)/%,$(filter-out tests/test_double_%,$(wildcard tests/test_*.c)))
 SCRIPT_TESTS := tests/test_completion.sh tests/test_docs.sh tests/test_fuzz.sh tests/test_hosts.sh tests/test_machines.sh \
 	tests/test_machine_systems.sh tests/test_double_headers.sh tests/test_make.sh
-SHORT_FORMS  := $(addprefix tests/short/,lint.sh sanitizers.sh clang.sh without_cuda.sh fuzz.sh)
+SHORT_FORMS  := $(addprefix tests/short/,lint.sh processors.sh sanitizers.sh clang.sh without_cuda.sh fuzz.sh)
 SUPPORT   := $(BUILD)/tests/libsupport.a
 FUZZERS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_MAIN ?= $(BUILD)/tests/fuzz/replay.o
