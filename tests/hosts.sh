@@ -53,13 +53,21 @@ plug_in() { # HOST PROCESS NUMBER
         fi
 }
 
+# The tree whose folder another file system has just hidden: what this process works in is there as before.
+show_tree() {
+    mkdir -p "$tree" && mount --no-canonicalize --bind /proc/self/cwd "$tree" && mount -o remount,bind,ro "$tree"
+}
+
 # The first process of another host. It says its number where that host's makers can read it, and reaps what it adopts.
 hold() { # HOST
     read -r pid rest </proc/self/stat
+    tree=${self%/*/*}
+    cd "$tree" || exit 1
     exec 9>"$state/$1.making"
     hostname "$1" && mount -t proc proc /proc && mount -o remount,bind,ro / || exit 1
     for folder in /dev/shm /tmp /run; do
         mount -t tmpfs -o mode=1777 tmpfs $folder || exit 1
+        case $tree in "$folder"/*) show_tree || exit 1 ;; esac
     done
     echo "$pid" >&9
     exec 9>&- </dev/null
