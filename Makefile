@@ -59,6 +59,10 @@ ERRORS   := $(if $(filter 1,$(WERROR)),-Werror)
 SANITIZE ?=
 SANITIZE_FLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 
+# gcc's OpenMP is the one that oneDNN computes on; clang has another. ThreadSanitizer knows neither.
+HAS_OPENMP := $(if $(SANITIZE)$(findstring clang,$(CC)),,1)
+OPENMP     := $(if $(HAS_OPENMP),-fopenmp,-Wno-unknown-pragmas)
+
 # CFLAGS, CXXFLAGS, CPPFLAGS, LDFLAGS and LDLIBS are the user's; what the sources need stands beside them.
 # Contraction is off so that the same source gives the same bits wherever a kernel is inlined. Nobody reads errno behind a
 # square root, and loops with one vectorise if it is not set.
@@ -69,7 +73,7 @@ ALL_CFLAGS   = -std=c11 -ffp-contract=off -fno-math-errno -pthread $(WARNINGS) $
 ALL_CXXFLAGS = -std=c++17 -ffp-contract=off -fno-math-errno -pthread -I. $(CXX_WARNINGS) $(ERRORS) $(CXXFLAGS) $(SANITIZE_FLAGS)
 ALL_LDLIBS   = $(LINKED) $(LDLIBS)
 LIBRARY_FLAGS := $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
-LINKED   := $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -ldnnl -lm -lrt -pthread
+LINKED   := $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -ldnnl $(if $(HAS_OPENMP),-lgomp) -lm -lrt -pthread
 CURSES   := $(shell pkg-config --libs ncursesw 2>/dev/null)
 
 # Pictures of data sets are read where libjpeg-turbo and libpng are found.
@@ -278,8 +282,9 @@ $(BUILD)/cuda/%.cu.o: %.cu $(BUILD)/cuda.flags
 	@echo "  nvcc $<"
 	@$(NVCC) $(CUDA_FLAGS) -MMD -MP -c -o $@ $<
 
-# Products alone: in half the instructions.
-%/kernels/onednn/small_product.o: ALL_CFLAGS += -ffp-contract=fast
+# Products alone, and what prepares them: in half the instructions.
+%/kernels/onednn/small_product.o %/kernels/onednn/winograd.o: ALL_CFLAGS += -ffp-contract=fast
+%/kernels/onednn/winograd.o: ALL_CFLAGS += $(OPENMP)
 
 $(BUILD)/%.o: %.c $(BUILD)/c.flags
 	@mkdir -p $(@D)

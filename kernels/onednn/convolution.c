@@ -3,9 +3,9 @@
 #include <oneapi/dnnl/dnnl_debug.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/numbers.h"
+#include "kernels/onednn/winograd.h"
 
 /* A tensor as the caller has it and as the primitive wants it. Where the two differ, or an output is added to, the
  * primitive's lies in the workspace at `offset`, and `reorder` copies it in, or for the output out; NULL if they are
@@ -20,6 +20,10 @@ struct operand {
 enum { FIRST, SECOND, OUTPUT, OPERAND_COUNT };
 
 struct convolution {
+    bool is_own; /* of winograd.c, for which the rest is NULL */
+    struct layer layer;
+    enum direction direction;
+    int rows;
     dnnl_primitive_t primitive;
     struct operand operands[OPERAND_COUNT];
     dnnl_primitive_t add; /* the output out of the primitive's layout, added */
@@ -109,6 +113,13 @@ static bool in_many_tiles(const struct layer *layer, enum direction direction, i
            (size_t)rows * (size_t)((height + 3) / 4) * (size_t)((width + 3) / 4) >= 48;
 }
 
+/* Worth the transforms of the filters, for the library's direct convolutions of the same channels. */
+static bool in_enough_tiles(const struct layer *layer, enum direction direction, int rows)
+{
+    (void)direction;
+    return winograd_can(layer) && (size_t)rows * (size_t)(layer->out.height * layer->out.width) >= 256;
+}
+
 static bool better_in_blocks(const struct layer *layer, enum direction direction, int rows)
 {
     (void)rows;
@@ -129,39 +140,31 @@ static bool always(const struct layer *layer, enum direction direction, int rows
     return true;
 }
 
-/* What to ask of the library, best first: the first that suits and that it has fast code for, else the last.
+/* What to use, best first: the first that suits and that it has fast code for, else the last.
  *
  * Winograd's 3x3 stride-1 convolutions (Lavin and Gray, CVPR 2016) take two thirds of the direct ones' time on
  * ResNet-20's layers, half of it on VGG-16's, and differ from them by 3e-7 to 1.3e-6 (root mean square, relative).
- * Version 3 of the library has none. Where tiles do not fit into a cache, version 2 runs them through memory, and its
- * scratchpad is large: that is slower than direct where channels are few, and as fast as ever where they are many.
+ * Version 3 of the library has none, nor has version 2 without AVX-512: there winograd.c has them. Where tiles do not fit
+ * into a cache, version 2 runs them through memory, and its scratchpad is large: that is slower than direct where channels
+ * are few, and as fast as ever where they are many.
  *
  * Direct ones of few channels take 5 to 10% less time in blocks of 16 channels than channels-last in version 3, reorders
  * included (the input gradient at stride 2 half the time), and the same in version 2. The weight gradient takes more: it
  * would have both large operands reordered. Those of many channels take up to a third less channels-last, but for
  * forwards of less than 8 pixels in a row, and the weight gradient at stride 2. */
 static const struct choice {
-    dnnl_alg_kind_t algorithm;
+    dnnl_alg_kind_t algorithm; /* dnnl_alg_kind_undef: that of winograd.c */
     dnnl_format_tag_t tag;
     size_t scratchpad_limit;
     bool (*suits)(const struct layer *layer, enum direction direction, int rows);
 } choices[] = {
     {dnnl_convolution_winograd, dnnl_nChw16c, 12u << 20, in_blocks},
     {dnnl_convolution_winograd, dnnl_nChw16c, SIZE_MAX, in_many_tiles},
+    {dnnl_alg_kind_undef, dnnl_format_tag_undef, SIZE_MAX, in_enough_tiles},
     {dnnl_convolution_direct, dnnl_nChw16c, SIZE_MAX, better_in_blocks},
     {dnnl_convolution_direct, dnnl_nhwc, SIZE_MAX, always},
 };
 enum { CHOICE_COUNT = sizeof(choices) / sizeof(choices[0]) };
-
-/* What the library has no fast code for on this processor it still does, in plain loops, a hundred times slower: without
- * AVX-512, blocks of 16 channels. */
-static bool is_fast(dnnl_primitive_desc_t descriptor)
-{
-    const char *implementation = "";
-
-    dnnl_primitive_desc_query(descriptor, dnnl_query_impl_info_str, 0, &implementation);
-    return strncmp(implementation, "ref", 3) != 0;
-}
 
 static bool fits(dnnl_primitive_desc_t descriptor, const struct choice *choice)
 {
@@ -179,10 +182,14 @@ static dnnl_status_t choose(dnnl_primitive_desc_t *out, dnnl_format_tag_t *tag, 
 
         if (!choice->suits(layer, direction, rows))
             continue;
+        if (choice->algorithm == dnnl_alg_kind_undef) {
+            *out = NULL;
+            return dnnl_success;
+        }
         status = convolution_descriptor(out, direction, choice->algorithm, &shape, engine);
         if (status != dnnl_success)
             continue;
-        if (i == CHOICE_COUNT - 1 || (fits(*out, choice) && is_fast(*out))) {
+        if (i == CHOICE_COUNT - 1 || (fits(*out, choice) && descriptor_is_fast(*out))) {
             *tag = choice->tag;
             break;
         }
@@ -268,7 +275,13 @@ int convolution_create(struct convolution **out, const struct layer *layer, enum
     if (!convolution)
         return error_set(error, "%s: out of memory", layer->name);
     status = choose(&descriptor, &tag, layer, direction, rows, engine);
-    if (status == dnnl_success) {
+    if (status == dnnl_success && !descriptor) {
+        convolution->is_own = true;
+        convolution->layer = *layer;
+        convolution->direction = direction;
+        convolution->rows = rows;
+        convolution->workspace_bytes = winograd_workspace_bytes(layer, direction, rows);
+    } else if (status == dnnl_success) {
         status = create_from(convolution, descriptor, layer, direction, rows, tag, engine);
         dnnl_primitive_desc_destroy(descriptor);
     }
@@ -341,7 +354,14 @@ int convolution_run(const struct convolution *convolution, const float *first, c
                     bool add, void *workspace, dnnl_stream_t stream, struct error *error)
 {
     const float *const pointers[OPERAND_COUNT] = {[FIRST] = first, [SECOND] = second, [OUTPUT] = output};
-    const dnnl_status_t status = run(convolution, pointers, add, workspace, stream);
+    dnnl_status_t status;
+
+    if (convolution->is_own) {
+        winograd_run(&convolution->layer, convolution->direction, convolution->rows, first, second, output, add,
+                     workspace);
+        return 0;
+    }
+    status = run(convolution, pointers, add, workspace, stream);
 
     if (status != dnnl_success)
         return error_set(error, "oneDNN failed to run a convolution: %s", dnnl_status2str(status));

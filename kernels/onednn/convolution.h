@@ -1,5 +1,5 @@
-/* One direction of one convolution for one number of rows, ready to run: the library's primitive, and reorders between
- * the project's layouts (channels-last activations, filters [K][R][S][C]) and those that the primitive likes best. */
+/* One direction of one convolution for one number of rows, ready to run: winograd.c's, or the library's primitive and
+ * reorders between the project's layouts (channels-last activations, filters [K][R][S][C]) and those that it likes best. */
 #ifndef TP_KERNELS_ONEDNN_CONVOLUTION_H
 #define TP_KERNELS_ONEDNN_CONVOLUTION_H
 

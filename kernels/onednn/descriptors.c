@@ -1,5 +1,7 @@
 #include "kernels/onednn/descriptors.h"
 
+#include <string.h>
+
 /* Each version fills these in: a layout from a tag, the three directions of a convolution, and the "sum" post-op. */
 #if DNNL_VERSION_MAJOR >= 3
 
@@ -151,6 +153,14 @@ err_weights:
 err_source:
     layout_destroy(&source);
     return status;
+}
+
+bool descriptor_is_fast(dnnl_primitive_desc_t descriptor)
+{
+    const char *implementation = "";
+
+    dnnl_primitive_desc_query(descriptor, dnnl_query_impl_info_str, 0, &implementation);
+    return strncmp(implementation, "ref", 3) != 0;
 }
 
 dnnl_status_t reorder_descriptor(dnnl_primitive_desc_t *out, layout_view from, layout_view to, bool add,

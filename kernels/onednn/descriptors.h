@@ -32,6 +32,10 @@ struct convolution_shape {
 dnnl_status_t convolution_descriptor(dnnl_primitive_desc_t *out, enum direction direction, dnnl_alg_kind_t algorithm,
                                      const struct convolution_shape *shape, dnnl_engine_t engine);
 
+/* What the library has no fast code for on this processor it still does, in plain loops, a hundred times slower: without
+ * AVX-512, blocks of 16 channels. */
+bool descriptor_is_fast(dnnl_primitive_desc_t descriptor);
+
 /* Copies from one layout to another, or adds to what is there. */
 dnnl_status_t reorder_descriptor(dnnl_primitive_desc_t *out, layout_view from, layout_view to, bool add,
                                  dnnl_engine_t engine);

@@ -1,27 +1,16 @@
 /* A tile of c stays in registers while k passes by. The Makefile lets the compiler contract products and sums here. */
 #include "kernels/onednn/small_product.h"
 
-#include <string.h>
+#include "kernels/onednn/vector.h"
 
-/* Floats of a register, and a tile's rows and vectors: so many sums hide the latency of an addition, and leave registers for
- * the factors. A vector wider than the registers would be cut in pieces, and kept in memory. */
+/* A tile's rows and vectors: so many sums hide the latency of an addition, and leave registers for the factors. */
 #if defined __AVX512F__
-enum { WIDTH = 16, ROWS = 8, VECTORS = 2 };
+enum { ROWS = 8, VECTORS = 2 };
 #elif defined __AVX__
-enum { WIDTH = 8, ROWS = 4, VECTORS = 2 };
+enum { ROWS = 6, VECTORS = 2 };
 #else
-enum { WIDTH = 4, ROWS = 4, VECTORS = 2 };
+enum { ROWS = 4, VECTORS = 2 };
 #endif
-
-typedef float vector __attribute__((vector_size(WIDTH * sizeof(float))));
-
-static inline vector load(const float *from)
-{
-    vector values;
-
-    memcpy(&values, from, sizeof(values));
-    return values;
-}
 
 /* With constant `rows` and `vectors`: the tile whose first element is (i, j). */
 static inline __attribute__((always_inline)) void multiply_tile(const struct small_product *of, size_t i, size_t j,
@@ -31,20 +20,22 @@ static inline __attribute__((always_inline)) void multiply_tile(const struct sma
     float *c = of->c + i * of->c_row + j;
     vector sums[ROWS][VECTORS] = {{{0.0f}}};
 
-    for (size_t l = 0; l < of->k; l++, a += of->a_column, b += of->b_row)
-        for (int v = 0; v < vectors; v++) {
-            const vector factors = load(b + v * WIDTH);
+    for (size_t l = 0; l < of->k; l++, a += of->a_column, b += of->b_row) {
+        vector factors[VECTORS];
 
-            for (int r = 0; r < rows; r++)
-                sums[r][v] += a[(size_t)r * of->a_row] * factors;
-        }
+        for (int v = 0; v < vectors; v++)
+            factors[v] = keep(load(b + v * WIDTH));
+        for (int r = 0; r < rows; r++)
+            for (int v = 0; v < vectors; v++)
+                sums[r][v] += a[(size_t)r * of->a_row] * factors[v];
+    }
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++) {
             float *to = c + (size_t)r * of->c_row + v * WIDTH;
 
             if (of->add)
                 sums[r][v] += load(to);
-            memcpy(to, &sums[r][v], sizeof(vector));
+            store(sums[r][v], to);
         }
 }
 
@@ -74,6 +65,10 @@ void small_product(const struct small_product *product)
 
     for (; i + ROWS <= product->m; i += ROWS)
         multiply_rows(product, i, ROWS);
+    for (; i + 4 <= product->m; i += 4)
+        multiply_rows(product, i, 4);
+    for (; i + 2 <= product->m; i += 2)
+        multiply_rows(product, i, 2);
     for (; i < product->m; i++)
         multiply_rows(product, i, 1);
 }
