@@ -20,11 +20,10 @@ struct operand {
 enum { FIRST, SECOND, OUTPUT, OPERAND_COUNT };
 
 struct convolution {
-    bool is_own; /* of winograd.c, for which the rest is NULL */
-    struct layer layer;
+    struct layer layer; /* this and the next two: for winograd.c */
     enum direction direction;
     int rows;
-    dnnl_primitive_t primitive;
+    dnnl_primitive_t primitive; /* NULL: it is one of winograd.c, and has no operands here */
     struct operand operands[OPERAND_COUNT];
     dnnl_primitive_t add; /* the output out of the primitive's layout, added */
     dnnl_memory_t scratchpad;
@@ -276,7 +275,6 @@ int convolution_create(struct convolution **out, const struct layer *layer, enum
         return error_set(error, "%s: out of memory", layer->name);
     status = choose(&descriptor, &tag, layer, direction, rows, engine);
     if (status == dnnl_success && !descriptor) {
-        convolution->is_own = true;
         convolution->layer = *layer;
         convolution->direction = direction;
         convolution->rows = rows;
@@ -356,7 +354,7 @@ int convolution_run(const struct convolution *convolution, const float *first, c
     const float *const pointers[OPERAND_COUNT] = {[FIRST] = first, [SECOND] = second, [OUTPUT] = output};
     dnnl_status_t status;
 
-    if (convolution->is_own) {
+    if (!convolution->primitive) {
         winograd_run(&convolution->layer, convolution->direction, convolution->rows, first, second, output, add,
                      workspace);
         return 0;
