@@ -274,9 +274,16 @@ START_TEST(a_disk_that_was_full_for_a_while_leaves_what_was_written_before)
     for (int s = 1; s <= STAGES; s++)
         for (uint64_t n = 0; n < pipeline_record_count(&pipeline, s); n++)
             recorder_op(recorder, s, pipeline_record(&pipeline, s, n));
-    /* Ops alone may be fewer bytes than those of the first recording with its states. */
-    while (disk.written < recorded && recorder_failure(recorder) == 0)
-        recorder_op(recorder, 1, pipeline_record(&pipeline, 1, pipeline_record_count(&pipeline, 1) - 1));
+    /* Ops alone may be fewer bytes than those of the first recording with its states: then its last op comes again, each
+     * time after the one before. */
+    struct op_record again = *pipeline_record(&pipeline, 1, pipeline_record_count(&pipeline, 1) - 1);
+    while (disk.written < recorded && recorder_failure(recorder) == 0) {
+        const uint64_t took = again.end_ns - again.start_ns;
+
+        again.start_ns = again.end_ns;
+        again.end_ns += took;
+        recorder_op(recorder, 1, &again);
+    }
     ck_assert_int_eq(recorder_failure(recorder), ENOSPC);
     ck_assert_int_eq(recorder_end(recorder), -1);
     fclose(file);
