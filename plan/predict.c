@@ -221,18 +221,17 @@ static int simulate(struct prediction *prediction, const struct plan *plan, stru
     return result;
 }
 
+/* What the epoch has more, or less, than was simulated takes as long as it does between filling and draining. */
 static void count_images(struct prediction *prediction, const struct plan *plan)
 {
     const struct simulation *events = prediction->events;
-    const int last = plan_stage_of(plan, plan->part_count), last_op = simulation_op_count(events, last) - 1;
     const double batch = plan_minibatch_rows(plan, 1);
     const double images = batch * (prediction->minibatches - 1) + last_rows(prediction, plan);
     const double epoch_images = batch * (plan->minibatches_per_epoch - 1) + plan->last_minibatch_rows;
-    const double seconds =
-        1e-9 * (double)(simulation_op(events, last, last_op).end - events->stages[last - 1].first_start);
+    const double more_ns = (epoch_images - images) / batch * events->minibatch_duration;
 
-    prediction->images_per_second = images / seconds;
-    prediction->epoch_seconds = epoch_images * seconds / images;
+    prediction->epoch_seconds = 1e-9 * ((double)events->duration + more_ns);
+    prediction->images_per_second = epoch_images / prediction->epoch_seconds;
 }
 
 int predict(struct prediction *prediction, const struct plan *plan, int minibatches, struct error *error)

@@ -12,8 +12,8 @@ struct prediction {
     struct link_times links[PLANNED_MAX]; /* per link */
     bool shared_memory;                   /* all links are free */
     struct simulation *events;
-    double images_per_second; /* as a run's report counts them: while stage W trains */
-    double epoch_seconds;     /* of training, at this rate */
+    double epoch_seconds;     /* of training, as a run counts them: from part 1's first forward to its last update */
+    double images_per_second; /* in them */
 };
 
 /* Mistakes in [simulation] that need more than the key itself: too many or too few numbers for the stages and links. */

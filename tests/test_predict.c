@@ -165,8 +165,7 @@ START_TEST(an_epoch_is_the_sum_of_its_minibatches)
 {
     const char *settings = MLP "pipeline.system=naive pipeline.microbatches=1 simulation.forward_ms=8,16,24 "
                                "simulation.backward_ms=80,8,32 simulation.update_ms=1";
-    /* From stage 3's first forward to its last update: without the first way there and the last way back. */
-    const double seconds = 1e-3 * (15 * (168 + 1) + 0.625 * 168 + 1 - 24 - 0.625 * 88 - 0);
+    const double seconds = 1e-3 * (15 * (168 + 1) + 0.625 * 168 + 1);
 
     make_prediction(settings, 0);
     ck_assert_int_eq(prediction.events->minibatch_count, 16);
@@ -176,13 +175,37 @@ START_TEST(an_epoch_is_the_sum_of_its_minibatches)
     ck_assert_double_eq_tol(prediction.events->minibatch_duration, 169e6, 1.0);
     drop();
 
-    /* Two mini-batches, both whole, stand for the epoch. */
-    const double two = 1e-3 * (2 * 169 - 24 - 88);
+    /* Two mini-batches, both whole, stand for the epoch, of which the last takes its share of what a whole one takes. */
+    const double shared = 1e-3 * 15.625 * 169;
     make_prediction(settings, 2);
     ck_assert_int_eq(prediction.events->duration, 1000000 * 2 * 169);
-    ck_assert_double_eq_tol(prediction.images_per_second, 128 / two, 1e-9 * 128 / two);
-    ck_assert_double_eq_tol(prediction.epoch_seconds, IMAGES / (128 / two), 1e-9 * IMAGES);
+    ck_assert_double_eq_tol(prediction.images_per_second, IMAGES / shared, 1e-9 * IMAGES / shared);
+    ck_assert_double_eq_tol(prediction.epoch_seconds, shared, 1e-9 * shared);
     drop();
+}
+END_TEST
+
+/* A pipeline fills and drains once in an epoch, however few of its mini-batches are simulated, or more than it has. */
+START_TEST(an_epoch_fills_and_drains_once)
+{
+    const char *settings =
+        MLP "data.batch=50 pipeline.system=v-timeprest pipeline.microbatches=2 pipeline.order=dynamic "
+            "simulation.forward_ms=8 simulation.backward_ms=16 simulation.update_ms=1";
+    double seconds;
+
+    make_prediction(settings, 0);
+    seconds = prediction.epoch_seconds;
+    ck_assert_int_eq(prediction.events->minibatch_count, 20);
+    ck_assert_double_eq_tol(seconds, 1e-9 * (double)prediction.events->duration, 1e-9);
+    ck_assert_double_gt(prediction.events->duration, 20 * prediction.events->minibatch_duration * 1.02);
+    drop();
+    for (int minibatches = 8; minibatches <= 40; minibatches += 16) {
+        make_prediction(settings, minibatches);
+        ck_assert_int_eq(prediction.events->minibatch_count, minibatches);
+        ck_assert_double_eq_tol(prediction.epoch_seconds, seconds, 0.01 * seconds);
+        ck_assert_double_eq_tol(prediction.images_per_second, IMAGES / seconds, 0.01 * IMAGES / seconds);
+        drop();
+    }
 }
 END_TEST
 
@@ -340,6 +363,7 @@ int main(void)
     tcase_add_test(tcase, times_must_come_from_somewhere);
     tcase_add_test(tcase, links_carry_bytes);
     tcase_add_test(tcase, an_epoch_is_the_sum_of_its_minibatches);
+    tcase_add_test(tcase, an_epoch_fills_and_drains_once);
     tcase_add_test(tcase, static_order_keeps_its_versions);
     tcase_add_test(tcase, split_backwards_have_halves);
     tcase_add_test(tcase, times_mean_the_same_for_every_system);
