@@ -8,6 +8,7 @@
 #include "coordinator/child.h"
 #include "coordinator/environment.h"
 #include "coordinator/show_plan.h"
+#include "device/cores.h"
 #include "kernels/backend.h"
 
 /* A driver that hangs is known to happen; one that works answers within seconds. */
@@ -160,8 +161,8 @@ void devices_print(FILE *out, const struct devices *devices)
 
     if (!environment_processor(name, sizeof(name)))
         snprintf(name, sizeof(name), "unknown processor");
-    fprintf(out, "cpu      %s, %d core%s; backends %s\n", name, environment_cores(),
-            environment_cores() == 1 ? "" : "s", devices_backends(PLACE_CPU, backends));
+    fprintf(out, "cpu      %s, %d core%s; backends %s\n", name, cores_count(), cores_count() == 1 ? "" : "s",
+            devices_backends(PLACE_CPU, backends));
     for (int g = 0; g < devices->described; g++)
         print_gpu(out, devices, g);
     if (!devices->machine.backends[PLACE_GPU][0])
@@ -205,7 +206,7 @@ json_t *devices_json(const struct devices *devices)
             json_array_append_new(backends, json_string(backend->name));
     for (int g = 0; g < devices->described; g++)
         json_array_append_new(gpus, gpu_json(devices, g));
-    return json_pack("{s:{s:o, s:i, s:o}, s:o, s:o}", "cpu", "name", text_json(name), "cores", environment_cores(),
+    return json_pack("{s:{s:o, s:i, s:o}, s:o, s:o}", "cpu", "name", text_json(name), "cores", cores_count(),
                      "backends", backends, "gpus", gpus, "no_gpu_because",
                      usable ? json_null() : text_json(devices->machine.why_not[PLACE_GPU].text));
 }

@@ -1,7 +1,6 @@
 #include "coordinator/environment.h"
 
 #include <oneapi/dnnl/dnnl_version.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -10,6 +9,7 @@
 
 #include "base/json.h"
 #include "base/version.h"
+#include "device/cores.h"
 
 #define TEXT_OF(number)     #number
 #define NUMBER_TEXT(number) TEXT_OF(number)
@@ -30,13 +30,6 @@ bool environment_processor(char *name, size_t size)
     if (file)
         fclose(file);
     return found;
-}
-
-int environment_cores(void)
-{
-    cpu_set_t set;
-
-    return sched_getaffinity(0, sizeof(set), &set) ? 0 : CPU_COUNT(&set);
 }
 
 static json_t *processor_json(void)
@@ -102,7 +95,7 @@ json_t *environment_json(const struct plan *plan)
                      "jansson", JANSSON_VERSION,
                      "zlib", zlibVersion(),
                      "cpu", processor_json(),
-                     "cores", environment_cores(),
+                     "cores", cores_count(),
                      "memory_bytes", (json_int_t)pages * page,
                      "kernel", kernel_json(),
                      "command_line", command_line_json(),

@@ -12,7 +12,4 @@ json_t *environment_json(const struct plan *plan);
 /* The processor's name; false if the system does not say. */
 bool environment_processor(char *name, size_t size);
 
-/* Cores that this process may run on; 0 if the kernel does not say. */
-int environment_cores(void);
-
 #endif

@@ -14,6 +14,7 @@
 
 #include "base/program.h"
 #include "coordinator/limits.h"
+#include "device/cores.h"
 #include "telemetry/explain.h"
 
 void process_describe_status(int status, char text[PROCESS_TEXT_MAX])
@@ -73,13 +74,21 @@ void process_add_cause(int status, uint64_t kills, struct error *error)
                  (unsigned long long)limit.rlim_cur >> 20);
 }
 
-/* OpenMP reads these as a stage starts. A stage that waits must leave its core to the others. */
-static int set_environment(const struct config *config, struct error *error)
+/* OpenMP reads these as a stage starts. The threads of a stage that wait for each other do so in turns of microseconds: they
+ * look again and again, as long as there is a core for each, and must leave it to others where there is not. */
+static int set_environment(const struct segment *segment, struct error *error)
 {
+    const struct plan *plan = &segment->header->plan;
     char threads[16];
+    int here = 0;
 
-    snprintf(threads, sizeof(threads), "%d", config->device.threads);
-    if (setenv("OMP_NUM_THREADS", threads, 1) || setenv("OMP_WAIT_POLICY", "passive", 1))
+    for (int s = 1; s <= plan->stage_count; s++)
+        here += segment_is_here(segment, s);
+    const bool crowded = here * plan->config.device.threads > cores_count();
+
+    snprintf(threads, sizeof(threads), "%d", plan->config.device.threads);
+    if (setenv("OMP_NUM_THREADS", threads, 1) ||
+        (crowded ? setenv("OMP_WAIT_POLICY", "passive", 1) : unsetenv("OMP_WAIT_POLICY")))
         return error_set(error, "cannot set the stages' environment: %s", strerror(errno));
     return 0;
 }
@@ -98,7 +107,6 @@ static int start(pid_t *pid, char *program, int stage, int descriptor, const pos
 
 int processes_start(struct processes *processes, const struct segment *segment, struct error *error)
 {
-    const struct config *config = &segment->header->plan.config;
     char program[PATH_MAX];
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -106,7 +114,7 @@ int processes_start(struct processes *processes, const struct segment *segment, 
 
     *processes =
         (struct processes){.segment = segment, .count = segment->header->plan.stage_count, .kills = memory_kills()};
-    if (program_find(program, "tpstage", error) || set_environment(config, error))
+    if (program_find(program, "tpstage", error) || set_environment(segment, error))
         return -1;
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);

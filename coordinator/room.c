@@ -110,7 +110,7 @@ int room_check(const struct plan *plan, struct error *error)
 
 int room_check_threads(const struct plan *plan, struct error *error)
 {
-    const int threads = plan->config.device.threads, available = environment_cores(), stages = room_stages(plan);
+    const int threads = plan->config.device.threads, available = cores_count(), stages = room_stages(plan);
 
     if (threads == 1 || available == 0 || stages * threads <= available)
         return 0;
@@ -154,7 +154,7 @@ int room_cores(const struct plan *plan)
         if (plan_place_of(plan, s) != PLACE_CPU)
             continue;
         if (core < 0) /* no, or one after the other */
-            return environment_cores();
+            return cores_count();
         count += !named[core];
         named[core] = true;
     }

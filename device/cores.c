@@ -15,6 +15,13 @@
 
 #include "base/numbers.h"
 
+int cores_count(void)
+{
+    cpu_set_t allowed;
+
+    return sched_getaffinity(0, sizeof(allowed), &allowed) ? 0 : CPU_COUNT(&allowed);
+}
+
 int cores_at(int n)
 {
     cpu_set_t allowed;

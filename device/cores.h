@@ -6,7 +6,10 @@
 
 #include "base/error.h"
 
-/* The n-th (0..) of the cores that this process may use, from the first again behind the last; -1 if none can be found. */
+/* The cores that this process may use; 0 if that is not known. */
+int cores_count(void);
+
+/* The n-th (0..) of them, from the first again behind the last; -1 if none can be found. */
 int cores_at(int n);
 
 /* Whether it may use this one; and keeps this process, and the threads that it starts from now on, on it. */

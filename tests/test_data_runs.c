@@ -12,6 +12,7 @@
 #include <zlib.h>
 
 #include "coordinator/room.h"
+#include "device/cores.h"
 #include "tests/support/program.h"
 #include "tests/support/suite.h"
 
@@ -110,13 +111,11 @@ static const struct {
 START_TEST(threads_for_more_cores_than_there_are_are_said_once)
 {
     cpu_set_t all, one;
-    int first = 0, said = 0;
+    int said = 0;
 
     ck_assert_int_eq(sched_getaffinity(0, sizeof(all), &all), 0);
-    while (!CPU_ISSET(first, &all))
-        first++;
     CPU_ZERO(&one);
-    CPU_SET(first, &one);
+    CPU_SET(cores_at(0), &one);
     ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
     ck_assert_int_eq(program_run(&program, thread_counts[_i].words), 0);
     ck_assert_int_eq(sched_setaffinity(0, sizeof(all), &all), 0);
@@ -126,6 +125,30 @@ START_TEST(threads_for_more_cores_than_there_are_are_said_once)
                    "tpcoord: 3 stages on the CPU with device.threads = 2 are 6 threads on 1 core, and "
                    "will be slow; use device.threads = 1\n"));
     ck_assert_int_eq(said, thread_counts[_i].warnings);
+}
+END_TEST
+
+/* As OpenMP itself says when a process starts: without cores for all of them, they must not keep others from theirs. */
+START_TEST(a_stage_s_threads_sleep_at_once_only_where_they_outnumber_cores)
+{
+    static const char *const words[] = {"@ --quiet --epochs 1 --set pipeline.stages=1 --set pipeline.partition=auto",
+                                        "@ --quiet --epochs 1"};
+    cpu_set_t all, one;
+    int sleep = 0;
+
+    ck_assert_int_eq(sched_getaffinity(0, sizeof(all), &all), 0);
+    CPU_ZERO(&one);
+    CPU_SET(cores_at(0), &one);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+    setenv("OMP_DISPLAY_ENV", "VERBOSE", 1);
+    ck_assert_int_eq(program_run(&program, words[_i]), 0);
+    unsetenv("OMP_DISPLAY_ENV");
+    ck_assert_int_eq(sched_setaffinity(0, sizeof(all), &all), 0);
+    const char *at = program_text(&program, "err");
+    ck_assert_ptr_nonnull(strstr(at, "GOMP_SPINCOUNT = '"));
+    while ((at = strstr(at, "GOMP_SPINCOUNT = '0'")) != NULL)
+        at++, sleep++;
+    ck_assert_int_eq(sleep, _i == 0 ? 0 : 3);
 }
 END_TEST
 
@@ -271,6 +294,7 @@ int main(void)
     tcase_add_test(tcase, more_microbatches_than_images_are_refused);
     tcase_add_loop_test(tcase, what_does_not_fit_is_refused_before_it_is_tried, 0, COUNT(too_large));
     tcase_add_loop_test(tcase, threads_for_more_cores_than_there_are_are_said_once, 0, COUNT(thread_counts));
+    tcase_add_loop_test(tcase, a_stage_s_threads_sleep_at_once_only_where_they_outnumber_cores, 0, 2);
     tcase_add_loop_test(tcase, files_are_read_once_for_all_stages_systems_and_seeds, 0, COUNT(reads));
     suite_add_tcase(suite, tcase);
 
