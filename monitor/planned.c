@@ -265,6 +265,11 @@ void planned_end(struct planned *planned)
     planned->simulation = NULL;
 }
 
+double planned_end_ns(const struct planned *planned)
+{
+    return planned->zero_ns + planned->tick_ns * (double)planned->simulation->duration;
+}
+
 static struct span span_of(const struct planned *planned, const struct plan *plan, const struct timed_op *timed,
                            const struct op_versions *versions)
 {

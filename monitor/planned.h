@@ -24,6 +24,9 @@ void planned_begin(struct planned *planned, const struct moment *moment, const s
                    const struct ticks *ticks, bool costs);
 void planned_end(struct planned *planned);
 
+/* When its last op ends: no later than the training of the epoch, of which it is. */
+double planned_end_ns(const struct planned *planned);
+
 /* As timeline_visit, of the planned ops on the axis; once for each part. */
 void planned_visit(const struct planned *planned, const struct plan *plan, int part, const struct time_axis *axis,
                    span_visitor *visit, void *context);

@@ -208,14 +208,14 @@ START_TEST(clicks_choose_views_and_times)
         ck_assert_int_eq(state.view, view);
         free(drawn);
     }
-    ck_assert(!view_seeks(&run->moment, &canvas, 22, 40, &seconds));
+    ck_assert(!view_seeks(&state, &run->moment, &canvas, 22, 40, &seconds));
     replay_run(run);
     for (int column = 0; column < 80; column++, before = seconds) {
-        ck_assert(view_seeks(&run->moment, &canvas, 22, column, &seconds));
+        ck_assert(view_seeks(&state, &run->moment, &canvas, 22, column, &seconds));
         ck_assert_double_ge(seconds, before < 0 ? 0 : before);
     }
     ck_assert_double_eq_tol(seconds, 1e-9 * (double)(run->moment.end_ns - run->moment.begin_ns), 1e-9);
-    ck_assert(!view_seeks(&run->moment, &canvas, 21, 40, &seconds));
+    ck_assert(!view_seeks(&state, &run->moment, &canvas, 21, 40, &seconds));
     canvas_destroy(&canvas);
     fabricated_destroy(run);
 }

@@ -161,6 +161,49 @@ START_TEST(how_to_quit_is_said_at_any_size)
 }
 END_TEST
 
+/* Of two, one above the other, the lower one has the keys, and each has its seek bar. */
+START_TEST(one_line_of_keys_is_for_both)
+{
+    struct fabricated *run = fabricate(&usual);
+
+    replay_run(run);
+    for (int rows = 10; rows <= 60; rows += 1 + rows / 12)
+        for (int view = 0; view < VIEWS; view++) {
+            struct view_state state = {.view = (enum view)view, .above = true};
+            char *drawn = draw(&state, &run->moment, rows, 80, false), *last = drawn + strlen(drawn) - 1;
+
+            ck_assert_msg(!strstr(drawn, "q quit"), "%s", drawn);
+            check_bounds(&state, &run->moment, rows, 80);
+            for (*last = '\0'; *last != '\n'; last--)
+                ;
+            ck_assert_msg(strstr(last, "27.00 s ") && strstr(last, " 34.00 s"), "%s", drawn);
+            free(drawn);
+            state.above = false;
+            check_has(&state, &run->moment, rows + 1, 80, "q quit");
+            check_has(&state, &run->moment, rows + 1, 80, " 34.00 s");
+        }
+    fabricated_destroy(run);
+}
+END_TEST
+
+/* On a terminal of the usual size no page of help has a row cut, or left out. */
+START_TEST(help_has_room_on_a_usual_terminal)
+{
+    struct fabricated *run = fabricate(&usual);
+
+    for (int view = 0; view < VIEWS; view++)
+        for (int page = 1; page <= 2; page++) {
+            const struct view_state state = {.view = (enum view)view, .help = page};
+            char *drawn = draw(&state, &run->moment, 24, 80, false), *box = strstr(drawn, "┌─");
+
+            ck_assert_ptr_nonnull(box);
+            ck_assert_msg(!strstr(box, "… │") && !strstr(box, "more on a larger screen"), "%s", drawn);
+            free(drawn);
+        }
+    fabricated_destroy(run);
+}
+END_TEST
+
 /* A screen of fewer rows than there are stages cannot show them all. */
 START_TEST(stages_that_are_not_shown_are_announced)
 {
@@ -248,6 +291,8 @@ int main(void)
     tcase_add_loop_test(properties, ops_stand_in_the_line_of_the_version_that_they_read, 0, asking_system_count);
     tcase_add_test(properties, test_any_size);
     tcase_add_test(properties, how_to_quit_is_said_at_any_size);
+    tcase_add_test(properties, one_line_of_keys_is_for_both);
+    tcase_add_test(properties, help_has_room_on_a_usual_terminal);
     tcase_add_test(properties, stages_that_are_not_shown_are_announced);
     tcase_add_loop_test(properties, test_plan_is_the_epochs, 0, 2 * asking_system_count);
     suite_add_tcase(suite, properties);
