@@ -288,6 +288,9 @@ static void planned_title(const struct scene *scene, const struct planned *plann
 
     if (!planned->simulation)
         snprintf(title, TITLE_MAX, "planned");
+    else if (planned->ahead)
+        snprintf(title, TITLE_MAX, "planned: what comes first, %s",
+                 scene->state->costs ? "as wide as it costs" : "every op in a tick");
     else if (scene->state->costs)
         snprintf(title, TITLE_MAX, "planned: as wide as it costs");
     else if (ticks_of(scene))
@@ -346,7 +349,7 @@ static void draw_planned(const struct scene *scene)
         planned_visit(&planned, plan, layout->first + k, &scene->axis, lane_add, &lane);
         lane_draw(&lane, &part);
         draw_lane_name(scene->canvas, row, layout->heights.planned, plan, layout->first + k, false);
-        draw_idle_share(&right, 0, &lane, begin, end);
+        draw_idle_share(&right, 0, &lane, planned.ahead ? 0 : begin, planned.ahead ? scene->axis.columns : end);
     }
     planned_end(&planned);
 }

@@ -200,7 +200,9 @@ static void draw_times(const struct canvas *canvas, const struct view_state *sta
 
     take_uses(&moment->snapshot->stages[0].counters, parts);
     draw_title(canvas, 0, "time");
-    draw_uses(canvas, parts, plan, interactive, draw_uses(&nowhere, parts, plan, interactive, false) > canvas->columns);
+    draw_uses(canvas, parts, plan, interactive,
+              draw_uses(&nowhere, parts, plan, interactive, false) >
+                  canvas->columns - (shown < stages ? STAGES_SHOWN_COLUMNS : 0));
     draw_stages_shown(canvas, 0, first, shown, stages);
     for (int s = first; s < first + shown; s++) {
         const struct canvas part =

@@ -145,7 +145,8 @@ static int draw_held(const struct canvas *canvas, const struct view_state *state
     range.first = max_int(range.first, range.last - room / box + 1);
     draw_title(canvas, 0, "versions held");
     draw_legend(canvas, moment->snapshot->plan,
-                draw_legend(&nowhere, moment->snapshot->plan, false) > canvas->columns - 1);
+                draw_legend(&nowhere, moment->snapshot->plan, false) >
+                    canvas->columns - (shown < stages ? STAGES_SHOWN_COLUMNS : 0));
     draw_stages_shown(canvas, 0, first, shown, stages);
     for (int s = first; s < first + shown; s++) {
         const struct canvas part =

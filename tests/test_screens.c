@@ -148,6 +148,18 @@ static void alter_to_stepped(struct fabricated *run, struct view_state *state)
     alter_to_ticks(run, state);
 }
 
+/* As a run is that began paused. */
+static void alter_to_begin(struct fabricated *run, struct view_state *state)
+{
+    alter_pause(run, state);
+    for (int s = 0; s < run->snapshot.stage_count; s++) {
+        run->history.stages[s].count = 0;
+        run->snapshot.stages[s].counters = (struct stage_counters){.epoch = 1};
+        run->snapshot.stages[s].activity = (struct activity){
+            .kind = s == 0 ? ACTIVITY_HELD : ACTIVITY_WAIT, .cause = WAIT_ACTIVATION, .op = {OP_FORWARD, 1, 1, 1, 0}};
+    }
+}
+
 static void alter_to_kinds(struct fabricated *run, struct view_state *state)
 {
     alter_to_ticks(run, state);
@@ -228,6 +240,7 @@ static const struct scene {
     {"ticks-1f1b", {"1f1b", 4, 4, 60, 1, 0.04}, alter_to_ticks, 40, 120},
     {"costs", {"timeprest", 4, 4, 60, 4, 0.5}, alter_to_costs, 24, 80},
     {"stepped", {"timeprest", 4, 3, 60, 1, 0.012}, alter_to_stepped, 24, 80},
+    {"held-before-all", {"timeprest", 4, 3, 60, 1, 0.012}, alter_to_begin, 24, 80},
     {"ticks-halves", {"zb-h1", 4, 4, 60, 1, 0.03}, alter_to_kinds, 24, 80},
     {"ticks-versions", {"timeprest", 4, 4, 60, 4, 0.5}, alter_to_read, 24, 80},
     {"ticks-chains", {"timeprest", 8, 3, 60, 1, 0.5}, alter_to_ticks, 40, 120},
