@@ -38,9 +38,9 @@ check-programs: test-programs
 	@MAKEFLAGS='$(filter-out -j% --jobserver%,$(MAKEFLAGS))' CK_EXCLUDE_TAGS='$(CK_EXCLUDE_TAGS)' \
 		TOGETHER='$(TOGETHER)' tests/run.sh $(BUILD) $(TESTS) $(SCRIPT_TESTS)
 
-# Every interleaving of pipelines that are too large for make test.
+# Every interleaving of pipelines that are too large for make test; every system on the network of configs/llama.ini.
 exhaustive: deps
-	+@$(SUBMAKE) TESTS=$(BUILD)/tests/test_executor SCRIPT_TESTS= CK_EXCLUDE_TAGS= check-programs
+	+@$(SUBMAKE) TESTS='$(BUILD)/tests/test_executor $(BUILD)/tests/test_text_runs' SCRIPT_TESTS= CK_EXCLUDE_TAGS= check-programs
 
 # Kills a process of a small run so many times: make torture KILLS=200 SEED=1
 torture: deps
