@@ -80,6 +80,7 @@ START_TEST(mistakes_are_said_in_one_line)
 
     check_refused("tpmon --no-such", 2, "unknown option --no-such; ");
     check_refused("tpmon --replay", 2, "--replay needs a value");
+    check_refused("tpmon --view memroy", 2, "\"memroy\" is no view: did you mean memory? use schedule");
     check_refused("tpmon --view sideways", 2, "--view: \"sideways\" is no view: use schedule");
     check_refused("tpmon --width 80", 2, "--width and --height go with --once");
     check_refused("tpmon --once --width 0", 2, "--width");
