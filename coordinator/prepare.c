@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "checkpoint/init.h"
+#include "coordinator/cables.h"
 #include "coordinator/hosts.h"
 #include "coordinator/new_run.h"
 #include "coordinator/probe.h"
@@ -298,6 +299,21 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
     return 0;
 }
 
+static int find_cables(struct plan *plan, const struct preparation *preparation, struct error *error)
+{
+    if (!preparation->simulated || !predict_wants_cables(plan))
+        return 0;
+    for (int m = 0; preparation->cables && m < plan->machine_count; m++)
+        plan->machines[m].cable = preparation->cables->machines[m].cable;
+    if (preparation->cables || cables_measure(plan, preparation->launch, preparation->signals, error) == 0)
+        return 0;
+    return preparation->signals->interruptions > 0
+               ? -1
+               : error_prefix(error,
+                              "--hosts: what the network carries, which simulation.link_mbit does not say, was not "
+                              "measured");
+}
+
 static int finish(struct prepared *prepared, const struct preparation *preparation, struct error *error)
 {
     const struct network *network = prepared->network;
@@ -358,7 +374,8 @@ enum exit_status prepare(struct prepared *prepared, const struct preparation *pr
         return refuse(prepared, &mistakes);
     if (preparation->depth == PREPARE_SCHEDULE)
         return EXIT_DONE;
-    if (devices_find(&prepared->devices, &prepared->plan.config, preparation->signals, &error))
+    if (find_cables(&prepared->plan, preparation, &error) ||
+        devices_find(&prepared->devices, &prepared->plan.config, preparation->signals, &error))
         return give_up(prepared, preparation, &error);
     if (plan_place(&prepared->plan, &prepared->devices.machine, &mistakes) ||
         (preparation->data && refuses_pins(&prepared->plan, &mistakes)))

@@ -130,7 +130,7 @@ $(BUILD)/tests/test_executor: WRAPPED = -Wl,--wrap=calloc,--wrap=free,--wrap=che
                                 -Wl,--wrap=schedule_next,--wrap=schedule_can_run,--wrap=norm_is_known
 
 # Nodes of which each hears the other in the same process, and machines whose clocks are as the test has them.
-$(BUILD)/tests/test_node: $(filter-out $(addprefix $(BUILD)/node/,main.o net.o run.o),$(NODE_OBJECTS))
+$(BUILD)/tests/test_node: $(filter-out $(addprefix $(BUILD)/node/,main.o net.o run.o measure.o),$(NODE_OBJECTS))
 $(BUILD)/tests/test_node: WRAPPED = -Wl,--wrap=clock_gettime
 
 # A GPU's clock that drifts.
