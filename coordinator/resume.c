@@ -115,7 +115,7 @@ static int check(const struct checkpoint_set *set, const struct plan *plan, stru
         config_mistake(mistakes, "data.set", "it has %d training images, the checkpoint was made with %d",
                        data->train_count, manifest->train_count);
     else if (mistakes->count == 0 && manifest->data_crc32 != data->crc32)
-        config_mistake(mistakes, config->data.dir[0] ? "data.dir" : "data.set",
+        config_mistake(mistakes, plan_data_key(config),
                        "its images or labels are others than those that the checkpoint was made with");
     if (mistakes->count == 0 && manifest->network_crc32 != plan_network_crc32(plan))
         config_mistake(mistakes, "model.arch", "%s is another network than the one that the checkpoint was made with",

@@ -2,6 +2,7 @@
  * stay where they are, in the mapped files. */
 #include <limits.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "data/elements.h"
 #include "data/file.h"
@@ -34,11 +35,42 @@ static size_t record_bytes(const struct cifar *cifar)
     return (size_t)cifar->labels + IMAGE;
 }
 
+static const struct cifar *other_than(const struct cifar *cifar)
+{
+    return cifar == &cifar10 ? &cifar100 : &cifar10;
+}
+
+/* A path of PATH_MAX. */
+static int path_in(char *path, const char *dir, const char *name, struct error *error)
+{
+    if (snprintf(path, PATH_MAX, "%s/%s", dir, name) >= PATH_MAX)
+        return error_set(error, "data.dir is longer than a path can be: %.100s...", dir);
+    return 0;
+}
+
+/* Whether the folder is this kind's. */
+static int check_folder(const struct cifar *cifar, const char *dir, struct error *error)
+{
+    const char *first = cifar->halves[0].names[0], *others = other_than(cifar)->halves[0].names[0];
+    char path[PATH_MAX];
+
+    if (path_in(path, dir, first, error))
+        return -1;
+    if (access(path, F_OK) == 0)
+        return 0;
+    if (path_in(path, dir, others, error))
+        return -1;
+    if (access(path, F_OK) == 0)
+        return error_set(error, "%s: holds no %s, but %s, which is %s's; set data.set = %s", dir, first, others,
+                         other_than(cifar)->name, other_than(cifar)->name);
+    return error_set(error, "%s: holds no %s, with which the binary version of %s begins", dir, first, cifar->name);
+}
+
 /* The other kind's test file has as many records, and their size betrays it. */
 static int say_wrong_size(const struct cifar *cifar, const char *path, int records, const unsigned char *begin,
                           size_t size, struct error *error)
 {
-    const struct cifar *other = cifar == &cifar10 ? &cifar100 : &cifar10;
+    const struct cifar *other = other_than(cifar);
     const size_t right = (size_t)records * record_bytes(cifar), begins = size < 64 ? size : 64;
     char foreign[FOREIGN_TEXT_MAX];
 
@@ -106,9 +138,8 @@ static int read_half(struct dataset *dataset, struct samples *samples, const str
     if ((parts & DATA_TARGETS) && !(samples->targets = data_allocate(dir, "labels", label_bytes, options->room, error)))
         return -1;
     for (int f = 0; f < files; f++) {
-        if (snprintf(path, sizeof(path), "%s/%s", dir, cifar->halves[half].names[f]) >= PATH_MAX)
-            return error_set(error, "data.dir is longer than a path can be: %.100s...", dir);
-        if (read_file(dataset, samples, cifar, records, options, path, error))
+        if (path_in(path, dir, cifar->halves[half].names[f], error) ||
+            read_file(dataset, samples, cifar, records, options, path, error))
             return -1;
     }
     return 0;
@@ -120,7 +151,8 @@ static int open_cifar(struct dataset *dataset, const struct source *source, cons
     const struct cifar *cifar = source == &source_cifar10 ? &cifar10 : &cifar100;
     const char *dir = source_dir(source, options, "the folder of its binary files", error);
 
-    if (!dir || read_half(dataset, &dataset->train, cifar, 0, options, dir, parts, error) ||
+    if (!dir || check_folder(cifar, dir, error) ||
+        read_half(dataset, &dataset->train, cifar, 0, options, dir, parts, error) ||
         read_half(dataset, &dataset->test, cifar, 1, options, dir, parts, error))
         return -1;
     source_limit(dataset, options);

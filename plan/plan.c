@@ -96,6 +96,13 @@ struct data_options plan_data_options(const struct config *config)
     };
 }
 
+const char *plan_data_key(const struct config *config)
+{
+    if (config->data.file[0] && data_source_has_tokens(config->data.set))
+        return "data.file";
+    return config->data.dir[0] ? "data.dir" : "data.set";
+}
+
 int plan_targets_per_sample(const struct plan *plan)
 {
     return plan->data.tokens ? plan->data.shape.height : 1;

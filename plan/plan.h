@@ -142,6 +142,9 @@ int plan_largest_minibatch_rows(const struct plan *plan);
 /* How to open the config's data set. The strings are the config's own. */
 struct data_options plan_data_options(const struct config *config);
 
+/* The key that says where the data set lies: of what is wrong with it. */
+const char *plan_data_key(const struct config *config);
+
 /* Targets of a sample: 1 of an image, or one for each token. Losses and accuracies are theirs. And what a rate counts:
  * "images/s" or "tokens/s". */
 int plan_targets_per_sample(const struct plan *plan);

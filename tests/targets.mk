@@ -19,9 +19,9 @@ TESTS := $(addprefix $(BUILD)/double/tests/,test_kernels test_loss test_update t
 endif
 
 # Those that compute in one process and watch no clock: tests/run.sh has as many of them going as there are cores.
-TOGETHER := $(addprefix test_,checkpoint csv csv_random data events executor golden_networks idx interleavings kernels lists \
-	loss manifest methods network network_reader node optimizers orders plan predict reading records recording schedule \
-	simulate sums systems unchanged update update_rule versions views)
+TOGETHER := $(addprefix test_,checkpoint csv csv_random data events executor golden_networks idx idx_damage interleavings \
+	kernels lists loss manifest methods network network_reader node optimizers orders plan predict reading records recording \
+	schedule simulate sums systems unchanged update update_rule versions views)
 
 .PHONY: test test-programs check-programs exhaustive torture scribble hosts starts soak asan ubsan tsan valgrind fuzz fuzzers nightly
 

@@ -14,16 +14,7 @@
 #include "tests/support/opened.h"
 #include "tests/support/suite.h"
 
-enum { CLASSES = 10, BOTH = DATA_IMAGES | DATA_TARGETS };
-
-static struct dataset *open_set(const struct data_options *options, int parts)
-{
-    struct dataset *dataset = NULL;
-    struct error error;
-
-    ck_assert_msg(dataset_open(&dataset, options, parts, &error) == 0, "%s", error.text);
-    return dataset;
-}
+enum { CLASSES = 10 };
 
 static struct data_options synthetic(struct shape shape, int limit, uint64_t seed)
 {
@@ -37,8 +28,8 @@ START_TEST(synthetic_sets_repeat)
     const size_t size = shape_size(shape);
     struct data_options options = synthetic(shape, 50, 1), more = synthetic(shape, 80, 1);
     struct data_options other_seed = synthetic(shape, 50, 2);
-    struct dataset *a = open_set(&options, BOTH), *b = open_set(&more, BOTH), *c = open_set(&other_seed, BOTH);
-    struct dataset *labels = open_set(&options, DATA_TARGETS);
+    struct dataset *a = opened(&options), *b = opened(&more), *c = opened(&other_seed);
+    struct dataset *labels = opened_parts(&options, DATA_TARGETS);
 
     ck_assert_int_eq(a->train.count, 50);
     ck_assert_int_eq(a->test.count, 10);
@@ -67,9 +58,9 @@ START_TEST(a_shared_set_is_the_same_set)
 {
     const struct data_options options = synthetic((struct shape){28, 30, 3}, 50, 1);
     const size_t size = 28 * 30 * 3;
-    struct dataset *own = open_set(&options, BOTH), *mapped;
+    struct dataset *own = opened(&options), *mapped;
     struct error error;
-    const int descriptor = dataset_share(open_set(&options, BOTH), &error);
+    const int descriptor = dataset_share(opened(&options), &error);
 
     ck_assert_msg(descriptor >= 0, "%s", error.text);
     ck_assert_msg(!dataset_map(&mapped, descriptor, &error), "%s", error.text);
@@ -111,7 +102,7 @@ END_TEST
 START_TEST(synthetic_sets_have_a_default_size)
 {
     struct data_options options = synthetic((struct shape){28, 28, 1}, 0, 1);
-    struct dataset *dataset = open_set(&options, DATA_TARGETS);
+    struct dataset *dataset = opened_parts(&options, DATA_TARGETS);
     int histogram[CLASSES] = {0};
 
     ck_assert_int_eq(dataset->train.count, 10000);
@@ -130,7 +121,7 @@ START_TEST(synthetic_classes_can_be_told_apart)
     const struct shape shape = {28, 28, 1};
     enum { SIZE = 28 * 28, SHARE = 100 };
     struct data_options options = synthetic(shape, SHARE * CLASSES, (uint64_t)_i);
-    struct dataset *dataset = open_set(&options, BOTH);
+    struct dataset *dataset = opened(&options);
     const uint8_t *train = opened_images(&dataset->train), *test = opened_images(&dataset->test);
     static double means[CLASSES][SIZE];
     int right = 0;
@@ -265,11 +256,11 @@ static const struct shape shapes[] = {{28, 28, 1}, {28, 30, 3}, {33, 28, 1}};
 START_TEST(enlarged_images_have_a_border_and_colours)
 {
     struct data_options options = synthetic(shapes[_i], 20, 1);
-    struct dataset *plain = open_set(&options, BOTH), *enlarged, *labels;
+    struct dataset *plain = opened(&options), *enlarged, *labels;
 
     options.enlarge = true;
-    enlarged = open_set(&options, BOTH);
-    labels = open_set(&options, DATA_TARGETS);
+    enlarged = opened(&options);
+    labels = opened_parts(&options, DATA_TARGETS);
     check_enlarged(&plain->train, &enlarged->train);
     check_enlarged(&plain->test, &enlarged->test);
     ck_assert_mem_eq(plain->train.targets, enlarged->train.targets, 20 * sizeof(int32_t));
@@ -288,7 +279,7 @@ START_TEST(enlarged_images_need_no_room)
 
     options.room = 2 << 20; /* of which 2000 images take one and a half */
     options.enlarge = true;
-    dataset_close(open_set(&options, BOTH));
+    dataset_close(opened(&options));
 }
 END_TEST
 

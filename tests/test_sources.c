@@ -137,8 +137,11 @@ START_TEST(cifar_files_that_are_wrong_are_told)
     struct data_options fewer = options;
     static unsigned char zero[10000];
 
-    opened_not(&options, "train.bin", "No such file");
+    opened_not(&options, folder, "holds no train.bin, with which the binary version of cifar100 begins");
     write_cifar(&cifars[1], 0);
+    opened_not(&other, folder,
+               "holds no data_batch_1.bin, but train.bin, which is cifar100's; set data.set = cifar100");
+    opened_not(&options, "test.bin", "No such file");
     write_cifar(&cifars[1], 1);
     fewer.classes = 99;
     opened_not(&fewer, "train.bin", "model.classes = 99 labels are 0 to 98");

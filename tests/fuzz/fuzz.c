@@ -36,6 +36,37 @@ void fuzz_touch(const void *bytes, size_t size)
         (void)byte[i];
 }
 
+static void gather_half(const struct samples *samples, int classes)
+{
+    const int context = samples->targets_per_sample;
+    int32_t *tokens = calloc((size_t)context, sizeof(*tokens)), *targets = calloc((size_t)context, sizeof(*targets));
+    int32_t next = -1;
+    struct error error;
+
+    if (!tokens || !targets)
+        abort();
+    for (int i = 0; i < samples->count; i++) {
+        if (data_gather_tokens(samples, &i, 1, classes, tokens, &error) ||
+            data_gather_targets(samples, &i, 1, classes, targets, &error))
+            abort();
+        for (int k = 0; k < context; k++) {
+            if (tokens[k] < 0 || tokens[k] >= classes || (next >= 0 && tokens[k] != next))
+                abort();
+            next = targets[k];
+        }
+        if (next < 0 || next >= classes)
+            abort();
+    }
+    free(tokens);
+    free(targets);
+}
+
+void fuzz_gather(const struct dataset *dataset, int classes)
+{
+    gather_half(&dataset->train, classes);
+    gather_half(&dataset->test, classes);
+}
+
 void fuzz_plan(struct plan *plan)
 {
     static const char *const overrides[] = {"pipeline.stages=3", "pipeline.microbatches=2", "data.batch=4",

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "data/data.h"
 #include "monitor/view.h"
 #include "plan/plan.h"
 
@@ -22,6 +23,10 @@ void fuzz_sealed(const uint8_t *data, size_t size, void (*check)(const char *tex
 
 /* Reads every byte, so that a sanitizer sees those that cannot be read. */
 void fuzz_touch(const void *bytes, size_t size);
+
+/* Gathers every sample of an open set of tokens. Each is whole, below `classes`, and goes on where the one before it in its
+ * half ended. */
+void fuzz_gather(const struct dataset *dataset, int classes);
 
 /* The plan of a small run in three stages, two of them on a GPU. */
 void fuzz_plan(struct plan *plan);

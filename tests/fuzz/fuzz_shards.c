@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "data/data.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { CONTEXT = 3, CLASSES = 60000, FILES = 3 };
@@ -35,25 +34,6 @@ static void write_file(int number, const uint8_t *bytes, size_t size)
     FILE *file = fopen(path, "wb");
     if (!file || fwrite(bytes, 1, size, file) != size || fclose(file))
         abort();
-}
-
-static void gather_all(const struct samples *samples)
-{
-    int32_t before = -1;
-    struct error error;
-
-    for (int i = 0; i < samples->count; i++) {
-        int32_t tokens[CONTEXT], targets[CONTEXT];
-
-        if (data_gather_tokens(samples, &i, 1, CLASSES, tokens, &error) ||
-            data_gather_targets(samples, &i, 1, CLASSES, targets, &error))
-            abort();
-        for (int k = 0; k < CONTEXT; k++) {
-            if (before >= 0 && tokens[k] != before)
-                abort();
-            before = targets[k];
-        }
-    }
 }
 
 /* At most so many bytes as the next two say, little-endian, and those not again. */
@@ -93,8 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     write_file(2, data + second, size - second);
     if (dataset_open(&dataset, &options, DATA_IMAGES | DATA_TARGETS, &error))
         return 0;
-    gather_all(&dataset->train);
-    gather_all(&dataset->test);
+    fuzz_gather(dataset, CLASSES);
     dataset_close(dataset);
     return 0;
 }

@@ -5,7 +5,7 @@
 build=${TP_BUILD:-build}/sanitizers
 cd "$(dirname "$0")/../.." || exit 1
 tests=
-for test in base board command_line config data drain explain idx manifest place plan recording \
+for test in base board command_line config data drain explain idx idx_damage manifest place plan recording \
     schedule simulate transport versions views; do
     [ ! -e "tests/test_$test.c" ] || tests="$tests $build/tests/test_$test"
 done

@@ -4,8 +4,9 @@
 
 #include "data/data.h"
 
-/* Fails the test if it cannot be opened. The caller closes it. */
+/* Fails the test if it, or those parts of it, cannot be opened. The caller closes it. */
 struct dataset *opened(const struct data_options *options);
+struct dataset *opened_parts(const struct data_options *options, int parts);
 
 /* Fails the test unless it is refused by one line that has both texts. */
 void opened_not(const struct data_options *options, const char *name, const char *phrase);
