@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "coordinator/launch.h"
 #include "coordinator/process.h"
+#include "coordinator/world.h"
 
 enum { LOOK_MS = 20 };
 
@@ -97,7 +98,8 @@ int cables_measure(struct plan *plan, const char *words, struct signals *signals
     struct launch launch;
 
     snprintf(machines, sizeof(machines), "%d", plan->machine_count);
-    if (launch_check(words, error) || launch_start(&launch, plan, words, arguments, error))
+    if (world_refuse(world_find(), "plan with one", error) || launch_check(words, error) ||
+        launch_start(&launch, plan, words, arguments, error))
         return -1;
     const int result = follow(plan, &launch, signals, error);
     launch_await(&launch, result ? 0 : clock_now_ns() + GRACE_SECONDS * 1000000000ull);

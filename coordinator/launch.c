@@ -152,6 +152,12 @@ int launch_start(struct launch *launch, const struct plan *plan, const char *wor
     return result;
 }
 
+int launch_join(struct launch *launch, const char *const *arguments, struct error *error)
+{
+    *launch = (struct launch){.joined = true, .output = -1, .death = {.rank = -1, .status = -1}};
+    return start(launch, NULL, 0, arguments, error);
+}
+
 void launch_look(struct launch *launch, uint64_t now_ns)
 {
     char bytes[1024];
@@ -160,8 +166,11 @@ void launch_look(struct launch *launch, uint64_t now_ns)
     if (launch->pid == 0)
         return;
     /* Before what it has said last. */
-    if (!launch->ended && waitpid(launch->pid, &launch->status, WNOHANG) == launch->pid)
+    if (!launch->ended && waitpid(launch->pid, &launch->status, WNOHANG) == launch->pid) {
         launch->ended = true;
+        if (launch->joined)
+            launch->death = (struct launch_death){.rank = 0, .status = launch->status};
+    }
     while ((got = read(launch->output, bytes, sizeof(bytes))) > 0) {
         const size_t room = sizeof(launch->said) - 1 - launch->length, kept = min_size((size_t)got, room);
 

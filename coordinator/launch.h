@@ -21,7 +21,8 @@ struct launch_death {
 };
 
 struct launch {
-    pid_t pid; /* 0: none was started */
+    pid_t pid;   /* 0: none was started */
+    bool joined; /* it is this machine's node, and has no launcher here */
     bool ended;
     int status;                 /* waitpid's, once it has */
     int output;                 /* what it and the nodes say */
@@ -38,6 +39,10 @@ int launch_check(const char *words, struct error *error);
  * mpirun's and its options, as a shell would read them; NULL: they follow from the plan. */
 int launch_start(struct launch *launch, const struct plan *plan, const char *words, const char *const *arguments,
                  struct error *error);
+
+/* Starts that of this machine alone: a user's own mpirun has started the others (coordinator/world.h). It is its own
+ * launcher then, and as dead as that. */
+int launch_join(struct launch *launch, const char *const *arguments, struct error *error);
 
 /* Takes in what is said, and whether the launcher has ended. Never waits. */
 void launch_look(struct launch *launch, uint64_t now_ns);

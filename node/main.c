@@ -54,6 +54,7 @@ static int run(int argc, char **argv)
     /* What they mean is the coordinator's to decide. */
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
     signal(SIGCHLD, SIG_DFL);
     /* Before MPI has threads: the node asks for it when it looks around (node/run.c). */
     sigemptyset(&asked);

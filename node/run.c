@@ -175,12 +175,15 @@ static void obey_launcher(struct node *node)
     _exit(1);
 }
 
+/* Whoever has killed it may have killed its stages as well, which would have removed the run's name. */
 static void watch_coordinator(struct node *node)
 {
     struct pollfd process = {.fd = node->coordinator, .events = POLLIN};
 
-    if (node->machine == 0 && node->coordinator >= 0 && poll(&process, 1, 0) > 0)
-        segment_abort(&node->segment);
+    if (node->machine != 0 || node->coordinator < 0 || poll(&process, 1, 0) <= 0)
+        return;
+    segment_abort(&node->segment);
+    segment_unlink(node->segment.header->name);
 }
 
 /* What moves slowly. */

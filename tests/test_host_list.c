@@ -260,6 +260,62 @@ START_TEST(measuring_can_be_interrupted)
 }
 END_TEST
 
+/* Of what mpirun, or srun, has started there are several, and only the first one speaks. */
+static const struct {
+    const char *rank, *size, *words, *line;
+} several[] = {
+    {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "@", "; start one; or name the hosts that they are on, "},
+    {"PMI_RANK", "PMI_SIZE", "@", "; start one; or name the hosts that they are on, "},
+    {"PMIX_RANK", "SLURM_STEP_NUM_TASKS", "@", "; start one; or name the hosts that they are on, "},
+    {"PMI_RANK", "PMI_SIZE", "compare @", "; start one\n"},
+    {"PMI_RANK", "PMI_SIZE", "test ~", "; start one\n"},
+};
+
+START_TEST(several_of_one_are_one_line)
+{
+    char line[128];
+
+    set(several[_i].size, "3");
+    set(several[_i].rank, "0");
+    ck_assert_int_eq(program_run(&program, several[_i].words), 2);
+    const char *said = program_text(&program, "err");
+    snprintf(line, sizeof(line), "tpcoord: mpirun has started 3 of these%s", several[_i].line);
+    ck_assert_msg(strncmp(said, line, strlen(line)) == 0, "%s", said);
+    ck_assert_ptr_eq(strchr(said, '\n'), said + strlen(said) - 1);
+    set(several[_i].rank, "2");
+    ck_assert_int_eq(program_run(&program, several[_i].words), 2);
+    ck_assert_str_eq(program_text(&program, "err"), "");
+}
+END_TEST
+
+/* Rank 0 with --hosts, and one that is alone. */
+static const struct {
+    const char *size, *words, *line;
+} joining[] = {
+    {"3", "@ --hosts localhost:1,b:2 --launch mpirun",
+     "tpcoord: mpirun has started 3 of these; --launch would start others"},
+    {"3", "@ --hosts localhost:1,b:2", "tpcoord: --hosts: mpirun has started 3 of these, but here are 2 hosts; "},
+    {"2", "@ --hosts localhost:1,b:2 --set run.restarts=1",
+     "tpcoord: --hosts: what mpirun has started cannot start again"},
+    {"2", "plan @ --hosts localhost:1,b:2 --simulate", "tpcoord: --hosts: what the network carries, "},
+    {"1", "@ --hosts b:1,localhost:2", "tpcoord: --hosts: b comes first, and is not this machine"},
+    {"0", "@ --hosts b:1,localhost:2", "tpcoord: --hosts: b comes first, and is not this machine"},
+    {"x", "@ --hosts b:1,localhost:2", "tpcoord: --hosts: b comes first, and is not this machine"},
+};
+
+START_TEST(a_first_rank_is_the_coordinator)
+{
+    if (is_without_node())
+        return;
+    set("OMPI_COMM_WORLD_RANK", "0");
+    set("OMPI_COMM_WORLD_SIZE", joining[_i].size);
+    ck_assert_int_ne(program_run(&program, joining[_i].words), 0);
+    const char *said = program_text(&program, "err");
+    ck_assert_msg(strncmp(said, joining[_i].line, strlen(joining[_i].line)) == 0, "%s", said);
+    ck_assert_ptr_eq(strchr(said, '\n'), said + strlen(said) - 1);
+}
+END_TEST
+
 static const struct {
     const char *words, *line;
 } refused[] = {
@@ -294,6 +350,8 @@ static Suite *host_list_suite(void)
     tcase_add_loop_test(plans, a_prediction_measures_cables, 0, 3);
     tcase_add_loop_test(plans, cables_that_are_not_measured_are_one_line, 0, COUNT(unmeasured));
     tcase_add_test(plans, measuring_can_be_interrupted);
+    tcase_add_loop_test(plans, several_of_one_are_one_line, 0, COUNT(several));
+    tcase_add_loop_test(plans, a_first_rank_is_the_coordinator, 0, COUNT(joining));
     tcase_add_loop_test(plans, wrong_hosts_are_one_line, 0, COUNT(refused));
     suite_add_tcase(suite, plans);
     return suite;
