@@ -68,7 +68,7 @@ static json_t *floats_json(const float *numbers, int count)
 }
 
 /* One for each stage, or none. */
-static json_t *names_json(const struct manifest *manifest, const char names[MAX_STAGES][CONFIG_NAME_MAX])
+static json_t *names_json(const struct manifest *manifest, const char (*names)[CONFIG_NAME_MAX])
 {
     json_t *array = json_array();
 
