@@ -17,18 +17,18 @@ static const struct {
     command_function *function;
     bool takes_signals, alone;
 } carried_out[VERBS] = {
-    [VERB_RUN] = {command_run, true}, /* which several may share */
-    [VERB_PLAN] = {command_plan},
-    [VERB_COMPARE] = {command_compare, true, true},
-    [VERB_TEST] = {command_test, true, true},
-    [VERB_SAMPLE] = {command_sample},
-    [VERB_NETWORK] = {command_network},
-    [VERB_SYSTEMS] = {command_systems},
-    [VERB_DEVICES] = {command_devices},
-    [VERB_DEMO] = {command_demo, true, true},
-    [VERB_EXPLAIN] = {command_explain},
-    [VERB_HELP] = {command_help},
-    [VERB_COMPLETE] = {command_complete},
+    [VERB_RUN] = {.function = command_run, .takes_signals = true}, /* which several may share */
+    [VERB_PLAN] = {.function = command_plan},
+    [VERB_COMPARE] = {.function = command_compare, .takes_signals = true, .alone = true},
+    [VERB_TEST] = {.function = command_test, .takes_signals = true, .alone = true},
+    [VERB_SAMPLE] = {.function = command_sample},
+    [VERB_NETWORK] = {.function = command_network},
+    [VERB_SYSTEMS] = {.function = command_systems},
+    [VERB_DEVICES] = {.function = command_devices},
+    [VERB_DEMO] = {.function = command_demo, .takes_signals = true, .alone = true},
+    [VERB_EXPLAIN] = {.function = command_explain},
+    [VERB_HELP] = {.function = command_help},
+    [VERB_COMPLETE] = {.function = command_complete},
 };
 
 static void print_version(void)
