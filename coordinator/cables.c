@@ -1,5 +1,6 @@
 #include "coordinator/cables.h"
 
+#include <math.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,17 +15,18 @@ enum { LOOK_MS = 20 };
 /* When somebody who waits wants to know for what. And what a launcher may take to end by itself. */
 enum { PATIENCE_SECONDS = 3, GRACE_SECONDS = 3 };
 
-int cables_read(struct plan *plan, const char *line)
+/* What a node says of a cable, if it is that; they are counted from 1. */
+static void read_line(struct plan *plan, const char *line)
 {
     const char *said = strstr(line, "tpnode: cable ");
     struct plan_cable cable;
     int number;
 
     if (!said || sscanf(said, "tpnode: cable %d: %lf Mbit/s, %lf us", &number, &cable.mbit, &cable.us) != 3 ||
-        number < 1 || number > plan_cables(plan) || !(cable.mbit > 0) || !(cable.us >= 0))
-        return -1;
+        number < 1 || number > plan_cables(plan) || !(cable.mbit > 0) || !(cable.us >= 0) || !isfinite(cable.mbit) ||
+        !isfinite(cable.us))
+        return;
     plan->machines[number - 1].cable = cable;
-    return 0;
 }
 
 /* Of whole lines. */
@@ -35,7 +37,7 @@ static void read_said(struct plan *plan, struct launch *launch)
     launch->said[launch->length] = '\0';
     for (; (end = strchr(line, '\n')) != NULL; line = end + 1) {
         *end = '\0';
-        cables_read(plan, line);
+        read_line(plan, line);
         *end = '\n';
     }
 }

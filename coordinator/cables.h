@@ -11,7 +11,4 @@
  * interruption came; `signals` are taken. */
 int cables_measure(struct plan *plan, const char *words, struct signals *signals, struct error *error);
 
-/* What a node says of one; -1: something else. Cables are counted from 1. */
-int cables_read(struct plan *plan, const char *line);
-
 #endif

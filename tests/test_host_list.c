@@ -225,6 +225,7 @@ static const struct {
     {"echo tpnode: cable 1: many Mbit/s", ") ended with exit status 0 before it was\n"},
     {"echo tpnode: cable 1: -1 Mbit/s, 50 us", ") ended with exit status 0 before it was\n"},
     {"echo tpnode: cable 1: nan Mbit/s, 50 us", ") ended with exit status 0 before it was\n"},
+    {"echo tpnode: cable 1: 100 Mbit/s, inf us", ") ended with exit status 0 before it was\n"},
     {"echo tpnode: cable 2: 100 Mbit/s, 50 us", ") ended with exit status 0 before it was\n"},
     {"kill -KILL $$", ") was killed by signal 9 (Killed) before it was\n"},
     {"sleep 600", "nothing was heard of the cable between a and b for run.stall_seconds = 1 s\n"},
