@@ -29,3 +29,27 @@ fail() {
 images_per_second() {
     sed -n 's/^  "images_per_second": \([0-9.]*\).*/\1/p' "$1"
 }
+
+# FILE NAME: the first number of that name in JSON.
+member() {
+    sed -n "s/^ *\"$2\": \([-0-9.e]*\),*\$/\1/p" "$1" | head -n 1
+}
+
+# FILE KIND OF: the milliseconds of this kind of op of each part or each stage (OF), joined by commas.
+op_ms() {
+    awk -v kind="\"$2\":" -v of="\"$3\":" '
+        { sub(/,$/, "", $2) }
+        $1 == of { item = $2 + 0 }
+        $1 == "\"op_ms\":" && item { inside = 1 }
+        inside && $1 == kind { ms[item] = $2; last = item > last ? item : last }
+        inside && /}/ { inside = item = 0 }
+        END { for (k = 1; k <= last; k++) printf "%s%s", (k > 1 ? "," : ""), ms[k] }' "$1"
+}
+
+# MS SYSTEM N: times of a backward as the config has them, of a micro-batch: those of this system are of N of them.
+of_microbatch() {
+    case $2 in
+    timeprest | v-timeprest | i-timeprest) echo "$1" | awk -v n="$3" 'BEGIN { RS = ORS = "," } { print $1 / n }' | sed 's/,*$//' ;;
+    *) echo "$1" ;;
+    esac
+}

@@ -31,22 +31,6 @@ tpcoord() {
     }
 }
 
-# KIND: the mean milliseconds of this kind of op, per part, in the run's report, which has them for each stage as well.
-op_ms() {
-    awk -v kind="\"$1\":" '
-        { sub(/,$/, "", $2) }
-        $1 == "\"part\":" { part = $2 }
-        $1 == "\"op_ms\":" && part { inside = 1 }
-        inside && $1 == kind { ms[part] = $2; last = part > last ? part : last }
-        inside && /}/ { inside = part = 0 }
-        END { for (k = 1; k <= last; k++) printf "%s%s", (k > 1 ? "," : ""), ms[k] }' "$scratch/run"
-}
-
-# FILE NAME: the first member of that name.
-member() {
-    sed -n "s/^ *\"$2\": \([-0-9.e]*\),*\$/\1/p" "$scratch/$1" | head -n 1
-}
-
 # FILE NAME: "median (min to max)" of the first object of that name that has these.
 differences() {
     awk -v name="\"$2\":" '
@@ -68,20 +52,17 @@ for system in $systems; do
     tpcoord run "$scratch/run" --quiet
     set --
     for kind in forward backward backward_input backward_weights update; do
-        times=$(op_ms "$kind")
+        times=$(op_ms "$scratch/run" "$kind" part)
         # A report has the backward of a mini-batch, the config that of a micro-batch.
-        case $system-$kind in
-            timeprest-backward | v-timeprest-backward | i-timeprest-backward)
-                times=$(echo "$times" | awk -v n="$microbatches" 'BEGIN { RS = ORS = "," } { print $1 / n }' | sed 's/,*$//') ;;
-        esac
+        [ "$kind" != backward ] || times=$(of_microbatch "$times" "$system" "$microbatches")
         [ -z "$times" ] || set -- "$@" --set "simulation.${kind}_ms=$times"
     done
     tpcoord plan "$scratch/plan" --simulate "$@"
     tpcoord plan "$scratch/layers" --simulate
-    seconds=$(awk -v images="$images" -v rate="$(member run images_per_second)" 'BEGIN { print images / rate }')
+    seconds=$(awk -v images="$images" -v rate="$(member "$scratch/run" images_per_second)" 'BEGIN { print images / rate }')
     printf '%-16s %2d %2d  %9.3f %10.3f %6.3f   %-14s %-14s  %.3f\n' "$system" "$stages" "$microbatches" "$seconds" \
-        "$(member plan epoch_seconds)" \
-        "$(awk -v p="$(member plan epoch_seconds)" -v m="$seconds" 'BEGIN { print p / m }')" \
+        "$(member "$scratch/plan" epoch_seconds)" \
+        "$(awk -v p="$(member "$scratch/plan" epoch_seconds)" -v m="$seconds" 'BEGIN { print p / m }')" \
         "$(differences run measured)" "$(differences plan version_difference)" \
-        "$(awk -v p="$(member layers epoch_seconds)" -v m="$seconds" 'BEGIN { print p / m }')"
+        "$(awk -v p="$(member "$scratch/layers" epoch_seconds)" -v m="$seconds" 'BEGIN { print p / m }')"
 done

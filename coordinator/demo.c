@@ -14,7 +14,7 @@
 
 #include "base/clock.h"
 #include "base/program.h"
-#include "coordinator/help.h"
+#include "coordinator/examples.h"
 #include "coordinator/signals.h"
 #include "data/source.h"
 
@@ -191,19 +191,28 @@ static enum exit_status finish(struct demo *demo, const sigset_t *signals, struc
 
 static void say_what_it_was(FILE *out, const char *program, bool has_data)
 {
+    const struct {
+        const char *what, *arguments;
+    } next[] = {
+        {"What it does:", "explain timeprest"},
+        {"What a pipeline is:", "explain pipeline"},
+        {"Other systems, and what words mean:", "explain"},
+        {"To step through a run:",
+         has_data ? "CONFIG --interactive=paused" : "CONFIG --interactive=paused --set data.set=synthetic"},
+    };
     char monitor[PROGRAM_CALL_MAX];
 
-    program_beside(monitor, program, "tpmon");
     fprintf(out,
             "That was TiMePReSt: four processes, each with a part of a ResNet-20, slowed down\n"
-            "eight times%s.\n\n"
-            "What it does:                        %s explain timeprest\n"
-            "Other systems, and what words mean:  %s explain\n"
-            "To step through a run:               %s %s --interactive=paused\n"
-            "                                     and %s in a second terminal\n"
-            "What a pipeline is:                  docs/start.md\n",
-            has_data ? "" : ". There is no data set here: its images were made up", program, program, program,
-            help_config(), monitor);
+            "eight times%s.\n\n",
+            has_data ? "" : ". There is no data set here: its images were made up");
+    for (size_t k = 0; k < sizeof(next) / sizeof(next[0]); k++) {
+        fprintf(out, "%-37s", next[k].what);
+        example_print(out, program, next[k].arguments);
+        fputc('\n', out);
+    }
+    program_beside(monitor, program, "tpmon");
+    fprintf(out, "%-37sand %s in a second terminal\n", "", monitor);
 }
 
 enum exit_status demo_run(FILE *out, const char *program, struct error *error)
@@ -211,11 +220,12 @@ enum exit_status demo_run(FILE *out, const char *program, struct error *error)
     const bool has_data = access(source_fashion_mnist.default_dir, R_OK) == 0;
     struct demo demo = {.trainer = 0};
     enum exit_status status = EXIT_FAILED;
+    char config[PATH_MAX];
     sigset_t signals;
 
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
         error_set(error, "the demo draws on a terminal, and standard %s is none; train without one: %s %s",
-                  isatty(STDIN_FILENO) ? "output" : "input", program, help_config());
+                  isatty(STDIN_FILENO) ? "output" : "input", program, example_config(config, "resnet.ini"));
         return EXIT_USAGE;
     }
     sigemptyset(&signals);

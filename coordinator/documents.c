@@ -6,8 +6,9 @@
 
 #include "base/numbers.h"
 #include "base/text.h"
+#include "coordinator/examples.h"
 
-enum { LINE_MAX = 1024, PARAGRAPH_MAX = 8192 };
+enum { TEXT_LINE_MAX = 1024, PARAGRAPH_MAX = 8192 };
 
 static const char mark[] = "\n## ", prompt[] = "$ tpcoord ";
 
@@ -115,6 +116,13 @@ struct printer {
     char paragraph[PARAGRAPH_MAX];
 };
 
+static void print_command(const struct printer *printer, const char *arguments)
+{
+    fputs("  $ ", printer->out);
+    example_print(printer->out, printer->program, arguments);
+    fputc('\n', printer->out);
+}
+
 static void print_line(struct printer *printer, const char *line)
 {
     const bool fence = strncmp(line, "```", 3) == 0, table = line[0] == '|', item = strncmp(line, "- ", 2) == 0;
@@ -125,7 +133,7 @@ static void print_line(struct printer *printer, const char *line)
     if (fence)
         printer->fenced = !printer->fenced;
     else if (command)
-        fprintf(printer->out, "  $ %s %s\n", printer->program, line + strlen(prompt));
+        print_command(printer, line + strlen(prompt));
     else if (printer->fenced)
         fprintf(printer->out, "  %s\n", line);
     else if (table || !*line || strncmp(line, "    ", 4) == 0)
@@ -142,7 +150,7 @@ void section_print(FILE *out, const struct section *section, const char *program
     const char *at = section->text + strspn(section->text, "\n"), *end = section->text + section->length;
 
     while (at < end) {
-        char line[LINE_MAX];
+        char line[TEXT_LINE_MAX];
         const size_t length = min_size(strcspn(at, "\n"), (size_t)(end - at));
 
         snprintf(line, sizeof(line), "%.*s", (int)length, at);

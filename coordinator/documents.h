@@ -27,7 +27,7 @@ enum { SECTION_NAME_MAX = 64 };
 void section_name(const struct section *section, char name[SECTION_NAME_MAX]);
 
 /* Prints the section's text for a terminal: without Markdown's signs, paragraphs in lines of at most `width` columns,
- * blocks of code as they are, but for tpcoord in commands, which is called `program`. */
+ * blocks of code as they are, but for commands: there tpcoord is `program`, and configs are named as they are found. */
 void section_print(FILE *out, const struct section *section, const char *program, int width);
 
 #endif

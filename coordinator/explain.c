@@ -4,7 +4,7 @@
 
 #include "base/guess.h"
 #include "coordinator/documents.h"
-#include "coordinator/help.h"
+#include "coordinator/examples.h"
 #include "coordinator/show_plan.h"
 #include "schedule/system.h"
 
@@ -133,6 +133,7 @@ static int explain_system(FILE *out, const char *program, const struct system *s
 {
     const struct schedule schedule = small_schedule(system);
     struct section section;
+    char arguments[128];
 
     if (section_find(&section, document("systems"), system->name))
         return error_set(error, "there is no page on %s", system->name);
@@ -143,8 +144,11 @@ static int explain_system(FILE *out, const char *program, const struct system *s
     const char *fence = strstr(section.text, "```");
     if (print_example(out, &schedule, fence && fence < section.text + section.length, error))
         return -1;
-    fprintf(out, "\nFor other numbers: %s plan %s --grid --set pipeline.system=%s --set pipeline.microbatches=%d\n",
-            program, help_config(), system->name, schedule.microbatches);
+    snprintf(arguments, sizeof(arguments), "plan CONFIG --grid --set pipeline.system=%s --set pipeline.microbatches=%d",
+             system->name, schedule.microbatches);
+    fputs("\nFor other numbers: ", out);
+    example_print(out, program, arguments);
+    fputc('\n', out);
     return 0;
 }
 

@@ -1,33 +1,19 @@
 #include "coordinator/help.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "base/guess.h"
-#include "base/shell.h"
 #include "coordinator/commands.h"
+#include "coordinator/examples.h"
 #include "coordinator/explain.h"
 #include "coordinator/options.h"
 #include "plan/config_keys.h"
 
-const char *help_config(void)
-{
-    static const char config[] = "configs/resnet.ini";
-
-    return access(config, R_OK) == 0 ? config : "CONFIG";
-}
-
 static void print_example(FILE *out, const char *program, const char *arguments)
 {
-    static const char placeholder[] = "CONFIG";
-    const char *config = strstr(arguments, placeholder);
-
     fputs("  ", out);
-    shell_word(out, program);
-    if (config)
-        fprintf(out, " %.*s%s%s\n", (int)(config - arguments), arguments, help_config(), config + strlen(placeholder));
-    else
-        fprintf(out, " %s\n", arguments);
+    example_print(out, program, arguments);
+    fputc('\n', out);
 }
 
 static void print_all(FILE *out, const char *program)

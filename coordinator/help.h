@@ -11,7 +11,4 @@
  * topic. */
 int help_print(FILE *out, const char *program, const char *topic, struct error *error);
 
-/* A config that is there, as seen from the working directory: configs/resnet.ini, or CONFIG for the user's own. */
-const char *help_config(void);
-
 #endif

@@ -11,7 +11,7 @@
 #include "base/command_line.h"
 #include "base/guess.h"
 #include "coordinator/draw_plan.h"
-#include "coordinator/help.h"
+#include "coordinator/examples.h"
 
 enum {
     WITH_RUN = 1 << VERB_RUN,
@@ -159,6 +159,7 @@ static bool is_like_file(const char *word)
 static int read_operands(struct options *options, int count, char **operands, struct error *error)
 {
     const struct command *command = count > 0 ? command_find(operands[0]) : NULL;
+    char config[PATH_MAX];
 
     if (command) {
         options->verb = (enum verb)(command - commands);
@@ -180,7 +181,7 @@ static int read_operands(struct options *options, int count, char **operands, st
     if (count == 0 && command->operand == OPERAND_CONFIG)
         return error_set(error, "which config? usage: tpcoord %s; for example %s%s%s %s", command->usage,
                          options->program, options->verb == VERB_RUN ? "" : " ",
-                         options->verb == VERB_RUN ? "" : command->name, help_config());
+                         options->verb == VERB_RUN ? "" : command->name, example_config(config, "resnet.ini"));
     if (count == 0 && command->operand == OPERAND_RUN)
         return error_set(error, "which run? usage: tpcoord %s", command->usage);
     const char *operand = count > 0 ? operands[0] : NULL;

@@ -56,12 +56,10 @@ static uint64_t usual_forward(const struct snapshot *snapshot)
 uint64_t axis_zoom(const struct view_state *state, const struct moment *moment)
 {
     const struct snapshot *snapshot = moment->snapshot;
-    uint64_t forward = usual_forward(snapshot);
+    const uint64_t forward = (uint64_t)((double)usual_forward(snapshot) * facts_stretch(snapshot));
 
     if (state->ns_per_column > 0)
         return min_u64(state->ns_per_column, ZOOM_MAX_NS);
-    if (snapshot->interactive && snapshot->slow_motion > 1)
-        forward *= snapshot->slow_motion;
     return zoom_at(zoom_find(forward > 0 ? forward / FORWARD_COLUMNS : ZOOM_FIRST_NS));
 }
 

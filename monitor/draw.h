@@ -51,6 +51,7 @@ int first_stage_shown(const struct view_state *state, const struct moment *momen
 
 /* At the right end of a row, which stages a section shows, if not all have room. */
 void draw_stages_shown(const struct canvas *canvas, int row, int first, int shown, int stages);
+enum { STAGES_SHOWN_COLUMNS = 21 }; /* that it mostly takes */
 
 /* A stage's number; where stages host several parts, and a row is a part's, as part_format has it. */
 void draw_stage_name(const struct canvas *canvas, int row, int column, struct style style, const struct plan *plan,

@@ -159,3 +159,15 @@ const char *facts_outcome(const struct moment *moment)
         return "the coordinator was killed";
     return "";
 }
+
+double facts_stretch(const struct snapshot *snapshot)
+{
+    double busy = 0, kept = 0, stretch;
+
+    for (int s = 0; s < snapshot->stage_count; s++) {
+        busy += (double)snapshot->stages[s].counters.busy_ns;
+        kept += (double)snapshot->stages[s].counters.wait_ns[WAIT_CORE];
+    }
+    stretch = busy > 0 ? 1 + kept / busy : 1;
+    return snapshot->interactive && snapshot->slow_motion > 1 ? stretch * snapshot->slow_motion : stretch;
+}

@@ -29,4 +29,8 @@ bool facts_paused(const struct moment *moment);
 /* Why the run ended, if it did not end well; else "". */
 const char *facts_outcome(const struct moment *moment);
 
+/* How many times as long as they compute ops take here, as far as all ops so far tell: where stages share cores, and in slow
+ * motion. 1 or more. */
+double facts_stretch(const struct snapshot *snapshot);
+
 #endif

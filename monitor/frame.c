@@ -21,6 +21,10 @@ static void draw_run(const struct canvas *canvas, const struct view_state *state
 
     snprintf(badge, sizeof(badge), " %s ", name);
     room = canvas->columns - canvas_width(badge);
+    if (state->frozen) {
+        canvas_write_right(canvas, 0, room - 1, bold(COLOUR_WARNING), "frozen");
+        room -= canvas_width("frozen") + 2;
+    }
     const struct canvas left = canvas_part(canvas, 0, 0, 1, room - 1);
 
     snprintf(model, sizeof(model), "  %.60s on %.60s", config->model.arch, config->data.set);
@@ -35,7 +39,7 @@ static void draw_run(const struct canvas *canvas, const struct view_state *state
         column = canvas_write(&left, 0, column, ink(COLOUR_DEFAULT), model);
     column = canvas_write(&left, 0, column, bold(COLOUR_WARNING), speed);
     canvas_write(&left, 0, column, bold(COLOUR_WARNING), past);
-    canvas_write(canvas, 0, room, (struct style){COLOUR_INK, colour, ATTRIBUTE_BOLD}, badge);
+    canvas_write_right(canvas, 0, canvas->columns, (struct style){COLOUR_INK, colour, ATTRIBUTE_BOLD}, badge);
 }
 
 /* Where the run is; in few columns without its names and rate. */
@@ -95,8 +99,6 @@ void frame_header(const struct canvas *canvas, const struct view_state *state, c
     draw_rules(canvas, column, room, plan);
     canvas_fill(canvas, 1, max_int(room, 0), canvas->columns, ink(COLOUR_DEFAULT), ' ');
     canvas_write_right(canvas, 1, canvas->columns - 1, bold(COLOUR_KEY), place);
-    if (state->frozen)
-        canvas_write_right(canvas, 0, canvas->columns - 18, bold(COLOUR_WARNING), " frozen ");
 }
 
 /* Written first; all else has what room is left. */

@@ -40,7 +40,7 @@ static const struct help_row marks[VIEWS][ROWS_MAX] = {
                        {"\u25b28", "an update of the weights, which makes version 8"},
                        {"\u00b7a\u00b7", "waits: activation, gradient, slot, norm, data; k: a core"},
                        {"\u00b7h\u00b7", "held: the run is paused"},
-                       {"\u25b2 v = 2", "the last stage's updates; each starts from the one of its colour"},
+                       {"\u25b2 v = 2", "the last stage's updates: those of one colour are one chain"},
                        {"\u2592", "several ops share a column"},
                        {"idle 12%", "without an op, from the first op in sight to now"},
                        {"planned", "the schedule on paper, laid at the last stage's updates"},
@@ -55,14 +55,16 @@ static const struct help_row marks[VIEWS][ROWS_MAX] = {
                        {"mean 1.90", "then values and their shares, the most frequent first"},
                        {"\u2026", "there are more"},
                        {"v", "mini-batch i reads weights that mini-batch i - v has made"},
-                       {"v7 \u2500 33A \u2500", "on the line of a version the ops of a stage that have read it;"},
-                       {"\u25b2 \u00b7\u00b7\u00b7", "there an update made it; no more than in case it was kept here"}},
-    [VIEW_MEMORY] = {{"w s g o a l k", "weights, stash, gradients, optimizer, activations, links, workspace"},
+                       {"v7 \u2500 33A \u2500", "the line of a version, with the ops that have read it;"},
+                       {"\u25b2", "an update made it there;"},
+                       {"\u00b7\u00b7\u00b7", "it was kept only in case an op would ask for it"}},
+    [VIEW_MEMORY] = {{"w s g o", "weights, stash (older versions), gradients, optimizer,"},
+                     {"a l k", "activations, links between stages, workspace"},
                      {"\u2503", "what the plan has room for"},
                      {"\u2506", "the peak so far, where it is not the plan's"},
                      {"now", "bytes in use at this moment"},
                      {"versions", "of the weights: the live one, and older ones in the stash"},
-                     {"mini-batches", "in flight, or micro-batches: for each its activations are kept"}},
+                     {"mini-batches", "in flight, or micro-batches: their activations are kept"}},
     [VIEW_TRAINING] = {{"training loss", "each dot the mean of some mini-batches, since the run began"},
                        {"test accuracy", "top-1 after each epoch"},
                        {"time", "since the run began: computing, updating, waiting by cause"},
@@ -87,7 +89,8 @@ static void draw_page(const struct canvas *canvas, const struct view_state *stat
                      count - max_int(height - 4, 0));
     for (int k = 0; k < count; k++) {
         canvas_write(&text, k + 2, 0, bold(COLOUR_KEY), rows[k].mark);
-        canvas_write(&text, k + 2, 15, ink(COLOUR_DEFAULT), rows[k].what);
+        if (canvas_write(&text, k + 2, 15, ink(COLOUR_DEFAULT), rows[k].what) > text.columns)
+            canvas_write(&text, k + 2, text.columns - 1, ink(COLOUR_DEFAULT), "…");
     }
 }
 

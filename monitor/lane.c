@@ -297,18 +297,22 @@ static int legend_wait(const struct canvas *canvas, int row, int column, const s
     return canvas_print(canvas, row, column, ink(COLOUR_DIM), " %s", brief ? mark->brief : mark->name);
 }
 
+/* How much of it is written out. */
+enum legend_length { LEGEND_LONG, LEGEND_BRIEF, LEGEND_BRIEFEST, LEGEND_LENGTHS };
+
 /* Returns the column behind it, as if nothing had been clipped. */
 static int draw_legend(const struct plan *plan, const struct canvas *canvas, int row, enum colouring colouring,
-                       bool interactive, bool brief)
+                       bool interactive, enum legend_length length)
 {
-    const bool split = plan_training(plan).order.split_backward;
+    static const char *const updates[LEGEND_LENGTHS] = {" update  waits:", " update", " upd"};
+    const bool split = plan_training(plan).order.split_backward, brief = length > LEGEND_LONG;
     int column = legend_op(plan, canvas, row, 0, OP_FORWARD, colouring, brief);
 
     column = legend_op(plan, canvas, row, column, split ? OP_BACKWARD_INPUT : OP_BACKWARD, colouring, brief);
     if (split)
         column = legend_op(plan, canvas, row, column, OP_BACKWARD_WEIGHTS, colouring, brief);
     column = canvas_write(canvas, row, column, bold(COLOUR_UPDATE), "▲");
-    column = canvas_write(canvas, row, column, ink(COLOUR_DIM), brief ? " upd" : " update  waits:");
+    column = canvas_write(canvas, row, column, ink(COLOUR_DIM), updates[length]);
     for (int cause = WAIT_NONE + 1; cause < WAIT_CAUSES; cause++)
         if (plan_waits_for(plan, (enum wait_cause)cause))
             column = legend_wait(canvas, row, column, &waits[cause], brief);
@@ -320,8 +324,12 @@ void lane_legend(const struct plan *plan, const struct canvas *canvas, int row, 
 {
     static const char shared[] = "   ▒ several ops share a column";
     const struct canvas nowhere = canvas_part(canvas, 0, 0, 0, 0);
-    const bool brief = draw_legend(plan, &nowhere, row, colouring, interactive, false) > canvas->columns;
-    const int column = draw_legend(plan, canvas, row, colouring, interactive, brief);
+    enum legend_length length = LEGEND_LONG;
+
+    while (length < LEGEND_BRIEFEST &&
+           draw_legend(plan, &nowhere, row, colouring, interactive, length) > canvas->columns)
+        length++;
+    const int column = draw_legend(plan, canvas, row, colouring, interactive, length);
 
     if (column + canvas_width(shared) < canvas->columns)
         canvas_write(canvas, row, column, ink(COLOUR_DIM), shared);

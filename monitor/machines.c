@@ -1,5 +1,6 @@
 /* The machines of a run on several: their stages, what crosses their links, what their nodes use, their clocks. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/numbers.h"
 #include "monitor/draw.h"
@@ -7,18 +8,29 @@
 
 enum { HOST = 1, STAGES = 18, SENT = 38, RECEIVED = 50, NODE = 58, CLOCK = 61 };
 
-static void draw_clock(const struct canvas *canvas, int row, const struct machine_snapshot *machine, uint64_t now_ns)
+/* Then what it was measured with, if that has room. */
+static void draw_offset(const struct canvas *canvas, int row, const struct machine_snapshot *machine)
 {
     const int64_t offset = machine->clock_offset_ns;
-    char ahead[FORMAT_MAX], bound[FORMAT_MAX], trip[FORMAT_MAX];
+    char ahead[FORMAT_MAX], bound[FORMAT_MAX], trip[FORMAT_MAX], measured[FORMAT_MAX + 24];
+
+    const int column = canvas_print(canvas, row, CLOCK, ink(COLOUR_DEFAULT), "%c%s +-%s", offset < 0 ? '-' : '+',
+                                    format_duration((uint64_t)(offset < 0 ? -offset : offset), ahead),
+                                    format_duration(machine->clock_bound_ns, bound));
+    snprintf(measured, sizeof(measured), ", there and back in %s", format_duration(machine->round_trip_ns, trip));
+    if (column + canvas_width(measured) <= canvas->columns)
+        canvas_write(canvas, row, column, ink(COLOUR_DEFAULT), measured);
+}
+
+static void draw_clock(const struct canvas *canvas, int row, const struct machine_snapshot *machine, uint64_t now_ns)
+{
+    char ago[FORMAT_MAX];
 
     if (now_ns > machine->heard_ns + UINT64_C(1000000000))
         canvas_print(canvas, row, CLOCK, bold(COLOUR_WARNING), "heard %s ago",
-                     format_duration(now_ns - machine->heard_ns, ahead));
+                     format_duration(now_ns - machine->heard_ns, ago));
     else
-        canvas_print(canvas, row, CLOCK, ink(COLOUR_DEFAULT), "%c%s +-%s, there and back in %s", offset < 0 ? '-' : '+',
-                     format_duration((uint64_t)(offset < 0 ? -offset : offset), ahead),
-                     format_duration(machine->clock_bound_ns, bound), format_duration(machine->round_trip_ns, trip));
+        draw_offset(canvas, row, machine);
 }
 
 static void draw_machine(const struct canvas *canvas, int row, const struct snapshot *snapshot, int m)
@@ -27,7 +39,9 @@ static void draw_machine(const struct canvas *canvas, int row, const struct snap
     const int first = plan_first_stage(snapshot->plan, m), count = plan_machine_stages(snapshot->plan, m);
     char text[FORMAT_MAX], stages[32];
 
-    canvas_print(canvas, row, HOST, bold(COLOUR_TITLE), "%.*s", STAGES - HOST - 1, machine->host);
+    const int end = canvas_print(canvas, row, HOST, bold(COLOUR_TITLE), "%.*s", STAGES - HOST - 1, machine->host);
+    if ((int)strlen(machine->host) > STAGES - HOST - 1)
+        canvas_write(canvas, row, end - 1, bold(COLOUR_TITLE), "…");
     snprintf(stages, sizeof(stages), count > 1 ? "%d-%d" : "%d", first, first + count - 1);
     canvas_write(canvas, row, STAGES, ink(COLOUR_DEFAULT), stages);
     if (machine->heard_ns == 0) {

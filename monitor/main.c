@@ -74,14 +74,22 @@ static void draw_waiting(const struct canvas *canvas, const struct arguments *ar
     canvas_write(canvas, canvas->rows / 2, max_int(canvas->columns - canvas_width(rest), 0) / 2, dim, rest);
 }
 
+/* Of so many rows those of the first of two recordings; the other's have a line of keys more. */
+static int rows_above(int rows)
+{
+    return (rows - 1) / 2;
+}
+
 /* One above the other, in the same view and at the same zoom. */
 static void draw_both(const struct monitor *monitor, const struct canvas *canvas)
 {
     const struct moment *first = monitor->frozen ? monitor->frozen : &monitor->moment;
-    const int half = canvas->rows / 2;
+    const int half = rows_above(canvas->rows);
     struct canvas above = canvas_part(canvas, 0, 0, half, canvas->columns);
     struct canvas below = canvas_part(canvas, half, 0, canvas->rows - half, canvas->columns);
     struct view_state state = monitor->state;
+
+    state.above = true;
 
     if (state.ns_per_column == 0 && first->snapshot)
         state.ns_per_column = axis_zoom(&state, first);
@@ -91,6 +99,7 @@ static void draw_both(const struct monitor *monitor, const struct canvas *canvas
     state.help = 0;
     state.prompt = NULL;
     state.choices = NULL;
+    state.above = false;
     view_draw(&below, &state, &monitor->moment_beside);
 }
 
@@ -295,7 +304,7 @@ static void type(struct monitor *monitor, int key)
         monitor->state.prompt = NULL;
 }
 
-/* Presses in the second recording of two do nothing: what they would select is the first one's. */
+/* Presses in the second recording of two do nothing, but in the line of keys: what they would select is the first one's. */
 static void point(struct monitor *monitor, int press)
 {
     const struct moment *moment = monitor->frozen ? monitor->frozen : &monitor->moment;
@@ -306,10 +315,14 @@ static void point(struct monitor *monitor, int press)
 
     screen_pointer(monitor->screen, &row, &column);
     screen_size(monitor->screen, &rows, &columns);
-    rows = monitor->beside ? rows / 2 : rows;
-    if (row >= rows || canvas_create(&size, rows, columns, false))
+    const int first = monitor->beside ? rows_above(rows) : rows;
+    const bool below = row >= first;
+    if ((below && row < rows - 1) || canvas_create(&size, below ? rows - first : first, columns, false))
         return;
-    if (press == PRESS_CLICK && !monitor->state.help && view_seeks(moment, &size, row, column, &seconds)) {
+    row -= below ? first : 0;
+    monitor->state.above = monitor->beside && !below;
+    if (press == PRESS_CLICK && !monitor->state.help &&
+        view_seeks(&monitor->state, moment, &size, row, column, &seconds)) {
         if (source_seek(monitor->source, seconds, &error))
             source_say(monitor->source, "%s", error.text);
     } else

@@ -3,10 +3,11 @@
 #include <math.h>
 
 #include "base/numbers.h"
+#include "monitor/facts.h"
 #include "plan/replay.h"
 
-/* Ops that a drawing may simulate. */
-enum { OPS_MAX = 40000 };
+/* Ops that a drawing may simulate, and how wide a tick is before there is a time for it. */
+enum { OPS_MAX = 40000, TICK_COLUMNS = 3 };
 
 static bool is_training(const struct op_record *op)
 {
@@ -105,9 +106,7 @@ static double usual_op(const struct snapshot *snapshot)
             count += (double)snapshot->stages[s].counters.op_count[kind];
             ns += (double)snapshot->stages[s].counters.op_ns[kind];
         }
-    if (snapshot->interactive && snapshot->slow_motion > 1)
-        ns *= snapshot->slow_motion;
-    return count > 0 ? ns / count : 0;
+    return count > 0 ? facts_stretch(snapshot) * ns / count : 0;
 }
 
 /* Ticks that an op of the stage takes on the average. */
@@ -213,6 +212,26 @@ static void begin_in_ticks(struct planned *planned, const struct moment *moment,
         follow_versions(planned, plan, part, anchor->record);
 }
 
+static bool has_begun(const struct moment *moment)
+{
+    for (int s = 0; s < moment->snapshot->stage_count; s++)
+        if (moment->history->stages[s].count > 0)
+            return true;
+    return false;
+}
+
+/* There is no time yet to lay it over: a tick is as wide as a name. */
+static void begin_ahead(struct planned *planned, const struct plan *plan, const struct time_axis *axis, bool costs)
+{
+    planned->ahead = true;
+    planned->epoch = 1;
+    planned->tick_ns = TICK_COLUMNS * (double)axis->ns_per_column;
+    planned->zero_ns = (double)axis->left;
+    simulate_around(planned, plan, 1, minibatches_shown(planned->tick_ns, plan, axis), true, costs);
+    if (planned->simulation)
+        planned->follower = follower_create(&planned->schedule, planned->simulation);
+}
+
 static void begin_in_time(struct planned *planned, const struct moment *moment, const struct time_axis *axis,
                           bool costs)
 {
@@ -223,6 +242,8 @@ static void begin_in_time(struct planned *planned, const struct moment *moment, 
 
     if (!anchors.last)
         anchors = find_op(moment, axis);
+    if (!anchors.last && facts_paused(moment) && !has_begun(moment))
+        begin_ahead(planned, plan, axis, costs);
     if (!anchors.last)
         return;
     if (op_ns <= 0)
@@ -263,6 +284,11 @@ void planned_end(struct planned *planned)
     simulation_destroy(planned->simulation);
     planned->follower = NULL;
     planned->simulation = NULL;
+}
+
+double planned_end_ns(const struct planned *planned)
+{
+    return planned->zero_ns + planned->tick_ns * (double)planned->simulation->duration;
 }
 
 static struct span span_of(const struct planned *planned, const struct plan *plan, const struct timed_op *timed,

@@ -67,8 +67,7 @@ void readings_to_come(const struct moment *moment, int part, const struct versio
         readers_to_come(moment->snapshot, moment->history, part, use->version, text);
 }
 
-/* Where the selection says nothing, the part of which there is most to see. */
-static int part_shown(const struct view_state *state, const struct snapshot *snapshot)
+int readings_first(const struct view_state *state, const struct snapshot *snapshot)
 {
     int most = 1;
 
@@ -212,14 +211,14 @@ static void draw_version(const struct table *table, int version)
                      text);
 }
 
-void draw_readings(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
+int draw_readings(const struct canvas *canvas, const struct view_state *state, const struct moment *moment, int part)
 {
     struct readings readings;
     struct table table = {.canvas = canvas_part(canvas, 1, 0, canvas->rows - 1, canvas->columns),
                           .moment = moment,
                           .readings = &readings,
                           .colouring = state->colouring,
-                          .part = part_shown(state, moment->snapshot)};
+                          .part = part};
     char name[PART_TEXT_SIZE], title[80];
 
     part_format(&moment->snapshot->plan->schedule, table.part, name);
@@ -229,4 +228,5 @@ void draw_readings(const struct canvas *canvas, const struct view_state *state, 
     lay_out(&table);
     for (int version = table.oldest; version <= table.newest && table.ops > 0; version++)
         draw_version(&table, version);
+    return 1 + table.newest - table.oldest + 1;
 }

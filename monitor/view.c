@@ -4,7 +4,7 @@
 #include "monitor/draw.h"
 
 /* Where a view still says something; below, it says what it needs. */
-enum { LEAST_COLUMNS = 40, LEAST_ROWS = 8, BANNER_ROWS = 3, SEEK_FROM = 10 };
+enum { LEAST_COLUMNS = 40, LEAST_ROWS = 8, BANNER_ROWS = 3, SEEK_FROM = 8 };
 
 static const struct {
     const char *name;
@@ -35,9 +35,9 @@ struct areas {
     int body_row;
 };
 
-static struct areas areas_of(const struct canvas *canvas, const struct moment *moment)
+static struct areas areas_of(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
-    const int rows = canvas->rows - HEADER_ROWS - 1, columns = canvas->columns;
+    const int end = canvas->rows - !state->above, rows = end - HEADER_ROWS, columns = canvas->columns;
     struct canvas unseen = canvas_part(canvas, 0, 0, 0, columns);
     const int banner = frame_banner(&unseen, moment, min_int(BANNER_ROWS, rows / 4));
     const bool seek = moment->kind == MOMENT_REPLAY && moment->end_ns > moment->begin_ns && rows - banner >= SEEK_FROM;
@@ -46,17 +46,17 @@ static struct areas areas_of(const struct canvas *canvas, const struct moment *m
         .header = canvas_part(canvas, 0, 0, HEADER_ROWS, columns),
         .banner = canvas_part(canvas, HEADER_ROWS, 0, banner, columns),
         .body = canvas_part(canvas, HEADER_ROWS + banner, 0, rows - banner - seek, columns),
-        .seek = canvas_part(canvas, canvas->rows - 2, 0, seek, columns),
-        .footer = canvas_part(canvas, canvas->rows - 1, 0, 1, columns),
+        .seek = canvas_part(canvas, end - 1, 0, seek, columns),
+        .footer = canvas_part(canvas, end, 0, canvas->rows - end, columns),
         .body_row = HEADER_ROWS + banner,
     };
 }
 
 static void draw_whole(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
-    const struct canvas above = canvas_part(canvas, 0, 0, canvas->rows - 1, canvas->columns);
-    const struct canvas message = canvas_part(canvas, canvas->rows - 2, 0, 1, canvas->columns);
-    const struct areas areas = areas_of(canvas, moment);
+    const struct areas areas = areas_of(canvas, state, moment);
+    const struct canvas page = canvas_part(canvas, 0, 0, canvas->rows - areas.footer.rows, canvas->columns);
+    const struct canvas message = canvas_part(&page, page.rows - 1, 0, 1, canvas->columns);
 
     frame_header(&areas.header, state, moment);
     frame_banner(&areas.banner, moment, areas.banner.rows);
@@ -66,11 +66,11 @@ static void draw_whole(const struct canvas *canvas, const struct view_state *sta
     frame_footer(&areas.footer, state, moment);
     frame_message(&message, state, moment);
     if (state->help == 1)
-        frame_help(&above, state, moment);
+        frame_help(&page, state, moment);
     else if (state->help == 2)
-        frame_marks(&above, state, moment);
+        frame_marks(&page, state, moment);
     else if (state->choices)
-        frame_choices(&above, state, moment);
+        frame_choices(&page, state, moment);
 }
 
 static void draw_too_small(const struct canvas *canvas)
@@ -154,23 +154,24 @@ void view_point(struct view_state *state, const struct moment *moment, int press
 {
     if (is_too_small(size) || !has_run(moment))
         return;
-    const struct areas areas = areas_of(size, moment);
+    const struct areas areas = areas_of(size, state, moment);
     if (press != PRESS_CLICK)
         turn_wheel(state, moment, press, &areas, row, column);
     else if (state->help)
         state->help = 0;
-    else if (row == size->rows - 1 && frame_view_at(&areas.footer, state->view, column) < VIEWS)
+    else if (row == size->rows - areas.footer.rows && frame_view_at(&areas.footer, state->view, column) < VIEWS)
         state->view = frame_view_at(&areas.footer, state->view, column);
     else if (state->view == VIEW_SCHEDULE)
         schedule_point(state, moment, press, &areas.body, row - areas.body_row, column);
 }
 
-bool view_seeks(const struct moment *moment, const struct canvas *size, int row, int column, double *seconds)
+bool view_seeks(const struct view_state *state, const struct moment *moment, const struct canvas *size, int row,
+                int column, double *seconds)
 {
     if (is_too_small(size) || !has_run(moment))
         return false;
-    const struct areas areas = areas_of(size, moment);
-    if (areas.seek.rows == 0 || row != size->rows - 2)
+    const struct areas areas = areas_of(size, state, moment);
+    if (areas.seek.rows == 0 || row != size->rows - areas.footer.rows - 1)
         return false;
     *seconds = frame_time_at(&areas.seek, moment, column);
     return true;

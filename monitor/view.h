@@ -47,6 +47,7 @@ struct view_state {
     const char *prompt;            /* what the user has typed behind ':', where to go; NULL: nothing is asked */
     const struct choices *choices; /* shown over the view, to pick from; NULL: none */
     int help;                      /* the page shown over the view: 1 the keys, 2 what the view's marks mean; 0: none */
+    bool above;                    /* another view is drawn below, whose line of keys is for both */
 };
 
 /* A key is a character, or one of these. */
@@ -93,6 +94,7 @@ void view_point(struct view_state *state, const struct moment *moment, int press
                 int column);
 
 /* Whether the cell is on a replay's seek bar, and for which time it stands, in seconds of the recording. */
-bool view_seeks(const struct moment *moment, const struct canvas *size, int row, int column, double *seconds);
+bool view_seeks(const struct view_state *state, const struct moment *moment, const struct canvas *size, int row,
+                int column, double *seconds);
 
 #endif

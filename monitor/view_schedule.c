@@ -86,7 +86,8 @@ static uint64_t round_step(uint64_t least)
     return power >= least ? power : 2 * power >= least ? 2 * power : 5 * power >= least ? 5 * power : 10 * power;
 }
 
-static void draw_axis(const struct canvas *canvas, const struct time_axis *axis, uint64_t now_ns)
+/* The cursor's column, if that is 0 or more, stays free: a time with a hole would be another one. */
+static void draw_axis(const struct canvas *canvas, const struct time_axis *axis, uint64_t now_ns, int cursor)
 {
     uint64_t step = round_step(axis->ns_per_column * MARK_COLUMNS), ago = 0;
     char text[FORMAT_MAX];
@@ -95,28 +96,35 @@ static void draw_axis(const struct canvas *canvas, const struct time_axis *axis,
     if (axis_right(axis) < now_ns)
         ago = (now_ns - axis_right(axis)) / step * step;
     for (; ago <= now_ns && now_ns - ago >= axis->left; ago += step) {
-        int column = (int)((now_ns - ago - axis->left) / axis->ns_per_column);
+        const int column = (int)((now_ns - ago - axis->left) / axis->ns_per_column);
 
         canvas_put(canvas, 0, column, ink(COLOUR_DIM), 0x252c);
+        format_duration(ago, text);
         if (ago == 0)
             canvas_write_right(canvas, 0, column, bold(COLOUR_TITLE), "now ");
-        else
-            canvas_print(canvas, 0, column + 1, ink(COLOUR_DIM), "-%s", format_duration(ago, text));
+        else if (cursor <= column || cursor > column + 1 + canvas_width(text))
+            canvas_print(canvas, 0, column + 1, ink(COLOUR_DIM), "-%s", text);
     }
 }
 
 /* Ticks are numbered from the epoch's begin, 1, 2, ..., as columns of the grid; where that is not known, back from now. */
-static void draw_tick_axis(const struct canvas *canvas, const struct time_axis *axis, const struct ticks *ticks)
+static void draw_tick_axis(const struct canvas *canvas, const struct time_axis *axis, const struct ticks *ticks,
+                           int cursor)
 {
     const int width = (int)(TICK_UNITS / axis->ns_per_column);
     const int64_t left = (int64_t)(axis->left / TICK_UNITS), now = ticks->now - left;
     const int64_t zero = ticks->origin >= 0 ? ticks->origin - 1 : ticks->now;
     const int64_t step = (int64_t)round_step((uint64_t)((MARK_COLUMNS / 2 + width - 1) / width));
+    char text[FORMAT_MAX];
 
     canvas_fill(canvas, 0, 0, axis->columns, ink(COLOUR_DIM), 0x2500);
-    for (int64_t tick = 0; tick * width < axis->columns && tick < now; tick++)
-        if ((left + tick - zero) % step == 0)
-            canvas_print(canvas, 0, (int)tick * width, ink(COLOUR_DIM), "%d", (int)(left + tick - zero));
+    for (int64_t tick = 0; tick * width < axis->columns && tick < now; tick++) {
+        const int column = (int)tick * width;
+
+        snprintf(text, sizeof(text), "%d", (int)(left + tick - zero));
+        if ((left + tick - zero) % step == 0 && (cursor < column || cursor >= column + canvas_width(text)))
+            canvas_write(canvas, 0, column, ink(COLOUR_DIM), text);
+    }
     canvas_write(canvas, 0, (int)now * width, bold(COLOUR_TITLE), "▼now");
 }
 
@@ -201,11 +209,10 @@ static struct canvas right_part(const struct scene *scene, int row, int height)
 }
 
 /* In the row of what the stage does there is no room for it. */
-static void draw_idle_share(const struct canvas *right, int row, const struct scene *scene, const struct lane *lane)
+static void draw_idle_share(const struct canvas *right, int row, const struct lane *lane, int begin, int end)
 {
-    if (scene->now > scene->begin)
-        canvas_print(right, row, 1, ink(COLOUR_DIM), "idle %.0f%%",
-                     100 * lane_idle_share(lane, scene->begin, scene->now));
+    if (end > begin)
+        canvas_print(right, row, 1, ink(COLOUR_DIM), "idle %.0f%%", 100 * lane_idle_share(lane, begin, end));
 }
 
 static void fill_lane(const struct scene *scene, int s, struct lane *lane)
@@ -236,7 +243,7 @@ static void draw_lanes(const struct scene *scene)
         draw_lane_name(scene->canvas, row, height, plan, s, s == scene->stage && scene->state->cursor_stage > 0);
         draw_activity(&right, lane_name_row(height), scene->moment, s, scene->state->colouring);
         if (height > 1)
-            draw_idle_share(&right, height - 1, scene, &lane);
+            draw_idle_share(&right, height - 1, &lane, scene->begin, scene->now);
     }
 }
 
@@ -281,6 +288,9 @@ static void planned_title(const struct scene *scene, const struct planned *plann
 
     if (!planned->simulation)
         snprintf(title, TITLE_MAX, "planned");
+    else if (planned->ahead)
+        snprintf(title, TITLE_MAX, "planned: what comes first, %s",
+                 scene->state->costs ? "as wide as it costs" : "every op in a tick");
     else if (scene->state->costs)
         snprintf(title, TITLE_MAX, "planned: as wide as it costs");
     else if (ticks_of(scene))
@@ -300,11 +310,19 @@ static int title_column(const struct scene *scene, const char *title)
     return scene->now < scene->axis.columns - 1 && now < 2 + canvas_width(title) + 2 ? now + 5 : 2;
 }
 
+/* In sight, or the nearest that is. */
+static int column_at(const struct scene *scene, double ns)
+{
+    const struct time_axis *axis = &scene->axis;
+    const double column = (ns - (double)axis->left) / (double)axis->ns_per_column;
+
+    return column <= 0 ? 0 : column >= axis->columns ? axis->columns : (int)column;
+}
+
 static void draw_planned(const struct scene *scene)
 {
     const struct plan *plan = scene->moment->snapshot->plan;
     const struct schedule_layout *layout = &scene->layout;
-    const struct canvas above = lanes_part(scene, layout->planned, 1);
     struct planned planned;
     struct lane lane;
     char title[TITLE_MAX];
@@ -318,7 +336,9 @@ static void draw_planned(const struct scene *scene)
         return;
     }
     if (scene->now < scene->axis.columns - 1)
-        canvas_write(&above, 0, scene->now, bold(COLOUR_KEY), "▼now");
+        canvas_write(scene->canvas, layout->planned, LEFT + scene->now, bold(COLOUR_KEY), "▼now");
+    const int begin = max_int(scene->begin, column_at(scene, planned.zero_ns));
+    const int end = min_int(scene->now, column_at(scene, planned_end_ns(&planned)));
     for (int k = 0; k < layout->count; k++) {
         const int row = layout->planned + 1 + k * layout->heights.planned;
         const struct canvas part = lanes_part(scene, row, layout->heights.planned);
@@ -329,7 +349,7 @@ static void draw_planned(const struct scene *scene)
         planned_visit(&planned, plan, layout->first + k, &scene->axis, lane_add, &lane);
         lane_draw(&lane, &part);
         draw_lane_name(scene->canvas, row, layout->heights.planned, plan, layout->first + k, false);
-        draw_idle_share(&right, 0, scene, &lane);
+        draw_idle_share(&right, 0, &lane, planned.ahead ? 0 : begin, planned.ahead ? scene->axis.columns : end);
     }
     planned_end(&planned);
 }
@@ -427,17 +447,19 @@ static void choose_axis(struct scene *scene)
     find_span(scene);
 }
 
-/* Above the selected op. */
-static void draw_cursor(const struct scene *scene, const struct canvas *top)
+/* Above the middle of the selected op; -1: none is, or it is not in sight. */
+static int cursor_column(const struct scene *scene)
 {
     const struct time_axis *axis = &scene->axis;
-    const struct tick_op *op = ticks_of(scene) ? ticks_find(&scene->ticks, scene->stage, scene->selected) : NULL;
-    uint64_t at = (scene->selected->start_ns + scene->selected->end_ns) / 2;
+    uint64_t at = 0;
 
-    if (ticks_of(scene))
+    if (scene->selected && ticks_of(scene)) {
+        const struct tick_op *op = ticks_find(&scene->ticks, scene->stage, scene->selected);
         at = op ? (uint64_t)(op->start + op->end) * (TICK_UNITS / 2) : 0;
-    if (at > axis->left)
-        canvas_put(top, 0, (int)((at - axis->left) / axis->ns_per_column), bold(COLOUR_KEY), 0x25bc);
+    } else if (scene->selected) {
+        at = (scene->selected->start_ns + scene->selected->end_ns) / 2;
+    }
+    return at > axis->left && at < axis_right(axis) ? (int)((at - axis->left) / axis->ns_per_column) : -1;
 }
 
 /* The caller destroys its ticks. */
@@ -457,18 +479,19 @@ void draw_schedule(const struct canvas *canvas, const struct view_state *state, 
     struct scene scene = scene_of(canvas, state, moment);
     const struct schedule_layout *layout = &scene.layout;
     const struct canvas top = lanes_part(&scene, layout->axis, 1), beside = right_part(&scene, layout->axis, 1);
+    const int cursor = cursor_column(&scene);
 
     if (ticks_of(&scene))
-        draw_tick_axis(&top, &scene.axis, &scene.ticks);
+        draw_tick_axis(&top, &scene.axis, &scene.ticks, cursor);
     else
-        draw_axis(&top, &scene.axis, moment->snapshot->now_ns);
+        draw_axis(&top, &scene.axis, moment->snapshot->now_ns, cursor);
+    if (cursor >= 0)
+        canvas_put(&top, 0, cursor, bold(COLOUR_KEY), 0x25bc);
     draw_stages_shown(layout->right > 0 ? &beside : &top, 0, layout->first, layout->count,
                       moment->snapshot->stage_count);
     draw_lanes(&scene);
     if (layout->chains >= 0)
         draw_chains(&scene);
-    if (scene.selected)
-        draw_cursor(&scene, &top);
     if (layout->planned >= 0)
         draw_planned(&scene);
     if (layout->reasons >= 0)

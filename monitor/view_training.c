@@ -124,20 +124,23 @@ static bool is_wait(const struct plan *plan, int use)
     return use >= WAITING && use < HOLDING && plan_waits_for(plan, (enum wait_cause)(use - WAITING + 1));
 }
 
-static void draw_uses(const struct canvas *canvas, const struct plot_part parts[USES], const struct plan *plan,
-                      bool interactive)
+/* Returns the column behind it, as if nothing had been clipped. */
+static int draw_uses(const struct canvas *canvas, const struct plot_part parts[USES], const struct plan *plan,
+                     bool interactive, bool brief)
 {
     int column = canvas_width("time") + 6;
 
-    draw_title(canvas, 0, "time");
     for (int k = 0; k < (interactive ? USES : HOLDING); k++) {
-        if (k >= WAITING && k < HOLDING && !is_wait(plan, k))
+        const bool wait = k >= WAITING && k < HOLDING;
+
+        if (wait && !is_wait(plan, k))
             continue;
         if (k == WAITING)
             column = canvas_write(canvas, 0, column, ink(COLOUR_DIM), " waits: ");
         column = canvas_print(canvas, 0, column, (struct style){COLOUR_INK, (uint8_t)parts[k].colour, 0}, " %s ",
-                              parts[k].name);
+                              wait && brief ? lane_wait((enum wait_cause)(k - WAITING + 1)).brief : parts[k].name);
     }
+    return column;
 }
 
 /* What all parts of the part's stage have used. */
@@ -190,10 +193,16 @@ static void draw_times(const struct canvas *canvas, const struct view_state *sta
     int stages = moment->snapshot->stage_count, height = max_int(1, min_int((canvas->rows - 1) / stages, 3));
     int shown = max_int(0, min_int(stages, (canvas->rows - 1) / height));
     int first = first_stage_shown(state, moment, shown);
+    const struct canvas nowhere = canvas_part(canvas, 0, 0, 0, 0);
+    const struct plan *plan = moment->snapshot->plan;
+    const bool interactive = moment->snapshot->interactive;
     struct plot_part parts[USES];
 
     take_uses(&moment->snapshot->stages[0].counters, parts);
-    draw_uses(canvas, parts, moment->snapshot->plan, moment->snapshot->interactive);
+    draw_title(canvas, 0, "time");
+    draw_uses(canvas, parts, plan, interactive,
+              draw_uses(&nowhere, parts, plan, interactive, false) >
+                  canvas->columns - (shown < stages ? STAGES_SHOWN_COLUMNS : 0));
     draw_stages_shown(canvas, 0, first, shown, stages);
     for (int s = first; s < first + shown; s++) {
         const struct canvas part =

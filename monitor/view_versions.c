@@ -18,19 +18,19 @@ enum {
     METER_ROWS = 4,
     RULES_ROWS = 6,
     READINGS_ROWS = 5,
-    HEIGHT_MAX = 4
+    HEIGHT_MAX = 3
 };
 
 /* Why a version is kept; without a name: stash_name. */
 static const struct {
     int use;
-    const char *glyph, *name;
+    const char *glyph, *name, *brief;
     enum colour colour;
 } uses[] = {
-    {USE_LIVE, "●", "live", COLOUR_GOOD},
-    {USE_RUNNING, "▶", "read now", COLOUR_KEY},
-    {USE_STASHED, "■", NULL, COLOUR_WAIT_GRADIENT},
-    {USE_EXPECTED, "○", "in case", COLOUR_DIM},
+    {USE_LIVE, "●", "live", "live", COLOUR_GOOD},
+    {USE_RUNNING, "▶", "read now", "read now", COLOUR_KEY},
+    {USE_STASHED, "■", NULL, "kept", COLOUR_WAIT_GRADIENT},
+    {USE_EXPECTED, "○", "in case", "in case", COLOUR_DIM},
 };
 enum { USES = sizeof(uses) / sizeof(uses[0]) };
 
@@ -117,6 +117,19 @@ static void draw_stage(const struct canvas *canvas, const struct moment *moment,
     canvas_write_right(canvas, 0, canvas->columns - 1, ink(COLOUR_DIM), format_bytes(bytes, text));
 }
 
+/* Returns the column behind it, as if nothing had been clipped. */
+static int draw_legend(const struct canvas *canvas, const struct plan *plan, bool brief)
+{
+    int column = canvas_width("versions held") + 6;
+
+    for (int k = 0; k < USES; k++)
+        column = canvas_print(canvas, 0, column, ink(uses[k].colour), " %s %s ", uses[k].glyph,
+                              brief          ? uses[k].brief
+                              : uses[k].name ? uses[k].name
+                                             : stash_name(plan));
+    return column;
+}
+
 static int draw_held(const struct canvas *canvas, const struct view_state *state, const struct moment *moment)
 {
     int stages = moment->snapshot->stage_count;
@@ -126,14 +139,14 @@ static int draw_held(const struct canvas *canvas, const struct view_state *state
     struct range range = range_of(moment->snapshot, first, shown);
     int room = max_int(canvas->columns - LEFT - RIGHT, BOX_MIN);
     int box = max_int(BOX_MIN, min_int(room / (range.last - range.first + 1), BOX_MAX));
-    int column = canvas_width("versions held") + 6;
+    const struct canvas nowhere = canvas_part(canvas, 0, 0, 0, 0);
 
     /* The newest are what matters where not all have room. */
     range.first = max_int(range.first, range.last - room / box + 1);
     draw_title(canvas, 0, "versions held");
-    for (int k = 0; k < USES; k++)
-        column = canvas_print(canvas, 0, column, ink(uses[k].colour), " %s %s ", uses[k].glyph,
-                              uses[k].name ? uses[k].name : stash_name(moment->snapshot->plan));
+    draw_legend(canvas, moment->snapshot->plan,
+                draw_legend(&nowhere, moment->snapshot->plan, false) >
+                    canvas->columns - (shown < stages ? STAGES_SHOWN_COLUMNS : 0));
     draw_stages_shown(canvas, 0, first, shown, stages);
     for (int s = first; s < first + shown; s++) {
         const struct canvas part =
@@ -290,7 +303,10 @@ void draw_versions(const struct canvas *canvas, const struct view_state *state, 
     draw_meter(&meter, moment);
     if (staleness > 0 && rules.rows >= RULES_ROWS)
         row = draw_rules(&rules, moment->snapshot->plan);
-    const struct canvas readings = canvas_part(&rules, row, 0, rules.rows - row, canvas->columns);
-    if (staleness > 0 && readings.rows >= READINGS_ROWS)
-        draw_readings(&readings, state, moment);
+    const int chosen = readings_first(state, moment->snapshot);
+    for (int k = 0; k < stages && staleness > 0 && rules.rows - row >= READINGS_ROWS; k++) {
+        const struct canvas readings = canvas_part(&rules, row, 0, rules.rows - row, canvas->columns);
+
+        row += draw_readings(&readings, state, moment, k == 0 ? chosen : k < chosen ? k : k + 1) + 1;
+    }
 }

@@ -135,7 +135,7 @@ const struct config_key config_keys[] = {
      .help = "dc-asgd: lambda, how much of the gradient's square stands for the Hessian"},
 
     {MEMBER(model, arch), KEY_CHOICE_NAME, "resnet20", .choice = network_builtin_name, .file_ending = ".net",
-     .help = "network: one of networks/, or a file in their form"},
+     .help = "network: one that tpcoord network lists, or a file of the same form"},
     {MEMBER(model, depth), KEY_INTEGER, "0", 0, NETWORK_DEPTH_MAX,
      .help = "networks with a parameter depth (mlp: its layers); 0: as the network's file says"},
     {MEMBER(model, width), KEY_INTEGER, "0", 0, NETWORK_WIDTH_MAX,
@@ -146,7 +146,7 @@ const struct config_key config_keys[] = {
      .help = "weights to begin with: a safetensors file, or a folder of them; none: drawn from run.seed"},
 
     {MEMBER(data, set), KEY_CHOICE_NAME, "fashion-mnist", .choice = data_source_name,
-     .help = "data set; docs/data.md says what each reads; synthetic: made up, for measuring"},
+     .help = "data set, which lies in data.dir or data.file; synthetic: made up, for measuring"},
     {MEMBER(data, dir), KEY_TEXT, "",
      .help = "folder of the data set; none: where Debian's package dataset-fashion-mnist puts it"},
     {MEMBER(data, file), KEY_TEXT, "",

@@ -88,9 +88,12 @@ static void name_cause(const struct activity *activity, const struct schedule *s
 void explain_activity(const struct activity *activity, const struct schedule *schedule, char *text, size_t size)
 {
     static const char *const verbs[ACTIVITIES] = {
-        [ACTIVITY_NONE] = "between two phases",          [ACTIVITY_WAIT] = "waiting for",
-        [ACTIVITY_HELD] = "held by the controls before", [ACTIVITY_RUN] = "running",
-        [ACTIVITY_UPDATE] = "applying the update after", [ACTIVITY_SAVE] = "writing a checkpoint",
+        [ACTIVITY_NONE] = "between two phases",
+        [ACTIVITY_WAIT] = "waiting for",
+        [ACTIVITY_HELD] = "held before",
+        [ACTIVITY_RUN] = "running",
+        [ACTIVITY_UPDATE] = "applying the update after",
+        [ACTIVITY_SAVE] = "writing a checkpoint",
     };
     char object[OP_WORDS_SIZE] = "";
 

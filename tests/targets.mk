@@ -19,9 +19,10 @@ TESTS := $(addprefix $(BUILD)/double/tests/,test_kernels test_loss test_update t
 endif
 
 # Those that compute in one process and watch no clock: tests/run.sh has as many of them going as there are cores.
-TOGETHER := $(addprefix test_,checkpoint csv csv_random data events executor golden_networks idx idx_damage interleavings \
-	kernels lists loss manifest methods network network_reader node optimizers orders plan predict reading records recording \
-	schedule simulate sums systems unchanged update update_rule versions views)
+TOGETHER := $(addprefix test_,any_times canvas checkpoint csv csv_random data events executor golden_networks idx \
+	idx_damage interleavings kernels lists loss manifest methods network network_reader node optimizers orders plan predict \
+	reading recording records schedule screens simulate sums systems unchanged update update_rule versions view_keys \
+	views)
 
 .PHONY: test test-programs check-programs exhaustive torture scribble hosts starts soak asan ubsan tsan valgrind fuzz fuzzers nightly
 
@@ -37,9 +38,9 @@ check-programs: test-programs
 	@MAKEFLAGS='$(filter-out -j% --jobserver%,$(MAKEFLAGS))' CK_EXCLUDE_TAGS='$(CK_EXCLUDE_TAGS)' \
 		TOGETHER='$(TOGETHER)' tests/run.sh $(BUILD) $(TESTS) $(SCRIPT_TESTS)
 
-# Every interleaving of pipelines that are too large for make test.
+# Every interleaving of pipelines that are too large for make test; every system on the network of configs/llama.ini.
 exhaustive: deps
-	+@$(SUBMAKE) TESTS=$(BUILD)/tests/test_executor SCRIPT_TESTS= CK_EXCLUDE_TAGS= check-programs
+	+@$(SUBMAKE) TESTS='$(BUILD)/tests/test_executor $(BUILD)/tests/test_text_runs' SCRIPT_TESTS= CK_EXCLUDE_TAGS= check-programs
 
 # Kills a process of a small run so many times: make torture KILLS=200 SEED=1
 torture: deps

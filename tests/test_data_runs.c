@@ -256,11 +256,12 @@ static long least_resident(pid_t process, const struct segment *segment, int fro
     return least;
 }
 
-/* It grew by more than a KiB with each. The run's folder is in memory, where epochs with their checkpoints are
- * short. */
+/* It grew by more than a KiB with each. What stays are results, which may take four times their size. The C library keeps
+ * nothing of what is freed for the next who asks: that would be counted, and is more than what a run adds. The run's folder
+ * is in memory, where epochs with their checkpoints are short. */
 START_TEST(a_coordinator_does_not_grow_with_its_epochs)
 {
-    enum { EARLY = 50, LATE = 350, WINDOW = 30, KIB_MAX = 240 };
+    enum { EARLY = 50, LATE = 350, WINDOW = 30, KIB_MAX = 4 * (LATE - EARLY) * sizeof(struct epoch_result) / 1024 };
     struct segment segment;
     char words[256];
 
@@ -268,7 +269,9 @@ START_TEST(a_coordinator_does_not_grow_with_its_epochs)
              "@ --quiet --epochs 1000 --set data.limit=10 --set data.batch=10 --set pipeline.stages=2 "
              "--set pipeline.order=static --set run.output=/dev/shm/%s --set run.name=long",
              strrchr(program.folder, '/') + 1);
+    setenv("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0", 1);
     const pid_t coordinator = program_start(&program, words);
+    unsetenv("GLIBC_TUNABLES");
     while (!program_segment(coordinator, "long", &segment))
         ck_assert_int_eq(kill(coordinator, 0), 0);
     const long early = least_resident(coordinator, &segment, EARLY, EARLY + WINDOW);

@@ -153,8 +153,8 @@ START_TEST(whatever_keeps_the_last_stage_is_said)
 {
     set(2, ACTIVITY_WAIT, WAIT_GRADIENT, backward_7);
     set(3, ACTIVITY_HELD, WAIT_NONE, forward_8a);
-    expect_wait(2, "stage 2 waits for the gradient of mini-batch 7 from stage 3, which has been held by the controls "
-                   "before the forward of 8A for 3.2 s");
+    expect_wait(2, "stage 2 waits for the gradient of mini-batch 7 from stage 3, which has been held before the "
+                   "forward of 8A for 3.2 s");
     set(3, ACTIVITY_UPDATE, WAIT_NONE, backward_7);
     expect_wait(3, "stage 3 has been applying the update after the backward of mini-batch 7 for 3.2 s");
     snapshot.stages[2].blocked = true;
@@ -241,8 +241,7 @@ START_TEST(an_activity_in_words)
         {{ACTIVITY_WAIT, WAIT_ACTIVATION, PHASE_TRAIN, {OP_FORWARD, 8, 1, 1, 1}}, "waiting for the activation of 8A"},
         {{ACTIVITY_WAIT, WAIT_SLOT, PHASE_TRAIN, {OP_FORWARD, 8, 2, 1, 1}}, "waiting for a slot for 8B"},
         {{ACTIVITY_WAIT, WAIT_DATA, PHASE_TRAIN, {OP_FORWARD, 8, 2, 1, 1}}, "waiting for the data of 8B"},
-        {{ACTIVITY_HELD, WAIT_NONE, PHASE_TRAIN, {OP_FORWARD, 8, 1, 1, 1}},
-         "held by the controls before the forward of 8A"},
+        {{ACTIVITY_HELD, WAIT_NONE, PHASE_TRAIN, {OP_FORWARD, 8, 1, 1, 1}}, "held before the forward of 8A"},
         {{.kind = ACTIVITY_SAVE}, "writing a checkpoint"},
     };
     struct schedule schedule = plan.schedule;

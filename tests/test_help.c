@@ -265,6 +265,56 @@ START_TEST(every_system_is_explained)
 }
 END_TEST
 
+static void expect_no_file_of_the_tree(const char *topic)
+{
+    static const char *const files[] = {"configs/", "docs/", "networks/", ".md"};
+
+    for (int k = 0; k < COUNT(files); k++)
+        ck_assert_msg(!strstr(text, files[k]), "%s names a file that is not there, %s:\n%s", topic, files[k], text);
+}
+
+/* Where neither the tree nor an installed config is in sight, examples have a word for the user's own. */
+START_TEST(nothing_names_a_file_that_the_user_may_not_have)
+{
+    char room[SECTION_NAME_MAX];
+    const char *name;
+
+    ck_assert_int_eq(chdir("/"), 0);
+    help(NULL);
+    expect_no_file_of_the_tree("help");
+    for (int v = 0; v < VERBS; v++) {
+        help(commands[v].name);
+        expect_no_file_of_the_tree(commands[v].name);
+    }
+    ck_assert_ptr_nonnull(strstr(help("plan"), "\n  tpcoord plan CONFIG\n"));
+    for (int k = 0; k < config_key_count; k++) {
+        help(config_keys[k].name);
+        expect_no_file_of_the_tree(config_keys[k].name);
+    }
+    for (int n = 0; (name = explain_name(n, room)) != NULL; n++) {
+        struct error error;
+        FILE *out = begin();
+
+        ck_assert_msg(explain_print(out, "tpcoord", name, &error) == 0, "%s", error.text);
+        fclose(out);
+        expect_no_file_of_the_tree(name);
+    }
+}
+END_TEST
+
+/* In the tree's top folder they are configs of the tree, and can be pasted. */
+START_TEST(examples_name_a_config_that_is_there)
+{
+    struct error error;
+    FILE *out = begin();
+
+    ck_assert_int_eq(explain_print(out, "a b/tpcoord", "grid", &error), 0);
+    fclose(out);
+    ck_assert_msg(strstr(text, "\n  $ 'a b/tpcoord' plan configs/resnet.ini --grid "), "%s", text);
+    ck_assert_ptr_nonnull(strstr(help("plan"), "\n  tpcoord plan configs/resnet.ini\n"));
+}
+END_TEST
+
 /* The optimal string alignment distance by its definition, which takes exponential time. */
 static int edits(const char *a, int m, const char *b, int n)
 {
@@ -372,6 +422,8 @@ int main(void)
     tcase_add_test(tcase, commands_systems_and_networks_are_completed);
     tcase_add_test(tcase, every_word_is_explained_as_the_glossary_has_it);
     tcase_add_loop_test(tcase, every_system_is_explained, 0, system_count);
+    tcase_add_test(tcase, nothing_names_a_file_that_the_user_may_not_have);
+    tcase_add_test(tcase, examples_name_a_config_that_is_there);
     tcase_add_test(tcase, a_guess_is_the_nearest);
     tcase_add_test(tcase, one_wrong_letter_is_always_understood);
     tcase_add_test(tcase, a_word_that_is_like_nothing_is_not_guessed);

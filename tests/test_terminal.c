@@ -538,7 +538,8 @@ START_TEST(the_demo_ends_with_a_key_or_an_interrupt)
     type(_i == 0 ? "q" : "\003");
     read_until("\033[?1049l");
     read_until("That was TiMePReSt");
-    read_until("docs/start.md");
+    read_until("explain pipeline");
+    read_until("configs/resnet.ini --interactive=paused");
     status = terminal_status();
     ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the demo ended with %x", (unsigned)status);
     close(terminal.descriptor);
