@@ -38,6 +38,8 @@ static enum exit_status plot(const struct options *options, const struct compari
     if (result == 0)
         result = picture_write(&picture, format, file, options->plot, &error);
     picture_release(&picture);
+    if (result)
+        output_discard(file, options->plot);
     return result ? command_fail(EXIT_FAILED, &error) : EXIT_DONE;
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -32,6 +33,15 @@ void output_close(FILE *out)
 {
     if (out && out != stdout)
         fclose(out);
+}
+
+void output_discard(FILE *out, const char *path)
+{
+    struct stat status;
+
+    if (fflush(out) == 0 && fstat(fileno(out), &status) == 0 && S_ISREG(status.st_mode) && status.st_size == 0 &&
+        out != stdout)
+        unlink(path);
 }
 
 void output_close_pictures(FILE *files[PICTURE_FORMATS])

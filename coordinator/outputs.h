@@ -20,6 +20,9 @@ enum exit_status command_fail(enum exit_status status, const struct error *error
 int output_open(FILE **out, const char *option, const char *path);
 void output_close(FILE *out);
 
+/* Removes the file that was opened, if nothing has been written to it. It stays to be closed. */
+void output_discard(FILE *out, const char *path);
+
 /* The same for a picture of each format. */
 int output_open_pictures(FILE *files[PICTURE_FORMATS], const char *const paths[PICTURE_FORMATS]);
 void output_close_pictures(FILE *files[PICTURE_FORMATS]);

@@ -126,7 +126,8 @@ static void format_cell(char text[CELL_MAX], const struct column *column, const 
         append_number(text, column, value);
         snprintf(name, sizeof(name), "%s_interval", column->key);
         interval = json_object_get(summary, name);
-        if (interval) {
+        /* One run has none. */
+        if (interval && !json_is_null(interval)) {
             text_append(text, CELL_MAX, " ± ");
             append_number(text, column, interval);
         }
@@ -231,10 +232,11 @@ static void print_differences(FILE *out, json_t *rows)
     if (json_array_size(others) > 0)
         print_table(out, differences, DIFFERENCES, others);
     json_decref(others);
-    fprintf(out,
-            "±: half of a 95 %% interval by Student's t, over the n = %d seeds that were run; differences are taken "
-            "seed by\n"
-            "seed\n",
+    if (json_integer_value(pairs) > 1)
+        fprintf(
+            out,
+            "±: half of a 95 %% interval by Student's t, over the n = %d seeds that were run; differences are taken\n"
+            "seed by seed\n",
             (int)json_integer_value(pairs));
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/command_line.h"
+#include "base/guess.h"
 #include "base/parse.h"
 
 #define SECONDS_MAX 1e7
@@ -12,14 +13,19 @@
 static int read_view(void *context, const char *argument, struct error *error)
 {
     struct arguments *arguments = context;
+    char meant[GUESS_TEXT_MAX];
+    struct guess guess;
 
+    guess_begin(&guess, argument);
     for (int v = 0; v < VIEWS; v++) {
+        guess_consider(&guess, view_name((enum view)v));
         if (strcmp(argument, view_name((enum view)v)) == 0) {
             arguments->view = (enum view)v;
             return 0;
         }
     }
-    return error_set(error, "\"%s\" is no view: use schedule, versions, memory or training", argument);
+    return error_set(error, "\"%s\" is no view: %suse schedule, versions, memory or training", argument,
+                     guess_text(&guess, "", " ", meant));
 }
 
 static int read_at(void *context, const char *argument, struct error *error)

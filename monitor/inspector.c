@@ -68,15 +68,15 @@ void inspector_draw(const struct canvas *canvas, int row, const struct moment *m
         canvas_print(canvas, row, column, bold(COLOUR_TITLE), " %s at stage %s", op_kind_name(span.op.kind), stage);
     column = canvas_print(canvas, row, column, ink(COLOUR_DEFAULT), ": %s",
                           format_duration(record->end_ns - record->start_ns, time));
+    if (record->core_ns > 0)
+        column = canvas_print(canvas, row, column, ink(COLOUR_WAIT_CORE), ", %s of it without a core",
+                              format_duration(record->core_ns, time));
     if (record->wait_ns > 0)
-        column = canvas_print(canvas, row, column, ink(lane_wait(record->wait_cause).colour), ", waited %s for %s",
+        column = canvas_print(canvas, row, column, ink(lane_wait(record->wait_cause).colour), "; waited %s for %s",
                               format_duration(record->wait_ns, time), lane_wait(record->wait_cause).name);
     if (record->wait_core_ns > 0)
         column = canvas_print(canvas, row, column, ink(COLOUR_WAIT_CORE), ", of it %s for a core",
                               format_duration(record->wait_core_ns, time));
-    if (record->core_ns > 0)
-        column = canvas_print(canvas, row, column, ink(COLOUR_WAIT_CORE), ", %s of it without a core",
-                              format_duration(record->core_ns, time));
     if (record->held_ns > 0)
         column = canvas_print(canvas, row, column, ink(COLOUR_HELD), ", slowed by %s",
                               format_duration(record->held_ns, time));

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/statistics.h"
+#include "coordinator/show_comparison.h"
 #include "tests/support/program.h"
 #include "tests/support/suite.h"
 
@@ -241,6 +242,25 @@ START_TEST(test_refusals)
 }
 END_TEST
 
+/* As after an interruption: nothing stands behind the mean of one run, and the line on intervals is left out. */
+START_TEST(one_run_of_several_has_no_interval)
+{
+    json_t *rows =
+        json_pack("[{s:s, s:s, s:i, s:f, s:n, s:i}]", "system", "gpipe", "result", "interrupted", "runs_finished", 1,
+                  "images_per_second", 94.0, "images_per_second_interval", "paired_runs", 1);
+    char text[4096] = "";
+    FILE *out = fmemopen(text, sizeof(text), "w");
+
+    ck_assert_ptr_nonnull(rows);
+    ck_assert_ptr_nonnull(out);
+    comparison_print(out, rows);
+    fclose(out);
+    ck_assert_msg(strstr(text, "gpipe         94\n") != NULL, "%s", text);
+    ck_assert_msg(!strstr(text, "nan") && !strstr(text, "±"), "%s", text);
+    json_decref(rows);
+}
+END_TEST
+
 /* Student's t, from tables. */
 START_TEST(test_statistics)
 {
@@ -273,6 +293,7 @@ int main(void)
     tcase_add_test(rows, test_simulated_comparison);
     tcase_add_test(rows, test_refusals);
     tcase_add_test(numbers, test_statistics);
+    tcase_add_test(numbers, one_run_of_several_has_no_interval);
     suite_add_tcase(suite, rows);
     suite_add_tcase(suite, numbers);
 
