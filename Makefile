@@ -65,12 +65,12 @@ OPENMP     := $(if $(HAS_OPENMP),-fopenmp,-Wno-unknown-pragmas)
 
 # CFLAGS, CXXFLAGS, CPPFLAGS, LDFLAGS and LDLIBS are the user's; what the sources need stands beside them.
 # Contraction is off so that the same source gives the same bits wherever a kernel is inlined. Nobody reads errno behind a
-# square root, and loops with one vectorise if it is not set.
+# square root or the flags of a comparison, and loops with one vectorise if they are not set.
 CFLAGS      ?= $(OPT) -g -march=$(ARCH)
 CXXFLAGS    ?= $(CFLAGS)
 ALL_CPPFLAGS = -D_GNU_SOURCE -I. $(LIBRARY_FLAGS) $(CPPFLAGS)
-ALL_CFLAGS   = -std=c11 -ffp-contract=off -fno-math-errno -pthread $(WARNINGS) $(ERRORS) $(CFLAGS) $(SANITIZE_FLAGS)
-ALL_CXXFLAGS = -std=c++17 -ffp-contract=off -fno-math-errno -pthread -I. $(CXX_WARNINGS) $(ERRORS) $(CXXFLAGS) $(SANITIZE_FLAGS)
+ALL_CFLAGS   = -std=c11 -ffp-contract=off -fno-math-errno -fno-trapping-math -pthread $(WARNINGS) $(ERRORS) $(CFLAGS) $(SANITIZE_FLAGS)
+ALL_CXXFLAGS = -std=c++17 -ffp-contract=off -fno-math-errno -fno-trapping-math -pthread -I. $(CXX_WARNINGS) $(ERRORS) $(CXXFLAGS) $(SANITIZE_FLAGS)
 ALL_LDLIBS   = $(LINKED) $(LDLIBS)
 LIBRARY_FLAGS := $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
 LINKED   := $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -ldnnl $(if $(HAS_OPENMP),-lgomp) -lm -lrt -pthread
@@ -284,7 +284,7 @@ $(BUILD)/cuda/%.cu.o: %.cu $(BUILD)/cuda.flags
 
 # Products alone, and what prepares them: in half the instructions.
 %/kernels/onednn/small_product.o %/kernels/onednn/winograd.o: ALL_CFLAGS += -ffp-contract=fast
-%/kernels/onednn/winograd.o: ALL_CFLAGS += $(OPENMP)
+$(patsubst %.c,\%/%.o,$(wildcard kernels/onednn/*.c)): ALL_CFLAGS += $(OPENMP)
 
 $(BUILD)/%.o: %.c $(BUILD)/c.flags
 	@mkdir -p $(@D)

@@ -44,7 +44,8 @@ record() {
     printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$network" >>"$scratch/figures"
 }
 
-# NAME STAGES THREADS
+# NAME STAGES THREADS [TIMES]: for which the static order's list is made. With as many stages as cores, each waits for the
+# other wherever the list has other lengths than ops have.
 train() {
     busy=$(($2 * $3 < cores ? $2 * $3 : cores))
     case $config in
@@ -53,14 +54,26 @@ train() {
     esac
     run "$build/tpcoord" run "$root/configs/$config.ini" --quiet --json - --epochs 1 --set "run.output=$scratch" \
         --set "model.arch=$network" --set "$data" --set train.lr=0.001 --set "data.limit=$samples" \
-        --set "pipeline.stages=$2" --set "device.threads=$3" || fail "failed"
+        --set "pipeline.stages=$2" --set "device.threads=$3" --set "pipeline.static=${4:-unit}" || fail "failed"
     record "$1" "$busy" "$(images_per_second "$scratch/output")"
 }
 
+# COUNT: of convolutions alone, so many at once, each in a process of its own: cores share caches, memory and more.
 convolutions() {
-    run "$build/bench/convolutions" "$network" "$batch" 3 "$side" || fail "failed"
-    figure=$(awk '/^convolutions alone/ && $3 > 0 { print 1e6 / $3 }' "$scratch/output")
-    [ -z "$figure" ] || record "convolutions alone" 1 "$figure"
+    echo "+ $build/bench/convolutions $network $batch 3 $side$([ "$1" = 1 ] || echo ", $1 at once")"
+    : >"$scratch/output"
+    for i in $(seq "$1"); do
+        "$build/bench/convolutions" "$network" "$batch" 3 "$side" >>"$scratch/output" 2>"$scratch/errors" &
+    done
+    wait
+    [ "$(grep -c "^the whole network" "$scratch/output")" -eq "$1" ] || fail "failed"
+    figure=$(awk '/^convolutions alone/ && $3 > 0 { sum += 1e6 / $3 } END { if (sum > 0) print sum }' "$scratch/output")
+    [ -z "$figure" ] || record "$(limit "$1")" "$1" "$figure"
+}
+
+# COUNT: the name of what sets the limit on so many cores.
+limit() {
+    [ "$1" = 1 ] && echo "convolutions alone" || echo "convolutions, $1 x"
 }
 
 pytorch() {
@@ -91,10 +104,11 @@ measure() {
     samples=$((${SAMPLES:-12800} / $(echo "$row" | cut -d ' ' -f 4)))
     batch=$(sed -n 's/^batch *= *\([0-9]*\).*/\1/p' "$root/configs/$config.ini")
     [ "$network" = mlp ] || train "4 stages" 4 1
-    train "2 stages" 2 1
+    train "2 stages" 2 1 nominal
     train "1 stage" 1 1
     [ "$cores" -eq 1 ] || train "1 stage, $cores threads" 1 "$cores"
-    convolutions
+    convolutions 1
+    [ "$cores" -eq 1 ] || convolutions "$cores"
     pytorch
 }
 
@@ -108,7 +122,12 @@ print_table() {
         function percent(of, name) {
             return of > 0 ? sprintf("%.0f%%", 100 * median(name) / of) : "-"
         }
-        NR == FNR { if (!($1 in cores)) names[++rows] = $1; cores[$1] = $2; next }
+        NR == FNR {
+            if (!($1 in cores)) names[++rows] = $1
+            cores[$1] = $2
+            if ($1 ~ /^convolutions/) limit[$2] = $1
+            next
+        }
         { rate[$1, ++count[$1]] = $3 }
         END {
             printf "%-20s %5s %9s %7s %8s %13s %11s\n", \
@@ -116,7 +135,7 @@ print_table() {
             for (i = 1; i <= rows; i++) {
                 n = names[i]
                 printf "%-20s %5d %9.0f %7.0f %8.0f %13s %11s\n", n, cores[n], median(n), rate[n, 1], \
-                    rate[n, count[n]], percent(cores[n] * median("convolutions alone"), n), \
+                    rate[n, count[n]], percent(cores[n] in limit ? median(limit[cores[n]]) : 0, n), \
                     percent(median("PyTorch"), n)
             }
         }' "$scratch/own" -
@@ -158,4 +177,4 @@ for name in $networks; do
     cat "$scratch/pytorch.$name"
 done
 echo
-echo "samples/s: the median round's. The limit: if convolutions were all there is, on as many cores."
+echo "samples/s: the median round's. The limit: if convolutions were all there is, on as many cores at once."

@@ -1,4 +1,4 @@
-/* Softmax and cross entropy with an exp that vectorises, for vocabularies: kernels/reference/loss.c has the definitions. */
+/* Softmax and cross entropy by vectors, for vocabularies: kernels/reference/loss.c has the definitions. */
 #include <math.h>
 
 #include "base/numbers.h"
@@ -43,8 +43,8 @@ static double sum_exponentials(int classes, const float *logits, int best, float
         const int count = min_int(BLOCK, classes - start);
         float block[BLOCK];
 
-        for (int k = 0; k < count; k++)
-            block[k] = exponential(logits[start + k] - logits[best]);
+        for (int k = 0; k < count; k += WIDTH)
+            store(exponential(load_some(logits + start + k, (size_t)(count - k)) - logits[best]), block + k);
         if (best >= start && best < start + count)
             block[best - start] = 0.0f;
         others += (double)sum_of((size_t)count, block);

@@ -30,6 +30,7 @@ void rms_norm_forward(const struct layer *layer, const struct forward_call *call
     const size_t end = (size_t)call->rows * shape_size(layer->in);
     const float *restrict weights = call->weights;
 
+#pragma omp parallel for
     for (size_t at = 0; at < end; at += (size_t)channels) {
         const float *restrict x = call->inputs[0] + at;
         float *restrict y = call->output + at;
@@ -47,7 +48,10 @@ void rms_norm_backward_input(const struct layer *layer, const struct backward_ca
     const float *restrict weights = call->weights;
     const bool add = call->add_input_gradients[0];
 
-    for (size_t at = 0; call->input_gradients[0] && at < end; at += (size_t)channels) {
+    if (!call->input_gradients[0])
+        return;
+#pragma omp parallel for
+    for (size_t at = 0; at < end; at += (size_t)channels) {
         const float *restrict x = call->inputs[0] + at, *restrict gradient = call->output_gradient + at;
         float *restrict to = call->input_gradients[0] + at;
         const float r = inverse_root(channels, x);
