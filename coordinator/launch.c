@@ -126,9 +126,6 @@ static int start(struct launch *launch, char *const *words, size_t word_count, c
     memcpy(all + word_count + 1, arguments, count * sizeof(*all));
     /* What is started writes as it always does: only this end never waits. */
     fcntl(pipes[1], F_SETFL, 0);
-    /* Open MPI's own word on a message waits behind the bytes of another that goes the same way. Over one connection that
-     * makes half of a cable whose two directions are both wanted (85 against 48 of 100 Mbit/s each way). */
-    setenv("OMPI_MCA_btl_tcp_links", "2", 0);
     result = spawn(launch, all, pipes[1], error);
     launch->output = pipes[0];
     pipes[0] = -1;

@@ -22,6 +22,9 @@ static void stop(struct run *run)
     }
     progress_clear(&run->progress);
     fprintf(stderr, "tpcoord: stopping after the mini-batches in flight; once more to end at once\n");
+    /* It may be the mpirun that has started this process and now ends the job: it kills all a moment later. */
+    if (run->request->joins)
+        segment_unlink(run->segment.name);
     atomic_compare_exchange_strong(&run->segment.board->stop, &none, -1);
     segment_ring_all(&run->segment);
 }

@@ -36,6 +36,10 @@ struct net *net_open(int *argc, char ***argv)
 {
     struct net *net = calloc(1, sizeof(*net));
 
+    /* Open MPI's own word on a message waits behind the bytes of another that goes the same way. Over one connection that
+     * makes half of a cable whose two directions are both wanted (85 against 48 of 100 Mbit/s each way). Here, so that it is
+     * the same on all machines, whoever has started them. */
+    setenv("OMPI_MCA_btl_tcp_links", "2", 0);
     MPI_Init(argc, argv);
     if (!net)
         return NULL;
