@@ -121,6 +121,7 @@ LIBRARY  := $(BUILD)/libtp.a
 BINARIES := $(PROGRAMS:%=$(BUILD)/%)
 BENCHES  := $(patsubst %.c,$(BUILD)/%,$(filter-out $(if $(HAS_MPI),,bench/pingpong.c),$(wildcard bench/*.c)))
 MANUALS  := $(wildcard docs/man/*.1)
+CONFIGS  := $(wildcard configs/*.ini)
 
 # bash looks for a command's completion by its name, so tpmon's is the same file once more; zsh reads which they are for.
 COMPLETIONS := bash-completion/completions/tpcoord bash-completion/completions/tpmon zsh/site-functions/_tpcoord
@@ -178,6 +179,10 @@ install: all
 		sed 's/^\.Os$$/.Os tp $(VERSION)/' "docs/man/$$manual" >"$(BUILD)/$$manual" && \
 		install -m 644 "$(BUILD)/$$manual" "$(DESTDIR)$(PREFIX)/share/man/man1" || exit 1; \
 	done
+	@for file in $(CONFIGS); do \
+		echo "install $$file"; \
+		install -D -m 644 "$$file" "$(DESTDIR)$(PREFIX)/share/tp/$$file" || exit 1; \
+	done
 	@for file in $(COMPLETIONS); do \
 		echo "install $$file"; \
 		install -D -m 644 completion/$$(case $$file in zsh*) echo _tpcoord ;; *) echo tpcoord.bash ;; esac) \
@@ -185,7 +190,8 @@ install: all
 	done
 
 uninstall:
-	@for file in $(PROGRAMS:%=bin/%) $(MANUALS:docs/man/%=share/man/man1/%) $(COMPLETIONS:%=share/%); do \
+	@for file in $(PROGRAMS:%=bin/%) $(MANUALS:docs/man/%=share/man/man1/%) $(COMPLETIONS:%=share/%) \
+		$(CONFIGS:%=share/tp/%); do \
 		echo "rm $(DESTDIR)$(PREFIX)/$$file"; rm -f "$(DESTDIR)$(PREFIX)/$$file"; \
 	done
 

@@ -83,6 +83,15 @@ int sets_list(const struct run_folder *folder, struct set_place **places)
     return count;
 }
 
+/* Whether a run was started in that folder. */
+static bool is_run(const char *path)
+{
+    char facts[CONFIG_PATH_MAX + sizeof("/run.json")];
+
+    snprintf(facts, sizeof(facts), "%s/run.json", path);
+    return access(facts, F_OK) == 0;
+}
+
 int set_split_path(const char *path, char run_folder[CONFIG_PATH_MAX], char name[CHECKPOINT_NAME_MAX],
                    struct error *error)
 {
@@ -98,7 +107,9 @@ int set_split_path(const char *path, char run_folder[CONFIG_PATH_MAX], char name
     snprintf(copy, sizeof(copy), "%.*s", (int)length, path);
     char *last = strrchr(copy, '/');
     if (!last || (!parse_place(last + 1, &place) && strcmp(last + 1, BEST_SET) != 0))
-        return error_set(error, "%s is no checkpoint; its name would be as in epoch-0003", path);
+        return is_run(path)
+                   ? error_set(error, "%s has no checkpoint: none was written yet, or checkpoints.keep is 0", path)
+                   : error_set(error, "%s is no checkpoint; its name would be as in epoch-0003", path);
     snprintf(name, CHECKPOINT_NAME_MAX, "%s", last + 1);
     *last = '\0';
     length = strlen(copy);

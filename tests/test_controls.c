@@ -335,6 +335,7 @@ int main(void)
     Suite *suite = suite_create("controls");
     TCase *words = tcase_create("words"), *runs = tcase_create("runs"), *holds = tcase_create("holds");
 
+    tcase_set_timeout(words, 60);
     tcase_add_test(words, an_activity_fits_one_word);
     tcase_add_test(words, any_word_is_an_activity);
     suite_add_tcase(suite, words);

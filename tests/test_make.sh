@@ -69,6 +69,12 @@ done
 for file in bash-completion/completions/tpcoord bash-completion/completions/tpmon zsh/site-functions/_tpcoord; do
     ok "$file is there" [ -s "$work/it's a root/u/p/share/$file" ]
 done
+ok "a config is there" [ -s "$work/it's a root/u/p/share/tp/configs/resnet.ini" ]
+# As a user of the installed programs would paste it, in a folder of their own.
+example() { (cd "$work" && "it's a root/u/p/bin/tpcoord" help plan | sed -n 's/^  \(.* plan .*resnet.ini.\{0,1\}\)$/\1/p'); }
+paste() { (cd "$work" && eval "$(example) --set data.set=synthetic" | grep -q '^version difference'); }
+ok "examples name it" [ -n "$(example)" ]
+ok "and work elsewhere" paste
 ok "it can be removed" make_to uninstall
 ok "to the last file" [ -z "$(find "$work/it's a root" -type f)" ]
 

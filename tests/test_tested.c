@@ -150,6 +150,9 @@ START_TEST(what_cannot_be_tested_is_told_so)
     ck_assert_int_eq(system(command), 0);
     run("test ~/runs/x/best", 2, "err", "stage-2.safetensors is damaged: it is not what its manifest says");
     run("test ~/runs/x", 2, "err", "runs/x has no complete checkpoint");
+    run("@ --set run.name=y --set checkpoints.keep=0 --quiet", 0, "err", "");
+    run("test ~/runs/y", 2, "err", "runs/y has no checkpoint: none was written yet, or checkpoints.keep is 0");
+    run("@ --resume=~/runs/y", 2, "err", "runs/y has no checkpoint: none was written yet, or checkpoints.keep is 0");
 }
 END_TEST
 
