@@ -244,6 +244,9 @@ struct board {
     char outcome[STAGE_ERROR_MAX];            /* why the run failed; valid in RUN_FAILED */
     alignas(CACHE_LINE) struct doorbell node; /* rung for stages that are on other machines */
     struct machine_word machines[MAX_STAGES]; /* the coordinator's segment: machine m is [m] */
+    _Atomic uint64_t
+        link_rates[MAX_PARTS][2]; /* likewise, of link l, [l - 1], where it leads to another machine: bytes down,
+                                                  and up, in the last second that is over */
 };
 
 /* A place in a run that compares by time. `minibatch` 0: none of this phase. */

@@ -1,5 +1,6 @@
 #include "checkpoint/manifest.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,12 +67,13 @@ static json_t *floats_json(const float *numbers, int count)
     return array;
 }
 
-static json_t *backends_json(const struct manifest *manifest)
+/* One for each stage, or none. */
+static json_t *names_json(const struct manifest *manifest, const char (*names)[CONFIG_NAME_MAX])
 {
     json_t *array = json_array();
 
-    for (int s = 0; s < manifest->stage_count && manifest->backends[s][0]; s++)
-        json_array_append_new(array, json_string(manifest->backends[s]));
+    for (int s = 0; s < manifest->stage_count && names[s][0]; s++)
+        json_array_append_new(array, json_string(names[s]));
     return array;
 }
 
@@ -108,7 +110,7 @@ static json_t *manifest_json(const struct manifest *manifest)
                      "top5", sums->top5,
                      "training_ns", (json_int_t)sums->training_ns,
                      "partition", integers_json(manifest->partition, manifest->stage_count),
-                     "backends", backends_json(manifest),
+                     "backends", names_json(manifest, manifest->backends),
                      "slots", slots_json(manifest),
                      "image", integers_json(shape, 3),
                      "train_images", manifest->train_count,
@@ -131,6 +133,8 @@ char *manifest_text(const struct manifest *manifest, size_t *size)
         json_object_set_new(json, "normalisation",
                             json_pack("{s:o, s:o}", "mean", floats_json(normalisation->mean, DATA_CHANNELS_MAX),
                                       "deviation", floats_json(normalisation->deviation, DATA_CHANNELS_MAX)));
+    if (manifest->hosts[0][0])
+        json_object_set_new(json, "hosts", names_json(manifest, manifest->hosts));
     char *text = seal_json(json, size);
     json_decref(json);
     return text;
@@ -259,6 +263,24 @@ static bool read_backends(struct manifest *manifest, const json_t *array)
     return true;
 }
 
+/* Likewise. They are only shown. */
+static bool read_hosts(struct manifest *manifest, const json_t *array)
+{
+    if (array && json_array_size(array) != (size_t)manifest->stage_count)
+        return false;
+    for (size_t s = 0; s < json_array_size(array); s++) {
+        const char *name = json_string_value(json_array_get(array, s));
+
+        if (!name || !name[0] || strlen(name) >= sizeof(manifest->hosts[s]))
+            return false;
+        for (const char *c = name; *c; c++)
+            if (!isalnum((unsigned char)*c) && !strchr("._-", *c))
+                return false;
+        strcpy(manifest->hosts[s], name);
+    }
+    return true;
+}
+
 /* Names of slots, none of them twice. */
 static bool read_slots(struct manifest *manifest, const json_t *array)
 {
@@ -304,6 +326,8 @@ static int read_facts(struct manifest *manifest, const json_t *root, struct erro
         return error_set(error, "its partition makes no sense");
     if (!read_backends(manifest, json_object_get(root, "backends")))
         return error_set(error, "its backends make no sense");
+    if (!read_hosts(manifest, json_object_get(root, "hosts")))
+        return error_set(error, "its hosts make no sense");
     if (!read_slots(manifest, json_object_get(root, "slots")))
         return error_set(error, "what it says of the optimizer's slots makes no sense");
     if (read_integers(shape, 3, json_object_get(root, "image")) != 3 ||

@@ -27,6 +27,7 @@ struct manifest {
     int stage_count;                            /* 0 in a struct that holds none */
     int partition[MAX_STAGES];                  /* blocks per stage */
     char backends[MAX_STAGES][CONFIG_NAME_MAX]; /* per stage; all "" in a manifest that does not say */
+    char hosts[MAX_STAGES][CONFIG_NAME_MAX];    /* likewise, of runs on several machines; the set goes on on any */
     int slot_count;
     char slots[PLAN_SLOTS_MAX][CONFIG_NAME_MAX]; /* names of what is kept with the weights (plan_slots) */
     struct shape shape;                          /* of the data */

@@ -13,7 +13,8 @@ struct preparation command_preparation(const struct options *options)
     return (struct preparation){.path = options->config,
                                 .overrides = options->overrides,
                                 .override_count = options->override_count,
-                                .hosts = options->hosts};
+                                .hosts = options->hosts,
+                                .launch = options->launch};
 }
 
 json_t *command_plan_json(const struct prepared *prepared)
@@ -164,6 +165,24 @@ static enum exit_status show_plan(const struct options *options, const struct pr
     return status;
 }
 
+/* Nodes on other machines may have to be ended. */
+static enum exit_status prepare_on_hosts(struct prepared *prepared, struct preparation *preparation)
+{
+    struct signals signals;
+    struct error error;
+
+    if (signals_take(&signals, &error))
+        return command_fail(EXIT_FAILED, &error);
+    preparation->signals = &signals;
+    const enum exit_status status = prepare(prepared, preparation);
+    preparation->signals = NULL;
+    preparation->cables = &prepared->plan;
+    signals_release(&signals);
+    /* What prints ends with its reader, as before. */
+    signal(SIGPIPE, SIG_DFL);
+    return status;
+}
+
 static enum exit_status do_whole_plan(const struct options *options)
 {
     struct preparation preparation = command_preparation(options);
@@ -172,7 +191,8 @@ static enum exit_status do_whole_plan(const struct options *options)
 
     preparation.depth = PREPARE_PLAN;
     preparation.simulated = options->simulate;
-    enum exit_status status = prepare(&prepared, &preparation);
+    enum exit_status status = options->simulate && options->hosts ? prepare_on_hosts(&prepared, &preparation)
+                                                                  : prepare(&prepared, &preparation);
     if (status != EXIT_DONE)
         return status;
     prepared_say_gpu_left_out(&prepared);

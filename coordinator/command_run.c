@@ -6,6 +6,7 @@
 #include "coordinator/outputs.h"
 #include "coordinator/resume.h"
 #include "coordinator/run.h"
+#include "coordinator/world.h"
 
 /* What a run writes while it runs. */
 struct run_outputs {
@@ -56,6 +57,7 @@ static enum exit_status run_prepared(const struct options *options, struct prepa
         .override_count = options->override_count,
         .hosts = options->hosts,
         .launch = options->launch,
+        .joins = world_find().size > 1,
         .signals = signals,
         .out = taken ? stderr : stdout,
         .standard = &outputs->standard,
@@ -82,6 +84,27 @@ static enum exit_status run_prepared(const struct options *options, struct prepa
     return end_outputs(outputs, signals, run_execute(&request, report));
 }
 
+/* One of those that a user's own mpirun has started: rank 0 is the coordinator, and the others are nodes. */
+static enum exit_status join_world(const struct options *options, struct world world)
+{
+    struct error error;
+
+    if (world.size == 1)
+        return EXIT_DONE;
+    if (!options->hosts || options->launch) {
+        world_refuse(world,
+                     options->hosts ? "--launch would start others: leave it out"
+                                    : "start one; or name the hosts that they are on, as in --hosts a:2,b:2, for "
+                                      "one run on all of them",
+                     &error);
+        return world.rank > 0 ? EXIT_USAGE : command_fail(EXIT_USAGE, &error);
+    }
+    if (world.rank == 0)
+        return EXIT_DONE;
+    world_become_node(&error);
+    return command_fail(EXIT_FAILED, &error);
+}
+
 enum exit_status command_run(const struct options *options)
 {
     struct preparation preparation = command_preparation(options);
@@ -93,6 +116,9 @@ enum exit_status command_run(const struct options *options)
 
     if (options->hosts && launch_check(options->launch, &error))
         return command_fail(EXIT_USAGE, &error);
+    enum exit_status status = join_world(options, world_find());
+    if (status != EXIT_DONE)
+        return status;
     /* Before anything is made: an interruption that comes while the run is prepared waits until it can be cleaned up. */
     if (signals_take(&signals, &error))
         return command_fail(EXIT_FAILED, &error);
@@ -100,7 +126,7 @@ enum exit_status command_run(const struct options *options)
     preparation.data = &data;
     preparation.resume = options->resume;
     preparation.signals = &signals;
-    enum exit_status status = prepare(&prepared, &preparation);
+    status = prepare(&prepared, &preparation);
     if (status == EXIT_DONE) {
         json_t *report = command_plan_json(&prepared);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -11,12 +12,15 @@
 #include <unistd.h>
 #include <wordexp.h>
 
+#include "base/clock.h"
 #include "base/numbers.h"
 #include "base/program.h"
 #include "base/text.h"
 
-/* After which what was said is told. */
-enum { HOLD_NS = 2000000000 };
+/* After which what was said is told. And between being told to end and being killed. */
+enum { HOLD_NS = 2000000000, GRACE_NS = 2000000000 };
+
+enum { LOOK_MS = 20 };
 
 enum { WORDS_TEXT_MAX = 512 + MAX_STAGES * (CONFIG_NAME_MAX + 4) };
 
@@ -98,32 +102,30 @@ static int spawn(struct launch *launch, char **words, int output, struct error *
                      reason == ENOENT ? "; Debian's is in openmpi-bin, and --launch names another" : "");
 }
 
-int launch_start(struct launch *launch, const struct plan *plan, const char *words, const char *name,
+/* By those words, then tpnode with its arguments. */
+static int start(struct launch *launch, char *const *words, size_t word_count, const char *const *arguments,
                  struct error *error)
 {
-    char node[PATH_MAX], own[WORDS_TEXT_MAX], segment[64], **all = NULL;
     int pipes[2] = {-1, -1}, result = -1;
-    wordexp_t expanded;
+    char node[PATH_MAX], **all;
+    size_t count = 0;
 
-    *launch = (struct launch){.output = -1, .death = {.rank = -1, .status = -1}};
-    snprintf(segment, sizeof(segment), "%s", name);
-    say_own_words(plan, own);
-    if (program_find(node, "tpnode", error) || expand(&expanded, words ? words : own, error))
+    if (program_find(node, "tpnode", error))
         return -1;
-    const size_t given = expanded.we_wordc;
-    all = calloc(given + 3, sizeof(*all));
+    while (arguments[count])
+        count++;
+    all = calloc(word_count + 1 + count + 1, sizeof(*all));
     if (!all || pipe2(pipes, O_CLOEXEC | O_NONBLOCK)) {
         error_set(error, "the launcher's start: %s", strerror(errno));
         goto out;
     }
-    memcpy(all, expanded.we_wordv, given * sizeof(*all));
-    all[given] = node;
-    all[given + 1] = segment;
+    if (word_count > 0)
+        memcpy(all, words, word_count * sizeof(*all));
+    all[word_count] = node;
+    /* posix_spawn changes none of them. */
+    memcpy(all + word_count + 1, arguments, count * sizeof(*all));
     /* What is started writes as it always does: only this end never waits. */
     fcntl(pipes[1], F_SETFL, 0);
-    /* Open MPI's own word on a message waits behind the bytes of another that goes the same way. Over one connection that
-     * makes half of a cable whose two directions are both wanted (85 against 48 of 100 Mbit/s each way). */
-    setenv("OMPI_MCA_btl_tcp_links", "2", 0);
     result = spawn(launch, all, pipes[1], error);
     launch->output = pipes[0];
     pipes[0] = -1;
@@ -132,8 +134,28 @@ out:
         if (pipes[end] >= 0)
             close(pipes[end]);
     free(all);
+    return result;
+}
+
+int launch_start(struct launch *launch, const struct plan *plan, const char *words, const char *const *arguments,
+                 struct error *error)
+{
+    char own[WORDS_TEXT_MAX];
+    wordexp_t expanded;
+
+    *launch = (struct launch){.output = -1, .death = {.rank = -1, .status = -1}};
+    say_own_words(plan, own);
+    if (expand(&expanded, words ? words : own, error))
+        return -1;
+    const int result = start(launch, expanded.we_wordv, expanded.we_wordc, arguments, error);
     wordfree(&expanded);
     return result;
+}
+
+int launch_join(struct launch *launch, const char *const *arguments, struct error *error)
+{
+    *launch = (struct launch){.joined = true, .output = -1, .death = {.rank = -1, .status = -1}};
+    return start(launch, NULL, 0, arguments, error);
 }
 
 void launch_look(struct launch *launch, uint64_t now_ns)
@@ -144,8 +166,11 @@ void launch_look(struct launch *launch, uint64_t now_ns)
     if (launch->pid == 0)
         return;
     /* Before what it has said last. */
-    if (!launch->ended && waitpid(launch->pid, &launch->status, WNOHANG) == launch->pid)
+    if (!launch->ended && waitpid(launch->pid, &launch->status, WNOHANG) == launch->pid) {
         launch->ended = true;
+        if (launch->joined)
+            launch->death = (struct launch_death){.rank = 0, .status = launch->status};
+    }
     while ((got = read(launch->output, bytes, sizeof(bytes))) > 0) {
         const size_t room = sizeof(launch->said) - 1 - launch->length, kept = min_size((size_t)got, room);
 
@@ -223,10 +248,22 @@ void launch_forget(struct launch *launch)
     launch->length = 0;
 }
 
-void launch_signal(const struct launch *launch, int signal)
+void launch_hurry(const struct launch *launch, uint64_t until_ns)
 {
-    if (launch->pid > 0 && !launch->ended)
-        kill(-launch->pid, signal);
+    const uint64_t now_ns = clock_now_ns();
+
+    /* And all that it has started here. */
+    if (launch->pid > 0 && !launch->ended && now_ns >= until_ns)
+        kill(-launch->pid, now_ns < until_ns + GRACE_NS ? SIGTERM : SIGKILL);
+}
+
+void launch_await(struct launch *launch, uint64_t until_ns)
+{
+    while (launch->pid > 0 && !launch->ended) {
+        launch_look(launch, clock_now_ns());
+        launch_hurry(launch, until_ns);
+        poll(NULL, 0, LOOK_MS);
+    }
 }
 
 void launch_release(struct launch *launch)

@@ -21,7 +21,8 @@ struct launch_death {
 };
 
 struct launch {
-    pid_t pid; /* 0: none was started */
+    pid_t pid;   /* 0: none was started */
+    bool joined; /* it is this machine's node, and has no launcher here */
     bool ended;
     int status;                 /* waitpid's, once it has */
     int output;                 /* what it and the nodes say */
@@ -34,10 +35,14 @@ struct launch {
 /* What can be known before anything starts: that this build has nodes, and that `words`, if any, are some. */
 int launch_check(const char *words, struct error *error);
 
-/* Starts the nodes for the run whose segment has that name. `words` stand in place of mpirun's and its options, as a shell
- * would read them; NULL: they follow from the plan. */
-int launch_start(struct launch *launch, const struct plan *plan, const char *words, const char *name,
+/* Starts tpnode with these arguments, of which the last is NULL, on each of the plan's machines. `words` stand in place of
+ * mpirun's and its options, as a shell would read them; NULL: they follow from the plan. */
+int launch_start(struct launch *launch, const struct plan *plan, const char *words, const char *const *arguments,
                  struct error *error);
+
+/* Starts that of this machine alone: a user's own mpirun has started the others (coordinator/world.h). It is its own
+ * launcher then, and as dead as that. */
+int launch_join(struct launch *launch, const char *const *arguments, struct error *error);
 
 /* Takes in what is said, and whether the launcher has ended. Never waits. */
 void launch_look(struct launch *launch, uint64_t now_ns);
@@ -53,8 +58,9 @@ void launch_death_read(struct launch_death *death, const char *line);
 void launch_tell(struct launch *launch, FILE *out);
 void launch_forget(struct launch *launch);
 
-/* Sends a signal to it and those that it has started here. */
-void launch_signal(const struct launch *launch, int signal);
+/* Ends it, if it has not ended by that moment, and waits for its end; a turn of the same, which does not wait. */
+void launch_await(struct launch *launch, uint64_t until_ns);
+void launch_hurry(const struct launch *launch, uint64_t until_ns);
 
 void launch_release(struct launch *launch);
 

@@ -10,18 +10,25 @@
 #include "coordinator/devices.h"
 #include "coordinator/outputs.h"
 #include "coordinator/signals.h"
+#include "coordinator/world.h"
 
-/* What trains answers an interruption itself, once it has cleaned up. */
+/* What trains answers an interruption itself, once it has cleaned up; and is not done once by each of several processes. */
 static const struct {
     command_function *function;
-    bool takes_signals;
+    bool takes_signals, alone;
 } carried_out[VERBS] = {
-    [VERB_RUN] = {command_run, true},          [VERB_PLAN] = {command_plan, false},
-    [VERB_COMPARE] = {command_compare, true},  [VERB_TEST] = {command_test, true},
-    [VERB_SAMPLE] = {command_sample, false},   [VERB_NETWORK] = {command_network, false},
-    [VERB_SYSTEMS] = {command_systems, false}, [VERB_DEVICES] = {command_devices, false},
-    [VERB_DEMO] = {command_demo, true},        [VERB_EXPLAIN] = {command_explain, false},
-    [VERB_HELP] = {command_help, false},       [VERB_COMPLETE] = {command_complete, false},
+    [VERB_RUN] = {.function = command_run, .takes_signals = true}, /* which several may share */
+    [VERB_PLAN] = {.function = command_plan},
+    [VERB_COMPARE] = {.function = command_compare, .takes_signals = true, .alone = true},
+    [VERB_TEST] = {.function = command_test, .takes_signals = true, .alone = true},
+    [VERB_SAMPLE] = {.function = command_sample},
+    [VERB_NETWORK] = {.function = command_network},
+    [VERB_SYSTEMS] = {.function = command_systems},
+    [VERB_DEVICES] = {.function = command_devices},
+    [VERB_DEMO] = {.function = command_demo, .takes_signals = true, .alone = true},
+    [VERB_EXPLAIN] = {.function = command_explain},
+    [VERB_HELP] = {.function = command_help},
+    [VERB_COMPLETE] = {.function = command_complete},
 };
 
 static void print_version(void)
@@ -29,6 +36,16 @@ static void print_version(void)
     char backends[128];
 
     printf("tpcoord %s (backends: %s)\n", version_text(), devices_backends(PLACES, backends));
+}
+
+static enum exit_status carry_out(const struct options *options)
+{
+    const struct world world = world_find();
+    struct error error;
+
+    if (carried_out[options->verb].alone && world_refuse(world, "start one", &error))
+        return world.rank > 0 ? EXIT_USAGE : command_fail(EXIT_USAGE, &error);
+    return carried_out[options->verb].function(options);
 }
 
 static enum exit_status dispatch(const struct options *options)
@@ -44,7 +61,7 @@ static enum exit_status dispatch(const struct options *options)
     else if (options->version)
         print_version();
     else
-        return carried_out[options->verb].function(options);
+        return carry_out(options);
     return EXIT_DONE;
 }
 

@@ -79,7 +79,7 @@ static const struct option_row rows[] = {
      .help = "no progress, and only the report's essentials, or the comparison"},
     {"hosts", "A:2,B:2", OPTION_TEXT, offsetof(struct options, hosts), WITH_RUN | WITH_PLAN,
      .help = "stages of each host, in order, this one first; slurm: the allocation's hosts"},
-    {"launch", "WORDS", OPTION_TEXT, offsetof(struct options, launch), WITH_RUN,
+    {"launch", "WORDS", OPTION_TEXT, offsetof(struct options, launch), WITH_RUN | WITH_PLAN,
      .help = "with --hosts: what starts a process on each host, in place of mpirun and its options"},
     {"grid", NULL, OPTION_FLAG, offsetof(struct options, grid), WITH_PLAN,
      .help = "print only the schedule, one line per stage"},
@@ -306,6 +306,8 @@ static int check_combination(const struct options *options, uint64_t given, stru
                          options->interactive);
     if (options->launch && !options->hosts)
         return error_set(error, "--launch goes with --hosts");
+    if (options->verb == VERB_PLAN && options->launch && !options->simulate)
+        return error_set(error, "--launch goes with --simulate, or with tpcoord run: else a plan starts nothing");
     if (options->hosts && (options->grid || options->stage || options->csv))
         return error_set(error, "--hosts does not change a schedule: it goes with none of --grid, --stage and --csv");
     if (options->grid && options->simulate)

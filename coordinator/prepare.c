@@ -5,11 +5,13 @@
 #include <unistd.h>
 
 #include "checkpoint/init.h"
+#include "coordinator/cables.h"
 #include "coordinator/hosts.h"
 #include "coordinator/new_run.h"
 #include "coordinator/probe.h"
 #include "coordinator/resume.h"
 #include "coordinator/room.h"
+#include "coordinator/world.h"
 #include "plan/predict.h"
 #include "plan/replay.h"
 
@@ -51,7 +53,7 @@ static int refuse_data(const struct config *config, const struct error *why, con
 {
     const bool simulates = config->simulation.forward_ms.count > 0;
 
-    config_mistake(mistakes, plan_data_key(config), "%s%s", why->text, simulates ? advice : "");
+    config_mistake(mistakes, config->data.dir[0] ? "data.dir" : "data.set", "%s%s", why->text, simulates ? advice : "");
     return -1;
 }
 
@@ -243,6 +245,23 @@ static int check_first(const struct plan_machine *first, struct error *error)
                                                   first->host);
 }
 
+/* Whoever has started the nodes with this process must have started one for each machine, and starts them once. */
+static int check_world(const struct plan *plan, struct error *error)
+{
+    const struct world world = world_find();
+
+    if (world.size == 1)
+        return 0;
+    if (plan->machine_count != world.size)
+        return error_set(error,
+                         "mpirun has started %d of these, but here are %d hosts; it must start one on each, in their "
+                         "order",
+                         world.size, plan->machine_count);
+    return plan->config.run.restarts == 0 ? 0
+                                          : error_set(error, "what mpirun has started cannot start again: leave out "
+                                                             "run.restarts, or mpirun");
+}
+
 static int spread(struct plan *plan, const struct preparation *preparation, struct config_mistakes *mistakes)
 {
     struct plan_machine machines[MAX_STAGES];
@@ -252,7 +271,8 @@ static int spread(struct plan *plan, const struct preparation *preparation, stru
         return 0;
     const int count = hosts_read(machines, preparation->hosts, plan->stage_count, &error);
     if (count > 0 && plan_spread(plan, machines, count, &error) == 0 &&
-        (preparation->depth != PREPARE_RUN || check_first(&machines[0], &error) == 0))
+        (preparation->depth != PREPARE_RUN ||
+         (check_first(&machines[0], &error) == 0 && check_world(plan, &error) == 0)))
         return 0;
     error_prefix(&error, "tpcoord: --hosts");
     config_mistake_line(mistakes, error.text);
@@ -296,6 +316,21 @@ static int begin(struct prepared *prepared, const struct preparation *preparatio
     if (same_pipeline(&prepared->from.manifest.config, &config))
         replay_take_times(&prepared->plan.config, &prepared->from.manifest.config);
     return 0;
+}
+
+static int find_cables(struct plan *plan, const struct preparation *preparation, struct error *error)
+{
+    if (!preparation->simulated || !predict_wants_cables(plan))
+        return 0;
+    for (int m = 0; preparation->cables && m < plan->machine_count; m++)
+        plan->machines[m].cable = preparation->cables->machines[m].cable;
+    if (preparation->cables || cables_measure(plan, preparation->launch, preparation->signals, error) == 0)
+        return 0;
+    return preparation->signals->interruptions > 0
+               ? -1
+               : error_prefix(error,
+                              "--hosts: what the network carries, which simulation.link_mbit does not say, was not "
+                              "measured");
 }
 
 static int finish(struct prepared *prepared, const struct preparation *preparation, struct error *error)
@@ -358,7 +393,8 @@ enum exit_status prepare(struct prepared *prepared, const struct preparation *pr
         return refuse(prepared, &mistakes);
     if (preparation->depth == PREPARE_SCHEDULE)
         return EXIT_DONE;
-    if (devices_find(&prepared->devices, &prepared->plan.config, preparation->signals, &error))
+    if (find_cables(&prepared->plan, preparation, &error) ||
+        devices_find(&prepared->devices, &prepared->plan.config, preparation->signals, &error))
         return give_up(prepared, preparation, &error);
     if (plan_place(&prepared->plan, &prepared->devices.machine, &mistakes) ||
         (preparation->data && refuses_pins(&prepared->plan, &mistakes)))

@@ -20,6 +20,9 @@ struct preparation {
     const char *const *overrides;
     int override_count;
     const char *hosts; /* on which the stages are (coordinator/hosts.h); NULL: all on this machine */
+    const char
+        *launch; /* a prediction's cables are measured by these words' launcher (coordinator/launch.h); NULL: mpirun */
+    const struct plan *cables; /* they were measured for this plan, on the same hosts; NULL: they were not yet */
     enum { PREPARE_SCHEDULE, PREPARE_PLAN, PREPARE_RUN } depth;
     const char *resume;       /* PREPARE_RUN: what --resume says; NULL: a new run */
     const char *test;         /* PREPARE_RUN: the checkpoint that is only tested, or its run; then `path` is NULL */
@@ -29,7 +32,8 @@ struct preparation {
     bool simulated;           /* a prediction will follow: what times the config does not give are measured; if it gives
                                  all, the data set need not be there */
     bool compared;            /* and is one of several: times that its system does not use are another's */
-    struct signals *signals;  /* an interruption ends the probing; NULL: they have not been taken */
+    struct signals
+        *signals; /* an interruption ends the probing; NULL: they have not been taken, and no cable is measured */
 };
 
 struct prepared {

@@ -299,6 +299,27 @@ static void print_changes(FILE *out, const struct config *made_with, const struc
             fprintf(out, "  %s = %s, before %s\n", key.key, key.is, key.was);
 }
 
+/* The machine that has part k (1..); "" if there is but one. */
+static const char *host_of(const struct plan *plan, int k)
+{
+    return plan->machine_count > 1 ? plan->machines[plan_machine_of(plan, plan_stage_of(plan, k))].host : "";
+}
+
+/* Where the stages were, if they are elsewhere now. */
+static void print_hosts(FILE *out, const struct manifest *manifest, const struct plan *plan)
+{
+    bool same = manifest->stage_count == plan->part_count;
+
+    for (int k = 0; k < manifest->stage_count && same; k++)
+        same = strcmp(manifest->hosts[k], host_of(plan, k + 1)) == 0;
+    if (same || !manifest->hosts[0][0])
+        return;
+    fprintf(out, "  before, it was on hosts");
+    for (int k = 0; k < manifest->stage_count; k++)
+        fprintf(out, "%s%s", k > 0 ? ", " : " ", manifest->hosts[k]);
+    fprintf(out, ", by %s\n", plan_parts_word(plan));
+}
+
 void resume_print(FILE *out, const struct checkpoint_set *set, const struct run_folder *folder, const struct plan *plan,
                   const char *config)
 {
@@ -316,5 +337,6 @@ void resume_print(FILE *out, const struct checkpoint_set *set, const struct run_
     if (!run_facts_match(&folder->facts, config))
         fprintf(out, "  config file %s, before %s\n", config, folder->facts.config);
     print_changes(out, &manifest->config, &plan->config);
+    print_hosts(out, manifest, plan);
     print_learning_rate(out, manifest, plan);
 }

@@ -12,6 +12,7 @@
 
 static void start(struct run *run)
 {
+    const char *const arguments[] = {run->segment.name, NULL};
     struct error error;
     int failed = processes_start(&run->processes, &run->segment, &error);
 
@@ -22,7 +23,9 @@ static void start(struct run *run)
     }
     if (failed || segment_publish(&run->segment, &error) ||
         (run->request->plan->machine_count > 1 &&
-         launch_start(&run->launch, run->request->plan, run->request->launch, run->segment.name, &error))) {
+         (run->request->joins
+              ? launch_join(&run->launch, arguments, &error)
+              : launch_start(&run->launch, run->request->plan, run->request->launch, arguments, &error)))) {
         run_fail(run, "%s", error.text);
         /* Stages elsewhere were never started: nobody will tell that they have ended. */
         processes_lose(&run->processes);

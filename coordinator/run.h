@@ -21,6 +21,7 @@ struct run_request {
     const char *const *overrides;
     int override_count;                      /* that were given with it */
     const char *hosts, *launch;              /* likewise; NULL: were not given */
+    bool joins;                              /* nodes of other machines were started with this process */
     struct signals *signals;                 /* taken */
     FILE *out;                               /* progress and report: `stdout` or `stderr`, */
     const struct standard_outlets *standard; /* which write in the background; NULL: they do not */

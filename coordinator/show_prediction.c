@@ -21,20 +21,39 @@ static void print_sources(FILE *out, const struct prediction *prediction, const 
     fprintf(out, "update %s:\n", prediction->update_given ? "given" : "measured");
 }
 
+static bool is_measured(const struct plan *plan, int link)
+{
+    return predict_wants_cables(plan) && plan_link_leaves(plan, link);
+}
+
+static void print_cable(FILE *out, const struct plan *plan, int link)
+{
+    if (is_measured(plan, link)) {
+        const struct plan_machine *machine = &plan->machines[plan_cable_of(plan, link)];
+
+        fprintf(out, "  %s - %s: %.1f Mbit/s, %.1f us", machine->host,
+                plan->machines[(machine - plan->machines + 1) % plan->machine_count].host, machine->cable.mbit,
+                machine->cable.us);
+    }
+    fputc('\n', out);
+}
+
 static void print_links(FILE *out, const struct prediction *prediction, const struct plan *plan)
 {
     if (prediction->shared_memory)
         return;
     const int width = plan->part_count > 99 ? 9 : 5; /* "1023-1024" */
 
-    fprintf(out, "\n%-*s  activation ms  gradient ms  latency ms\n", width, "link");
+    fprintf(out, "\n%-*s  activation ms  gradient ms  latency ms%s\n", width, "link",
+            predict_wants_cables(plan) ? "  measured" : "");
     for (int l = 1; l < plan->part_count; l++) {
         const struct link_times *link = &prediction->links[l - 1];
         char stages[32];
 
         snprintf(stages, sizeof(stages), "%d-%d", l, l + 1);
-        fprintf(out, "%*s %14.3f %12.3f %11.3f\n", width, stages, milliseconds(link->activation),
+        fprintf(out, "%*s %14.3f %12.3f %11.3f", width, stages, milliseconds(link->activation),
                 milliseconds(link->gradient), milliseconds(link->latency));
+        print_cable(out, plan, l);
     }
 }
 
@@ -141,10 +160,21 @@ static json_t *stage_json(const struct prediction *prediction, const struct plan
     /* clang-format on */
 }
 
-static json_t *link_json(const struct link_times *link)
+/* null where nothing was measured. */
+static json_t *link_json(const struct prediction *prediction, const struct plan *plan, int link)
 {
-    return json_pack("{s:f, s:f, s:f}", "activation_ms", milliseconds(link->activation), "gradient_ms",
-                     milliseconds(link->gradient), "latency_ms", milliseconds(link->latency));
+    const struct link_times *times = &prediction->links[link - 1];
+    json_t *mbit = json_null(), *us = json_null();
+
+    if (is_measured(plan, link)) {
+        const struct plan_cable *cable = &plan->machines[plan_cable_of(plan, link)].cable;
+
+        mbit = json_real(cable->mbit);
+        us = json_real(cable->us);
+    }
+    return json_pack("{s:f, s:f, s:f, s:o, s:o}", "activation_ms", milliseconds(times->activation), "gradient_ms",
+                     milliseconds(times->gradient), "latency_ms", milliseconds(times->latency), "measured_mbit", mbit,
+                     "measured_us", us);
 }
 
 static json_t *version_difference_json(const struct simulation *events)
@@ -164,8 +194,8 @@ json_t *prediction_json(const struct prediction *prediction, const struct plan *
 
     for (int s = 1; s <= plan->stage_count; s++)
         json_array_append_new(stages, stage_json(prediction, plan, s));
-    for (int l = 0; l < plan->part_count - 1; l++)
-        json_array_append_new(links, link_json(&prediction->links[l]));
+    for (int l = 1; l < plan->part_count; l++)
+        json_array_append_new(links, link_json(prediction, plan, l));
     /* No rate where nothing takes any time. */
     /* clang-format off */
     return json_pack("{s:i, s:f, s:f, s:o, s:o, s:f, s:o, s:o, s:o}",

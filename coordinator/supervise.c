@@ -22,6 +22,9 @@ static void stop(struct run *run)
     }
     progress_clear(&run->progress);
     fprintf(stderr, "tpcoord: stopping after the mini-batches in flight; once more to end at once\n");
+    /* It may be the mpirun that has started this process and now ends the job: it kills all a moment later. */
+    if (run->request->joins)
+        segment_unlink(run->segment.name);
     atomic_compare_exchange_strong(&run->segment.board->stop, &none, -1);
     segment_ring_all(&run->segment);
 }
@@ -95,23 +98,9 @@ static void follow_launcher(struct run *run)
 /* When the run is over, or broken: nodes end by themselves, and the launcher with them. */
 enum { LAUNCHER_GRACE_SECONDS = 2 };
 
-static void hurry_launcher(struct run *run)
+static uint64_t launcher_end(const struct run *run)
 {
-    const uint64_t now_ns = clock_now_ns(), end_ns = run->kill_at_ns + LAUNCHER_GRACE_SECONDS * 1000000000ull;
-
-    if (!run->dismissed || now_ns < end_ns)
-        return;
-    launch_signal(&run->launch, now_ns < end_ns + LAUNCHER_GRACE_SECONDS * 1000000000ull ? SIGTERM : SIGKILL);
-}
-
-static void await_launcher(struct run *run)
-{
-    while (run->launch.pid > 0 && !run->launch.ended) {
-        launch_look(&run->launch, clock_now_ns());
-        hurry_launcher(run);
-        poll(NULL, 0, LOOK_KEEPING_MS);
-    }
-    launch_release(&run->launch);
+    return run->dismissed ? run->kill_at_ns + LAUNCHER_GRACE_SECONDS * 1000000000ull : UINT64_MAX;
 }
 
 static bool all_ready(const struct run *run)
@@ -214,7 +203,7 @@ void supervise(struct run *run)
         judge_machines(run);
         judge_stages(run);
         follow_launcher(run);
-        hurry_launcher(run);
+        launch_hurry(&run->launch, launcher_end(run));
         if (!run->going && !run->aborted && all_ready(run))
             go(run);
         if (run->going) {
@@ -232,7 +221,8 @@ void supervise(struct run *run)
     }
     /* Whatever the stages' states say: nobody is left who would remove the name. */
     run_dismiss(run);
-    await_launcher(run);
+    launch_await(&run->launch, launcher_end(run));
+    launch_release(&run->launch);
     run->outcome.end_ns = run->going ? clock_now_ns() : 0;
     if (run->going) {
         follow(run);

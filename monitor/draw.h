@@ -57,8 +57,10 @@ enum { STAGES_SHOWN_COLUMNS = 21 }; /* that it mostly takes */
 void draw_stage_name(const struct canvas *canvas, int row, int column, struct style style, const struct plan *plan,
                      int part);
 
-/* A title, and a row for each machine of a run on several: those that have room. */
+/* A title, and a row for each machine of a run on several; then one for each link between machines, if there are several:
+ * those that have room. And how many of the latter there are. */
 void draw_machines(const struct canvas *canvas, const struct snapshot *snapshot);
+int machine_links(const struct snapshot *snapshot);
 
 /* A section's title in a line across the canvas. */
 void draw_title(const struct canvas *canvas, int row, const char *title);

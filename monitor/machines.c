@@ -56,6 +56,41 @@ static void draw_machine(const struct canvas *canvas, int row, const struct snap
         draw_clock(canvas, row, machine, snapshot->now_ns);
 }
 
+/* One link alone has carried what its machines have sent and received. */
+int machine_links(const struct snapshot *snapshot)
+{
+    int count = 0;
+
+    for (int l = 1; l < snapshot->stage_count && snapshot->machine_count > 0; l++)
+        count += plan_link_leaves(snapshot->plan, l);
+    return count > 1 ? count : 0;
+}
+
+/* Sent and received as the machine of its first part has it. */
+static void draw_link(const struct canvas *canvas, int row, const struct snapshot *snapshot, int link)
+{
+    const struct plan *plan = snapshot->plan;
+    const struct plan_machine *from = &plan->machines[plan_machine_of(plan, plan_stage_of(plan, link))];
+    const struct plan_machine *to = &plan->machines[plan_machine_of(plan, plan_stage_of(plan, link + 1))];
+    char text[FORMAT_MAX], name[32], way[2 * CONFIG_NAME_MAX + 8];
+
+    snprintf(way, sizeof(way), "%s - %s", from->host, to->host);
+    snprintf(name, sizeof(name), "link %d-%d", link, link + 1);
+    canvas_print(canvas, row, HOST, ink(COLOUR_DIM), "%.*s", STAGES - HOST - 1, way);
+    canvas_write(canvas, row, STAGES, ink(COLOUR_DIM), name);
+    canvas_write_right(canvas, row, SENT, ink(COLOUR_DEFAULT),
+                       format_bytes((uint64_t)snapshot->link_rates[link - 1][0], text));
+    canvas_write_right(canvas, row, RECEIVED, ink(COLOUR_DEFAULT),
+                       format_bytes((uint64_t)snapshot->link_rates[link - 1][1], text));
+}
+
+static void draw_links(const struct canvas *canvas, int row, const struct snapshot *snapshot)
+{
+    for (int l = 1; l < snapshot->stage_count && row < canvas->rows; l++)
+        if (plan_link_leaves(snapshot->plan, l))
+            draw_link(canvas, row++, snapshot, l);
+}
+
 void draw_machines(const struct canvas *canvas, const struct snapshot *snapshot)
 {
     const int shown = min_int(snapshot->machine_count, canvas->rows - 1);
@@ -70,4 +105,6 @@ void draw_machines(const struct canvas *canvas, const struct snapshot *snapshot)
     canvas_write(canvas, 0, CLOCK - 1, ink(COLOUR_DIM), " clock ");
     for (int m = 0; m < shown; m++)
         draw_machine(canvas, 1 + m, snapshot, m);
+    if (machine_links(snapshot) > 0)
+        draw_links(canvas, 1 + shown, snapshot);
 }

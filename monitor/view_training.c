@@ -217,7 +217,9 @@ void draw_training(const struct canvas *canvas, const struct view_state *state, 
     const struct snapshot *snapshot = moment->snapshot;
     int stages = snapshot->stage_count, rows = canvas->rows - 1;
     int times = 1 + max_int(1, min_int(stages * (rows >= 30 && stages <= 8 ? 2 : 1), rows / 2 - 1));
-    int machines = snapshot->machine_count > 0 ? min_int(1 + snapshot->machine_count, (rows - times) / 3) : 0;
+    int machines = snapshot->machine_count > 0
+                       ? min_int(1 + snapshot->machine_count + machine_links(snapshot), (rows - times) / 3)
+                       : 0;
     int plots = rows - times - machines, bars = max_int(BARS_MIN, canvas->columns / 4), table = 0;
 
     if (canvas->columns >= BARS_MIN + TABLE_COLUMNS + 60)

@@ -45,8 +45,32 @@ static void measure(struct node *node, uint64_t now_ns)
             .bytes_sent = rate(use.bytes_sent, before.bytes_sent, passed_ns),
             .bytes_received = rate(use.bytes_received, before.bytes_received, passed_ns),
         };
+    for (int i = 0; i < node->end_count; i++) {
+        struct far_end *end = &node->ends[i];
+
+        end->rate = node->rated_ns > 0 ? rate(end->bytes, end->rated, passed_ns) : 0;
+        end->rated = end->bytes;
+    }
     node->rated = use;
     node->rated_ns = now_ns;
+}
+
+/* Over those that this node sends. */
+static uint64_t list_ends(const struct node *node, struct end_rate *rates)
+{
+    uint64_t count = 0;
+
+    for (int i = 0; i < node->end_count; i++)
+        if (node->ends[i].side == RING_CONSUMER)
+            rates[count++] = (struct end_rate){(uint64_t)node->ends[i].index, node->ends[i].rate};
+    return count;
+}
+
+static void show_ends(struct node *node, const struct end_rate *rates, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        if (rates[i].index < RING_DIRECTIONS * MAX_PARTS)
+            atomic_store(&node->segment.board->link_rates[rates[i].index / 2][rates[i].index % 2], rates[i].bytes);
 }
 
 static void show_use(struct machine_word *word, const struct node_use *use, const struct node_use *rate)
@@ -61,10 +85,10 @@ static void show_use(struct machine_word *word, const struct node_use *use, cons
 
 static void ping(struct node *node, int peer, uint64_t now_ns)
 {
-    struct packet packet = {.kind = PACKET_PING, .body.ping.asked_ns = now_ns};
+    struct packet packet = {.kind = PACKET_PING, .body.asked_ns = now_ns};
 
     if (net_has_room(node->net, peer, false))
-        net_tell(node->net, peer, &packet, sizeof(packet.body.ping));
+        net_tell(node->net, peer, &packet, sizeof(packet.body.asked_ns));
 }
 
 static void listen_to(struct node *node, int peer, uint64_t now_ns)
@@ -103,34 +127,39 @@ void clocks_look(struct node *node, uint64_t now_ns)
     }
     if (node->machine == 0 && pings) {
         const struct node_use use = use_of(node);
+        struct end_rate rates[RING_DIRECTIONS * MAX_PARTS];
 
         show_use(own, &use, &node->rate);
+        show_ends(node, rates, list_ends(node, rates));
         atomic_store(&own->heard_ns, now_ns);
     }
 }
 
 void clocks_ping(struct node *node, int peer, const struct packet *packet)
 {
-    struct packet answer = {.kind = PACKET_PONG, .body.ping.asked_ns = packet->body.ping.asked_ns};
+    struct packet answer = {.kind = PACKET_PONG, .body.pong.asked_ns = packet->body.asked_ns};
 
     if (peer != 0 || !net_has_room(node->net, 0, false))
         return;
-    answer.body.ping.answered_ns = clock_now_ns();
-    answer.body.ping.use = use_of(node);
-    answer.body.ping.rate = node->rate;
-    net_tell(node->net, 0, &answer, sizeof(answer.body.ping));
+    answer.body.pong.answered_ns = clock_now_ns();
+    answer.body.pong.use = use_of(node);
+    answer.body.pong.rate = node->rate;
+    answer.body.pong.end_count = list_ends(node, answer.body.pong.ends);
+    net_tell(node->net, 0, &answer,
+             offsetof(struct packet, body.pong.ends) - offsetof(struct packet, body) +
+                 answer.body.pong.end_count * sizeof(struct end_rate));
 }
 
 void clocks_pong(struct node *node, int peer, const struct packet *packet)
 {
-    const uint64_t now_ns = clock_now_ns(), took_ns = now_ns - packet->body.ping.asked_ns;
+    const uint64_t now_ns = clock_now_ns(), took_ns = now_ns - packet->body.pong.asked_ns;
     struct machine_clock *clock = &node->clocks[peer];
     struct machine_word *word = &node->segment.board->machines[peer];
     const uint64_t drift_ns = (now_ns - clock->at_ns) / (1000000 / DRIFT_PPM);
 
     if (clock->at_ns == 0 || took_ns / 2 <= clock->bound_ns + drift_ns) {
         *clock = (struct machine_clock){
-            .offset_ns = (int64_t)(packet->body.ping.answered_ns - (packet->body.ping.asked_ns + took_ns / 2)),
+            .offset_ns = (int64_t)(packet->body.pong.answered_ns - (packet->body.pong.asked_ns + took_ns / 2)),
             .bound_ns = took_ns / 2,
             .at_ns = now_ns,
         };
@@ -139,7 +168,8 @@ void clocks_pong(struct node *node, int peer, const struct packet *packet)
     }
     atomic_store(&word->clock_bound_ns, clock->bound_ns + (now_ns - clock->at_ns) / (1000000 / DRIFT_PPM));
     atomic_store(&word->heard_ns, now_ns);
-    show_use(word, &packet->body.ping.use, &packet->body.ping.rate);
+    show_use(word, &packet->body.pong.use, &packet->body.pong.rate);
+    show_ends(node, packet->body.pong.ends, packet->body.pong.end_count);
 }
 
 uint64_t clocks_here(const struct node *node, int machine, uint64_t there_ns)

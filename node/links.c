@@ -93,6 +93,7 @@ static void send_message(struct node *node, struct far_end *end)
     net_tell(node->net, end->peer, &packet, sizeof(packet.body.message));
     sent->transfer = net_send(node->net, end->peer, end->index + 1, bytes_of(end, &sent->message), sent->message.bytes);
     node->sent_bytes += sent->message.bytes;
+    end->bytes += sent->message.bytes;
     end->begun++;
 }
 

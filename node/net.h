@@ -36,8 +36,8 @@ void net_tell(struct net *net, int peer, struct packet *packet, size_t size);
 /* Moves on whatever is under way. True if anything was. */
 bool net_move(struct net *net);
 
-/* The next packet that has come, until the next call; NULL: none has. */
-const struct packet *net_next(struct net *net, int *peer);
+/* The next packet that has come, from which peer and of how many bytes, until the next call; NULL: none has. */
+const struct packet *net_next(struct net *net, int *peer, size_t *bytes);
 
 /* Begins to send or to receive `size` bytes, a multiple of 4. A number to ask for; -1: too many are under way. */
 int net_send(struct net *net, int peer, int tag, const void *bytes, size_t size);

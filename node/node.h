@@ -28,6 +28,8 @@ struct far_end {
     struct passage *passages; /* [message_capacity] */
     uint64_t begun, done;     /* messages */
     uint64_t released;        /* slots that the consumer has let go: as it has told, or was told */
+    uint64_t bytes, rated;    /* sent, in all, and when the last second was over; */
+    uint64_t rate;            /* and in that */
 };
 
 /* What a part that other machines read has told each of them. */
@@ -111,6 +113,11 @@ struct node {
 
 /* The node cannot go on: the first reason counts. */
 void node_fail(struct node *node, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* node/hear.c: obeys what others have told; true if there was anything. Node 0: a machine is there, or cannot go on. */
+bool hear_move(struct node *node);
+void hear_present(struct node *node, int machine, const char *host, int pid);
+void hear_failed(const struct node *node, int machine, const char *text);
 
 /* node/links.c: rings that leave the machine. Their number of messages under way at most; a turn, true if anything moved. */
 int links_find(struct node *node, struct error *error);

@@ -25,7 +25,8 @@ enum packet_kind {
     PACKET_PING,     /* what is heard of a node that has nothing else to say */
     PACKET_PONG,     /* to node 0, which has asked for the time */
     PACKET_BYE,      /* to node 0: nothing more follows */
-    PACKET_END       /* from node 0: nothing more is expected */
+    PACKET_END,      /* from node 0: nothing more is expected */
+    PACKET_KINDS
 };
 
 /* What the coordinator's machine tells the others. */
@@ -43,6 +44,11 @@ struct version_row {
 /* What a node has used and moved in all; or in a second, as struct machine_word has it. */
 struct node_use {
     uint64_t processor_ns, bytes_sent, bytes_received;
+};
+
+/* Bytes that a node has sent over a ring in a second. */
+struct end_rate {
+    uint64_t index, bytes;
 };
 
 enum { PACKET_RECORDS_MAX = 24 };
@@ -97,13 +103,19 @@ struct packet {
             char host[64];
         } present;
         char error[256];
-        int32_t status; /* waitpid's */
+        int32_t status;    /* waitpid's */
+        uint64_t asked_ns; /* of a ping */
         struct {
             uint64_t asked_ns, answered_ns;
-            struct node_use use, rate; /* of a node that answers */
-        } ping;
+            struct node_use use, rate;
+            uint64_t end_count;
+            struct end_rate ends[RING_DIRECTIONS * MAX_PARTS];
+        } pong;
     } body;
 };
 _Static_assert(sizeof(struct counters) % sizeof(uint64_t) == 0, "counters are of whole words");
+
+/* Whether a packet, of which so many bytes have come, is all there and one that a node tells the other. */
+bool packet_is_sound(const struct packet *packet, size_t bytes, int from, int to);
 
 #endif

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +17,6 @@
 
 #include "base/clock.h"
 #include "base/numbers.h"
-#include "base/text.h"
 #include "base/version.h"
 #include "board/guard.h"
 #include "node/node.h"
@@ -35,19 +33,6 @@ enum { GRACE_SECONDS = 3 };
 /* Transfers beside those of links: a file each way with each peer. */
 enum { FILES_EACH = 2 };
 
-void node_fail(struct node *node, const char *format, ...)
-{
-    va_list arguments;
-
-    if (node->failed)
-        return;
-    node->failed = true;
-    va_start(arguments, format);
-    vsnprintf(node->error.text, sizeof(node->error.text), format, arguments);
-    va_end(arguments);
-    text_clean(node->error.text);
-}
-
 static void fill_line(char line[NET_LINE_MAX])
 {
     const uint32_t order = 0x01020304;
@@ -58,19 +43,6 @@ static void fill_line(char line[NET_LINE_MAX])
     snprintf(line, NET_LINE_MAX, "tp %s, byte order %d%d%d%d, sizes %zu %zu %zu %zu %zu", version_text(), bytes[0],
              bytes[1], bytes[2], bytes[3], sizeof(struct segment_header), sizeof(struct board),
              sizeof(struct stage_block), sizeof(struct packet), sizeof(size_t));
-}
-
-static void word_failed(const struct node *node, int machine, const char *text)
-{
-    struct machine_word *word = &node->segment.board->machines[machine];
-
-    if (atomic_load(&word->state) == MACHINE_FAILED)
-        return;
-    snprintf(word->error, sizeof(word->error), "machine %.50s: %.190s",
-             machine < node->machines ? node->plan->machines[machine].host : "?", text);
-    /* Pairs with the coordinator's acquire load: the text is there. */
-    atomic_store(&word->state, MACHINE_FAILED);
-    kill(node->segment.header->coordinator_pid, SIGCHLD);
 }
 
 /* Node 0: the coordinator's segment, by its name, and its run folder. */
@@ -111,7 +83,7 @@ static int agree(struct node *node, const char *name, struct error *error)
     if (!net_agree(node->net, line, &other, others)) {
         error_set(error, "another build of tp is on that machine (%s); here it is %s", others, line);
         if (node->machine == 0)
-            word_failed(node, other, error->text);
+            hear_failed(node, other, error->text);
         return node->machine == 0 ? -1 : error_set(error, "its build is not that of node 0");
     }
     return 0;
@@ -122,111 +94,12 @@ static bool is_over(const struct node *node)
     return atomic_load(&node->segment.board->abort) || atomic_load(&node->segment.board->dismissed);
 }
 
-static void show_present(struct node *node, int machine, const char *host, int pid)
-{
-    struct machine_word *word = &node->segment.board->machines[machine];
-
-    snprintf(word->host, sizeof(word->host), "%.63s", host);
-    atomic_store(&word->pid, pid);
-    atomic_store(&word->state, MACHINE_PRESENT);
-}
-
 static void show_own(struct node *node)
 {
     char host[64] = "";
 
     gethostname(host, sizeof(host) - 1);
-    show_present(node, 0, host, (int)getpid());
-}
-
-/* What the stages need is there. */
-static void start(struct node *node)
-{
-    struct packet packet = {.kind = PACKET_PRESENT, .body.present.pid = (int32_t)getpid()};
-    struct error error;
-
-    if (processes_start(&node->processes, &node->segment, &error)) {
-        node_fail(node, "%s", error.text);
-        return;
-    }
-    for (int k = 1; k <= node->plan->part_count; k++)
-        if (segment_is_here(&node->segment, plan_stage_of(node->plan, k)))
-            atomic_store(&segment_stage(&node->segment, k)->pid,
-                         processes_pid(&node->processes, plan_stage_of(node->plan, k)));
-    gethostname(packet.body.present.host, sizeof(packet.body.present.host) - 1);
-    net_tell(node->net, 0, &packet, sizeof(packet.body.present));
-}
-
-static void obey(struct node *node, int peer, const struct packet *packet)
-{
-    switch ((enum packet_kind)packet->kind) {
-    case PACKET_MESSAGE:
-        links_message(node, packet);
-        break;
-    case PACKET_RELEASED:
-        links_released(node, packet);
-        break;
-    case PACKET_WORDS:
-        words_heard(node, packet);
-        break;
-    case PACKET_ASKS:
-        words_asked(node, packet);
-        break;
-    case PACKET_PART:
-        words_read(node, packet);
-        break;
-    case PACKET_BLOCK:
-    case PACKET_RECORDS:
-    case PACKET_TEXTS:
-    case PACKET_EPOCH:
-    case PACKET_ENDED:
-        shows_heard(node, peer, packet);
-        break;
-    case PACKET_FILE:
-        files_file(node, peer, packet);
-        break;
-    case PACKET_STORED:
-        files_stored(node, peer, packet);
-        break;
-    case PACKET_SAVED:
-        files_saved(node, packet);
-        break;
-    case PACKET_START:
-        start(node);
-        break;
-    case PACKET_PRESENT:
-        show_present(node, peer, packet->body.present.host, packet->body.present.pid);
-        break;
-    case PACKET_FAILED:
-        word_failed(node, peer, packet->body.error);
-        break;
-    case PACKET_PING:
-        clocks_ping(node, peer, packet);
-        break;
-    case PACKET_PONG:
-        clocks_pong(node, peer, packet);
-        break;
-    case PACKET_BYE:
-        node->left[peer] = true;
-        break;
-    case PACKET_END:
-        node->end = true;
-        break;
-    }
-}
-
-static bool hear(struct node *node)
-{
-    const struct packet *packet;
-    bool moved = false;
-    int peer;
-
-    while ((packet = net_next(node->net, &peer)) != NULL) {
-        node->heard_ns[peer] = clock_now_ns();
-        obey(node, peer, packet);
-        moved = true;
-    }
-    return moved;
+    hear_present(node, 0, host, (int)getpid());
 }
 
 /* Node 0: sends each peer the files from which the run goes on, one after the other, and then word to start. */
@@ -270,7 +143,7 @@ static void tell_failed(struct node *node)
         return;
     segment_abort(&node->segment);
     if (node->machine == 0) {
-        word_failed(node, 0, node->error.text);
+        hear_failed(node, 0, node->error.text);
     } else {
         if (!net_has_room(node->net, 0, false))
             return;
@@ -302,12 +175,15 @@ static void obey_launcher(struct node *node)
     _exit(1);
 }
 
+/* Whoever has killed it may have killed its stages as well, which would have removed the run's name. */
 static void watch_coordinator(struct node *node)
 {
     struct pollfd process = {.fd = node->coordinator, .events = POLLIN};
 
-    if (node->machine == 0 && node->coordinator >= 0 && poll(&process, 1, 0) > 0)
-        segment_abort(&node->segment);
+    if (node->machine != 0 || node->coordinator < 0 || poll(&process, 1, 0) <= 0)
+        return;
+    segment_abort(&node->segment);
+    segment_unlink(node->segment.header->name);
 }
 
 /* What moves slowly. */
@@ -380,7 +256,7 @@ static void serve(struct node *node)
         doorbell_silence(&node->segment.board->node, &node->heard);
         now_ns = clock_now_ns();
         moved = net_move(node->net);
-        moved |= hear(node);
+        moved |= hear_move(node);
         moved |= words_move(node);
         moved |= links_move(node);
         moved |= files_move(node);
@@ -466,6 +342,7 @@ static void give_up(struct node *node)
     const uint64_t until_ns = clock_now_ns() + GRACE_SECONDS * 1000000000ull;
     struct packet failed = {.kind = PACKET_FAILED}, bye = {.kind = PACKET_BYE};
     const struct packet *packet = NULL;
+    size_t bytes;
     int peer;
 
     snprintf(failed.body.error, sizeof(failed.body.error), "%.*s", (int)sizeof(failed.body.error) - 1,
@@ -474,7 +351,7 @@ static void give_up(struct node *node)
     net_tell(node->net, 0, &bye, 0);
     while (clock_now_ns() < until_ns && !(packet && packet->kind == PACKET_END)) {
         net_move(node->net);
-        packet = net_next(node->net, &peer);
+        packet = net_next(node->net, &peer, &bytes);
         usleep(1000);
     }
 }

@@ -144,8 +144,8 @@ struct config {
     struct {
         struct config_reals forward_ms, backward_ms, backward_input_ms, backward_weights_ms; /* one op, per stage */
         struct config_reals update_ms;
-        struct config_reals link_mbit; /* Mbit/s, per link; 0: shared memory */
-        struct config_reals link_us;   /* latency */
+        struct config_reals link_mbit; /* Mbit/s, per link; 0: shared memory; none: measured between machines */
+        struct config_reals link_us;   /* latency; none: measured with link_mbit, or 0 */
     } simulation;
 };
 

@@ -238,10 +238,10 @@ const struct config_key config_keys[] = {
      .unit = "ms", .help = "plan --simulate: where backwards are split, a micro-batch's half that stays; likewise"},
     {MEMBER(simulation, update_ms), KEY_REALS, "measured", 0.0, 3600000.0, .choices = CHOICES("measured"),
      .unit = "ms", .help = "plan --simulate: one update of a stage's weights"},
-    {MEMBER(simulation, link_mbit), KEY_REALS, "0", 0.0, 1000000.0, .unit = "Mbit/s",
-     .help = "plan --simulate: bandwidth between stages, one for each link or one for all, with --hosts of each host's cable; 0: shared memory"},
-    {MEMBER(simulation, link_us), KEY_REALS, "0", 0.0, 60000000.0, .unit = "us",
-     .help = "plan --simulate: latency of a message between stages"},
+    {MEMBER(simulation, link_mbit), KEY_REALS, "measured", 0.0, 1000000.0, .choices = CHOICES("measured"), .unit = "Mbit/s",
+     .help = "plan --simulate: bandwidth between stages, one for each link or one for all, with --hosts of each host's cable; 0: shared memory, as all links within a host are"},
+    {MEMBER(simulation, link_us), KEY_REALS, "measured", 0.0, 60000000.0, .choices = CHOICES("measured"), .unit = "us",
+     .help = "plan --simulate: latency of a message between stages; measured with link_mbit, and 0 where that is given alone"},
 };
 /* clang-format on */
 

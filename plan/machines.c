@@ -64,6 +64,20 @@ bool plan_link_leaves(const struct plan *plan, int link)
     return plan_machine_of(plan, plan_stage_of(plan, link)) != plan_machine_of(plan, plan_stage_of(plan, link + 1));
 }
 
+int plan_cables(const struct plan *plan)
+{
+    return plan->machine_count > 2 ? plan->machine_count : plan->machine_count - 1;
+}
+
+/* A link joins machines that follow one another: its cable is that of the one before. */
+int plan_cable_of(const struct plan *plan, int link)
+{
+    const int from = plan_machine_of(plan, plan_stage_of(plan, link));
+    const int to = plan_machine_of(plan, plan_stage_of(plan, link + 1));
+
+    return plan->machine_count == 2 ? 0 : (from + 1) % plan->machine_count == to ? from : to;
+}
+
 bool machines_are_sound(const struct plan *plan)
 {
     struct error ignored;

@@ -72,10 +72,16 @@ struct plan_stage {
     size_t memory[MEMORY_CATEGORIES];
 };
 
+/* What the network between two machines carries, as a prediction has measured it; all 0: it was not measured. */
+struct plan_cable {
+    double mbit, us; /* Mbit/s of a large message; latency of a small one */
+};
+
 /* Where a run has several: the machines, in the order of their stages. The first is the coordinator's. */
 struct plan_machine {
     char host[CONFIG_NAME_MAX];
     int stages;
+    struct plan_cable cable; /* to the machine after it, and from the last to the first */
 };
 
 enum { PLAN_SCHEDULE_TEXT_MAX = 1 << 16 };
@@ -191,8 +197,11 @@ int plan_machine_of(const struct plan *plan, int stage);
 int plan_first_stage(const struct plan *plan, int machine);
 int plan_machine_stages(const struct plan *plan, int machine);
 
-/* Whether the link between parts l and l + 1 leads from one machine to another. */
+/* Whether the link between parts l and l + 1 leads from one machine to another; then machines[plan_cable_of].cable is
+ * what it does so by. Two machines have one cable between them, more of them one each. */
 bool plan_link_leaves(const struct plan *plan, int link);
+int plan_cable_of(const struct plan *plan, int link);
+int plan_cables(const struct plan *plan);
 
 /* The optimizer, and what is set for it at a rate of 0; what is set for the rules. */
 const struct optimizer *config_optimizer(const struct config *config);

@@ -156,13 +156,18 @@ static int choose_times(struct prediction *prediction, const struct plan *plan, 
     return 0;
 }
 
+bool predict_wants_cables(const struct plan *plan)
+{
+    return plan->machine_count > 1 && plan->config.simulation.link_mbit.count == 0;
+}
+
 /* One value of a key is that of the links between machines, where the plan has several, and of bandwidths that of each
  * machine's cable, which its links share; else of all links. */
-static double link_value(const struct plan *plan, const struct config_reals *reals, int link)
+static double link_value(const struct plan *plan, const struct config_reals *reals, double measured, int link)
 {
-    const bool inside = plan->machine_count > 1 && reals->count == 1 && !plan_link_leaves(plan, link + 1);
+    const bool inside = plan->machine_count > 1 && reals->count <= 1 && !plan_link_leaves(plan, link + 1);
 
-    return inside ? 0.0 : value_of(reals, link);
+    return inside ? 0.0 : reals->count == 0 ? measured : value_of(reals, link);
 }
 
 static void describe_links(struct prediction *prediction, const struct plan *plan)
@@ -175,13 +180,16 @@ static void describe_links(struct prediction *prediction, const struct plan *pla
     for (int l = 0; l < plan->part_count - 1; l++) {
         const double rows = (double)plan_minibatch_rows(plan, 1) / microbatches;
         const double bits = 8.0 * sizeof(float) * rows * (double)shape_size(plan_part(plan, l + 1)->output);
-        const double mbit = link_value(plan, &config->simulation.link_mbit, l);
+        const bool leaves = plan_link_leaves(plan, l + 1);
+        const struct plan_cable cable =
+            leaves ? plan->machines[plan_cable_of(plan, l + 1)].cable : (struct plan_cable){.mbit = 0.0};
+        const double mbit = link_value(plan, &config->simulation.link_mbit, cable.mbit, l);
         const double activation_ns = mbit > 0.0 ? 1e3 * bits / mbit : 0.0;
 
         prediction->links[l] = (struct link_times){
             .activation = llround(activation_ns),
             .gradient = llround(per_gradient * activation_ns),
-            .latency = llround(1e3 * link_value(plan, &config->simulation.link_us, l)),
+            .latency = llround(1e3 * link_value(plan, &config->simulation.link_us, cable.us, l)),
             .slots = {plan_part(plan, l + 1)->activation_slots, plan_part(plan, l + 1)->gradient_slots},
         };
         if (activation_ns > 0.0 || prediction->links[l].latency > 0)
@@ -199,7 +207,7 @@ static int simulate(struct prediction *prediction, const struct plan *plan, stru
 {
     struct schedule schedule = plan_training(plan);
     int machines[MAX_PARTS];
-    const bool shared = plan->machine_count > 1 && plan->config.simulation.link_mbit.count == 1;
+    const bool shared = plan->machine_count > 1 && plan->config.simulation.link_mbit.count <= 1;
     const struct timing timing = {
         .machines = shared ? machines : NULL,
         .parts = prediction->times,

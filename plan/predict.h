@@ -38,6 +38,9 @@ void predict_scale(struct config *config, double factor);
 /* Whether it gives all times that a prediction needs, so that nothing has to be measured. Of a plan that is begun. */
 bool predict_all_given(const struct plan *plan);
 
+/* Whether the cables between its machines have to be measured: the config does not give what they carry. */
+bool predict_wants_cables(const struct plan *plan);
+
 /* The kinds of op that a system's order has. */
 bool predict_has(const struct schedule *schedule, enum op_kind kind);
 

@@ -232,6 +232,8 @@ void snapshot_take(struct snapshot *snapshot, const struct segment *segment)
     for (int m = 0; m < snapshot->machine_count; m++)
         snapshot_take_machine(&snapshot->machines[m], segment, m);
     for (int l = 1; l < snapshot->stage_count; l++) {
+        for (int direction = 0; direction < RING_DIRECTIONS; direction++)
+            snapshot->link_rates[l - 1][direction] = (double)load(&segment->board->link_rates[l - 1][direction]);
         snapshot->down[l - 1] = take_link(segment, l, RING_DOWN);
         snapshot->up[l - 1] = take_link(segment, l, RING_UP);
     }

@@ -81,6 +81,7 @@ struct snapshot {
     struct stage_snapshot stages[MAX_STAGES];  /* stage s is stages[s - 1] */
     struct link_snapshot down[MAX_STAGES - 1]; /* link l is [l - 1] */
     struct link_snapshot up[MAX_STAGES - 1];
+    double link_rates[MAX_STAGES - 1][2]; /* bytes a second, down and up, of those that leave a machine; likewise */
 };
 
 /* Of a live run, now. Never makes a stage wait. Numbers that stand for an enum are in range, whatever the segment

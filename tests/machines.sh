@@ -22,11 +22,13 @@ wrong() {
     failures=$((failures + 1))
 }
 
-# start NAME WORD...: in the background, as $coordinator; its words are in $work/NAME.out
+# start NAME WORD...: in the background, as $coordinator; its words are in $work/NAME.out. By what $under says, if anything.
+under=
 start() {
     name=$1
     shift
-    "$build/tpcoord" configs/resnet.ini --set data.set=synthetic --set data.limit=3200 --set data.batch=32 \
+    # shellcheck disable=SC2086 # they are words
+    $under "$build/tpcoord" configs/resnet.ini --set data.set=synthetic --set data.limit=3200 --set data.batch=32 \
         --set model.arch=mlp --set train.lr=0.001 --set device.backend=onednn --set pipeline.stages=3 \
         --set run.silence_seconds=2 --set run.stall_seconds=10 --set run.output="$work" --quiet "$@" >"$work/$name.out" 2>&1 </dev/null &
     coordinator=$!

@@ -20,7 +20,7 @@ endif
 
 # Those that compute in one process and watch no clock: tests/run.sh has as many of them going as there are cores.
 TOGETHER := $(addprefix test_,any_times canvas checkpoint csv csv_random data events executor golden_networks idx \
-	idx_damage interleavings kernels lists loss manifest methods network network_reader optimizers orders plan predict \
+	idx_damage interleavings kernels lists loss manifest methods network network_reader node optimizers orders plan predict \
 	reading recording records schedule screens simulate sums systems unchanged update update_rule versions view_keys \
 	views)
 
@@ -129,6 +129,10 @@ $(filter $(BUILD)/double/tests/test_double_%,$(TESTS)): $(BUILD)/double/tests/gp
 $(BUILD)/tests/test_executor: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/executor/*.c))
 $(BUILD)/tests/test_executor: WRAPPED = -Wl,--wrap=calloc,--wrap=free,--wrap=checkpoint_write \
                                 -Wl,--wrap=schedule_next,--wrap=schedule_can_run,--wrap=norm_is_known
+
+# Nodes of which each hears the other in the same process, and machines whose clocks are as the test has them.
+$(BUILD)/tests/test_node: $(filter-out $(addprefix $(BUILD)/node/,main.o net.o run.o measure.o),$(NODE_OBJECTS))
+$(BUILD)/tests/test_node: WRAPPED = -Wl,--wrap=clock_gettime
 
 # A GPU's clock that drifts.
 $(BUILD)/tests/test_gpu_device $(BUILD)/double/tests/test_gpu_device: WRAPPED = -Wl,--wrap=cudaEventElapsedTime

@@ -72,6 +72,22 @@ if [ -x "$work/pingpong" ] && command -v mpirun >/dev/null; then
     ok "no faster than 100 Mbit/s" [ "${rate:-1000}" -le 105 ]
 fi
 
+# Where tp has nodes it measures what the cables carry, and predicts with that.
+if [ -x "$build/tpnode" ] && command -v mpirun >/dev/null; then
+    ok "cables are measured" "$build/tpcoord" plan configs/resnet.ini --set model.arch=mlp --set data.set=synthetic \
+        --set data.limit=320 --set pipeline.stages=3 --set simulation.forward_ms=1 --set simulation.backward_ms=2 \
+        --set simulation.update_ms=0 --hosts a,b,c --simulate --json "$work/plan.json"
+    cp "$work/out" "$work/table"
+    ok "they are shown" grep '^  1-2 .*  a - b: [0-9.]* Mbit/s, [0-9.]* us$' "$work/table"
+    measured=$(sed -n 's/ *"measured_mbit": \([0-9]*\).*/\1/p' "$work/plan.json")
+    ok "each link's" [ "$(echo "$measured" | wc -w)" -eq 2 ]
+    # What a busy machine leaves of 100 Mbit/s, and what bursts add.
+    for mbit in $measured; do
+        ok "$mbit is at least 50" [ "$mbit" -ge 50 ]
+        ok "$mbit is at most 110" [ "$mbit" -le 110 ]
+    done
+fi
+
 # A dead cable has no carrier.
 plugged_in() { on b ip link show eth0 | grep -q LOWER_UP; }
 ok "b is plugged in" plugged_in

@@ -42,6 +42,30 @@ wait $coordinator
 nothing_is_left stopped
 goes_on a:2,b:1
 
+[ "$(tr -d ' \n' <"$work/stopped/checkpoints/$last/manifest.json" | grep -c '"hosts":\["a","a","b"\]')" -eq 1 ] ||
+    wrong "stopped: its manifest has the hosts on which it went on"
+grep -q 'before, it was on hosts a, b, b, by stage' "$work/stopped-on.out" || wrong "stopped: it says on which hosts it was before"
+
+# Started by a user's own mpirun, one on each host: the first is the coordinator, the other a node.
+under="mpirun --allow-run-as-root --bind-to none -n 2 --host a:1,b:1"
+new joined $epochs --hosts a:1,b:2
+done_well "a run within the user's mpirun"
+[ "$(weights joined $last)" = "$(weights one $last)" ] || wrong "joined: it ends with the same weights"
+nothing_is_left joined
+new parted $epochs --hosts a:1,b:2
+trains
+kill -KILL "$(find_on b tpnode | head -1)"
+wait $coordinator && wrong "parted: mpirun says that it failed"
+nothing_is_left parted
+new several $epochs
+wait $coordinator && wrong "several: mpirun says that it failed"
+[ "$(grep -c '^tpcoord: mpirun has started 2 of these; start one; or ' "$work/several.out")" -eq 1 ] ||
+    { wrong "several: one line says what to do"; cat "$work/several.out"; }
+nothing_is_left several
+under=
+run=parted
+goes_on
+
 new coordinator $epochs --hosts a:1,b:2
 trains
 kill -KILL $coordinator

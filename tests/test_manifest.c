@@ -77,6 +77,10 @@ static const struct {
     {"top1", "29", "of its epoch"},
     {"loss", "-1.0", "of its epoch"},
     {"training_ns", "9000000000000000000", "of its epoch"},
+    {"train_images", "40, \"hosts\": [\"a\"]", "its hosts"},
+    {"train_images", "40, \"hosts\": [\"a\", \"\"]", "its hosts"},
+    {"train_images", "40, \"hosts\": [\"a\", \"b\\u001b\"]", "its hosts"},
+    {"train_images", "40, \"hosts\": [\"a\", 1]", "its hosts"},
     {"slots", "[0,", "optimizer's slots"},
     {"slots", "[\"momentum_buffer\",", "optimizer's slots"},
     {"slots", "[\"1\", \"2\", \"3\", \"4\", \"5\",", "optimizer's slots"},
@@ -136,6 +140,32 @@ START_TEST(every_number_of_a_manifest_has_a_range)
                       impossible[i].member, error.text);
         free(changed);
     }
+}
+END_TEST
+
+/* Those of a run on several machines are there again; others have none, and no word of them. */
+START_TEST(hosts_are_kept)
+{
+    struct settings settings = saved_settings("timeprest", "mlp", 2, 2);
+    struct manifest manifest;
+    static char text[TEXT_MAX];
+    struct error error;
+    size_t size;
+
+    saved_run_discarded(&saved, &settings, NULL, UINT64_MAX);
+    size = read_manifest("epoch-0002", text);
+    ck_assert_ptr_null(strstr(text, "hosts"));
+    ck_assert_msg(!manifest_read(&manifest, text, size, &error), "%s", error.text);
+    ck_assert_str_eq(manifest.hosts[0], "");
+    strcpy(manifest.hosts[0], "a");
+    strcpy(manifest.hosts[1], "b-2.example.org");
+    char *written = manifest_text(&manifest, &size);
+    manifest_release(&manifest);
+    ck_assert_msg(!manifest_read(&manifest, written, size, &error), "%s", error.text);
+    ck_assert_str_eq(manifest.hosts[0], "a");
+    ck_assert_str_eq(manifest.hosts[1], "b-2.example.org");
+    manifest_release(&manifest);
+    free(written);
 }
 END_TEST
 
@@ -307,6 +337,7 @@ int main(void)
     tcase_add_checked_fixture(tests, set_up, tear_down);
     tcase_add_test(tests, no_bit_of_a_manifest_changes_unnoticed);
     tcase_add_test(tests, every_number_of_a_manifest_has_a_range);
+    tcase_add_test(tests, hosts_are_kept);
     tcase_add_test(tests, a_stage_loads_only_what_it_looks_for);
     tcase_add_test(tests, what_is_removed_is_what_was_written);
     tcase_add_test(tests, a_set_of_another_run_is_passed_over);

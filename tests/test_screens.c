@@ -182,7 +182,7 @@ static void alter_to_choose(struct fabricated *run, struct view_state *state)
     state->choices = &choices;
 }
 
-/* Two machines: one whose clock is ahead, and one that has fallen silent. */
+/* Three machines: the clock of one is ahead, and one has fallen silent. */
 static void alter_to_machines(struct fabricated *run, struct view_state *state)
 {
     const struct plan_machine machines[] = {
@@ -204,6 +204,10 @@ static void alter_to_machines(struct fabricated *run, struct view_state *state)
         machine->send_rate = 11.9e6 * (m + 1);
         machine->receive_rate = 3.2e6;
         machine->processor_rate = 0.031 * (m + 1);
+    }
+    for (int l = 1; l < snapshot->stage_count; l++) {
+        snapshot->link_rates[l - 1][0] = 5.1e6 * l;
+        snapshot->link_rates[l - 1][1] = 1.6e6 * l;
     }
     state->view = VIEW_TRAINING;
 }
