@@ -53,7 +53,7 @@ static int refuse_data(const struct config *config, const struct error *why, con
 {
     const bool simulates = config->simulation.forward_ms.count > 0;
 
-    config_mistake(mistakes, config->data.dir[0] ? "data.dir" : "data.set", "%s%s", why->text, simulates ? advice : "");
+    config_mistake(mistakes, plan_data_key(config), "%s%s", why->text, simulates ? advice : "");
     return -1;
 }
 
