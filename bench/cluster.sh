@@ -1,6 +1,7 @@
 #!/bin/sh
-# The papers' claim is about slow networks: seconds of training per epoch of four stages on four hosts, made by tests/hosts.sh, for systems
-# and rates of the cables; beside them what the simulator says with the rate that it has measured there. As root.
+# The papers' claim is about slow networks: seconds of training per epoch of four stages on four hosts, made by
+# tests/hosts.sh, for systems and rates of the cables; beside them what the simulator says with the rate that it has measured
+# there. As root.
 # Usage: bench/cluster.sh BUILD [CONFIG [IMAGES [RATE...]]]
 set -eu
 build=$(cd "${1:?usage: bench/cluster.sh BUILD [CONFIG [IMAGES [RATE...]]]}" && pwd)
@@ -24,7 +25,7 @@ for system in $systems; do
     common="--hosts a,b,c,d --set pipeline.stages=4 --set data.limit=$images --set pipeline.system=$system"
     [ "$system" != pipedream ] || common="$common --set pipeline.microbatches=1"
     # shellcheck disable=SC2086 # they are words
-    "$build/tpcoord" plan "$config" $common --simulate >"$work/plan"
+    "$build/tpcoord" plan "$config" $common --simulate >"$work/plan" 2>"$work/err" || { cat "$work/err" >&2; exit 1; }
     link=$(sed -n 's/^ *1-2 .* a - b: \(.*\) Mbit\/s, \(.*\) us$/\1 \2/p' "$work/plan")
     mbit=${link% *} latency=${link#* }
     predicted=$(sed -n 's/.* images\/s, \([0-9.]*\) s per epoch of training/\1/p' "$work/plan")
