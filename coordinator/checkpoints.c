@@ -230,7 +230,7 @@ static void add_files(struct manifest *manifest, const struct checkpoints *check
         memcpy(manifest->backends[s - 1], plan->stages[plan_stage_of(plan, s) - 1].backend,
                sizeof(manifest->backends[0]));
         if (plan->machine_count > 1)
-            memcpy(manifest->hosts[s - 1], plan->machines[plan_machine_of(plan, plan_stage_of(plan, s))].host,
+            memcpy(manifest->hosts[s - 1], plan->machines[plan_machine_of_part(plan, s)].host,
                    sizeof(manifest->hosts[0]));
         add_file(manifest, s, -1, part.file);
         for (int v = 0; v < MAX_STAGES && part.versions && part.versions[v].state == SAVED; v++)

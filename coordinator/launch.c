@@ -240,11 +240,6 @@ void launch_tell(struct launch *launch, FILE *out)
         if (line[strspn(line, "- ")])
             fprintf(out, "tpcoord: launcher: %s\n", line);
     }
-    launch_forget(launch);
-}
-
-void launch_forget(struct launch *launch)
-{
     launch->length = 0;
 }
 

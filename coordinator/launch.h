@@ -54,9 +54,8 @@ bool launch_has_said(const struct launch *launch, uint64_t now_ns);
 void launch_death_read(struct launch_death *death, const char *line);
 
 /* Prints what was said, each line with the launcher's name in front, but for empty ones and rules, and reads of a death in
- * it; or forgets it. */
+ * it. */
 void launch_tell(struct launch *launch, FILE *out);
-void launch_forget(struct launch *launch);
 
 /* Ends it, if it has not ended by that moment, and waits for its end; a turn of the same, which does not wait. */
 void launch_await(struct launch *launch, uint64_t until_ns);

@@ -302,7 +302,7 @@ static void print_changes(FILE *out, const struct config *made_with, const struc
 /* The machine that has part k (1..); "" if there is but one. */
 static const char *host_of(const struct plan *plan, int k)
 {
-    return plan->machine_count > 1 ? plan->machines[plan_machine_of(plan, plan_stage_of(plan, k))].host : "";
+    return plan->machine_count > 1 ? plan->machines[plan_machine_of_part(plan, k)].host : "";
 }
 
 /* Where the stages were, if they are elsewhere now. */

@@ -13,8 +13,8 @@ static struct crossing crossing_of(const struct plan *plan, int link)
     const size_t sample = shape_size(plan_part(plan, link)->output) * sizeof(float);
 
     return (struct crossing){
-        .from = plan->machines[plan_machine_of(plan, plan_stage_of(plan, link))].host,
-        .to = plan->machines[plan_machine_of(plan, plan_stage_of(plan, link + 1))].host,
+        .from = plan->machines[plan_machine_of_part(plan, link)].host,
+        .to = plan->machines[plan_machine_of_part(plan, link + 1)].host,
         .bytes = (size_t)plan_minibatch_rows(plan, 1) * sample,
         .activation_messages = schedule->microbatches,
         .gradient_messages = schedule->order.whole_backward ? 1 : schedule->microbatches,

@@ -70,8 +70,8 @@ int machine_links(const struct snapshot *snapshot)
 static void draw_link(const struct canvas *canvas, int row, const struct snapshot *snapshot, int link)
 {
     const struct plan *plan = snapshot->plan;
-    const struct plan_machine *from = &plan->machines[plan_machine_of(plan, plan_stage_of(plan, link))];
-    const struct plan_machine *to = &plan->machines[plan_machine_of(plan, plan_stage_of(plan, link + 1))];
+    const struct plan_machine *from = &plan->machines[plan_machine_of_part(plan, link)];
+    const struct plan_machine *to = &plan->machines[plan_machine_of_part(plan, link + 1)];
     char text[FORMAT_MAX], name[32], way[2 * CONFIG_NAME_MAX + 8];
 
     snprintf(way, sizeof(way), "%s - %s", from->host, to->host);

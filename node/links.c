@@ -5,22 +5,18 @@
 #include "base/numbers.h"
 #include "node/node.h"
 
-static int machine_of_part(const struct node *node, int part)
-{
-    return plan_machine_of(node->plan, plan_stage_of(node->plan, part));
-}
-
 static int add_end(struct node *node, int link, enum ring_direction direction, struct error *error)
 {
     const int producer = direction == RING_DOWN ? link : link + 1, consumer = 2 * link + 1 - producer;
-    const bool from_here = machine_of_part(node, producer) == node->machine;
+    const bool from_here = plan_machine_of_part(node->plan, producer) == node->machine;
     struct far_end *end = &node->ends[node->end_count];
 
-    if (!plan_link_leaves(node->plan, link) || (!from_here && machine_of_part(node, consumer) != node->machine))
+    if (!plan_link_leaves(node->plan, link) ||
+        (!from_here && plan_machine_of_part(node->plan, consumer) != node->machine))
         return 0;
     *end = (struct far_end){
         .index = RING_DIRECTIONS * (link - 1) + (int)direction,
-        .peer = machine_of_part(node, from_here ? consumer : producer),
+        .peer = plan_machine_of_part(node->plan, from_here ? consumer : producer),
         .part = from_here ? producer : consumer,
         .side = from_here ? RING_CONSUMER : RING_PRODUCER,
     };

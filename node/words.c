@@ -137,7 +137,7 @@ static bool tell_parts(struct node *node, int peer)
     bool moved = false;
 
     for (int k = 1; k <= node->plan->part_count; k++) {
-        const int machine = plan_machine_of(node->plan, plan_stage_of(node->plan, k));
+        const int machine = plan_machine_of_part(node->plan, k);
 
         if (machine == node->machine || (node->machine == 0 && machine != peer))
             moved |= tell_part(node, peer, k);

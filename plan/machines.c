@@ -59,9 +59,14 @@ int plan_machine_of(const struct plan *plan, int stage)
     return machine;
 }
 
+int plan_machine_of_part(const struct plan *plan, int part)
+{
+    return plan_machine_of(plan, plan_stage_of(plan, part));
+}
+
 bool plan_link_leaves(const struct plan *plan, int link)
 {
-    return plan_machine_of(plan, plan_stage_of(plan, link)) != plan_machine_of(plan, plan_stage_of(plan, link + 1));
+    return plan_machine_of_part(plan, link) != plan_machine_of_part(plan, link + 1);
 }
 
 int plan_cables(const struct plan *plan)
@@ -72,8 +77,8 @@ int plan_cables(const struct plan *plan)
 /* A link joins machines that follow one another: its cable is that of the one before. */
 int plan_cable_of(const struct plan *plan, int link)
 {
-    const int from = plan_machine_of(plan, plan_stage_of(plan, link));
-    const int to = plan_machine_of(plan, plan_stage_of(plan, link + 1));
+    const int from = plan_machine_of_part(plan, link);
+    const int to = plan_machine_of_part(plan, link + 1);
 
     return plan->machine_count == 2 ? 0 : (from + 1) % plan->machine_count == to ? from : to;
 }

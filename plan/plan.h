@@ -190,10 +190,11 @@ int plan_part_of(const struct plan *plan, int stage, int index);
  * stages as the plan, or one of them has none. */
 int plan_spread(struct plan *plan, const struct plan_machine *machines, int count, struct error *error);
 
-/* How many machines there are, and which of them (0..) a stage is on; the first stage of a machine, and how many it
- * has. */
+/* How many machines there are, and which of them (0..) a stage or a part (1..) is on; the first stage of a machine, and how
+ * many it has. */
 int plan_machines(const struct plan *plan);
 int plan_machine_of(const struct plan *plan, int stage);
+int plan_machine_of_part(const struct plan *plan, int part);
 int plan_first_stage(const struct plan *plan, int machine);
 int plan_machine_stages(const struct plan *plan, int machine);
 

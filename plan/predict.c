@@ -218,7 +218,7 @@ static int simulate(struct prediction *prediction, const struct plan *plan, stru
     int result;
 
     for (int k = 1; shared && k <= plan->part_count; k++)
-        machines[k - 1] = plan_machine_of(plan, plan_stage_of(plan, k));
+        machines[k - 1] = plan_machine_of_part(plan, k);
     schedule.minibatches = prediction->minibatches;
     if (schedule_check(&schedule, error))
         return -1;

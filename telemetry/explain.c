@@ -34,8 +34,7 @@ static void name_place(const struct snapshot *snapshot, const struct schedule *s
 
     part_format(schedule, part, number);
     if (plan->machine_count > 1)
-        snprintf(name, PLACE_SIZE, "%s on %s", number,
-                 plan->machines[plan_machine_of(plan, plan_stage_of(plan, part))].host);
+        snprintf(name, PLACE_SIZE, "%s on %s", number, plan->machines[plan_machine_of_part(plan, part)].host);
     else
         snprintf(name, PLACE_SIZE, "%s", number);
 }
